@@ -1,0 +1,264 @@
+"""The configuration of a softmax unit: every parameter, checked, and every width derived from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from exaq.tables import MAX_BITS, MIN_BITS, Tables, paper_clip
+
+#: Sigma that the default clip is made for.
+DEFAULT_SIGMA = 2.0
+#: Entries that a LUT_sum may have at most.
+MAX_SUM_ROM = 4096
+
+# Legal ranges, both ends included.
+_RANGES = {
+    "bits": (MIN_BITS, MAX_BITS),
+    "lanes": (1, 64),
+    "logit_width": (4, 24),
+    "max_row": (1, 65536),
+    "prob_bits": (4, 24),
+    "exp_frac": (4, 24),
+    "group": (1, 12),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoftmaxConfig:
+    """Parameters of a streaming EXAQ softmax unit; model, hardware and tests share one.
+
+    Parameters
+    ----------
+    bits
+        Width M of a code: 2, 3 or 4. A row has K = 2**M distinct probabilities.
+    lanes
+        Elements of a beat, 1 to 64, a multiple of ``group``.
+    logit_width
+        Width of a logit, a signed integer: 4 to 24 bits.
+    logit_scale
+        Real value of one logit step: real logit = logit_scale * integer.
+    clip
+        Clip C < 0 in real units, relative to the row's maximum. Makes ``tables``. Neither given:
+        the paper's fit for sigma 2. None where ``tables`` are free.
+    max_row
+        Longest row in elements, 1 to 65536, a multiple of ``lanes``.
+    prob_bits
+        Width of a probability, an unsigned fraction with 2**prob_bits for 1: 4 to 24 bits.
+    exp_frac
+        Fraction bits of ExpRom, 4 to 24; a level's exponential is below 2**(exp_frac + 1).
+    group
+        Codes that one LUT_sum lookup adds up; 2**(bits * group) entries, at most 4096.
+        Default: the largest of 4, 2 and 1 that divides ``lanes`` and keeps 256 entries.
+    masking
+        Whether single elements can be masked.
+    full_rate_row
+        Shortest row, in elements, that streams without a bubble: chooses the dividers.
+        At least 2 * K * lanes. Default: 8 * K * lanes, but not above ``max_row`` where legal.
+    tables
+        Free tables instead of a clip.
+    """
+
+    bits: int = 2
+    lanes: int = 4
+    logit_width: int = 8
+    logit_scale: float = 0.0625
+    clip: float | None = None
+    max_row: int = 1024
+    prob_bits: int = 16
+    exp_frac: int = 13
+    group: int | None = None
+    masking: bool = True
+    full_rate_row: int | None = None
+    tables: Tables | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.masking, bool):
+            raise TypeError(f"masking must be True or False, not {self.masking!r}")
+        for name in ("bits", "lanes", "logit_width", "max_row", "prob_bits", "exp_frac"):
+            self._check_range(name)
+        for name in ("logit_scale", "clip"):
+            self._check_real(name)
+        if self.logit_scale <= 0:
+            raise ValueError(f"logit_scale must be positive, not {self.logit_scale!r}")
+        if self.group is None:
+            self._set("group", self._default_group())
+        self._check_range("group")
+        if self.lanes % self.group:
+            raise ValueError(
+                f"lanes must be a multiple of group, but {self.lanes} is none of {self.group}"
+            )
+        if self.bits * self.group > MAX_SUM_ROM.bit_length() - 1:
+            raise ValueError(
+                f"a LUT_sum of group {self.group} at {self.bits} bits has "
+                f"{2 ** (self.bits * self.group)} entries; at most {MAX_SUM_ROM} are legal"
+            )
+        if self.max_row % self.lanes:
+            below = self.max_row - self.max_row % self.lanes
+            near = f"{below} or {below + self.lanes}" if below else f"{self.lanes}"
+            raise ValueError(
+                f"max_row must be a multiple of lanes ({self.lanes}), not {self.max_row}; "
+                f"{near} would be"
+            )
+        self._settle_tables()
+        self._settle_full_rate_row()
+
+    def _settle_tables(self) -> None:
+        if self.tables is None:
+            if self.clip is None:
+                self._set("clip", paper_clip(DEFAULT_SIGMA, self.bits))
+            derived = Tables.from_clip(
+                self.clip, bits=self.bits, logit_scale=self.logit_scale, exp_frac=self.exp_frac
+            )
+            self._set("tables", derived)
+        elif self.clip is not None:
+            raise ValueError("give clip or tables, not both")
+        if not isinstance(self.tables, Tables):
+            raise TypeError(f"tables must be an exaq.Tables, not {self.tables!r}")
+        if self.tables.bits != self.bits:
+            raise ValueError(
+                f"tables for {self.tables.bits} bits do not fit a configuration of "
+                f"{self.bits} bits"
+            )
+        if max(self.tables.exp_rom) >= 2**self.exp_bits:
+            raise ValueError(
+                f"exp_rom values must be below {2**self.exp_bits} with exp_frac "
+                f"{self.exp_frac}, but the largest is {max(self.tables.exp_rom)}"
+            )
+
+    def _settle_full_rate_row(self) -> None:
+        least = 2 * self.levels * self.lanes
+        if self.full_rate_row is None:
+            self._set("full_rate_row", max(least, min(4 * least, self.max_row)))
+        self._check_integer("full_rate_row")
+        if self.full_rate_row < least:
+            raise ValueError(
+                f"full_rate_row must be at least 2 * 2**bits * lanes ({least}), "
+                f"not {self.full_rate_row}"
+            )
+
+    def _default_group(self) -> int:
+        fits = (g for g in (4, 2) if self.lanes % g == 0 and self.bits * g <= 8)
+        return next(fits, 1)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_integer(self, name: str) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{name} must be an integer, not {value!r}")
+
+    def _check_range(self, name: str) -> None:
+        self._check_integer(name)
+        low, high = _RANGES[name]
+        if not low <= getattr(self, name) <= high:
+            raise ValueError(f"{name} must be in {low}..{high}, not {getattr(self, name)}")
+
+    def _check_real(self, name: str) -> None:
+        value = getattr(self, name)
+        if value is None and name == "clip":
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
+            raise TypeError(f"{name} must be a real number, not {value!r}")
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, not {value!r}")
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> SoftmaxConfig:
+        """The configuration that ``name`` stands for (see ``PRESETS``), with ``changes``."""
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+        return cls(**(PRESETS[name] | changes))
+
+    def replace(self, **changes: Any) -> SoftmaxConfig:
+        """A copy with ``changes``; tables made from a clip are made anew."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if "tables" in changes:
+            values["clip"] = None
+        elif self.clip is not None or "clip" in changes:
+            values["tables"] = None
+        return type(self)(**(values | changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``SoftmaxConfig.from_dict`` takes them back."""
+        values = dataclasses.asdict(self)
+        for name in ("logit_scale", "clip"):
+            values[name] = None if values[name] is None else float(values[name])
+        values["tables"] = {
+            "thresholds": list(self.tables.thresholds),
+            "exp_rom": list(self.tables.exp_rom),
+        }
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SoftmaxConfig:
+        """The configuration that ``to_dict`` wrote."""
+        tables = None if values.get("clip") is not None else Tables(**values["tables"])
+        return cls(**(values | {"tables": tables}))
+
+    @property
+    def levels(self) -> int:
+        """K, the number of distinct codes, exponentials and probabilities of a row."""
+        return 2**self.bits
+
+    @property
+    def beats(self) -> int:
+        """Beats of the longest row."""
+        return self.max_row // self.lanes
+
+    @property
+    def full_rate_beats(self) -> int:
+        """Beats of the shortest row that streams without a bubble."""
+        return -(-self.full_rate_row // self.lanes)
+
+    @property
+    def groups(self) -> int:
+        """LUT_sum lookups of a beat."""
+        return self.lanes // self.group
+
+    @property
+    def exp_bits(self) -> int:
+        """Width of an ExpRom value."""
+        return self.exp_frac + 1
+
+    @property
+    def group_sum_bits(self) -> int:
+        """Width of a LUT_sum entry: ``group`` values of exp_bits add up without overflow."""
+        return self.exp_bits + (self.group - 1).bit_length()
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow."""
+        return self.exp_bits + (self.max_row - 1).bit_length()
+
+    @property
+    def logit_bytes(self) -> int:
+        """Bytes of a logit on the AXI4-Stream."""
+        return -(-self.logit_width // 8)
+
+    @property
+    def prob_bytes(self) -> int:
+        """Bytes of a probability on the AXI4-Stream."""
+        return -(-self.prob_bits // 8)
+
+    @property
+    def logit_range(self) -> tuple[int, int]:
+        """Smallest and largest logit."""
+        return -(2 ** (self.logit_width - 1)), 2 ** (self.logit_width - 1) - 1
+
+
+#: Named configurations: what differs from the defaults.
+PRESETS: dict[str, dict[str, Any]] = {
+    "2bit-x1": {"bits": 2, "lanes": 1, "max_row": 256},
+    "2bit-x4": {"bits": 2, "lanes": 4},
+    "2bit-x16": {"bits": 2, "lanes": 16},
+    "2bit-x32": {"bits": 2, "lanes": 32},
+    "3bit-x4": {"bits": 3, "lanes": 4},
+    "3bit-x16": {"bits": 3, "lanes": 16},
+    "3bit-x4-lut4096": {"bits": 3, "lanes": 4, "group": 4},
+    "4bit-x4": {"bits": 4, "lanes": 4},
+}

@@ -1,0 +1,164 @@
+"""The tables of EXAQ: thresholds, ExpRom and SumRom, in exact arithmetic.
+
+Everything that needs a table (golden model, RTL, tests, documentation) takes it from here.
+Source: EXAQ (arXiv 2410.03185) and its authors' quantizer; docs/numerics.md derives the formulas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+MIN_BITS, MAX_BITS = 2, 4
+
+# C = slope * sigma + offset: the authors' linear fit of the optimal clip for a Gaussian input.
+_PAPER_CLIP = {2: (-1.66, -1.85), 3: (-1.75, -2.06), 4: (-1.83, -2.27)}
+
+_DIGITS = Context(prec=60)
+
+
+def paper_clip(sigma: float, bits: int) -> float:
+    """Clip C of the paper's linear fit for logits of standard deviation ``sigma``.
+
+    Parameters
+    ----------
+    sigma
+        Unbiased standard deviation of all unmasked logits after the row maximum is subtracted,
+        in real logit units. Finite, at least 0.
+    bits
+        Width of a code: 2, 3 or 4.
+
+    Returns
+    -------
+    float
+        The clip, negative, in real logit units.
+    """
+    if bits not in _PAPER_CLIP:
+        raise ValueError(f"bits must be 2, 3 or 4, not {bits!r}")
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise ValueError(f"sigma must be finite and at least 0, not {sigma!r}")
+    slope, offset = _PAPER_CLIP[bits]
+    return slope * sigma + offset
+
+
+def clip_levels(clip: float | Fraction, bits: int) -> tuple[Fraction, ...]:
+    """The 2**bits end-point levels C, C + Delta, ..., 0 as exact fractions."""
+    exact = Fraction(clip)
+    step = -exact / (2**bits - 1)
+    return tuple(exact + k * step for k in range(2**bits))
+
+
+def round_exp(level: Fraction, exp_frac: int) -> int:
+    """round(e**level * 2**exp_frac), half to even, free of the platform's libm."""
+    exponent = _DIGITS.divide(Decimal(level.numerator), Decimal(level.denominator))
+    return int(_DIGITS.multiply(_DIGITS.exp(exponent), Decimal(2**exp_frac)).to_integral_value())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Thresholds and exponentials that turn logits into codes and codes into probabilities.
+
+    Parameters
+    ----------
+    thresholds
+        theta_0 <= theta_1 <= ...: 2**bits - 1 integers in logit steps relative to the row's
+        maximum, none above 0. An element's code is the number of thresholds that
+        ``logit - max`` reaches.
+    exp_rom
+        E_0 ... E_{2**bits - 1}: the unsigned fixed-point exponential of each level. The last
+        belongs to the row's maximum and is at least 1, so that no live row has an empty sum.
+    """
+
+    thresholds: tuple[int, ...]
+    exp_rom: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", _integers("thresholds", self.thresholds))
+        object.__setattr__(self, "exp_rom", _integers("exp_rom", self.exp_rom))
+        if len(self.exp_rom) not in (4, 8, 16):
+            raise ValueError(f"exp_rom must hold 4, 8 or 16 values, not {len(self.exp_rom)}")
+        if len(self.thresholds) != len(self.exp_rom) - 1:
+            raise ValueError(
+                f"thresholds must hold one value less than exp_rom "
+                f"({len(self.exp_rom) - 1}), not {len(self.thresholds)}"
+            )
+        if any(b < a for a, b in zip(self.thresholds, self.thresholds[1:], strict=False)):
+            raise ValueError(f"thresholds must not descend, but are {list(self.thresholds)}")
+        if self.thresholds[-1] > 0:
+            raise ValueError(f"thresholds must not be above 0, but are {list(self.thresholds)}")
+        if min(self.exp_rom) < 0 or self.exp_rom[-1] < 1:
+            raise ValueError(
+                f"exp_rom must not be negative and its last value at least 1, "
+                f"but is {list(self.exp_rom)}"
+            )
+
+    @classmethod
+    def from_clip(
+        cls, clip: float | Fraction, *, bits: int, logit_scale: float | Fraction, exp_frac: int
+    ) -> Tables:
+        """Tables of the authors' quantizer with clip ``clip``, exact for every integer logit.
+
+        With real thresholds t_k = C + (k + 1/2) * Delta, round-half-to-even makes the code
+        exceed k where d > t_k (k even) or d >= t_k (k odd); in integer logit steps that is
+        d_int >= floor(t_k / scale) + 1, or ceil(t_k / scale).
+        """
+        exact, scale = Fraction(clip), Fraction(logit_scale)
+        if exact >= 0:
+            raise ValueError(f"clip must be negative, not {float(clip)!r}")
+        if scale <= 0:
+            raise ValueError(f"logit_scale must be positive, not {float(logit_scale)!r}")
+        step = -exact / (2**bits - 1)
+        steps = [(exact + (k + Fraction(1, 2)) * step) / scale for k in range(2**bits - 1)]
+        return cls(
+            thresholds=tuple(
+                math.ceil(t) if k % 2 else math.floor(t) + 1 for k, t in enumerate(steps)
+            ),
+            exp_rom=tuple(round_exp(level, exp_frac) for level in clip_levels(exact, bits)),
+        )
+
+    @classmethod
+    def from_levels(
+        cls,
+        thresholds: Sequence[float],
+        levels: Sequence[float],
+        *,
+        logit_scale: float | Fraction,
+        exp_frac: int,
+    ) -> Tables:
+        """Tables of free real thresholds (d reaches them: d >= t) and real levels (exponents)."""
+        for name, values in (("thresholds", thresholds), ("levels", levels)):
+            if not all(math.isfinite(v) for v in values):
+                raise ValueError(f"{name} must be finite, but are {list(values)}")
+        scale = Fraction(logit_scale)
+        return cls(
+            thresholds=tuple(math.ceil(Fraction(t) / scale) for t in thresholds),
+            exp_rom=tuple(round_exp(Fraction(level), exp_frac) for level in levels),
+        )
+
+    @property
+    def bits(self) -> int:
+        """Width of a code."""
+        return len(self.exp_rom).bit_length() - 1
+
+    def sum_rom(self, group: int) -> NDArray[np.int64]:
+        """LUT_sum: 2**(bits * group) exact sums; the code of lane i is address bits [i*bits, +bits)."""
+        rom = np.asarray(self.exp_rom, dtype=np.int64)
+        total = np.zeros(1, dtype=np.int64)
+        for _ in range(group):
+            total = (rom[:, None] + total[None, :]).reshape(-1)
+        return total
+
+
+def _integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    result = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{name} must hold integers, not {value!r}")
+        result.append(int(value))
+    return tuple(result)
