@@ -1,0 +1,26 @@
+"""Errors that are the user's to mend: one line, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class UserError(Exception):
+    """Something the user asked for cannot be; the message says what, and what is legal.
+
+    ``exaq_cli.main`` prints it as ``exaq: error: MESSAGE`` on stderr and exits with code 2.
+    """
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Around calls into the library with the user's values: their refusals become UserError.
+
+    ``exaq`` refuses values by ValueError and types by TypeError, with a message for the user.
+    Keep the body to those calls alone, or a fault of the program passes for one of the user.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise UserError(str(error)) from error

@@ -1,0 +1,131 @@
+"""Files of the user: outputs that appear whole or not at all, arrays that are what they must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exaq_cli.errors import UserError
+
+# What a user calls them, and NumPy's kind letters.
+_KINDS = {"integer": "iu", "float": "f", "boolean": "b"}
+
+
+@contextmanager
+def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Write ``paths`` all or none: yields a temporary path beside each, of the same suffix.
+
+    The temporary files exist, empty, from the start, so an output that cannot be written is
+    refused before the work begins. When the body ends they take the places of ``paths``; when it
+    raises, they go and ``paths`` stay as they were. Wrap the whole computation, not only the
+    writing.
+
+    Raises
+    ------
+    UserError
+        A folder is missing or not writable, a path is no regular file, or comes twice.
+    """
+    targets = [path.resolve() for path in paths]
+    scratch = [t.with_name(f".{t.stem}.{os.getpid()}{t.suffix}") for t in targets]
+    with ExitStack() as stack:
+        for path, target, temporary in zip(paths, targets, scratch, strict=True):
+            if targets.count(target) > 1:
+                raise UserError(f"cannot write {path}: two outputs of one command have that name")
+            try:
+                if target.exists() and not target.is_file():
+                    raise UserError(f"cannot write {path}: it is there and not a regular file")
+                temporary.touch(exist_ok=False)
+            except OSError as error:
+                raise UserError(f"cannot write {path}: {error.strerror}") from error
+            stack.callback(temporary.unlink, missing_ok=True)
+        yield tuple(scratch)
+        for target, temporary in zip(targets, scratch, strict=True):
+            temporary.replace(target)
+
+
+@contextmanager
+def write_text(path: Path) -> Iterator[TextIO]:
+    """A UTF-8 text file with plain line feeds that appears at ``path`` when the body ends well."""
+    with (
+        replacing(path) as (temporary,),
+        temporary.open("w", encoding="utf-8", newline="\n") as file,
+    ):
+        yield file
+
+
+@contextmanager
+def write_bytes(path: Path) -> Iterator[BinaryIO]:
+    """A binary file that appears at ``path`` when the body ends well."""
+    with replacing(path) as (temporary,), temporary.open("wb") as file:
+        yield file
+
+
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write ``array`` as .npy to ``path``, under just that name, whole or not at all."""
+    with write_bytes(path) as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def load_array(path: Path, *kinds: str, fits: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """The .npy file at ``path``: not empty, in native byte order, every value finite.
+
+    Parameters
+    ----------
+    path
+        The file.
+    kinds
+        What it may hold: any of "integer", "float", "boolean".
+    fits
+        Shape that the array must broadcast to. None: any shape with at least one axis.
+
+    Raises
+    ------
+    UserError
+        The file is missing, no .npy file, or holds anything else; the message names the file,
+        what is wrong and what is legal.
+    """
+    array = _read_npy(path)
+    letters = "".join(_KINDS[kind] for kind in kinds)
+    if array.dtype.kind not in letters:
+        raise UserError(f"{path} must hold {' or '.join(kinds)} values, not {array.dtype}")
+    if array.size == 0:
+        raise UserError(f"{path} is empty: its shape is {array.shape}")
+    if fits is None and array.ndim == 0:
+        raise UserError(f"{path} holds a single value; its last axis must be the row")
+    if fits is not None and not _broadcasts(array.shape, fits):
+        raise UserError(f"{path} has the shape {array.shape}, which does not fit {fits}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        first = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
+        place = ", ".join(str(int(i)) for i in first)
+        raise UserError(f"{path} holds {array[first]} at [{place}]; all values must be finite")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _read_npy(path: Path) -> NDArray[Any]:
+    magic = np.lib.format.MAGIC_PREFIX
+    try:
+        with path.open("rb") as file:
+            if file.read(len(magic)) != magic:
+                raise UserError(f"{path} is not a .npy file")
+            file.seek(0)
+            array: NDArray[Any] = np.load(file, allow_pickle=False)
+            return array
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (EOFError, MemoryError, ValueError) as error:
+        if "Object arrays" in str(error):
+            raise UserError(f"{path} must hold numbers, not Python objects") from error
+        raise UserError(f"{path} is damaged: not a whole .npy file") from error
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    if len(shape) > len(target):
+        return False
+    tail = target[len(target) - len(shape) :]
+    return all(have in (1, want) for have, want in zip(shape, tail, strict=True))

@@ -1,0 +1,82 @@
+"""The command ``exaq``: finds its subcommands and turns errors into one line."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from exaq_cli.errors import UserError
+
+# Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
+# help and errors need not wait for a simulator's imports.
+_COMMANDS = {
+    "generate": "Write the unit as Verilog, with a JSON of its ports and tables.",
+    "simulate": "Stream an array of logits through the unit's compiled Verilog.",
+    "bench": "Measure size, clock and cycles of a configuration.",
+    "demo": "Run the unit on real attention logits and compare it with float softmax.",
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"exaq_cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, invoke_without_command=True)
+@click.version_option(package_name="exaq-softmax", message="exaq %(version)s")
+@click.pass_context
+def _exaq(ctx: click.Context) -> None:
+    """A streaming EXAQ softmax unit: generate, simulate and measure it.
+
+    exaq COMMAND --help describes a command and all its options.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line ``args`` (None: the process's own) and exit.
+
+    Exit codes: 0, done; 1, done and found wanting, or the reader of the output went away;
+    2, the user's error, with one line ``exaq: error: ...`` on stderr; 130, interrupted.
+    """
+    try:
+        code = _exaq.main(args, prog_name="exaq", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The interpreter would flush stdout once more at exit, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        where = "" if error.filename is None else f": {error.filename}"
+        _fail(f"{error.strerror or error}{where}")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"exaq: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

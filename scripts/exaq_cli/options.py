@@ -1,0 +1,131 @@
+"""The options that describe a configuration, the same for every command."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from exaq import PRESETS, SoftmaxConfig, paper_clip
+from exaq_cli.errors import UserError, user_errors
+
+R = TypeVar("R")
+
+_GIVEN = f"{__name__}.given"
+_DEFAULT = SoftmaxConfig()
+
+# Name, type and help of each option that sets the configuration's field of that name.
+_FIELDS: tuple[tuple[str, type, str], ...] = (
+    ("bits", int, f"Width of a code: 2 to 4 bits.  [default: {_DEFAULT.bits}]"),
+    (
+        "lanes",
+        int,
+        f"Elements of a beat: 1 to 64, a multiple of the group.  [default: {_DEFAULT.lanes}]",
+    ),
+    (
+        "logit_width",
+        int,
+        f"Width of a logit, a signed integer: 4 to 24 bits.  [default: {_DEFAULT.logit_width}]",
+    ),
+    (
+        "logit_scale",
+        float,
+        f"Real value of one logit step, above 0.  [default: {_DEFAULT.logit_scale}]",
+    ),
+    (
+        "clip",
+        float,
+        "Clip C, below 0, in real units relative to the row's maximum; instead of --sigma.",
+    ),
+    (
+        "max_row",
+        int,
+        "Longest row: 1 to 65536 elements, a multiple of the lanes.  "
+        f"[default: {_DEFAULT.max_row}]",
+    ),
+    (
+        "prob_bits",
+        int,
+        "Width of a probability, an unsigned fraction: 4 to 24 bits.  "
+        f"[default: {_DEFAULT.prob_bits}]",
+    ),
+    (
+        "exp_frac",
+        int,
+        f"Fraction bits of a tabulated exponential: 4 to 24.  [default: {_DEFAULT.exp_frac}]",
+    ),
+    (
+        "group",
+        int,
+        "Codes that one table lookup adds up: 1 to 12, from 2**(bits * group) <= 4096 entries.  "
+        "[default: the largest of 4, 2, 1 that divides the lanes and keeps to 256 entries]",
+    ),
+    (
+        "full_rate_row",
+        int,
+        "Shortest row, in elements, that streams without a bubble: at least 2 * 2**bits * lanes; "
+        "the shorter, the more dividers.  [default: 8 * 2**bits * lanes, or less where max-row is]",
+    ),
+)
+
+
+def config_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a click command the options of a configuration, and their sum as argument ``config``.
+
+    Options override the preset's values. A value or a combination that no unit can have is a
+    UserError with the reason.
+    """
+
+    @functools.wraps(command)
+    def configured(
+        *args: Any, preset: str | None, sigma: float | None, masking: bool | None, **others: Any
+    ) -> R:
+        changes = {name: others.pop(name) for name, _, _ in _FIELDS} | {"masking": masking}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        given = bool(changes) or preset is not None or sigma is not None
+        click.get_current_context().meta[_GIVEN] = given
+        return command(*args, config=_settle(preset, sigma, changes), **others)
+
+    options = [
+        click.option(
+            "--preset",
+            metavar="NAME",
+            help=f"Start from a named configuration: {', '.join(PRESETS)}. "
+            "The other options change it.",
+        ),
+        *(
+            click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)
+            for name, kind, text in _FIELDS
+        ),
+        click.option(
+            "--sigma",
+            type=float,
+            help="Standard deviation of the logits after the row's maximum is taken off, in real "
+            "units: the clip is the paper's fit for it.  [default: 2.0]",
+        ),
+        click.option(
+            "--masking/--no-masking",
+            default=None,
+            help="Whether single elements can be masked.  [default: masking]",
+        ),
+    ]
+    decorated: Callable[..., R] = configured
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
+def config_given() -> bool:
+    """Whether the running command's line had any option of ``config_options``."""
+    return bool(click.get_current_context().meta[_GIVEN])
+
+
+def _settle(preset: str | None, sigma: float | None, changes: dict[str, Any]) -> SoftmaxConfig:
+    if sigma is not None and "clip" in changes:
+        raise UserError("give --sigma or --clip, not both")
+    make = SoftmaxConfig if preset is None else functools.partial(SoftmaxConfig.preset, preset)
+    with user_errors():
+        config = make(**changes)
+        return config if sigma is None else make(**changes, clip=paper_clip(sigma, config.bits))
