@@ -1,0 +1,97 @@
+"""The sum of a row."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from exaq import SoftmaxConfig
+
+from exaq_hdl.beats import code_beat, live_lanes
+from exaq_hdl.sum_rom import SumRom
+
+
+def tree_depth(leaves: int) -> int:
+    """Levels of a binary tree over ``leaves``."""
+    return (leaves - 1).bit_length()
+
+
+class Accumulator(wiring.Component):
+    """Sum S of the exponentials of a row's live elements.
+
+    Latency 3 + ceil(log2(groups)) cycles from a row's last beat to its sum; throughput 1 beat
+    per cycle, rows back to back. Exact: nothing rounds or overflows. LUT_sum counts every lane
+    that is not live as level 0, so E_0 is taken off again once for each.
+
+    Members
+    -------
+    i : stream of code_beat, always ready
+    totals : the beat's LUT_sum entries, one a group, SumRom.latency cycles after the beat
+    o : stream of sum_bits bits, always ready; one item a row
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        self.latency = SumRom.latency + tree_depth(config.groups) + 1
+        super().__init__(
+            {
+                "i": In(stream.Signature(code_beat(config), always_ready=True)),
+                "totals": In(data.ArrayLayout(config.group_sum_bits, config.groups)),
+                "o": Out(stream.Signature(config.sum_bits, always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+
+        def register(value, name):
+            result = Signal.like(value, name=name, reset_less=True)
+            m.d.sync += result.eq(value)
+            return result
+
+        def add_up(values, name):
+            level = 0
+            while len(values) > 1:
+                pairs = [values[k : k + 2] for k in range(0, len(values), 2)]
+                values = [
+                    register(sum(pair[1:], pair[0]), f"{name}_level{level}_{k}")
+                    for k, pair in enumerate(pairs)
+                ]
+                level += 1
+            return values[0]
+
+        live = live_lanes(config, self.i.payload)
+        idle_counts = []
+        for g in range(config.groups):
+            lanes = ~live[g * config.group : (g + 1) * config.group]
+            idle_counts.append(register(ones(lanes), f"group{g}_idle"))
+        idle = add_up(idle_counts, "idle")
+
+        excess = Signal(range(config.tables.exp_rom[0] * config.lanes + 1), reset_less=True)
+        with m.Switch(idle):
+            for n in range(config.lanes + 1):
+                with m.Case(n):
+                    m.d.sync += excess.eq(n * config.tables.exp_rom[0])
+
+        total = add_up([self.totals[g] for g in range(config.groups)], "total")
+        beat_total = Signal(len(total), reset_less=True)
+        m.d.sync += beat_total.eq(total - excess)
+
+        valid, last = self.i.valid, self.i.payload.last
+        for k in range(self.latency):
+            stage = Signal(name=f"stage{k}_valid")
+            m.d.sync += stage.eq(valid)
+            valid, last = stage, register(last, f"stage{k}_last")
+
+        running = Signal(config.sum_bits)
+        m.d.comb += [self.o.payload.eq(running + beat_total), self.o.valid.eq(valid & last)]
+        with m.If(valid):
+            m.d.sync += running.eq(Mux(last, 0, self.o.payload))
+        return m
+
+
+def ones(bits):
+    """Number of ones, as a balanced tree of adders."""
+    if len(bits) == 1:
+        return bits
+    middle = len(bits) // 2
+    return ones(bits[:middle]) + ones(bits[middle:])

@@ -1,0 +1,101 @@
+"""A FIFO over block RAM for free-running producers."""
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq_hdl.ram import Ram
+
+# Up to this depth, rounding up to a power of two costs no block RAM and saves the wrap-around.
+_FREE_ROUNDING = 512
+
+
+class Fifo(wiring.Component):
+    """Queue between a free-running producer and a stream consumer.
+
+    Latency 3 cycles from ``i`` to ``o``; throughput 1 item per cycle. ``i`` never refuses: the
+    producer watches ``room`` instead, which is high while ``slack`` further items fit, those
+    already on their way included. Back-pressure on ``o`` holds its payload.
+
+    Parameters
+    ----------
+    shape
+        Shape of an item.
+    capacity
+        Items that can wait without ``room`` going low.
+    slack
+        Cycles from a producer's look at ``room`` until what it then sends is counted.
+
+    Members
+    -------
+    i : stream, always ready
+    room : high while the producer may send
+    o : stream
+    """
+
+    latency = 3
+
+    def __init__(self, shape, *, capacity: int, slack: int):
+        self.shape = shape
+        self.slack = slack
+        depth = max(capacity + slack, 2)
+        rounded = 1 << (depth - 1).bit_length()
+        self.depth = rounded if rounded <= _FREE_ROUNDING else depth
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape, always_ready=True)),
+                "room": Out(1),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform):
+        # The reader runs ahead: v1 says that the RAM's latch holds an item, o.valid that its
+        # output register does. Each moves on when the next place is free.
+        m = Module()
+        m.submodules.ram = ram = Ram(width=Shape.cast(self.shape).width, depth=self.depth)
+
+        v1 = Signal()
+        take_output = Signal()
+        take_latch = Signal()
+        read = Signal()
+        write_address = Signal(range(self.depth))
+        read_address = Signal(range(self.depth))
+
+        def after(address):
+            if self.depth & (self.depth - 1) == 0:
+                return address + 1
+            return Mux(address == self.depth - 1, 0, address + 1)
+
+        # Free places less slack: its sign is `room`, its initial value means empty.
+        empty = self.depth - self.slack
+        spare = Signal(signed(max(empty, self.slack).bit_length() + 1), init=empty)
+        m.d.comb += [
+            self.room.eq(~spare[-1]),
+            take_output.eq(~self.o.valid | self.o.ready),
+            take_latch.eq(~v1 | take_output),
+            read.eq(take_latch & (spare != empty)),
+        ]
+        with m.If(self.i.valid ^ read):
+            down = self.i.valid
+            m.d.sync += spare.eq(spare + Cat(1, down.replicate(len(spare) - 1)).as_signed())
+
+        with m.If(self.i.valid):
+            m.d.sync += write_address.eq(after(write_address))
+        with m.If(read):
+            m.d.sync += read_address.eq(after(read_address))
+        with m.If(take_latch):
+            m.d.sync += v1.eq(read)
+        with m.If(take_output):
+            m.d.sync += self.o.valid.eq(v1)
+
+        m.d.comb += [
+            ram.write_enable.eq(self.i.valid),
+            ram.write_address.eq(write_address),
+            ram.write_data.eq(self.i.payload),
+            ram.read_enable.eq(read),
+            ram.read_address.eq(read_address),
+            ram.output_enable.eq(take_output),
+            Value.cast(self.o.payload).eq(ram.read_data),
+        ]
+        return m

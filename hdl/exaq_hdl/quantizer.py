@@ -1,0 +1,96 @@
+"""From logits to codes."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from exaq import SoftmaxConfig
+
+from exaq_hdl.beats import code_beat, live_lanes, row_beat
+
+
+def reaches(difference, threshold: int):
+    """``difference >= threshold`` for a constant ``threshold`` <= 0 and a ``difference`` <= 0.
+
+    Written as one gate a bit, from the lowest up: a constant leaves so little of a comparison
+    that logic beats a carry chain. ``difference`` is a two's complement value, unsigned here.
+    """
+    width = len(difference)
+    if threshold < -(1 << (width - 1)):
+        return Const(1)
+    bits = threshold % (1 << (width - 1))
+    result = Const(1)
+    for k in range(width - 1):
+        result = difference[k] & result if bits >> k & 1 else difference[k] | result
+    not_negative = ~difference[-1]
+    return not_negative | result if threshold else not_negative
+
+
+class Quantizer(wiring.Component):
+    """Code of each element: how many thresholds its distance from the row's maximum reaches.
+
+    Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
+    maximum is there and ``room`` is high; from then on nothing stalls it. Exact: equal to the
+    authors' quantizer for every logit (docs/numerics.md). Lanes that are not live get code 0.
+
+    Members
+    -------
+    i : stream of row_beat
+    maximum : stream of logit_width bits, one item a row, taken with the row's last beat
+    room : whether those behind can take another beat
+    o : stream of code_beat, always ready
+    """
+
+    latency = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(row_beat(config))),
+                "maximum": In(stream.Signature(config.logit_width)),
+                "room": In(1),
+                "o": Out(stream.Signature(code_beat(config), always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        thresholds = config.tables.thresholds
+        ready, valid = Signal(), Signal()
+        m.d.comb += [
+            ready.eq(self.maximum.valid & self.room),
+            self.i.ready.eq(ready),
+            self.maximum.ready.eq(self.i.valid & self.room & self.i.payload.last),
+        ]
+        m.d.sync += [valid.eq(self.i.valid & ready), self.o.valid.eq(valid)]
+
+        flags = [name for name, _ in code_beat(config) if name != "codes"]
+        held = {
+            name: Signal.like(self.i.payload[name], name=f"held_{name}", reset_less=True)
+            for name in flags
+        }
+        for name in flags:
+            m.d.sync += [
+                held[name].eq(self.i.payload[name]),
+                self.o.payload[name].eq(held[name]),
+            ]
+        live = held["live" if config.masking else "tail"]
+
+        for lane in range(config.lanes):
+            difference = Signal(
+                config.logit_width + 1, name=f"lane{lane}_difference", reset_less=True
+            )
+            m.d.sync += difference.eq(self.i.payload.logits[lane] - self.maximum.payload)
+            reached = [reaches(difference, threshold) for threshold in thresholds]
+            m.d.sync += self.o.payload.codes[lane].eq(Mux(live[lane], count(reached), 0))
+        return m
+
+
+def count(reached):
+    """Number of ones in a thermometer of 2**n - 1 bits: a binary search, a multiplexer a bit."""
+    middle = len(reached) // 2
+    if not middle:
+        return reached[0]
+    below, above = count(reached[:middle]), count(reached[middle + 1 :])
+    return Cat(Mux(reached[middle], above, below), reached[middle])

@@ -1,0 +1,73 @@
+"""First block of the unit: takes beats in and closes rows that are too long."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from exaq import SoftmaxConfig
+
+from exaq_hdl.beats import logit_beat, row_beat
+
+
+class Receiver(wiring.Component):
+    """Registers beats for the free-running blocks behind it.
+
+    Latency 1 cycle; throughput 1 beat per cycle. ``i.ready`` is a register that follows
+    ``room`` one cycle later. Logits become offset binary, lanes that are not live become the
+    lowest logit, so that nobody behind has to tell them apart to find a maximum. A row that
+    reaches ``max_row`` elements without ``last`` is closed there with ``error`` set; its
+    further beats, up to and with ``last``, are dropped.
+
+    Members
+    -------
+    i : stream of logit_beat
+    room : whether those behind can take another beat
+    o : stream of row_beat, always ready
+    """
+
+    latency = 1
+    #: Cycles from a look at ``room`` to the beat on ``o`` that follows from it.
+    reaction = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(logit_beat(config))),
+                "room": In(1),
+                "o": Out(stream.Signature(row_beat(config), always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        beat, out = self.i.payload, self.o.payload
+        accept = Signal()
+        dropping = Signal()
+        full = Signal()
+        m.d.comb += accept.eq(self.i.valid & self.i.ready)
+        m.d.sync += [self.i.ready.eq(self.room), self.o.valid.eq(accept & ~dropping)]
+
+        if self.config.beats == 1:
+            m.d.comb += full.eq(1)
+        else:
+            count = Signal(range(self.config.beats))
+            m.d.comb += full.eq(count == self.config.beats - 1)
+            with m.If(accept & ~dropping):
+                m.d.sync += count.eq(Mux(beat.last | full, 0, count + 1))
+        with m.If(accept):
+            m.d.sync += dropping.eq(~beat.last & (dropping | full))
+
+        for lane in range(self.config.lanes):
+            tail = Signal(name=f"lane{lane}_tail")
+            live = Signal(name=f"lane{lane}_live")
+            m.d.comb += tail.eq(~beat.last | beat.tail[lane])
+            if self.config.masking:
+                m.d.comb += live.eq(tail & beat.live[lane])
+                m.d.sync += out.live[lane].eq(live)
+            else:
+                m.d.comb += live.eq(tail)
+            logit = beat.logits[lane].as_unsigned()
+            offset = Cat(logit[:-1], ~logit[-1])
+            m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, 0))]
+        m.d.sync += [out.last.eq(beat.last | full), out.error.eq(full & ~beat.last)]
+        return m

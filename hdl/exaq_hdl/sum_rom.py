@@ -1,0 +1,44 @@
+"""LUT_sum: the sum of a group's exponentials by one lookup."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+from exaq import SoftmaxConfig
+
+# Smaller tables are cheaper in logic than in a block RAM.
+_BLOCK_BITS = 1024
+
+
+class SumRom(wiring.Component):
+    """Adds the exponentials of ``group`` codes by one lookup in 2**(bits * group) entries.
+
+    Latency 2 cycles (block RAM and its output register); throughput 1 group per cycle. Exact.
+    Source: EXAQ (arXiv 2410.03185), LUT_sum.
+
+    Members
+    -------
+    codes : the group's codes, that of its first lane lowest
+    total : sum of their E_k, ``latency`` cycles later
+    """
+
+    latency = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        super().__init__(
+            {"codes": In(config.bits * config.group), "total": Out(config.group_sum_bits)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        init = [int(entry) for entry in self.config.tables.sum_rom(self.config.group)]
+        width = self.config.group_sum_bits
+        style = {"ram_style": "block"} if len(init) * width >= _BLOCK_BITS else {}
+        m.submodules.rom = rom = memory.Memory(
+            shape=width, depth=len(init), init=init, attrs=style
+        )
+        port = rom.read_port()
+        output = Signal(width, reset_less=True)
+        m.d.comb += [port.addr.eq(self.codes), self.total.eq(output)]
+        m.d.sync += output.eq(port.data)
+        return m
