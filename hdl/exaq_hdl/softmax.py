@@ -1,6 +1,6 @@
 """The softmax unit."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
@@ -14,6 +14,16 @@ from exaq_hdl.quantizer import Quantizer
 from exaq_hdl.receiver import Receiver
 from exaq_hdl.row_max import RowMax
 from exaq_hdl.sum_rom import SumRom
+
+
+def add_named(m, name: str, component: wiring.Component):
+    """Makes ``component`` a submodule and puts its name on its ports.
+
+    Ports of different blocks are then told apart by name in Verilog and in waveforms.
+    """
+    m.submodules[name] = component
+    for path, _, port in component.signature.flatten(component):
+        Value.cast(port).name = "_".join([name, *map(str, path)])
 
 
 class Softmax(wiring.Component):
@@ -79,16 +89,16 @@ class Softmax(wiring.Component):
         # From the receiver to the row buffer and from the quantizer to the code FIFO beats
         # run free: `room` is looked at before one starts, never on its way.
         m = Module()
-        m.submodules.receiver = self.receiver
-        m.submodules.row_max = self.row_max
-        m.submodules.row_buffer = self.row_buffer
-        m.submodules.max_queue = self.max_queue
-        m.submodules.quantizer = self.quantizer
-        m.submodules.code_fifo = self.code_fifo
-        m.submodules.accumulator = self.accumulator
-        m.submodules.sum_queue = self.sum_queue
-        m.submodules.normalizer = self.normalizer
-        m.submodules.emitter = self.emitter
+        add_named(m, "receiver", self.receiver)
+        add_named(m, "row_max", self.row_max)
+        add_named(m, "row_buffer", self.row_buffer)
+        add_named(m, "max_queue", self.max_queue)
+        add_named(m, "quantizer", self.quantizer)
+        add_named(m, "code_fifo", self.code_fifo)
+        add_named(m, "accumulator", self.accumulator)
+        add_named(m, "sum_queue", self.sum_queue)
+        add_named(m, "normalizer", self.normalizer)
+        add_named(m, "emitter", self.emitter)
 
         wiring.connect(m, wiring.flipped(self.i), self.receiver.i)
         wiring.connect(m, self.receiver.o, self.row_buffer.i)
@@ -110,7 +120,7 @@ class Softmax(wiring.Component):
         bits = self.config.bits * self.config.group
         codes = self.quantizer.o.payload.codes.as_value()
         for g, sum_rom in enumerate(self.sum_roms):
-            m.submodules[f"sum_rom{g}"] = sum_rom
+            add_named(m, f"sum_rom{g}", sum_rom)
             m.d.comb += [
                 sum_rom.codes.eq(codes.word_select(g, bits)),
                 self.accumulator.totals[g].eq(sum_rom.total),

