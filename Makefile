@@ -1,0 +1,66 @@
+# Every target works on a fresh clone: it first sets up what it needs in .venv, once.
+
+PYTHON ?= python3
+# Processes that run tests.
+JOBS ?= 2
+# Further arguments of the command: make test ARGS='-k quantizer', make demo ARGS=--help.
+ARGS ?=
+
+BIN := .venv/bin
+SHELL := /bin/bash
+
+help:
+	@echo 'make setup        .venv with everything, from wheels alone'
+	@echo 'make demo         emit Verilog, run it compiled on real attention logits, compare'
+	@echo 'make test         all tests'
+	@echo 'make lint         style and types'
+	@echo 'make bench        size, clock and cycles, written to reports/ and README.md'
+	@echo 'make bench-model  speed of the golden model beside a float softmax'
+	@echo 'make clean        remove what builds and tests left; .venv stays'
+
+setup: .venv/.all
+
+demo: .venv/.base
+	$(BIN)/exaq demo $(ARGS)
+
+test: .venv/.all
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+
+lint: .venv/.all
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/.fpga
+	$(BIN)/exaq bench $(ARGS)
+
+bench-model: .venv/.base
+	$(BIN)/python scripts/bench_model.py $(ARGS)
+
+clean:
+	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps of what .venv holds. The demo need not wait for synthesis tools and linters.
+.venv/.base: EXTRAS :=
+.venv/.fpga: EXTRAS := [fpga]
+.venv/.all: EXTRAS := [dev,fpga]
+
+.venv/.base .venv/.fpga .venv/.all: pyproject.toml
+	@$(CHECK)
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@echo 'Setting up .venv: downloads wheels, a minute or two, once.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
+	@touch $@
+
+define CHECK
+missing=''; \
+$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+    || missing=', python3 >= 3.11 with venv'; \
+for tool in make g++ perl; do \
+    command -v $$tool >/dev/null || missing="$$missing, $$tool"; \
+done; \
+[ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
+endef
+
+.PHONY: help setup demo test lint bench bench-model clean

@@ -1,0 +1,53 @@
+"""Settings of all tests: examples that repeat, and skips that continuous integration refuses."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from typing import Any
+
+import hypothesis
+import pytest
+
+# The same examples in every run: a failure seen once is seen again.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+hypothesis.settings.load_profile("fixed")
+
+_REFUSED = "skipped, which continuous integration (CI=true) takes for a failure: "
+
+
+def _in_ci() -> bool:
+    return os.environ.get("CI", "").lower() in ("1", "true")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[Any]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail skipped tests marked ``simulator`` where the environment has CI=true.
+
+    On a user's machine a test may be skipped for want of a simulator. In continuous integration
+    that would prove the Verilog with nothing.
+    """
+    report = yield
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if skipped and _in_ci() and item.get_closest_marker("simulator"):
+        _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail modules skipped as a whole where CI=true: nobody can tell which tests they hold."""
+    report = yield
+    if report.skipped and _in_ci():
+        _fail(report)
+    return report
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    report.outcome = "failed"
+    report.longrepr = _REFUSED + reason

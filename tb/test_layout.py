@@ -1,0 +1,105 @@
+"""Dependencies point one way, and no file depends on the machine it was written on."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Each package may import those before it.
+ORDER = ["exaq", "exaq_hdl", "exaq_cosim", "exaq_fpga", "exaq_cli"]
+FOLDERS = {
+    "exaq": ROOT / "sim/exaq",
+    "exaq_hdl": ROOT / "hdl/exaq_hdl",
+    "exaq_cosim": ROOT / "sim/exaq_cosim",
+    "exaq_fpga": ROOT / "fpga/exaq_fpga",
+    "exaq_cli": ROOT / "scripts/exaq_cli",
+}
+NOT_IMPORTABLE = {"fpga", "hdl", "scripts", "sim", "tb"}
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:Users|home|mnt|opt|root|tmp|var|work)/\w|\b[A-Z]:\\\w")
+
+
+def imported(source: str) -> Iterator[tuple[int, str]]:
+    """Line and top-level package of every absolute import in ``source``, nested ones too."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name.split(".")[0]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.lineno, node.module.split(".")[0]
+
+
+def tracked() -> list[Path]:
+    """Files that git holds here."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, timeout=60
+    )
+    paths = (ROOT / name for name in listing.stdout.decode().split("\0") if name)
+    return [path for path in paths if path.is_file()]
+
+
+def offences(package: str, allowed: set[str] | None) -> list[str]:
+    """Imports in ``package`` of a later package, or of what is not in ``allowed`` (None: all)."""
+    later = set(ORDER[ORDER.index(package) + 1 :])
+    return [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in sorted(FOLDERS[package].rglob("*.py"))
+        for line, name in imported(path.read_text(encoding="utf-8"))
+        if name in later or (allowed is not None and name not in allowed)
+    ]
+
+
+def test_imported_finds_every_form() -> None:
+    source = "import a.b, c\nfrom d.e import f\nfrom . import g\ndef h():\n    import i\n"
+    assert sorted(imported(source)) == [(1, "a"), (1, "c"), (2, "d"), (5, "i")]
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_dependencies_point_one_way(package: str) -> None:
+    assert any(FOLDERS[package].glob("*.py"))
+    assert offences(package, None) == []
+
+
+def test_model_needs_numpy_alone() -> None:
+    assert offences("exaq", {"exaq", "numpy", *sys.stdlib_module_names}) == []
+
+
+def test_folders_are_no_import_names() -> None:
+    sources = [path for path in tracked() if path.suffix == ".py"]
+    assert sources
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for path in sources
+        for line, name in imported(path.read_text(encoding="utf-8"))
+        if name in NOT_IMPORTABLE
+    ]
+    assert found == []
+
+
+def test_text_is_free_of_machine_paths_and_carriage_returns() -> None:
+    found = []
+    for path in tracked():
+        content = path.read_bytes()
+        if b"\0" in content:
+            continue
+        for number, line in enumerate(content.decode("utf-8").split("\n"), start=1):
+            if "\r" in line or MACHINE_PATH.search(line):
+                found.append(f"{path.relative_to(ROOT)}:{number}: {line.strip()}")
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ["see /home/" + "me/x", "cd /tmp/" + "run", "C:" + "\\Users"])
+def test_machine_path_is_recognised(line: str) -> None:
+    assert MACHINE_PATH.search(line)
+
+
+@pytest.mark.parametrize("line", ["docs/work/x", "#!/usr/bin/env bash", "https://a.org/home/x"])
+def test_other_path_is_none_of_a_machine(line: str) -> None:
+    assert not MACHINE_PATH.search(line)
