@@ -1,0 +1,320 @@
+// Streams whole arrays through the verilated AXI top: the caller hands over all rows at once and
+// steps a number of cycles at a time; no beat crosses the language border.
+//
+// The build defines EXAQ_LANES, EXAQ_LOGIT_BYTES, EXAQ_PROB_BYTES, EXAQ_MAX_ROW, EXAQ_MASKING and
+// EXAQ_TRACE. Ports are copied as bytes, whatever integer or word array the simulator gives them.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "Vexaq.h"
+#include "verilated.h"
+#if EXAQ_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
+
+namespace {
+
+constexpr int64_t kLanes = EXAQ_LANES;
+constexpr int64_t kMaxRow = EXAQ_MAX_ROW;
+constexpr int64_t kResetCycles = 8;
+// After the last row the unit is watched a little longer: nothing may come any more.
+constexpr int64_t kQuietCycles = 64;
+constexpr int64_t kHalfPeriod = 5;
+
+constexpr int64_t stored(int64_t bytes) { return bytes == 3 ? 4 : bytes; }
+
+// Elements as they lie in the arrays (1, 2 or 4 bytes) to and from the stream's whole bytes.
+template <int64_t Bytes>
+void pack(uint8_t* beat, const uint8_t* elements, int64_t count) {
+    if constexpr (stored(Bytes) == Bytes) {
+        std::memcpy(beat, elements, count * Bytes);
+    } else {
+        for (int64_t i = 0; i < count; ++i)
+            std::memcpy(beat + i * Bytes, elements + i * stored(Bytes), Bytes);
+    }
+}
+
+template <int64_t Bytes>
+void unpack(uint8_t* elements, const uint8_t* beat, int64_t count) {
+    if constexpr (stored(Bytes) == Bytes) {
+        std::memcpy(elements, beat, count * Bytes);
+    } else {
+        for (int64_t i = 0; i < count; ++i)
+            std::memcpy(elements + i * stored(Bytes), beat + i * Bytes, Bytes);
+    }
+}
+
+// A tkeep of `Bytes` bits a lane with the lowest `count` lanes set.
+template <int64_t Bytes>
+struct Keep {
+    static constexpr int64_t kSize = (kLanes * Bytes + 7) / 8;
+    uint8_t bits[kSize + 8] = {};
+
+    void present(int64_t count) {
+        const int64_t ones = count * Bytes;
+        std::memset(bits, 0, kSize);
+        std::memset(bits, 0xff, ones / 8);
+        if (ones % 8) bits[ones / 8] = static_cast<uint8_t>((1 << ones % 8) - 1);
+    }
+};
+
+struct SplitMix {
+    uint64_t state;
+
+    uint64_t next() {
+        uint64_t z = (state += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+};
+
+int64_t beats_of(int64_t elements) { return (elements + kLanes - 1) / kLanes; }
+
+}  // namespace
+
+#define EXPORTED __attribute__((visibility("default")))
+
+extern "C" {
+
+enum State : int32_t { kRunning, kDone, kHang, kFault };
+
+enum Fault : int32_t {
+    kNone,
+    kValidDropped,
+    kPayloadChanged,
+    kStrayBeat,
+    kLastMissing,
+    kLastEarly,
+    kWrongKeep,
+    kErrorBeforeLast,
+    kAbsentNotZero,
+};
+
+struct Job {
+    const uint8_t* logits;        // [rows][width], 1, 2 or 4 bytes an element
+    const uint8_t* live;          // [rows][width], 1 = live, or null: all are
+    const int32_t* lengths;       // [rows], each in 1..width
+    uint8_t* probabilities;       // [rows][width], zeroed by the caller
+    uint8_t* row_errors;          // [rows]
+    int64_t* stamps;              // [4][rows]: first in, last in, first out, last out
+    int64_t rows, width;
+    uint64_t seed;
+    uint64_t stall;               // a side pauses where a random 64-bit number is below this
+    int64_t idle_limit;           // cycles without a beat on either side that count as a hang
+};
+
+struct Report {
+    int64_t cycle;                // since reset
+    int64_t rows_in, rows_out;    // finished
+    int64_t beats_in, beats_out;
+    int32_t state, fault;
+};
+
+struct Bench {
+    Bench(const Job& what, const char* waves) : job(what), random{what.seed} {
+#if EXAQ_TRACE
+        context.traceEverOn(true);
+        top.trace(&trace, 99);
+        trace.set_time_unit("1ns");
+        trace.set_time_resolution("1ns");
+        trace.open(waves);
+#else
+        (void)waves;
+#endif
+        top.s_axis_tvalid = 0;
+        top.m_axis_tready = 0;
+        top.aresetn = 0;
+        for (int64_t i = 0; i < kResetCycles; ++i) {
+            settle();
+            tick();
+        }
+        top.aresetn = 1;
+    }
+
+    ~Bench() {
+        top.final();
+#if EXAQ_TRACE
+        trace.close();
+#endif
+    }
+
+    void run(int64_t cycles) {
+        for (; cycles > 0 && report.state == kRunning; --cycles) step();
+    }
+
+    Report report{};
+
+  private:
+    void step() {
+        if (!offering && report.rows_in < job.rows && !paused()) offer();
+        top.s_axis_tvalid = offering;
+        top.m_axis_tready = !paused();
+        settle();
+        const bool accepted = offering && top.s_axis_tready;
+        const bool emitted = top.m_axis_tvalid && top.m_axis_tready;
+        hold_rules();
+        if (accepted) accept();
+        if (emitted && report.state == kRunning) emit();
+        tick();
+        ++report.cycle;
+        idle = accepted || emitted ? 0 : idle + 1;
+        if (report.state != kRunning) return;
+        if (report.rows_in == job.rows && report.rows_out == job.rows) {
+            if (idle == kQuietCycles) report.state = kDone;
+        } else if (idle == job.idle_limit) {
+            report.state = kHang;
+        }
+    }
+
+    // Elements of a row that the unit computes with.
+    int64_t taken(int64_t row) const { return std::min<int64_t>(job.lengths[row], kMaxRow); }
+
+    bool paused() { return job.stall && random.next() < job.stall; }
+
+    void fault(Fault what) {
+        if (report.state == kRunning) {
+            report.state = kFault;
+            report.fault = what;
+        }
+    }
+
+    // Puts the next beat on the input port, where it stays until it is accepted.
+    void offer() {
+        const int64_t length = job.lengths[report.rows_in];
+        const int64_t element = report.rows_in * job.width + in_beat * kLanes;
+        const int64_t count = std::min(kLanes, length - in_beat * kLanes);
+        const bool last = in_beat + 1 == beats_of(length);
+        uint8_t beat[kLanes * EXAQ_LOGIT_BYTES] = {};
+        pack<EXAQ_LOGIT_BYTES>(beat, job.logits + element * stored(EXAQ_LOGIT_BYTES), count);
+        std::memcpy(&top.s_axis_tdata, beat, sizeof beat);
+        in_keep.present(last ? count : kLanes);
+        std::memcpy(&top.s_axis_tkeep, in_keep.bits, in_keep.kSize);
+        top.s_axis_tlast = last;
+#if EXAQ_MASKING
+        uint64_t masked = 0;
+        if (job.live)
+            for (int64_t i = 0; i < count; ++i)
+                masked |= static_cast<uint64_t>(!job.live[element + i]) << i;
+        std::memcpy(&top.s_axis_tuser, &masked, (kLanes + 7) / 8);
+#endif
+        offering = true;
+    }
+
+    void accept() {
+        if (in_beat == 0) stamp(0, report.rows_in);
+        offering = false;
+        ++report.beats_in;
+        ++in_beat;
+        if (in_beat == beats_of(taken(report.rows_in))) stamp(1, report.rows_in);
+        if (top.s_axis_tlast) {
+            in_beat = 0;
+            ++report.rows_in;
+        }
+    }
+
+    void emit() {
+        // A row may only come out once its last taken beat went in.
+        const int64_t row = report.rows_out;
+        const bool begun = row < report.rows_in ||
+                           (row == report.rows_in && in_beat * kLanes >= kMaxRow);
+        if (row >= job.rows || !begun) return fault(kStrayBeat);
+        const int64_t length = taken(row);
+        const int64_t count = std::min(kLanes, length - out_beat * kLanes);
+        const bool last = out_beat + 1 == beats_of(length);
+        if (!top.m_axis_tlast != !last) return fault(last ? kLastMissing : kLastEarly);
+        out_keep.present(count);
+        if (std::memcmp(&top.m_axis_tkeep, out_keep.bits, out_keep.kSize)) return fault(kWrongKeep);
+        if (!last && top.m_axis_tuser) return fault(kErrorBeforeLast);
+        uint8_t beat[kLanes * EXAQ_PROB_BYTES];
+        std::memcpy(beat, &top.m_axis_tdata, sizeof beat);
+        for (int64_t i = count * EXAQ_PROB_BYTES; i < kLanes * EXAQ_PROB_BYTES; ++i)
+            if (beat[i]) return fault(kAbsentNotZero);
+        const int64_t element = row * job.width + out_beat * kLanes;
+        unpack<EXAQ_PROB_BYTES>(job.probabilities + element * stored(EXAQ_PROB_BYTES), beat, count);
+        if (out_beat == 0) stamp(2, row);
+        ++report.beats_out;
+        ++out_beat;
+        if (last) {
+            stamp(3, row);
+            job.row_errors[row] = top.m_axis_tuser;
+            out_beat = 0;
+            ++report.rows_out;
+        }
+    }
+
+    // AXI4-Stream: once valid, always valid with the same payload, until the beat is taken.
+    void hold_rules() {
+        if (held) {
+            if (!top.m_axis_tvalid)
+                fault(kValidDropped);
+            else if (std::memcmp(&held_data, &top.m_axis_tdata, sizeof held_data) ||
+                     std::memcmp(&held_keep, &top.m_axis_tkeep, sizeof held_keep) ||
+                     held_last != top.m_axis_tlast || held_user != top.m_axis_tuser)
+                fault(kPayloadChanged);
+        }
+        held = top.m_axis_tvalid && !top.m_axis_tready;
+        if (held) {
+            std::memcpy(&held_data, &top.m_axis_tdata, sizeof held_data);
+            std::memcpy(&held_keep, &top.m_axis_tkeep, sizeof held_keep);
+            held_last = top.m_axis_tlast;
+            held_user = top.m_axis_tuser;
+        }
+    }
+
+    void stamp(int64_t which, int64_t row) { job.stamps[which * job.rows + row] = report.cycle; }
+
+    void settle() {
+        top.aclk = 0;
+        top.eval();
+        dump();
+    }
+
+    void tick() {
+        top.aclk = 1;
+        top.eval();
+        dump();
+    }
+
+    void dump() {
+#if EXAQ_TRACE
+        trace.dump(static_cast<uint64_t>(time));
+        time += kHalfPeriod;
+#endif
+    }
+
+    Job job;
+    SplitMix random;
+    VerilatedContext context;
+    Vexaq top{&context, "TOP"};
+#if EXAQ_TRACE
+    VerilatedVcdC trace;
+    int64_t time = 0;
+#endif
+    bool offering = false;
+    int64_t in_beat = 0, out_beat = 0, idle = 0;
+    Keep<EXAQ_LOGIT_BYTES> in_keep;
+    Keep<EXAQ_PROB_BYTES> out_keep;
+    bool held = false;
+    std::remove_reference_t<decltype(top.m_axis_tdata)> held_data;
+    std::remove_reference_t<decltype(top.m_axis_tkeep)> held_keep;
+    CData held_last = 0, held_user = 0;
+};
+
+// Resets the unit and makes it ready to stream the job, whose arrays must outlive it.
+EXPORTED Bench* exaq_open(const Job* job, const char* waves) { return new Bench(*job, waves); }
+
+// Runs up to `cycles` more cycles and reports; stops early where the state is not kRunning.
+EXPORTED void exaq_run(Bench* bench, int64_t cycles, Report* report) {
+    bench->run(cycles);
+    *report = bench->report;
+}
+
+EXPORTED void exaq_close(Bench* bench) { delete bench; }
+
+}  // extern "C"

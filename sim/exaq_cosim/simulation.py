@@ -1,0 +1,373 @@
+"""Arrays of logits through the compiled RTL, and the same through the golden model."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import exaq
+from exaq import SoftmaxConfig
+from exaq_cosim.build import build
+from exaq_cosim.stream import SimulationError, element_type, stream
+from exaq_hdl import emit_verilog
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Smallest, median and largest of a count of cycles over all rows."""
+
+    min: int
+    median: float
+    max: int
+
+    @classmethod
+    def of(cls, cycles: NDArray[np.int64]) -> Spread:
+        """The spread of a non-empty array."""
+        return cls(min=int(cycles.min()), median=float(np.median(cycles)), max=int(cycles.max()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """What the unit gave for an array of rows, and when.
+
+    Cycles are counted from the unit's reset, one continuous stream of rows in the array's order.
+
+    Members
+    -------
+    config
+        The unit's configuration.
+    probabilities
+        Shape and order of the logits, the type of ``exaq.softmax``; 0 where masked or absent.
+    row_errors
+        Leading shape, bool: the unit's flag for rows longer than max_row.
+    lengths
+        Leading shape: elements streamed of each row.
+    first_in, last_in, first_out, last_out
+        Leading shape, int64: cycle in which the row's first and last beat went in and came out.
+        The last beat in is that of the last element within max_row.
+    beats_in, beats_out
+        Beats moved on either side.
+    stall, seed
+        As given to ``simulate``.
+    seconds
+        Wall time of the simulation without compilation.
+    """
+
+    config: SoftmaxConfig
+    probabilities: NDArray[Any]
+    row_errors: NDArray[np.bool_]
+    lengths: NDArray[np.int32]
+    first_in: NDArray[np.int64]
+    last_in: NDArray[np.int64]
+    first_out: NDArray[np.int64]
+    last_out: NDArray[np.int64]
+    beats_in: int
+    beats_out: int
+    stall: float
+    seed: int
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows streamed."""
+        return self.lengths.size
+
+    @property
+    def elements(self) -> int:
+        """Elements streamed, masked ones included."""
+        return int(self.lengths.sum())
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from the first beat in to the last beat out, both counted."""
+        return int(self.last_out.max() - self.first_in.min()) + 1
+
+    @property
+    def cycles_per_row(self) -> float:
+        """``cycles`` a row, the pipeline's filling and draining included."""
+        return self.cycles / self.rows
+
+    @property
+    def elements_per_cycle(self) -> float:
+        """``elements`` a cycle, the pipeline's filling and draining included."""
+        return self.elements / self.cycles
+
+    @property
+    def elements_per_second(self) -> float:
+        """Speed of the simulation."""
+        return self.elements / self.seconds
+
+    @property
+    def row_cycles(self) -> Spread:
+        """Cycles from a row's first logit in to its last probability out, both counted."""
+        return Spread.of(self.last_out - self.first_in + 1)
+
+    @property
+    def latency(self) -> Spread:
+        """Cycles from a row's last logit in to its first probability out, less the row's beats.
+
+        What the unit declares as ``latency`` where nothing stalls and no earlier row is in the way.
+        """
+        beats = -(-np.minimum(self.lengths, self.config.max_row) // self.config.lanes)
+        return Spread.of(self.first_out - self.last_in - beats)
+
+    @property
+    def row_interval(self) -> Spread | None:
+        """Cycles between the ends of successive rows; None for a single row."""
+        return Spread.of(np.diff(self.last_out.reshape(-1))) if self.rows > 1 else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every figure as plain values for JSON."""
+        interval = self.row_interval
+        return {
+            "rows": self.rows,
+            "elements": self.elements,
+            "beats_in": self.beats_in,
+            "beats_out": self.beats_out,
+            "cycles": self.cycles,
+            "cycles_per_row": self.cycles_per_row,
+            "elements_per_cycle": self.elements_per_cycle,
+            "row_cycles": vars(self.row_cycles),
+            "latency": vars(self.latency),
+            "row_interval": None if interval is None else vars(interval),
+            "row_errors": int(np.count_nonzero(self.row_errors)),
+            "stall": self.stall,
+            "seed": self.seed,
+            "seconds": self.seconds,
+            "elements_per_second": self.elements_per_second,
+        }
+
+
+def compile_unit(config: SoftmaxConfig, *, tracing: bool = False) -> Path:
+    """The unit's AXI top as a shared library, compiled unless it is in the cache.
+
+    ``simulate`` calls it; calling it before only moves the wait. See ``build`` for its errors.
+    """
+    return build(_verilog(config), config, tracing=tracing)
+
+
+def simulate(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    *,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    stall: float = 0.0,
+    seed: int = 0,
+    waves: str | os.PathLike[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    overlong: bool = False,
+) -> Simulation:
+    """Streams an array through the unit's emitted Verilog, compiled.
+
+    Rows follow one another without a pause (but for ``stall``), in the array's order.
+
+    Parameters
+    ----------
+    logits
+        Integers within ``config.logit_range``, shape (..., row).
+    config
+        The unit. It is compiled on the first use and taken from the cache later.
+    mask
+        Booleans that broadcast to the logits' shape, True = live. A unit without masking takes
+        only masks that cut off the ends of rows, and streams such rows shorter.
+    lengths
+        Integers that broadcast to the leading shape: elements of each row, 1 to row; the others
+        are not streamed. None: all.
+    stall
+        Probability that the source, and the sink, pause in a cycle: 0 to below 1.
+    seed
+        Of the stalls: 0 to 2**64 - 1.
+    waves
+        File for a VCD of all signals, 10 ns a cycle. Also written where the simulation fails.
+    progress
+        Called with (rows done, rows) now and then, and at the end.
+    overlong
+        Stream rows longer than ``config.max_row`` rather than refuse them: the unit works on the
+        first max_row elements, flags the row in ``row_errors`` and gives 0 for the others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not as described.
+    ToolError
+        The unit cannot be compiled.
+    SimulationError
+        The unit hangs or breaks a rule of its interface.
+    """
+    if not 0 <= stall < 1:
+        raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
+    rows = _Rows.of(logits, config, mask, lengths, overlong)
+    with _kept(waves) as file:
+        library = compile_unit(config, tracing=file is not None)
+        begin = time.perf_counter()
+        out = stream(
+            library,
+            config,
+            rows.logits,
+            rows.lengths,
+            rows.live,
+            stall=stall,
+            seed=seed,
+            waves=file,
+            progress=progress,
+        )
+        seconds = time.perf_counter() - begin
+    first_in, last_in, first_out, last_out = (s.reshape(rows.shape[:-1]) for s in out.stamps)
+    return Simulation(
+        config=config,
+        probabilities=out.probabilities.reshape(rows.shape),
+        row_errors=out.row_errors.reshape(rows.shape[:-1]),
+        lengths=rows.lengths.reshape(rows.shape[:-1]),
+        first_in=first_in,
+        last_in=last_in,
+        first_out=first_out,
+        last_out=last_out,
+        beats_in=out.beats_in,
+        beats_out=out.beats_out,
+        stall=stall,
+        seed=seed,
+        seconds=seconds,
+    )
+
+
+def golden(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    *,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    overlong: bool = False,
+) -> NDArray[Any]:
+    """What ``simulate`` must give for the same arguments, by ``exaq.softmax``."""
+    rows = _Rows.of(logits, config, mask, lengths, overlong)
+    row = min(rows.shape[-1], config.max_row)
+    live = np.arange(row) < rows.lengths[:, None]
+    if rows.live is not None:
+        live &= rows.live[:, :row]
+    probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
+    probabilities[:, :row] = exaq.softmax(rows.logits[:, :row], config, live)
+    return probabilities.reshape(rows.shape)
+
+
+@contextmanager
+def _kept(waves: str | os.PathLike[str] | None) -> Iterator[Path | None]:
+    """A temporary file beside ``waves`` that takes its place, also when the unit is at fault."""
+    if waves is None:
+        yield None
+        return
+    target = Path(waves)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    temporary.touch()
+    try:
+        try:
+            yield temporary
+        except SimulationError:
+            temporary.replace(target)
+            raise
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@functools.lru_cache(maxsize=16)
+def _verilog(config: SoftmaxConfig) -> str:
+    return emit_verilog(config).verilog
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Checked arguments as the driver wants them: two axes, small integers."""
+
+    logits: NDArray[Any]
+    lengths: NDArray[np.int32]
+    live: NDArray[np.bool_] | None
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        logits: ArrayLike,
+        config: SoftmaxConfig,
+        mask: ArrayLike | None,
+        lengths: ArrayLike | None,
+        overlong: bool,
+    ) -> _Rows:
+        array = np.asarray(logits)
+        if array.ndim == 0 or array.size == 0:
+            raise ValueError(f"logits must have a row and an element, not the shape {array.shape}")
+        if not np.issubdtype(array.dtype, np.integer):
+            raise TypeError(f"logits must be integers, not {array.dtype}")
+        low, high = config.logit_range
+        for extreme in (int(array.min()), int(array.max())):
+            if not low <= extreme <= high:
+                raise ValueError(
+                    f"logits of {config.logit_width} bits must be in {low}..{high}, not {extreme}"
+                )
+        row = array.shape[-1]
+        counts = _lengths(lengths, array.shape)
+        live = _live(mask, array.shape)
+        if live is not None and not config.masking:
+            counts = _prefixes(live, counts)
+            live = None
+        if not overlong and counts.max() > config.max_row:
+            raise ValueError(f"a row must have 1..{config.max_row} elements, not {counts.max()}")
+        signed = element_type(config.logit_width, signed=True)
+        return cls(array.reshape(-1, row).astype(signed, copy=False), counts, live, array.shape)
+
+
+def _lengths(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.int32]:
+    leading, row = shape[:-1], shape[-1]
+    given = np.asarray(row if lengths is None else lengths)
+    if not np.issubdtype(given.dtype, np.integer):
+        raise TypeError(f"lengths must be integers, not {given.dtype}")
+    try:
+        given = np.broadcast_to(given, leading)
+    except ValueError:
+        raise ValueError(
+            f"lengths of shape {given.shape} do not fit logits of shape {shape}"
+        ) from None
+    for extreme in (int(given.min()), int(given.max())):
+        if not 1 <= extreme <= row:
+            raise ValueError(f"lengths must be in 1..{row}, not {extreme}")
+    counts: NDArray[np.int32] = given.reshape(-1).astype(np.int32)
+    return counts
+
+
+def _live(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    if mask is None:
+        return None
+    live = np.asarray(mask)
+    if live.dtype != np.bool_:
+        raise TypeError(f"mask must be boolean, not {live.dtype}")
+    try:
+        return np.broadcast_to(live, shape).reshape(-1, shape[-1])
+    except ValueError:
+        raise ValueError(
+            f"mask of shape {live.shape} does not fit logits of shape {shape}"
+        ) from None
+
+
+def _prefixes(live: NDArray[np.bool_], lengths: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Lengths that say the same as a mask, for a unit that cannot mask single elements."""
+    place = np.arange(live.shape[-1])
+    within = live & (place < lengths[:, None])
+    counts: NDArray[np.int32] = np.count_nonzero(within, axis=-1).astype(np.int32)
+    bad = (within != (place < counts[:, None])).any(axis=-1) | (counts == 0)
+    if bad.any():
+        raise ValueError(
+            "a unit without masking takes only masks that keep the beginning of each row, "
+            f"at least one element; that of row {int(bad.argmax())} is another"
+        )
+    return counts

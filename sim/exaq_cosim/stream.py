@@ -1,0 +1,208 @@
+"""Rows through a compiled unit: the only module that calls the shared library."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exaq import SoftmaxConfig
+
+#: Cycles between two calls of ``progress``, some tenths of a second.
+_STEP = 1 << 17
+# enum State of the driver.
+_RUNNING, _DONE, _HANG = 0, 1, 2
+# enum Fault of the driver, from 1.
+_FAULTS = (
+    "m_axis_tvalid fell before the beat was taken",
+    "m_axis payload changed before the beat was taken",
+    "a beat came out with no row to belong to",
+    "m_axis_tlast is missing at the row's last beat",
+    "m_axis_tlast came before the row's last beat",
+    "m_axis_tkeep does not mark the row's elements",
+    "m_axis_tuser reports an error before the row's last beat",
+    "a lane without an element is not 0",
+)
+
+
+class SimulationError(RuntimeError):
+    """The unit broke its contract; the message is one line."""
+
+
+class HangError(SimulationError):
+    """No beat moved on either side for more cycles than the unit may ever need."""
+
+
+class ProtocolError(SimulationError):
+    """The unit broke a rule of AXI4-Stream or gave a row a wrong shape."""
+
+
+class _Job(ctypes.Structure):
+    _fields_ = (
+        ("logits", ctypes.c_void_p),
+        ("live", ctypes.c_void_p),
+        ("lengths", ctypes.c_void_p),
+        ("probabilities", ctypes.c_void_p),
+        ("row_errors", ctypes.c_void_p),
+        ("stamps", ctypes.c_void_p),
+        ("rows", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("seed", ctypes.c_uint64),
+        ("stall", ctypes.c_uint64),
+        ("idle_limit", ctypes.c_int64),
+    )
+
+
+class _Report(ctypes.Structure):
+    _fields_ = (
+        ("cycle", ctypes.c_int64),
+        ("rows_in", ctypes.c_int64),
+        ("rows_out", ctypes.c_int64),
+        ("beats_in", ctypes.c_int64),
+        ("beats_out", ctypes.c_int64),
+        ("state", ctypes.c_int32),
+        ("fault", ctypes.c_int32),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Streamed:
+    """What came out of the unit for an array of rows.
+
+    Members
+    -------
+    probabilities
+        (rows, width) unsigned; elements that are absent, or beyond max_row, are 0.
+    row_errors
+        (rows,) bool: the error flag on each row's last beat.
+    stamps
+        (4, rows) int64: cycles, counted from reset, of the row's first and last beat in and
+        first and last beat out.
+    beats_in, beats_out
+        Beats that moved on either side.
+    """
+
+    probabilities: NDArray[Any]
+    row_errors: NDArray[np.bool_]
+    stamps: NDArray[np.int64]
+    beats_in: int
+    beats_out: int
+
+
+def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
+    """The smallest NumPy integer type of at least ``width`` bits: how arrays meet the driver."""
+    size = 1 if width <= 8 else 2 if width <= 16 else 4
+    return np.dtype(f"{'i' if signed else 'u'}{size}")
+
+
+def idle_limit(config: SoftmaxConfig, stall: float) -> int:
+    """Cycles without a beat on either side that no working unit needs.
+
+    Far above a longest row through every stage and all its divisions done one after another.
+    """
+    return math.ceil((4 * config.beats + 4096) / (1 - stall))
+
+
+def stream(
+    library: Path,
+    config: SoftmaxConfig,
+    logits: NDArray[Any],
+    lengths: NDArray[np.int32],
+    live: NDArray[np.bool_] | None = None,
+    *,
+    stall: float = 0.0,
+    seed: int = 0,
+    waves: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Streamed:
+    """Streams rows through a compiled unit in one continuous simulation.
+
+    Parameters
+    ----------
+    library
+        What ``exaq_cosim.build`` gave for ``config``; built with tracing where ``waves`` are asked.
+    logits
+        (rows, width) integers of ``element_type(logit_width, signed=True)``.
+    lengths
+        (rows,) elements streamed of each row, 1 to width; rows longer than max_row are legal.
+    live
+        (rows, width), True = live; needs ``config.masking``. None: every element is.
+    stall
+        Probability that the source, and the sink, pause in a cycle: 0 (never) to below 1.
+    seed
+        Of the stalls; 64 bits.
+    waves
+        File to write a VCD to, at 10 ns a cycle.
+    progress
+        Called with (rows done, rows) every ``_STEP`` cycles and at the end.
+
+    Raises
+    ------
+    HangError
+        Nothing moved for ``idle_limit`` cycles.
+    ProtocolError
+        Valid dropped, payload changed while stalled, wrong tlast or tkeep, stray beat.
+    """
+    rows, width = logits.shape
+    logits = np.ascontiguousarray(logits, element_type(config.logit_width, signed=True))
+    lengths = np.ascontiguousarray(lengths, np.int32)
+    live = None if live is None else np.ascontiguousarray(live, np.bool_)
+    probabilities = np.zeros((rows, width), element_type(config.prob_bits, signed=False))
+    row_errors = np.zeros(rows, np.bool_)
+    stamps = np.zeros((4, rows), np.int64)
+    job = _Job(
+        logits=logits.ctypes.data,
+        live=None if live is None else live.ctypes.data,
+        lengths=lengths.ctypes.data,
+        probabilities=probabilities.ctypes.data,
+        row_errors=row_errors.ctypes.data,
+        stamps=stamps.ctypes.data,
+        rows=rows,
+        width=width,
+        seed=seed,
+        stall=int(stall * 2.0**64),
+        idle_limit=idle_limit(config, stall),
+    )
+    report = _Report()
+    functions = _load(library)
+    bench = functions.exaq_open(ctypes.byref(job), None if waves is None else bytes(waves))
+    try:
+        while report.state == _RUNNING:
+            functions.exaq_run(bench, _STEP, ctypes.byref(report))
+            if progress is not None:
+                progress(report.rows_out, rows)
+    finally:
+        functions.exaq_close(bench)
+    if report.state == _HANG:
+        raise HangError(
+            f"the unit hangs: no beat moved for {job.idle_limit} cycles up to cycle "
+            f"{report.cycle}, with {report.rows_in} of {rows} rows in and {report.rows_out} out"
+        )
+    if report.state != _DONE:
+        raise ProtocolError(
+            f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, row {report.rows_out})"
+        )
+    return Streamed(
+        probabilities=probabilities,
+        row_errors=row_errors,
+        stamps=stamps,
+        beats_in=report.beats_in,
+        beats_out=report.beats_out,
+    )
+
+
+def _load(library: Path) -> ctypes.CDLL:
+    functions = ctypes.CDLL(str(library))
+    functions.exaq_open.argtypes = [ctypes.POINTER(_Job), ctypes.c_char_p]
+    functions.exaq_open.restype = ctypes.c_void_p
+    functions.exaq_run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(_Report)]
+    functions.exaq_run.restype = None
+    functions.exaq_close.argtypes = [ctypes.c_void_p]
+    functions.exaq_close.restype = None
+    return functions
