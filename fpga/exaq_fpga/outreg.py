@@ -69,7 +69,7 @@ def _registers(
     for side in sides:
         for index in range(_BITS):
             pin = f"DO{side}{index}"
-            readers = users.get(_pin(ram, pin), [])
+            readers = users.get(_pin(ram, pin), []) if pin in ram["connections"] else []
             if not readers:
                 continue
             name, port = readers[0]

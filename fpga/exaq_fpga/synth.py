@@ -59,9 +59,10 @@ class Route:
 class Result:
     """Size and speed of one design on one device.
 
-    ``size`` holds ``lut4``, ``ff``, ``bram`` and ``dsp`` of the design alone (on iCE40 also ``lc``, the logic
-    cells taken: LUT, carry and flip-flop share one). ``folded`` counts flip-flops that went into
-    block RAM, ``boundary`` the registers round the design, which no size includes.
+    ``size`` holds ``lut4``, ``ff``, ``bram`` and ``dsp`` of the design alone (on iCE40 also
+    ``lc``, the logic cells taken: LUT, carry and flip-flop share one). ``folded`` counts
+    flip-flops that went into block RAM, ``boundary`` the registers round the design, which no
+    size includes.
     """
 
     device: Device
@@ -147,12 +148,9 @@ def _synthesise(verilog: str, top: str, device: Device, folder: Path) -> tuple[N
 
 def _place_and_route(device: Device, arguments: list[str], seed: int, folder: Path) -> Route:
     report = f"seed{seed}.json"
-    tools.run(
-        f"nextpnr-{device.family}",
-        ["-q", "--json", "bounded.json", *arguments, "--seed", str(seed)]
-        + ["--timing-allow-fail", "--report", report, "--log", f"seed{seed}.log"],
-        folder,
-    )
+    files = ["--json", "bounded.json", "--report", report, "--log", f"seed{seed}.log"]
+    options = [*arguments, "--seed", str(seed), "--timing-allow-fail", "-q"]
+    tools.run(f"nextpnr-{device.family}", [*files, *options], folder)
     document = json.loads((folder / report).read_text())
     ((clock, speed),) = document["fmax"].items()
     edge = f"posedge {clock}"
