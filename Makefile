@@ -42,16 +42,17 @@ clean:
 	find fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps of what .venv holds. The demo need not wait for synthesis tools and linters.
-.venv/.base: EXTRAS :=
 .venv/.fpga: EXTRAS := [fpga]
+.venv/.fpga: INCLUDED := .venv/.base
 .venv/.all: EXTRAS := [dev,fpga]
+.venv/.all: INCLUDED := .venv/.base .venv/.fpga
 
 .venv/.base .venv/.fpga .venv/.all: pyproject.toml
 	@$(CHECK)
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo 'Setting up .venv: downloads wheels, a minute or two, once.'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
-	@touch $@
+	@touch $(INCLUDED) $@
 
 define CHECK
 missing=''; \

@@ -72,16 +72,17 @@ def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
 def _summary(config: SoftmaxConfig, manifest: dict[str, Any]) -> list[str]:
     clip = "free tables" if config.clip is None else f"clip {float(config.clip):.4g}"
     masking = "masking" if config.masking else "no masking"
+    entries, cycles = len(manifest["tables"]["sum_rom"]), manifest["latency"]["cycles"]
     return [
         f"Configuration  {config.bits} bits, {clip}; {config.lanes} lanes, {masking}; "
         f"rows up to {config.max_row} elements",
         f"Logits         {config.logit_width}-bit integers in steps of "
         f"{float(config.logit_scale):.6g}",
         f"Probabilities  {config.prob_bits}-bit fractions",
-        f"LUT_sum        {config.levels**config.group} entries of {config.group_sum_bits} bits, "
+        f"LUT_sum        {entries} entries of {config.group_sum_bits} bits, "
         f"{config.group} codes a lookup",
         f"Throughput     {config.lanes} elements a cycle, without a bubble from rows of "
         f"{config.full_rate_row} elements on",
-        f"Latency        beats of the row + {manifest['latency']['cycles']} cycles, from its last "
-        "logit to its first probability",
+        f"Latency        beats of the row + {cycles} cycles, from its last logit to its first "
+        "probability",
     ]

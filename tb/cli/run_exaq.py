@@ -1,0 +1,38 @@
+"""Runs the command line as a user does, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+_SECONDS = 120
+
+
+def run_exaq(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """``exaq ARGS`` in ``folder``; warnings are errors."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "exaq_cli.main", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
+    )
+
+
+def refusal(*args: str, folder: Path) -> str:
+    """The message with which ``exaq ARGS`` refuses: one line, exit code 2, no file touched."""
+    before = _contents(folder)
+    done = run_exaq(*args, folder=folder)
+    assert _contents(folder) == before
+    assert done.stdout == ""
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("exaq: error: ")
+    assert done.stderr.endswith("\n")
+    assert done.stderr.count("\n") == 1, done.stderr
+    return done.stderr.removeprefix("exaq: error: ").rstrip("\n")
+
+
+def _contents(folder: Path) -> dict[Path, bytes | None]:
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

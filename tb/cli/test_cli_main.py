@@ -1,0 +1,111 @@
+"""``exaq`` itself: help, version, the option texts, and the thin files in scripts/."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from run_exaq import refusal, run_exaq
+
+from exaq import PRESETS, SoftmaxConfig, paper_clip
+from exaq_cli.options import config_options
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+COMMANDS = ["generate", "simulate", "bench", "demo"]
+
+
+@click.command
+@config_options
+def configured(config: SoftmaxConfig) -> None:
+    """Only carries the options."""
+
+
+def option_help(field: str) -> str:
+    option = next(param for param in configured.params if param.name == field)
+    assert isinstance(option, click.Option)
+    assert option.help is not None
+    return option.help
+
+
+def test_help_lists_the_commands(tmp_path: Path) -> None:
+    outputs = [run_exaq(*args, folder=tmp_path) for args in ([], ["--help"])]
+    assert [done.returncode for done in outputs] == [0, 0]
+    assert outputs[0].stdout == outputs[1].stdout
+    assert re.findall(r"^  ([a-z]+)  +[A-Z]", outputs[0].stdout, re.MULTILINE) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command(command: str, tmp_path: Path) -> None:
+    done = run_exaq(command, "--help", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: exaq {command} [OPTIONS]")
+
+
+def test_version(tmp_path: Path) -> None:
+    done = run_exaq("--version", folder=tmp_path)
+    assert done.stdout == f"exaq {importlib.metadata.version('exaq-softmax')}\n"
+
+
+def test_unknown_command_and_option_are_refused(tmp_path: Path) -> None:
+    assert refusal("generat", folder=tmp_path).startswith("No such command 'generat'.")
+    assert refusal("--fast", folder=tmp_path).startswith("No such option '--fast'.")
+
+
+@pytest.mark.parametrize(
+    "field", ["bits", "lanes", "logit_width", "max_row", "prob_bits", "exp_frac", "group"]
+)
+def test_ranges_in_help_are_those_refused(field: str) -> None:
+    stated = re.search(r"(\d+) to (\d+)", option_help(field))
+    assert stated
+    low, high = map(int, stated.groups())
+    value: Any
+    for value in (low - 1, high + 1):
+        with pytest.raises(ValueError, match=rf"^{field} must be in {low}\.\.{high}, not {value}$"):
+            SoftmaxConfig(**{field: value})
+
+
+def test_defaults_in_help_are_the_configurations() -> None:
+    config = SoftmaxConfig()
+    for field in [
+        "bits",
+        "lanes",
+        "logit_width",
+        "logit_scale",
+        "max_row",
+        "prob_bits",
+        "exp_frac",
+    ]:
+        assert option_help(field).endswith(f"[default: {getattr(config, field)}]")
+    assert option_help("sigma").endswith("[default: 2.0]")
+    assert config.clip == paper_clip(2.0, config.bits)
+
+
+def test_help_names_every_preset() -> None:
+    assert re.findall(r"\dbit-[\w-]+", option_help("preset")) == list(PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("script", "command"),
+    [
+        ("generate_verilog.py", "generate"),
+        ("simulate.py", "simulate"),
+        ("bench.py", "bench"),
+        ("demo.py", "demo"),
+    ],
+)
+def test_script_runs_its_command(script: str, command: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPTS / script), "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert done.stdout.startswith(f"Usage: exaq {command} [OPTIONS]")
