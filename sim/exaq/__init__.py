@@ -1,6 +1,22 @@
 """EXAQ softmax in integers: configuration, tables and golden model. Needs NumPy alone."""
 
+from exaq import metrics, reference
 from exaq.config import PRESETS, SoftmaxConfig
+from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
+from exaq.model import quantize, softmax
 from exaq.tables import Tables, clip_levels, paper_clip
 
-__all__ = ["PRESETS", "SoftmaxConfig", "Tables", "clip_levels", "paper_clip"]
+__all__ = [
+    "PRESETS",
+    "SoftmaxConfig",
+    "Tables",
+    "clip_levels",
+    "length_mask",
+    "logits_to_integers",
+    "metrics",
+    "paper_clip",
+    "probabilities_to_float",
+    "quantize",
+    "reference",
+    "softmax",
+]

@@ -1,0 +1,81 @@
+"""Compare the speed of the golden model with a float32 softmax, both NumPy, in one run.
+
+Prints the float time over the golden model's time: above 1, the golden model is faster. The two
+run alternately, so that a change of the machine's load meets both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import exaq
+
+
+def float_softmax(logits: NDArray[Any], scale: np.float32) -> NDArray[np.float32]:
+    """Softmax in float32, in place from the first conversion on."""
+    x = logits.astype(np.float32)
+    x *= scale
+    x -= x.max(axis=-1, keepdims=True)
+    np.exp(x, out=x)
+    x /= x.sum(axis=-1, keepdims=True)
+    return x
+
+
+def medians(*functions: Callable[[], object], repeat: int) -> list[float]:
+    """Median seconds of each function, which run in turn, ``repeat`` times."""
+    seconds: list[list[float]] = [[] for _ in functions]
+    for _ in range(repeat):
+        for function, times in zip(functions, seconds, strict=True):
+            start = time.perf_counter()
+            function()
+            times.append(time.perf_counter() - start)
+    return [statistics.median(times) for times in seconds]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--row", type=int, default=1024, help="elements of a row, at most 65536")
+    parser.add_argument("--repeat", type=int, default=21, help="runs of each, the median counts")
+    arguments = parser.parse_args()
+    for name in ("rows", "row", "repeat"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} must be at least 1, not {getattr(arguments, name)}")
+    if arguments.row > 65536:
+        parser.error(f"--row must be at most 65536, not {arguments.row}")
+
+    rng = np.random.default_rng(0)
+    shape = arguments.rows, arguments.row
+    live = rng.random(shape) < 0.9
+    print(f"{shape[0]} rows of {shape[1]}, median of {arguments.repeat} runs")
+    print(f"{'logits':8}{'bits':>5}{'mask':>6}{'float32 ms':>12}{'exaq ms':>9}{'ratio':>7}")
+    for width in (8, 16):
+        logits = rng.integers(-(2 ** (width - 1)), 2 ** (width - 1), shape, dtype=f"i{width // 8}")
+        for bits in (2, 3, 4):
+            config = exaq.SoftmaxConfig(
+                bits=bits, logit_width=width, logit_scale=2.0 ** (4 - width), max_row=65536
+            )
+            scale = np.float32(config.logit_scale)
+            for mask in (None, live):
+                reference, model = medians(
+                    lambda logits=logits, scale=scale: float_softmax(logits, scale),
+                    lambda logits=logits, config=config, mask=mask: exaq.softmax(
+                        logits, config, mask
+                    ),
+                    repeat=arguments.repeat,
+                )
+                print(
+                    f"{logits.dtype!s:8}{bits:5}{'no' if mask is None else 'yes':>6}"
+                    f"{1e3 * reference:12.2f}{1e3 * model:9.2f}{reference / model:7.2f}"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Floating-point references: softmax, and EXAQ as its authors compute it.
+
+Written from the formulas of EXAQ (arXiv 2410.03185) and its published code, where codes and levels
+are floating-point ("fake quantization"). Nothing here is used by the golden model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from exaq.formats import broadcast_mask
+
+
+def softmax(x: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float64]:
+    """Softmax along the last axis, in float64.
+
+    Parameters
+    ----------
+    x
+        Real logits, shape (..., row).
+    mask
+        Booleans that broadcast to the shape of ``x``, True = live. Masked elements give 0, and so
+        does every element of a row that has no live one. Their logits may be anything.
+    """
+    distance, live = _distance(np.asarray(x, dtype=np.float64), mask)
+    return _normalized(np.exp(distance), live)
+
+
+def quantize(
+    x: ArrayLike, clip: float, bits: int, mask: ArrayLike | None = None
+) -> NDArray[np.uint8]:
+    """Codes of the authors' quantizer: round((clip(d, C, 0) - C) * (2**bits - 1) / -C).
+
+    d is the distance to the maximum of the row's live elements, rounding is half to even as in
+    ``torch.round``, and the arithmetic has the precision of ``x``: where d lies within a rounding
+    error of the middle between two levels, the code may be either of their neighbours.
+
+    Parameters
+    ----------
+    x
+        Real logits, shape (..., row). Types other than float32 are computed in float64.
+    clip
+        C, negative, in the unit of ``x``.
+    bits
+        Width of a code.
+    mask
+        As for ``softmax``; masked elements give code 0.
+    """
+    if not clip < 0:
+        raise ValueError(f"clip must be negative, not {clip!r}")
+    real = np.asarray(x)
+    if real.dtype != np.float32:
+        real = real.astype(np.float64)
+    distance, live = _distance(real, mask)
+    scale = (2**bits - 1) / -float(clip)
+    codes = np.rint((np.clip(distance, float(clip), 0.0) - float(clip)) * scale)
+    return np.where(live, codes, 0).astype(np.uint8)
+
+
+def quantized_softmax(
+    x: ArrayLike, clip: float, bits: int, mask: ArrayLike | None = None
+) -> NDArray[np.float64]:
+    """EXAQ in floating point: softmax of the levels that ``quantize`` picks, not rounded again."""
+    codes = quantize(x, clip, bits, mask)
+    levels = codes * (-float(clip) / (2**bits - 1)) + float(clip)
+    live = np.True_ if mask is None else broadcast_mask(mask, codes.shape)
+    return _normalized(np.exp(levels), live)
+
+
+def _distance(
+    x: NDArray[Any], mask: ArrayLike | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | np.bool_]:
+    """x - max over the row's live elements, 0 at masked elements, and the mask."""
+    if mask is None:
+        return x - x.max(axis=-1, keepdims=True), np.True_
+    live = broadcast_mask(mask, x.shape)
+    known = np.where(live, x, -np.inf)
+    largest = known.max(axis=-1, keepdims=True)
+    return np.where(live, x, largest) - np.where(np.isneginf(largest), 0, largest), live
+
+
+def _normalized(
+    exponentials: NDArray[np.float64], live: NDArray[np.bool_] | np.bool_
+) -> NDArray[np.float64]:
+    """Each row over its sum, masked elements 0."""
+    kept = np.where(live, exponentials, 0.0)
+    total = kept.sum(axis=-1, keepdims=True)
+    return kept / np.where(total > 0, total, 1.0)
