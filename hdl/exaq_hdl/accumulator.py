@@ -1,6 +1,6 @@
 """The sum of a row."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
@@ -84,8 +84,10 @@ class Accumulator(wiring.Component):
 
         running = Signal(config.sum_bits)
         m.d.comb += [self.o.payload.eq(running + beat_total), self.o.valid.eq(valid & last)]
-        with m.If(valid):
-            m.d.sync += running.eq(Mux(last, 0, self.o.payload))
+        with m.If(valid & last):
+            m.d.sync += running.eq(0)
+        with m.Elif(valid):
+            m.d.sync += running.eq(self.o.payload)
         return m
 
 

@@ -1,10 +1,11 @@
 """A ring of division steps."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
+from exaq_hdl.counters import increment
 from exaq_hdl.exp_rom import ExpRom
 
 
@@ -55,67 +56,70 @@ class Divider(wiring.Component):
     @staticmethod
     def batch_period(config: SoftmaxConfig, units: int) -> int:
         """Cycles for ``units`` divisions: whole rounds, and S held until the last one's end."""
+        if units == 1:
+            return config.prob_bits + 2
         return units * (1 + -(-config.prob_bits // units))
 
     def elaborate(self, platform):
+        # In cycle c of a batch, division k = 0 ... units - 1 takes its step c - k. It enters the
+        # last register in the cycle before its first step, by an OR: what stands before that
+        # register has been cleared by then, so the step on the way in leaves zero.
         m = Module()
         config, units, batch = self.config, self.units, self._batch
         steps = config.prob_bits
+        exponentials = config.tables.exp_rom
 
         run = Signal()
-        step = Signal(range(batch))
-        end_of_batch = Signal()
-        next_level = Signal(config.bits, init=1 % config.levels)
-        load = Signal(init=units > 1)
+        cycle = Signal(batch, init=1)
+        fetch = Signal()
+        ahead = 1 if units == 1 else 2
+        level = Signal(config.bits, init=ahead % config.levels)
+        entering = Signal(config.exp_bits, init=0 if units == 1 else exponentials[1])
+        m.submodules.exp_rom = exp_rom = ExpRom(config)
         m.d.comb += [
             run.eq(self.i.valid & (~self.o.valid | self.o.ready)),
-            end_of_batch.eq(step == batch - 1),
-            self.i.ready.eq(run & end_of_batch & (next_level == 0)),
+            fetch.eq(Cat(cycle[k % batch] for k in range(-2, units - 2)).any()),
+            exp_rom.code.eq(level),
+            self.i.ready.eq(run & cycle[-1] & (level == 1 if units < config.levels else 1)),
         ]
         with m.If(run):
-            after = Signal(range(batch))
-            m.d.comb += after.eq(Mux(end_of_batch, 0, step + 1))
-            m.d.sync += [
-                step.eq(after),
-                load.eq((after < units - 1) | (after == batch - 1)),
-            ]
-            with m.If(load):
-                m.d.sync += next_level.eq(next_level + 1)
+            m.d.sync += [cycle.eq(cycle.rotate_left(1)), entering.eq(0)]
+            with m.If(fetch):
+                m.d.sync += [level.eq(increment(level)), entering.eq(exp_rom.exponential)]
 
-        m.submodules.exp_rom = exp_rom = ExpRom(config)
-        m.d.comb += exp_rom.code.eq(next_level)
-
-        # Register u holds what step u has left; step 0 takes from the last one, where a new
-        # division enters by its first remainder E_k.
-        first = config.tables.exp_rom[0]
         remainders = [
-            Signal(config.sum_bits, name=f"remainder{u}", init=first if u == units - 1 else 0)
+            Signal(
+                config.sum_bits, name=f"remainder{u}", init=exponentials[0] * (u == units - 1)
+            )
             for u in range(units)
         ]
         quotients = [
             Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)
         ]
+        bits = [Signal(name=f"bit{u}") for u in range(units)]
         for u in range(units):
             doubled = Signal(config.sum_bits + 1, name=f"doubled{u}")
             difference = Signal(config.sum_bits + 2, name=f"difference{u}")
-            bit = Signal(name=f"bit{u}")
-            left = Mux(bit, difference, doubled)[: config.sum_bits]
+            left = Mux(bits[u], difference, doubled)[: config.sum_bits]
             m.d.comb += [
                 doubled.eq(remainders[u - 1] << 1),
                 difference.eq(doubled - self.i.payload),
-                bit.eq(~difference[-1]),
+                bits[u].eq(~difference[-1]),
             ]
             with m.If(run):
-                entering = load if u == units - 1 else 0
                 m.d.sync += [
-                    remainders[u].eq(Mux(entering, exp_rom.exponential, left)),
-                    quotients[u].eq((quotients[u - 1] << 1) | bit),
+                    remainders[u].eq(left | entering if u == units - 1 else left),
+                    quotients[u].eq((quotients[u - 1] << 1) | bits[u]),
                 ]
-            if u == steps % units:
-                with m.If(~self.o.valid | self.o.ready):
-                    m.d.sync += [
-                        self.o.valid.eq(run & (step >= steps) & (step < steps + units)),
-                        self.o.payload.floor.eq(quotients[u - 1]),
-                        self.o.payload.round_up.eq(bit),
-                    ]
+        with m.If(run & fetch):
+            m.d.sync += remainders[units - 2].eq(0)
+
+        out = Signal(quotient_layout(config), reset_less=True)
+        m.d.comb += self.o.payload.eq(out)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [
+                self.o.valid.eq(run & cycle[steps : steps + units].any()),
+                out.floor.eq(quotients[steps % units - 1]),
+                out.round_up.eq(bits[steps % units]),
+            ]
         return m

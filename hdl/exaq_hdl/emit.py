@@ -133,7 +133,7 @@ def _to_verilog(rtlil_text: str) -> str:
             "opt_expr -keepdc",
             "opt_clean -purge",
             "memory_collect",
-            f"attrmap {strip} -remove amaranth.decoding",
+            f"attrmap {strip} -remove amaranth.decoding -remove init",
             f"attrmap -modattr {strip}",
             "write_verilog -norename",
         ]

@@ -48,7 +48,9 @@ class Emitter(wiring.Component):
         table = Signal(table_layout(config), reset_less=True)
         table_valid = Signal()
         take = Signal()
+        out = Signal(probability_beat(config), reset_less=True)
         m.d.comb += [
+            self.o.payload.eq(out),
             self.i.ready.eq(table_valid & (~self.o.valid | self.o.ready)),
             take.eq(self.i.valid & self.i.ready),
             self.table.ready.eq(~table_valid | (take & beat.last)),
@@ -60,15 +62,17 @@ class Emitter(wiring.Component):
         with m.If(take):
             m.d.sync += [
                 self.o.valid.eq(1),
-                self.o.payload.tail.eq(beat.tail),
-                self.o.payload.last.eq(beat.last),
-                self.o.payload.error.eq(beat.error),
+                out.tail.eq(beat.tail),
+                out.last.eq(beat.last),
+                out.error.eq(beat.error),
             ]
-            live = live_lanes(config, beat)
-            values = [table[k] for k in range(config.levels)]
-            for lane in range(config.lanes):
-                probability = select(beat.codes[lane], values)
-                m.d.sync += self.o.payload.probabilities[lane].eq(
-                    Mux(live[lane], probability, 0)
-                )
+
+        # The zero is a synchronous reset of the register, which outranks its enable.
+        live = live_lanes(config, beat)
+        values = [table[k] for k in range(config.levels)]
+        for lane in range(config.lanes):
+            with m.If(take & ~live[lane]):
+                m.d.sync += out.probabilities[lane].eq(0)
+            with m.Elif(take):
+                m.d.sync += out.probabilities[lane].eq(select(beat.codes[lane], values))
         return m

@@ -4,9 +4,11 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
 from exaq_hdl.ram import Ram
 
-# Up to this depth, rounding up to a power of two costs no block RAM and saves the wrap-around.
+# Up to this depth, rounding up to a power of two costs no block RAM.
+# The order of the addresses does not matter then, and a shift register is the cheapest counter.
 _FREE_ROUNDING = 512
 
 
@@ -38,9 +40,10 @@ class Fifo(wiring.Component):
     def __init__(self, shape, *, capacity: int, slack: int):
         self.shape = shape
         self.slack = slack
-        depth = max(capacity + slack, 2)
-        rounded = 1 << (depth - 1).bit_length()
-        self.depth = rounded if rounded <= _FREE_ROUNDING else depth
+        depth = capacity + slack
+        rounded = (1 << lfsr_width(depth)) - 1
+        self._lfsr = rounded < _FREE_ROUNDING
+        self.depth = rounded if self._lfsr else depth
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),
@@ -53,18 +56,20 @@ class Fifo(wiring.Component):
         # The reader runs ahead: v1 says that the RAM's latch holds an item, o.valid that its
         # output register does. Each moves on when the next place is free.
         m = Module()
-        m.submodules.ram = ram = Ram(width=Shape.cast(self.shape).width, depth=self.depth)
+        depth = self.depth + 1 if self._lfsr else self.depth
+        m.submodules.ram = ram = Ram(width=Shape.cast(self.shape).width, depth=depth)
 
         v1 = Signal()
         take_output = Signal()
         take_latch = Signal()
         read = Signal()
-        write_address = Signal(range(self.depth))
-        read_address = Signal(range(self.depth))
+        start = LFSR_START if self._lfsr else 0
+        write_address = Signal(range(depth), init=start)
+        read_address = Signal(range(depth), init=start)
 
         def after(address):
-            if self.depth & (self.depth - 1) == 0:
-                return address + 1
+            if self._lfsr:
+                return lfsr_next(address)
             return Mux(address == self.depth - 1, 0, address + 1)
 
         # Free places less slack: its sign is `room`, its initial value means empty.

@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
 from exaq_hdl.beats import table_layout
-from exaq_hdl.divider import Divider
+from exaq_hdl.counters import increment
+from exaq_hdl.divider import Divider, quotient_layout
 
 
 class Normalizer(wiring.Component):
@@ -27,7 +28,7 @@ class Normalizer(wiring.Component):
         self.config = config
         self.units, self.rings = self.choose(config)
         self._dividers = [Divider(config, units=self.units) for _ in range(self.rings)]
-        self.latency = self._dividers[0].latency + 1 + (self.rings > 1)
+        self.latency = 1 + self._dividers[0].latency + 1
         super().__init__(
             {
                 "i": In(stream.Signature(config.sum_bits)),
@@ -51,64 +52,54 @@ class Normalizer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        for k, divider in enumerate(self._dividers):
-            m.submodules[f"divider{k}"] = divider
-        result = self._share(m) if self.rings > 1 else self._single(m)
-
-        rounded = Signal(self.config.prob_bits + 1)
-        level = Signal(self.config.bits)
-        m.d.comb += [
-            result.ready.eq(~self.o.valid),
-            rounded.eq(result.payload.floor + result.payload.round_up),
-        ]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(result.valid & result.ready):
-            m.d.sync += [level.eq(level + 1), self.o.valid.eq(level == self.config.levels - 1)]
-            for k in range(self.config.levels):
-                with m.If(level == k):
-                    m.d.sync += self.o.payload[k].eq(Mux(rounded[-1], -1, rounded))
-        return m
-
-    def _single(self, m):
-        (divider,) = self._dividers
-        wiring.connect(m, wiring.flipped(self.i), divider.i)
-        return divider.o
-
-    def _share(self, m):
-        """Rows go to the rings in turn, and their quotients come back in the same turn."""
+        config = self.config
+        quotient = stream.Signature(quotient_layout(config)).create()
+        level = Signal(config.bits)
         turn_in = Signal(range(self.rings))
         turn_out = Signal(range(self.rings))
-        level = Signal(self.config.bits)
-        result = self._dividers[0].o.signature.create()
 
         def after(turn):
             return Mux(turn == self.rings - 1, 0, turn + 1)
 
         for k, divider in enumerate(self._dividers):
-            waiting = Signal(name=f"ring{k}_waiting")
-            row_sum = Signal(self.config.sum_bits, name=f"ring{k}_sum", reset_less=True)
-            free = Signal(name=f"ring{k}_free")
+            m.submodules[f"divider{k}"] = divider
+            row_sum = Signal(config.sum_bits, name=f"divider{k}_sum", reset_less=True)
+            free = Signal(name=f"divider{k}_free")
             m.d.comb += [
-                free.eq(~waiting | divider.i.ready),
-                divider.i.valid.eq(waiting),
+                free.eq((~divider.i.valid | divider.i.ready) & (turn_in == k)),
                 divider.i.payload.eq(row_sum),
             ]
+            with m.If(divider.i.ready):
+                m.d.sync += divider.i.valid.eq(0)
             with m.If(free):
-                m.d.sync += waiting.eq(self.i.valid & (turn_in == k))
-            with m.If(free & (turn_in == k)):
-                m.d.sync += row_sum.eq(self.i.payload)
                 m.d.comb += self.i.ready.eq(1)
+                m.d.sync += [divider.i.valid.eq(self.i.valid), row_sum.eq(self.i.payload)]
             with m.If(turn_out == k):
                 m.d.comb += [
-                    result.valid.eq(divider.o.valid),
-                    result.payload.eq(divider.o.payload),
-                    divider.o.ready.eq(result.ready),
+                    quotient.valid.eq(divider.o.valid),
+                    quotient.payload.eq(divider.o.payload),
+                    divider.o.ready.eq(quotient.ready),
                 ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn_in.eq(after(turn_in))
-        with m.If(result.valid & result.ready):
-            m.d.sync += level.eq(level + 1)
-            with m.If(level == self.config.levels - 1):
-                m.d.sync += turn_out.eq(after(turn_out))
-        return result
+
+        table = Signal(table_layout(config), reset_less=True)
+        rounded = Signal(config.prob_bits + 1)
+        m.d.comb += [
+            self.o.payload.eq(table),
+            quotient.ready.eq(~self.o.valid),
+            rounded.eq(quotient.payload.floor + quotient.payload.round_up),
+        ]
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(quotient.valid & quotient.ready):
+            m.d.sync += level.eq(increment(level))
+            with m.If(level == config.levels - 1):
+                m.d.sync += [self.o.valid.eq(1), turn_out.eq(after(turn_out))]
+        for k in range(config.levels):
+            write = quotient.valid & quotient.ready & (level == k)
+            with m.If(write & rounded[-1]):
+                m.d.sync += table[k].eq(-1)
+            with m.Elif(write):
+                m.d.sync += table[k].eq(rounded)
+        return m

@@ -5,24 +5,20 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
-from exaq_hdl.beats import code_beat, live_lanes, row_beat
+from exaq_hdl.beats import code_beat, row_beat
 
 
-def reaches(difference, threshold: int):
-    """``difference >= threshold`` for a constant ``threshold`` <= 0 and a ``difference`` <= 0.
+def reaches(low, negative, threshold: int):
+    """Whether a difference <= 0 is at or above a constant ``threshold`` <= 0.
 
-    Written as one gate a bit, from the lowest up: a constant leaves so little of a comparison
-    that logic beats a carry chain. ``difference`` is a two's complement value, unsigned here.
+    The difference, at least -2**len(low), comes as its low bits and its sign; so does the
+    threshold. Written as one gate a bit, from the lowest up: a constant leaves so little of a
+    comparison that logic beats a carry chain.
     """
-    width = len(difference)
-    if threshold < -(1 << (width - 1)):
-        return Const(1)
-    bits = threshold % (1 << (width - 1))
     result = Const(1)
-    for k in range(width - 1):
-        result = difference[k] & result if bits >> k & 1 else difference[k] | result
-    not_negative = ~difference[-1]
-    return not_negative | result if threshold else not_negative
+    for k, bit in enumerate(low):
+        result = bit & result if threshold >> k & 1 else bit | result
+    return ~negative | result if threshold else ~negative
 
 
 class Quantizer(wiring.Component):
@@ -56,7 +52,6 @@ class Quantizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        thresholds = config.tables.thresholds
         ready, valid = Signal(), Signal()
         m.d.comb += [
             ready.eq(self.maximum.valid & self.room),
@@ -65,6 +60,8 @@ class Quantizer(wiring.Component):
         ]
         m.d.sync += [valid.eq(self.i.valid & ready), self.o.valid.eq(valid)]
 
+        out = Signal(code_beat(config), reset_less=True)
+        m.d.comb += self.o.payload.eq(out)
         flags = [name for name, _ in code_beat(config) if name != "codes"]
         held = {
             name: Signal.like(self.i.payload[name], name=f"held_{name}", reset_less=True)
@@ -73,17 +70,25 @@ class Quantizer(wiring.Component):
         for name in flags:
             m.d.sync += [
                 held[name].eq(self.i.payload[name]),
-                self.o.payload[name].eq(held[name]),
+                out[name].eq(held[name]),
             ]
         live = held["live" if config.masking else "tail"]
+
+        # Differences below -2**near get code 0 by the synchronous reset of the code registers,
+        # as do lanes that are not live; the comparisons see `near` bits and a sign.
+        lowest = -(2**config.logit_width)
+        thresholds = [max(threshold, lowest) for threshold in config.tables.thresholds]
+        near = (-thresholds[0] - 1).bit_length() if thresholds[0] else 0
 
         for lane in range(config.lanes):
             difference = Signal(
                 config.logit_width + 1, name=f"lane{lane}_difference", reset_less=True
             )
             m.d.sync += difference.eq(self.i.payload.logits[lane] - self.maximum.payload)
-            reached = [reaches(difference, threshold) for threshold in thresholds]
-            m.d.sync += self.o.payload.codes[lane].eq(Mux(live[lane], count(reached), 0))
+            low, high, negative = difference[:near], difference[near:-1], difference[-1]
+            far = negative & ~high.all() if len(high) else Const(0)
+            reached = [reaches(low, negative, threshold) for threshold in thresholds]
+            m.d.sync += out.codes[lane].eq(Mux(live[lane] & ~far, count(reached), 0))
         return m
 
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
 from exaq_hdl.beats import logit_beat, row_beat
+from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
 
 
 class Receiver(wiring.Component):
@@ -40,7 +41,9 @@ class Receiver(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        beat, out = self.i.payload, self.o.payload
+        beat = self.i.payload
+        out = Signal(row_beat(self.config), reset_less=True)
+        m.d.comb += self.o.payload.eq(out)
         accept = Signal()
         dropping = Signal()
         full = Signal()
@@ -50,10 +53,13 @@ class Receiver(wiring.Component):
         if self.config.beats == 1:
             m.d.comb += full.eq(1)
         else:
-            count = Signal(range(self.config.beats))
-            m.d.comb += full.eq(count == self.config.beats - 1)
-            with m.If(accept & ~dropping):
-                m.d.sync += count.eq(Mux(beat.last | full, 0, count + 1))
+            width = lfsr_width(self.config.beats)
+            count = Signal(width, init=LFSR_START)
+            m.d.comb += full.eq(count == lfsr_state(width, self.config.beats - 1))
+            with m.If(accept & (beat.last | full)):
+                m.d.sync += count.eq(LFSR_START)
+            with m.Elif(accept & ~dropping):
+                m.d.sync += count.eq(lfsr_next(count))
         with m.If(accept):
             m.d.sync += dropping.eq(~beat.last & (dropping | full))
 

@@ -58,6 +58,8 @@ class RowMax(wiring.Component):
 
         running = Signal(width)
         m.d.comb += [self.o.payload.eq(larger(running, values[0])), self.o.valid.eq(valid & last)]
-        with m.If(valid):
-            m.d.sync += running.eq(Mux(last, 0, self.o.payload))
+        with m.If(valid & last):
+            m.d.sync += running.eq(0)
+        with m.Elif(valid):
+            m.d.sync += running.eq(self.o.payload)
         return m
