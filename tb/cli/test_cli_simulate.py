@@ -1,0 +1,117 @@
+"""What ``exaq simulate`` refuses; what it computes is shown in tb/cosim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from run_exaq import refusal
+
+from exaq import PRESETS
+
+FILES: dict[str, Any] = {
+    "logits": np.arange(60, dtype=np.int8).reshape(3, 20),
+    "nan": np.array([[0.5, np.nan]]),
+    "inf": np.array([[np.inf, 0.5]], np.float32),
+    "complex": np.zeros((2, 4), np.complex64),
+    "boolean": np.zeros((2, 4), bool),
+    "objects": np.array([{}, {}]),
+    "scalar": np.array(3),
+    "empty": np.zeros((0, 8), np.int8),
+    "wide": np.array([[0, 128]]),
+    "long": np.zeros((1, 1025), np.int8),
+    "two_lengths": np.array([1, 2]),
+    "long_lengths": np.array([1, 2, 21]),
+    "no_length": np.array([1, 0, 2]),
+    "float_lengths": np.array([1.0, 2.0, 3.0]),
+    "narrow_mask": np.ones((3, 19), bool),
+    "number_mask": np.ones((3, 20), np.uint8),
+    "mask": np.ones(20, bool),
+}
+
+REFUSALS = {
+    "missing.npy -o p.npy": "cannot read missing.npy: No such file or directory",
+    "text.npy -o p.npy": "text.npy is not a .npy file",
+    "nan.npy -o p.npy": "nan.npy holds nan at [0, 1]; all values must be finite",
+    "inf.npy -o p.npy": "inf.npy holds inf at [0, 0]; all values must be finite",
+    "complex.npy -o p.npy": "complex.npy must hold integer or float values, not complex64",
+    "boolean.npy -o p.npy": "boolean.npy must hold integer or float values, not bool",
+    "objects.npy -o p.npy": "objects.npy must hold numbers, not Python objects",
+    "scalar.npy -o p.npy": "scalar.npy holds a single value; its last axis must be the row",
+    "empty.npy -o p.npy": "empty.npy is empty: its shape is (0, 8)",
+    "wide.npy -o p.npy": "logits of 8 bits must be in -128..127, not 128",
+    "long.npy -o p.npy": "a row must have 1..1024 elements, not 1025",
+    "logits.npy": "Missing option '-o' / '--output'.",
+    "logits.npy -o missing/p.npy": "cannot write missing/p.npy: No such file or directory",
+    "logits.npy -o text.npy/p.npy": "cannot write text.npy/p.npy: Not a directory",
+    "logits.npy -o p.npy --json missing/p.json": (
+        "cannot write missing/p.json: No such file or directory"
+    ),
+    "logits.npy -o p.npy --json p.npy": (
+        "cannot write p.npy: two outputs of one command have that name"
+    ),
+    "logits.npy -o p.npy --lengths two_lengths.npy": (
+        "two_lengths.npy has the shape (2,), which does not fit (3,)"
+    ),
+    "logits.npy -o p.npy --lengths long_lengths.npy": "lengths must be in 1..20, not 21",
+    "logits.npy -o p.npy --lengths no_length.npy": "lengths must be in 1..20, not 0",
+    "logits.npy -o p.npy --lengths float_lengths.npy": (
+        "float_lengths.npy must hold integer values, not float64"
+    ),
+    "logits.npy -o p.npy --mask narrow_mask.npy": (
+        "narrow_mask.npy has the shape (3, 19), which does not fit (3, 20)"
+    ),
+    "logits.npy -o p.npy --mask number_mask.npy": (
+        "number_mask.npy must hold boolean values, not uint8"
+    ),
+    "logits.npy -o p.npy --preset 5bit": (f"unknown preset '5bit'; there are {', '.join(PRESETS)}"),
+    "logits.npy -o p.npy --lanes 65": "lanes must be in 1..64, not 65",
+    "logits.npy -o p.npy --sigma 1 --clip -3": "give --sigma or --clip, not both",
+    "logits.npy -o p.npy --engine c": "Invalid value for '--engine': 'c' is not one of 'rtl', "
+    "'golden'.",
+    "logits.npy -o p.npy --engine golden --waves w.vcd": (
+        "--waves needs --engine rtl: the golden model has no cycles"
+    ),
+}
+
+# Only found when the unit is compiled.
+LATE_REFUSALS = {
+    "logits.npy -o p.npy --waves missing/w.vcd": "cannot write missing/w.vcd: No such file or "
+    "directory",
+    "logits.npy -o p.npy --waves p.npy": (
+        "cannot write p.npy: two outputs of one command have that name"
+    ),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, array in FILES.items():
+        np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
+    (tmp_path / "text.npy").write_text("1, 2, 3\n", encoding="utf-8")
+    return tmp_path
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_refusals(line: str, folder: Path) -> None:
+    assert refusal("simulate", *line.split(), folder=folder) == REFUSALS[line]
+
+
+@pytest.mark.simulator
+@pytest.mark.parametrize("line", LATE_REFUSALS)
+def test_refusals_of_the_compiled_unit(line: str, folder: Path) -> None:
+    assert refusal("simulate", *line.split(), folder=folder) == LATE_REFUSALS[line]
+
+
+@pytest.mark.parametrize("stall", ["1", "-0.1", "nan"])
+def test_stall_that_is_no_probability_is_refused(stall: str, folder: Path) -> None:
+    message = refusal("simulate", "logits.npy", "-o", "p.npy", "--stall", stall, folder=folder)
+    assert "stall" in message
+
+
+def test_existing_output_stays_after_a_refusal(folder: Path) -> None:
+    (folder / "p.npy").write_bytes(b"precious")
+    refusal("simulate", "wide.npy", "-o", "p.npy", folder=folder)
+    assert (folder / "p.npy").read_bytes() == b"precious"
