@@ -7,8 +7,10 @@ from fractions import Fraction
 
 def position(distance: int, clip: Fraction, scale: Fraction, bits: int) -> Fraction:
     """(clip(d, C, 0) - C) / Delta, where d is ``distance`` logit steps (at most 0)."""
-    d = min(max(distance * scale, clip), Fraction(0))
-    return (d - clip) * (2**bits - 1) / -clip
+    d = distance * scale
+    if d <= clip:
+        return Fraction(0)
+    return (min(d, Fraction(0)) - clip) * (2**bits - 1) / -clip
 
 
 def round_half_even(value: Fraction) -> int:
