@@ -34,5 +34,5 @@ def refusal(*args: str, folder: Path) -> str:
     return done.stderr.removeprefix("exaq: error: ").rstrip("\n")
 
 
-def _contents(folder: Path) -> dict[Path, bytes | None]:
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+def _contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -1,0 +1,24 @@
+"""What ``exaq demo`` refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from run_exaq import refusal
+
+REFUSALS = {
+    "--output file": "cannot make the folder file: File exists",
+    "--output file/demo": "cannot make the folder file/demo: Not a directory",
+    "--json missing/demo.json": "cannot write missing/demo.json: No such file or directory",
+    "--json file/demo.json": "cannot write file/demo.json: Not a directory",
+    "--json .": "cannot write .: it is there and not a regular file",
+    "--zzz": "No such option '--zzz'.",
+    "more": "Got unexpected extra argument (more)",
+}
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_refusals(line: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert refusal("demo", *line.split(), folder=tmp_path) == REFUSALS[line]
