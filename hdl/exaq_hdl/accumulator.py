@@ -1,6 +1,6 @@
 """The sum of a row."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
@@ -17,6 +17,7 @@ def tree_depth(leaves: int) -> int:
 class Accumulator(wiring.Component):
     """Sum S of the exponentials of a row's live elements.
 
+    Given as its complement ~S, which spares whoever subtracts it an inverter for every bit.
     Latency 3 + ceil(log2(groups)) cycles from a row's last beat to its sum; throughput 1 beat
     per cycle, rows back to back. Exact: nothing rounds or overflows. LUT_sum counts every lane
     that is not live as level 0, so E_0 is taken off again once for each.
@@ -25,7 +26,7 @@ class Accumulator(wiring.Component):
     -------
     i : stream of code_beat, always ready
     totals : the beat's LUT_sum entries, one a group, SumRom.latency cycles after the beat
-    o : stream of sum_bits bits, always ready; one item a row
+    o : stream of sum_bits bits, always ready; ~S, one item a row
     """
 
     def __init__(self, config: SoftmaxConfig):
@@ -73,8 +74,8 @@ class Accumulator(wiring.Component):
                     m.d.sync += excess.eq(n * config.tables.exp_rom[0])
 
         total = add_up([self.totals[g] for g in range(config.groups)], "total")
-        beat_total = Signal(len(total), reset_less=True)
-        m.d.sync += beat_total.eq(total - excess)
+        negative = Signal(signed(len(total) + 1), reset_less=True)
+        m.d.sync += negative.eq(excess - total)
 
         valid, last = self.i.valid, self.i.payload.last
         for k in range(self.latency):
@@ -82,10 +83,11 @@ class Accumulator(wiring.Component):
             m.d.sync += stage.eq(valid)
             valid, last = stage, register(last, f"stage{k}_last")
 
-        running = Signal(config.sum_bits)
-        m.d.comb += [self.o.payload.eq(running + beat_total), self.o.valid.eq(valid & last)]
+        # From -1 down by the beats' totals: -1 - S is ~S.
+        running = Signal(config.sum_bits, init=-1)
+        m.d.comb += [self.o.payload.eq(running + negative), self.o.valid.eq(valid & last)]
         with m.If(valid & last):
-            m.d.sync += running.eq(0)
+            m.d.sync += running.eq(-1)
         with m.Elif(valid):
             m.d.sync += running.eq(self.o.payload)
         return m

@@ -10,7 +10,7 @@ from exaq_hdl.exp_rom import ExpRom
 
 
 def quotient_layout(config: SoftmaxConfig) -> data.StructLayout:
-    """floor(E * 2**prob_bits / S), and whether the remainder is half of S or more."""
+    """floor(E * 2**prob_bits / S), and whether 1 has to be added to round and saturate it."""
     return data.StructLayout({"floor": config.prob_bits, "round_up": 1})
 
 
@@ -35,7 +35,7 @@ class Divider(wiring.Component):
 
     Members
     -------
-    i : stream of sum_bits bits, one item a row, at least 1 for a row with a live element
+    i : stream of sum_bits bits, ~S, one item a row; S is at least 1 where an element is live
     o : stream of quotient_layout, for k = 0, 1, ... 2**bits - 1
     """
 
@@ -98,13 +98,13 @@ class Divider(wiring.Component):
         ]
         bits = [Signal(name=f"bit{u}") for u in range(units)]
         for u in range(units):
-            doubled = Signal(config.sum_bits + 1, name=f"doubled{u}")
+            doubled = Cat(0, remainders[u - 1])
             difference = Signal(config.sum_bits + 2, name=f"difference{u}")
             left = Mux(bits[u], difference, doubled)[: config.sum_bits]
+            # doubled - S is doubled + ~S + 1, and the lowest bit of doubled is free for the 1.
             m.d.comb += [
-                doubled.eq(remainders[u - 1] << 1),
-                difference.eq(doubled - self.i.payload),
-                bits[u].eq(~difference[-1]),
+                difference.eq(Cat(1, remainders[u - 1]) + Cat(self.i.payload, 1)),
+                bits[u].eq(difference[-1]),
             ]
             with m.If(run):
                 m.d.sync += [
@@ -114,12 +114,14 @@ class Divider(wiring.Component):
         with m.If(run & fetch):
             m.d.sync += remainders[units - 2].eq(0)
 
+        # Without a quotient of ones to round up, rounding never overflows: that is saturation.
+        floor = quotients[steps % units - 1]
         out = Signal(quotient_layout(config), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
                 self.o.valid.eq(run & cycle[steps : steps + units].any()),
-                out.floor.eq(quotients[steps % units - 1]),
-                out.round_up.eq(bits[steps % units]),
+                out.floor.eq(floor),
+                out.round_up.eq(bits[steps % units] & ~floor.all()),
             ]
         return m

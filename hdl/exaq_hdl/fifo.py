@@ -32,6 +32,7 @@ class Fifo(wiring.Component):
     -------
     i : stream, always ready
     room : high while the producer may send
+    empty : nothing is stored or on its way to ``o``
     o : stream
     """
 
@@ -48,6 +49,7 @@ class Fifo(wiring.Component):
             {
                 "i": In(stream.Signature(shape, always_ready=True)),
                 "room": Out(1),
+                "empty": Out(1),
                 "o": Out(stream.Signature(shape)),
             }
         )
@@ -77,6 +79,7 @@ class Fifo(wiring.Component):
         spare = Signal(signed(max(empty, self.slack).bit_length() + 1), init=empty)
         m.d.comb += [
             self.room.eq(~spare[-1]),
+            self.empty.eq((spare == empty) & ~v1 & ~self.o.valid),
             take_output.eq(~self.o.valid | self.o.ready),
             take_latch.eq(~v1 | take_output),
             read.eq(take_latch & (spare != empty)),
@@ -103,4 +106,50 @@ class Fifo(wiring.Component):
             ram.output_enable.eq(take_output),
             Value.cast(self.o.payload).eq(ram.read_data),
         ]
+        return m
+
+
+class FallThroughFifo(wiring.Component):
+    """A ``Fifo`` whose items take a short cut while nothing waits in it.
+
+    Latency 1 cycle where it is empty; otherwise as ``Fifo``, of which it has the parameters
+    and members.
+    """
+
+    latency = 1
+
+    def __init__(self, shape, *, capacity: int, slack: int):
+        self.fifo = Fifo(shape, capacity=capacity, slack=slack + 1)
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape, always_ready=True)),
+                "room": Out(1),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = self.fifo
+        shape = Value.cast(self.o.payload).shape()
+        waiting = Signal(shape, reset_less=True)
+        leaving = Signal(shape, reset_less=True)
+        short_cut, free = Signal(), Signal()
+        m.d.comb += [
+            self.room.eq(fifo.room),
+            free.eq(~self.o.valid | self.o.ready),
+            short_cut.eq(fifo.empty & ~fifo.i.valid),
+            Value.cast(fifo.i.payload).eq(waiting),
+            fifo.o.ready.eq(free),
+            Value.cast(self.o.payload).eq(leaving),
+        ]
+        m.d.sync += [
+            fifo.i.valid.eq(self.i.valid & ~(short_cut & free)),
+            waiting.eq(self.i.payload),
+        ]
+        with m.If(free):
+            m.d.sync += [
+                self.o.valid.eq(fifo.o.valid | (short_cut & self.i.valid)),
+                leaving.eq(Mux(fifo.o.valid, fifo.o.payload, self.i.payload)),
+            ]
         return m

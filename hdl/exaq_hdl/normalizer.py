@@ -20,7 +20,7 @@ class Normalizer(wiring.Component):
 
     Members
     -------
-    i : stream of sum_bits bits, one item a row
+    i : stream of sum_bits bits, ~S, one item a row
     o : stream of table_layout, one item a row
     """
 
@@ -84,11 +84,9 @@ class Normalizer(wiring.Component):
             m.d.sync += turn_in.eq(after(turn_in))
 
         table = Signal(table_layout(config), reset_less=True)
-        rounded = Signal(config.prob_bits + 1)
         m.d.comb += [
             self.o.payload.eq(table),
             quotient.ready.eq(~self.o.valid),
-            rounded.eq(quotient.payload.floor + quotient.payload.round_up),
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -96,10 +94,7 @@ class Normalizer(wiring.Component):
             m.d.sync += level.eq(increment(level))
             with m.If(level == config.levels - 1):
                 m.d.sync += [self.o.valid.eq(1), turn_out.eq(after(turn_out))]
-        for k in range(config.levels):
-            write = quotient.valid & quotient.ready & (level == k)
-            with m.If(write & rounded[-1]):
-                m.d.sync += table[k].eq(-1)
-            with m.Elif(write):
-                m.d.sync += table[k].eq(rounded)
+            for k in range(config.levels):
+                with m.If(level == k):
+                    m.d.sync += table[k].eq(quotient.payload.floor + quotient.payload.round_up)
         return m

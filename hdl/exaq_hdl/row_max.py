@@ -6,13 +6,19 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
 from exaq_hdl.beats import row_beat
+from exaq_hdl.fifo import FallThroughFifo, Fifo
+
+#: Cycles that a beat's way through the row buffer takes longer than a maximum's through its
+#: queue. With no maximum earlier than that, the unit's latency is the same for every row.
+HEAD_START = Fifo.latency - FallThroughFifo.latency
 
 
 class RowMax(wiring.Component):
     """Largest logit of each row, in offset binary.
 
     A registered tree over the lanes, then one running register. Latency ceil(log2(lanes))
-    cycles from a row's last beat to its maximum; throughput 1 beat per cycle, rows back to back.
+    cycles, but at least HEAD_START, from a row's last beat to its maximum; throughput 1 beat
+    per cycle, rows back to back.
     A row without a live element gives 0, the lowest logit.
 
     Members
@@ -23,7 +29,7 @@ class RowMax(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        self.latency = (config.lanes - 1).bit_length()
+        self.latency = max((config.lanes - 1).bit_length(), HEAD_START)
         super().__init__(
             {
                 "i": In(stream.Signature(row_beat(config), always_ready=True)),

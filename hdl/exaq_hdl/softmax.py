@@ -8,7 +8,7 @@ from exaq import SoftmaxConfig
 from exaq_hdl.accumulator import Accumulator
 from exaq_hdl.beats import code_beat, logit_beat, probability_beat, row_beat
 from exaq_hdl.emitter import Emitter
-from exaq_hdl.fifo import Fifo
+from exaq_hdl.fifo import FallThroughFifo, Fifo
 from exaq_hdl.normalizer import Normalizer
 from exaq_hdl.quantizer import Quantizer
 from exaq_hdl.receiver import Receiver
@@ -53,7 +53,7 @@ class Softmax(wiring.Component):
 
         # A row waits in the row buffer for its maximum, and in the code FIFO for its table;
         # both times its followers go on arriving.
-        find_max = self.row_max.latency + Fifo.latency
+        find_max = self.row_max.latency + FallThroughFifo.latency
         find_sum = self.accumulator.latency + Fifo.latency
         make_table = find_sum + self.normalizer.latency + self.emitter.latency
         rows = -(-(config.beats + make_table) // config.full_rate_beats) + 1
@@ -62,7 +62,7 @@ class Softmax(wiring.Component):
             capacity=config.beats + find_max,
             slack=self.receiver.reaction + 1,
         )
-        self.max_queue = Fifo(
+        self.max_queue = FallThroughFifo(
             config.logit_width,
             capacity=rows,
             slack=self.receiver.reaction + self.row_max.latency + 1,
