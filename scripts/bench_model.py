@@ -10,6 +10,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def medians(*functions: Callable[[], object], repeat: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=4096)
     parser.add_argument("--row", type=int, default=1024, help="elements of a row, at most 65536")
     parser.add_argument("--repeat", type=int, default=21, help="runs of each, the median counts")
@@ -65,10 +66,8 @@ def main() -> None:
             scale = np.float32(config.logit_scale)
             for mask in (None, live):
                 reference, model = medians(
-                    lambda logits=logits, scale=scale: float_softmax(logits, scale),
-                    lambda logits=logits, config=config, mask=mask: exaq.softmax(
-                        logits, config, mask
-                    ),
+                    partial(float_softmax, logits, scale),
+                    partial(exaq.softmax, logits, config, mask),
                     repeat=arguments.repeat,
                 )
                 print(

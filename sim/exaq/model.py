@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from exaq.config import SoftmaxConfig
 from exaq.formats import broadcast_mask
 
-#: Elements of a block: its intermediate arrays fit a core's second-level cache together.
+#: Elements of a block, at least those of the longest row. A block's intermediate arrays fit a
+#: core's second-level cache together.
 _BLOCK = 2**17
 
 
@@ -181,9 +182,9 @@ def _checked(
 
 
 def _blocks(rows: NDArray[Any]) -> list[slice]:
-    """Slices of whole rows, of about ``_BLOCK`` elements each."""
+    """Slices of as many whole rows as ``_BLOCK`` elements hold."""
     count, length = rows.shape
-    height = max(1, _BLOCK // length)
+    height = _BLOCK // length
     return [slice(start, min(start + height, count)) for start in range(0, count, height)]
 
 

@@ -262,6 +262,20 @@ def test_derived_values() -> None:
     assert exaq.SoftmaxConfig(full_rate_row=33).full_rate_beats == 9
 
 
+@pytest.mark.parametrize("max_row", [1, 2, 3, 1023, 1024, 1025, 65535, 65536])
+def test_the_widest_sums_fit_and_need_their_width(max_row: int) -> None:
+    config = exaq.SoftmaxConfig(lanes=1, max_row=max_row)
+    largest = (2**config.exp_bits - 1) * max_row
+    assert largest.bit_length() <= config.sum_bits <= largest.bit_length() + 1
+
+
+@pytest.mark.parametrize("group", range(1, 7))
+def test_the_largest_group_sum_fits(group: int) -> None:
+    config = exaq.SoftmaxConfig(lanes=group, group=group, max_row=group)
+    largest = (2**config.exp_bits - 1) * group
+    assert largest.bit_length() <= config.group_sum_bits <= largest.bit_length() + 1
+
+
 @pytest.mark.parametrize("name", exaq.PRESETS)
 def test_presets_are_what_their_names_say(name: str) -> None:
     config = exaq.SoftmaxConfig.preset(name)

@@ -101,7 +101,7 @@ def test_every_pair_of_8_bit_logits_has_the_float_code(
 @pytest.mark.parametrize(("bits", "clip", "scale"), [(2, -0.75, 0.0625), (3, -7.0, 0.25)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_float_codes_are_exact_on_ties_where_floats_are(
-    bits: int, clip: Real | str, scale: Real, dtype: type[np.floating[Any]]
+    bits: int, clip: float, scale: float, dtype: type[np.floating[Any]]
 ) -> None:
     config = configured(bits, clip, scale)
     pairs = every_pair()
