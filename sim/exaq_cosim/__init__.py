@@ -1,8 +1,8 @@
 """The emitted Verilog, compiled by Verilator and driven with whole arrays."""
 
-from exaq_cosim.build import ToolError, build, cache_folder
+from exaq_cosim.build import ToolError, build_library, cache_folder
 from exaq_cosim.simulation import Simulation, Spread, compile_unit, golden, simulate
-from exaq_cosim.stream import HangError, ProtocolError, SimulationError, Streamed, stream
+from exaq_cosim.stream import HangError, ProtocolError, SimulationError, Streamed, stream_rows
 
 __all__ = [
     "HangError",
@@ -12,10 +12,10 @@ __all__ = [
     "Spread",
     "Streamed",
     "ToolError",
-    "build",
+    "build_library",
     "cache_folder",
     "compile_unit",
     "golden",
     "simulate",
-    "stream",
+    "stream_rows",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import time
@@ -16,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 import exaq
 from exaq import SoftmaxConfig
-from exaq_cosim.build import build
-from exaq_cosim.stream import SimulationError, element_type, stream
+from exaq_cosim.build import build_library
+from exaq_cosim.stream import SimulationError, element_type, stream_rows
 from exaq_hdl import emit_verilog
 
 
@@ -150,9 +151,9 @@ class Simulation:
 def compile_unit(config: SoftmaxConfig, *, tracing: bool = False) -> Path:
     """The unit's AXI top as a shared library, compiled unless it is in the cache.
 
-    ``simulate`` calls it; calling it before only moves the wait. See ``build`` for its errors.
+    ``simulate`` calls it; calling it before only moves the wait. Errors: as ``build_library``.
     """
-    return build(_verilog(config), config, tracing=tracing)
+    return build_library(_verilog(config), config, tracing=tracing)
 
 
 def simulate(
@@ -203,6 +204,8 @@ def simulate(
         The unit cannot be compiled.
     SimulationError
         The unit hangs or breaks a rule of its interface.
+    OSError
+        ``waves`` or the cache cannot be written.
     """
     if not 0 <= stall < 1:
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
@@ -212,7 +215,7 @@ def simulate(
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
         begin = time.perf_counter()
-        out = stream(
+        out = stream_rows(
             library,
             config,
             rows.logits,
@@ -268,8 +271,13 @@ def _kept(waves: str | os.PathLike[str] | None) -> Iterator[Path | None]:
         yield None
         return
     target = Path(waves)
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    temporary.touch()
+    try:
+        temporary.touch()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
     try:
         try:
             yield temporary

@@ -22,7 +22,7 @@ _RUNNING, _DONE, _HANG = 0, 1, 2
 _FAULTS = (
     "m_axis_tvalid fell before the beat was taken",
     "m_axis payload changed before the beat was taken",
-    "a beat came out with no row to belong to",
+    "a beat came out of no row, or before its row was in",
     "m_axis_tlast is missing at the row's last beat",
     "m_axis_tlast came before the row's last beat",
     "m_axis_tkeep does not mark the row's elements",
@@ -109,7 +109,7 @@ def idle_limit(config: SoftmaxConfig, stall: float) -> int:
     return math.ceil((4 * config.beats + 4096) / (1 - stall))
 
 
-def stream(
+def stream_rows(
     library: Path,
     config: SoftmaxConfig,
     logits: NDArray[Any],
@@ -126,7 +126,7 @@ def stream(
     Parameters
     ----------
     library
-        What ``exaq_cosim.build`` gave for ``config``; built with tracing where ``waves`` are asked.
+        What ``build_library`` gave for ``config``, with tracing where ``waves`` are asked.
     logits
         (rows, width) integers of ``element_type(logit_width, signed=True)``.
     lengths

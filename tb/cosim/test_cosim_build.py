@@ -1,0 +1,118 @@
+"""The cache of compiled units: one compilation each, whole files, clear words when a tool fails."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import exaq_cosim.build
+from exaq import SoftmaxConfig
+from exaq_cosim import ToolError, build_library, cache_folder, simulate
+from exaq_hdl import emit_verilog
+
+CONFIG = SoftmaxConfig(lanes=1, max_row=16)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EXAQ_CACHE", str(folder))
+    monkeypatch.delenv("CXX", raising=False)
+    return folder
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The compilers' names as they are called, but for questions of their version."""
+    called: list[str] = []
+    run = subprocess.run
+
+    def recording(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        name = Path(command[0]).name
+        if name in ("g++", "verilator_bin") and "--version" not in command:
+            called.append(name)
+        return run(command, **options)
+
+    monkeypatch.setattr(exaq_cosim.build.subprocess, "run", recording)
+    return called
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.simulator
+def test_a_configuration_is_compiled_once(cache: Path, commands: list[str]) -> None:
+    verilog = emit_verilog(CONFIG).verilog
+    library = build_library(verilog, CONFIG)
+    assert commands == ["g++", "verilator_bin", "g++", "g++"]
+    assert library.parent == cache
+    before = library.stat()
+    commands.clear()
+    assert build_library(verilog, CONFIG) == library
+    simulate(np.zeros((3, 16), np.int8), CONFIG)
+    assert commands == []
+    assert library.stat().st_mtime_ns == before.st_mtime_ns
+    assert library.stat().st_ino == before.st_ino
+
+    # Another unit is compiled, but not the simulator's own code again.
+    commands.clear()
+    other = build_library(verilog + "\n", CONFIG)
+    assert commands == ["verilator_bin", "g++", "g++"]
+    runtime = [name for name in names(cache) if name.startswith("runtime-")]
+    assert len(runtime) == 1
+    assert names(cache) == sorted([*runtime, library.name, other.name])
+
+
+@pytest.mark.simulator
+def test_two_processes_at_once(cache: Path) -> None:
+    code = (
+        "import numpy as np; from exaq import SoftmaxConfig; from exaq_cosim import simulate;"
+        "config = SoftmaxConfig(lanes=1, max_row=16);"
+        "print(simulate(np.arange(16), config).probabilities.sum())"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    sums = [process.communicate(timeout=300)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sums[0] == sums[1]
+    assert [name.split("-")[0] for name in names(cache)] == ["runtime", "unit"]
+
+
+@pytest.mark.simulator
+def test_broken_verilog_is_one_line_and_leaves_nothing(cache: Path) -> None:
+    with pytest.raises(ToolError) as caught:
+        build_library("module exaq_softmax (; endmodule", CONFIG)
+    text = str(caught.value)
+    assert text.startswith("verilator_bin failed with exit code 1: %Error: exaq_softmax.v:1:")
+    assert "\n" not in text
+    assert [name for name in names(cache) if not name.startswith("runtime-")] == []
+
+
+def test_no_compiler(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ToolError) as caught:
+        build_library("", CONFIG)
+    assert str(caught.value) == (
+        "the C++ compiler no-such-compiler was not found; RTL simulation needs one "
+        "(Debian and Ubuntu: apt install g++)"
+    )
+    assert not cache.exists()
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.delenv("EXAQ_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert cache_folder() == Path("/home/somebody/.cache/exaq")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
+    assert cache_folder() == Path("/var/cache/me/exaq")
+    monkeypatch.setenv("EXAQ_CACHE", "/elsewhere")
+    assert cache_folder() == Path("/elsewhere")
