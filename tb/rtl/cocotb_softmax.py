@@ -1,0 +1,300 @@
+"""Coroutines of the regression; they run inside the simulator, on one configuration.
+
+The environment names the files: EXAQ_SIMULATION a JSON with the configuration and the declared
+latency, EXAQ_HITS where the hit bins go.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+from rtl_bench import Bench
+from rtl_bins import Hits, config_bins
+from rtl_rows import Row
+from rtl_stalls import STALLS
+
+from exaq import SoftmaxConfig
+
+# A simulator that hangs within one time step reaches no timeout of simulated time.
+signal.alarm(540)
+
+_SIMULATION = json.loads(Path(os.environ["EXAQ_SIMULATION"]).read_text(encoding="utf-8"))
+CONFIG = SoftmaxConfig.from_dict(_SIMULATION["config"])
+LATENCY = _SIMULATION["latency"]
+HITS = Hits()
+
+#: Whether rows can be long enough to stream without a bubble.
+CAN_STREAM = CONFIG.full_rate_row <= CONFIG.max_row
+
+rtl_test = functools.partial(cocotb.test, timeout_time=3, timeout_unit="ms")
+
+
+def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Gives ``test`` a fresh Bench, drains it afterwards and writes the bins hit so far."""
+
+    @functools.wraps(test)
+    async def run(dut: Any, **options: Any) -> None:
+        label = ",".join(str(value) for value in options.values())
+        bench = Bench(dut, CONFIG, HITS, f"{test.__name__}[{label}]")
+        await bench.start()
+        await test(bench, **options)
+        await bench.finish()
+        bench.monitor.hit(*config_bins(CONFIG))
+        HITS.write(Path(os.environ["EXAQ_HITS"]))
+
+    return run
+
+
+@rtl_test()
+@cocotb.parametrize(source=list(STALLS), sink=list(STALLS))
+@on_bench
+async def random_rows(bench: Bench, source: str, sink: str) -> None:
+    """Random lengths, values and masks, every stall pattern against every other."""
+    bench.stall(source, sink)
+    budget = 400 if "heavy" in (source, sink) else 1200
+    while budget > 0:
+        budget -= bench.send([bench.rows.random()]) + 4
+    await bench.drain()
+
+
+@rtl_test()
+@cocotb.parametrize(sink=["never", "single", "heavy"])
+@on_bench
+async def corner_rows(bench: Bench, sink: str) -> None:
+    """Ties, equal, rising and falling values, extremes, thresholds."""
+    bench.stall(sink=sink)
+    bench.send(bench.rows.corners())
+    await bench.drain()
+
+
+@rtl_test()
+@cocotb.parametrize(sink=["never", "light"])
+@on_bench
+async def every_length(bench: Bench, sink: str) -> None:
+    """Every length from 1 to max_row in random order; of many beats a choice with every tail."""
+    lanes, longest = CONFIG.lanes, CONFIG.max_row
+    lengths = range(1, longest + 1)
+    if CONFIG.beats > 16:
+        ends = {*lengths[: 3 * lanes], *lengths[-lanes:]}
+        lengths = [*ends, *bench.rows.some(lengths, 2 * lanes)]
+    bench.stall(sink=sink)
+    bench.send(bench.rows.random(int(n)) for n in bench.rng.permutation(lengths))
+    await bench.drain()
+
+
+@rtl_test(skip=not CONFIG.masking)
+@cocotb.parametrize(source=["never", "bursts"], sink=["never", "bursts"])
+@on_bench
+async def masked_rows(bench: Bench, source: str, sink: str) -> None:
+    """Causal masks, all-masked rows and beats, lone live elements, in random order."""
+    bench.stall(source, sink)
+    rows = list(bench.rows.masks())
+    bench.send(rows[i] for i in bench.rng.permutation(len(rows)))
+    await bench.drain()
+
+
+@rtl_test()
+@cocotb.parametrize(source=["never", "light"], sink=["never", "single", "heavy"])
+@on_bench
+async def over_long_rows(bench: Bench, source: str, sink: str) -> None:
+    """Rows of max_row + 1 elements up to four times max_row, between and after good ones."""
+    bench.stall(source, sink)
+    rows, longest, lanes = bench.rows, CONFIG.max_row, CONFIG.lanes
+    for beyond in (1, lanes, lanes + 1, longest, 3 * longest + 1):
+        bench.send([rows.random(longest), rows.over_long(beyond), rows.random(1)])
+        bench.send([rows.random(), rows.over_long(beyond), rows.over_long(1)])
+        bench.send([rows.random(longest), rows.over_long(beyond), rows.random(longest)])
+    await bench.drain()
+
+
+@rtl_test()
+@cocotb.parametrize(source=["never", "bursts"], sink=["never", "bursts"])
+@on_bench
+async def null_beats(bench: Bench, source: str, sink: str) -> None:
+    """Rows that end in a beat without elements, alone and behind full beats."""
+    bench.stall(source, sink)
+    rows, lanes = bench.rows, CONFIG.lanes
+    for beats in (*range(min(CONFIG.beats, 8)), CONFIG.beats - 1):
+        row = rows.random(beats * lanes) if beats else rows.row([], "empty")
+        bench.send([rows.row(row.logits, row.kind, row.live, null_beat=True), rows.random()])
+    for beyond in (0, lanes, CONFIG.max_row):
+        bench.send([rows.over_long(beyond, null_beat=True), rows.random()])
+    await bench.drain()
+
+
+@rtl_test()
+@on_bench
+async def short_rows_against_closed_sink(bench: Bench) -> None:
+    """Rows of a beat fill every queue until the input is held back, then leave at once."""
+    rows = bench.rows
+    bench.sink.pause = True
+    await fill(bench, lambda: rows.random(int(bench.rng.integers(1, CONFIG.lanes + 1))))
+    bench.sink.pause = False
+    await bench.drain()
+    bench.sink.pause = True
+    await fill(bench, lambda: rows.random(CONFIG.max_row))
+    await fill(bench, rows.random)
+    bench.stall(sink="single")
+
+
+async def fill(bench: Bench, make: Callable[[], Row]) -> None:
+    """Sends rows until the input was held back for 120 cycles; nothing may leave meanwhile."""
+    log = bench.monitor.log
+    taken, held_back = len(log.taken), len(log.held_back)
+    await ClockCycles(bench.dut.aclk, 300)
+    given = len(log.given)
+    while len(log.held_back) < held_back + 120:
+        if bench.source.empty():
+            bench.send(make() for _ in range(8))
+        await ClockCycles(bench.dut.aclk, 8)
+        if len(log.taken) - taken > 4 * CONFIG.beats + 1000:
+            bench.monitor.fail("the input is not held back although the sink is closed")
+    if len(log.given) != given:
+        bench.monitor.fail("beats left although the sink is closed")
+
+
+@rtl_test()
+@cocotb.parametrize(cycles=[1, 2, 5])
+@on_bench
+async def reset_in_mid_row(bench: Bench, cycles: int) -> None:
+    """Reset with nothing inside, in an input row, in an output row, against a closed sink."""
+    monitor, rows = bench.monitor, bench.rows
+
+    async def reset() -> None:
+        await bench.reset(cycles)
+        bench.stall()
+        bench.send(
+            [rows.random(1), rows.random(CONFIG.max_row), *(rows.random() for _ in range(6))]
+        )
+        await bench.drain()
+
+    await reset()
+    monitor.hit("reset.idle")
+    longest = CONFIG.beats
+    for part in range(1, 6):
+        bench.send(rows.random(CONFIG.max_row) for _ in range(part))
+        taken = len(monitor.log.taken)
+        while len(monitor.log.taken) - taken < (part - 1) * longest + (longest + 1) // 2:
+            await RisingEdge(bench.dut.aclk)
+        if longest > 2:
+            monitor.hit("reset.row_half_in")
+        await reset()
+        bench.send(rows.random(CONFIG.max_row) for _ in range(part))
+        while monitor.beats_of_row_given < longest // 2:
+            await RisingEdge(bench.dut.aclk)
+        if longest > 2:
+            monitor.hit("reset.row_half_out")
+        await reset()
+        bench.sink.pause = True
+        bench.send(rows.random() for _ in range(20))
+        await ClockCycles(bench.dut.aclk, 200 + 2 * longest)
+        if bench.dut.m_axis_tvalid.value:
+            monitor.hit("reset.output_stalled")
+        await reset()
+        bench.send([rows.over_long(4 * CONFIG.max_row)])
+        taken = len(monitor.log.taken)
+        while len(monitor.log.taken) - taken < min(part - 1 + 2 * longest, 3 * longest):
+            await RisingEdge(bench.dut.aclk)
+        monitor.hit("reset.while_dropping")
+        await reset()
+
+
+@rtl_test(skip=not CAN_STREAM)
+@cocotb.parametrize(length=["shortest", "tail", "middle", "longest"])
+@on_bench
+async def uniform_rows_at_full_rate(bench: Bench, length: str) -> None:
+    """Rows of one length, back to back: a beat is taken and given in every cycle."""
+    shortest, longest = CONFIG.full_rate_row, CONFIG.max_row
+    elements = {
+        "shortest": shortest,
+        "tail": min(shortest + 1, longest),
+        "middle": (shortest + longest) // 2,
+        "longest": longest,
+    }[length]
+    count = 12 + 6 * CONFIG.beats // (elements // CONFIG.lanes)
+    bench.send(bench.rows.random(elements) for _ in range(count))
+    await bench.drain()
+    check_never_held_back(bench)
+    given = bench.monitor.log.given
+    if given[-1] - given[0] + 1 != len(given):
+        bench.monitor.fail(
+            f"{len(given)} beats of rows of {elements} took {given[-1] - given[0] + 1} cycles"
+        )
+    bench.monitor.hit("rate.uniform")
+
+
+@rtl_test(skip=not CAN_STREAM)
+@cocotb.parametrize(order=["random", "long_then_short", "two_lengths"])
+@on_bench
+async def mixed_rows_at_full_rate(bench: Bench, order: str) -> None:
+    """Rows between full_rate_row and max_row, back to back: the input is never held back."""
+    shortest, longest = CONFIG.full_rate_row, CONFIG.max_row
+    burst = 3 + 2 * CONFIG.beats // CONFIG.full_rate_beats
+    lengths = {
+        "random": bench.rng.integers(shortest, longest + 1, 120).tolist(),
+        "long_then_short": ([longest] + [shortest] * burst) * 8,
+        "two_lengths": bench.rng.choice([shortest, longest], 120).tolist(),
+    }[order]
+    bench.send(bench.rows.random(n) for n in lengths)
+    await bench.drain()
+    check_never_held_back(bench)
+    check_schedule(bench)
+    bench.monitor.hit("rate.mixed")
+
+
+def check_never_held_back(bench: Bench) -> None:
+    log = bench.monitor.log
+    if log.held_back:
+        bench.monitor.fail(f"the input was held back in cycles {log.held_back[:10]}")
+    if log.taken[-1] - log.taken[0] + 1 != len(log.taken):
+        bench.monitor.fail("the source left a bubble: nothing is measured")
+
+
+def check_schedule(bench: Bench) -> None:
+    """No row leaves much later than stages that move a beat in every cycle would let it.
+
+    In such stages a row is quantized once it is in and its predecessor is quantized, and given
+    once that is done, its declared latency is over and its predecessor is given.
+    """
+    log = bench.monitor.log
+    quantized = given = 0
+    for row, taken, shown in zip(
+        bench.monitor.returned, log.taken_last, log.row_shown, strict=True
+    ):
+        quantized = max(taken, quantized) + row.beats_out
+        start = max(quantized + LATENCY, given)
+        given = start + row.beats_out
+        if not start <= shown <= start + LATENCY:
+            bench.monitor.fail(
+                f"a row of {row.elements} taken until cycle {taken} was given from {shown}, "
+                f"not from {start}"
+            )
+
+
+@rtl_test()
+@on_bench
+async def latency(bench: Bench) -> None:
+    """Isolated rows: n beats + the declared cycles from the last beat taken to the first given."""
+    longest, lanes = CONFIG.max_row, CONFIG.lanes
+    lengths = {1, lanes, lanes + 1, 2 * lanes, longest // 2 + 1, longest - 1, longest}
+    for elements in sorted(n for n in lengths if 1 <= n <= longest):
+        row = bench.rows.random(elements)
+        bench.send([row])
+        await bench.drain()
+        await ClockCycles(bench.dut.aclk, 40)
+        log = bench.monitor.log
+        measured = log.row_shown[-1] - log.taken_last[-1]
+        if measured != row.beats_in + LATENCY:
+            bench.monitor.fail(
+                f"a row of {row.beats_in} beats took {measured} cycles to its first probability, "
+                f"declared are {row.beats_in + LATENCY}"
+            )
+    bench.monitor.hit("rate.latency")

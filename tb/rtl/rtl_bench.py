@@ -1,0 +1,324 @@
+"""The bench round the AXI top: drivers, a monitor that looks at every cycle, a scoreboard."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from zlib import crc32
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
+from cocotb.types import LogicArray
+from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
+from rtl_bins import Hits, row_bins, sequence_bins
+from rtl_rows import Beat, Row, Rows
+from rtl_stalls import STALLS
+
+from exaq import SoftmaxConfig
+
+#: Part of every random generator's seed.
+SEED = 20240910
+
+
+class _SinkBus(AxiStreamBus):
+    """What the sink needs to accept beats; the monitor looks at everything else."""
+
+    _optional_signals = ("tvalid", "tready", "tlast")
+
+
+@dataclass
+class Log:
+    """When things happened, in clock cycles since the monitor started."""
+
+    taken: list[int]
+    taken_last: list[int]
+    held_back: list[int]
+    given: list[int]
+    row_shown: list[int]
+
+    @classmethod
+    def empty(cls) -> Log:
+        return cls([], [], [], [], [])
+
+
+class Monitor:
+    """Watches both streams on every clock edge and compares each output beat.
+
+    Checks: ``m_axis_tvalid`` and ``m_axis_tready`` are never undefined once reset had one edge;
+    ``tvalid`` is low after an edge in reset; once high it stays, and the payload with it, until
+    ``tready``; no valid payload is undefined; ``tkeep`` is all ones but on a last beat and its
+    tail is contiguous in whole lanes; ``tuser`` is set on last beats only; every beat is the
+    one expected.
+    """
+
+    def __init__(self, dut: Any, config: SoftmaxConfig, hits: Hits, test: str) -> None:
+        self.dut = dut
+        self.config = config
+        self.log = Log.empty()
+        self.cycle = 0
+        self.last_progress = 0
+        self.returned: list[Row] = []
+        self._hits = hits
+        self._test = test
+        self._expected: deque[tuple[Row, list[Beat]]] = deque()
+        self._beat = 0
+        self._shown: Beat | None = None
+        self._stalled = 0
+        self._in_row = False
+        self._rows_in = 0
+        self._last_was_one_beat = False
+        self._reset_edges = 0
+        self._was_reset = False
+
+    @property
+    def outstanding(self) -> int:
+        """Rows that did not come back yet."""
+        return len(self._expected)
+
+    @property
+    def beats_of_row_given(self) -> int:
+        """Beats of the row on its way out that have left."""
+        return self._beat
+
+    def expect(self, row: Row) -> None:
+        """Adds a row that must come back after all before it."""
+        self._expected.append((row, row.expected()))
+
+    def _forget(self) -> None:
+        self._expected.clear()
+        self._beat = self._stalled = self._rows_in = 0
+        self._shown = None
+        self._in_row = self._last_was_one_beat = False
+
+    def fail(self, message: str) -> NoReturn:
+        """Fails the test with everything needed to repeat it."""
+        row = f"\n  in {self._expected[0][0]}" if self._expected else ""
+        raise AssertionError(
+            f"{self._test}: {message}, in cycle {self.cycle}, row {len(self.returned)}, "
+            f"beat {self._beat}; seed {SEED}, {self.config}{row}"
+        )
+
+    def hit(self, *bins: str) -> None:
+        """Counts bins."""
+        self._hits.add(self._test, bins)
+
+    async def run(self) -> None:
+        """Watches for ever."""
+        dut = self.dut
+        edge = RisingEdge(dut.aclk)
+        while True:
+            await edge
+            self.cycle += 1
+            if not dut.aresetn.value:
+                self._forget()
+                if self._reset_edges and self._read("m_axis_tvalid"):
+                    self.fail("m_axis_tvalid is high in reset")
+                self._reset_edges += 1
+                self._was_reset = True
+            elif self._was_reset:
+                self._reset_edges = 0
+                self._look_at_input(self._read("s_axis_tready"))
+                self._look_at_output(self._read("m_axis_tvalid"))
+
+    def _read(self, name: str) -> int:
+        value = getattr(self.dut, name).value
+        try:
+            return int(value)
+        except ValueError:
+            self.fail(f"{name} is {value}")
+
+    def _look_at_input(self, ready: int) -> None:
+        if not self.dut.s_axis_tvalid.value:
+            if self._in_row:
+                self.hit("flow.source_idle_in_row")
+            self._last_was_one_beat = False
+        elif not ready:
+            self.log.held_back.append(self.cycle)
+            self.hit("flow.input_held_back")
+            self._last_was_one_beat = False
+        else:
+            last = bool(self.dut.s_axis_tlast.value)
+            self.last_progress = self.cycle
+            self.log.taken.append(self.cycle)
+            one_beat = last and not self._in_row
+            if one_beat and self._last_was_one_beat:
+                self.hit("flow.one_beat_rows_every_cycle")
+            self._last_was_one_beat = one_beat
+            self._in_row = not last
+            if last:
+                self.log.taken_last.append(self.cycle)
+                self._rows_in += 1
+                if self._rows_in >= 3:
+                    self.hit("flow.three_rows_inside")
+
+    def _look_at_output(self, valid: int) -> None:
+        ready = bool(self.dut.m_axis_tready.value)
+        if not valid:
+            if self._shown is not None:
+                self.fail("m_axis_tvalid fell before m_axis_tready")
+            if ready:
+                self.hit("flow.ready_before_valid")
+            return
+        beat = Beat(
+            data=self._read("m_axis_tdata"),
+            keep=self._read("m_axis_tkeep"),
+            error=self._read("m_axis_tuser"),
+            last=self._read("m_axis_tlast"),
+        )
+        if self._shown is None:
+            if self._beat == 0:
+                self.log.row_shown.append(self.cycle)
+            self._check_form(beat)
+            self._compare(beat)
+        elif beat != self._shown:
+            self.fail(f"the payload changed before m_axis_tready: {self._shown} became {beat}")
+        if ready:
+            self._give(beat)
+        else:
+            self._shown = beat
+            self._stalled += 1
+            self.hit("flow.output_stalled", "flow.valid_before_ready")
+            if beat.last:
+                self.hit("flow.output_stalled_on_last")
+            if self._stalled == 100:
+                self.hit("flow.stall_of_100_cycles")
+
+    def _check_form(self, beat: Beat) -> None:
+        lanes, width = self.config.lanes, self.config.prob_bytes
+        if beat.last:
+            present = beat.keep.bit_length() // width
+            if beat.keep != 2 ** (present * width) - 1 or present > lanes:
+                self.fail(f"m_axis_tkeep is no tail of whole lanes: {beat.keep:b}")
+        elif beat.keep != 2 ** (lanes * width) - 1:
+            self.fail(f"m_axis_tkeep has zeros before the last beat: {beat.keep:b}")
+        elif beat.error:
+            self.fail("m_axis_tuser is set before the last beat")
+
+    def _compare(self, beat: Beat) -> None:
+        if not self._expected:
+            self.fail(f"{beat} comes although no row is outstanding")
+        expected = self._expected[0][1][self._beat]
+        if beat != expected:
+            self.fail(f"beat {self._hex(beat)} instead of {self._hex(expected)}")
+
+    def _hex(self, beat: Beat) -> str:
+        size = 8 * self.config.prob_bytes
+        lanes = [beat.data >> (size * i) & (2**size - 1) for i in range(self.config.lanes)]
+        return f"{lanes} keep {beat.keep:b} error {beat.error} last {beat.last}"
+
+    def _give(self, beat: Beat) -> None:
+        if self._stalled == 1:
+            self.hit("flow.stall_of_one_cycle")
+        if self.log.taken and self.log.taken[-1] == self.cycle:
+            self.hit("flow.both_sides_move")
+        self._shown = None
+        self._stalled = 0
+        self._beat += 1
+        self.last_progress = self.cycle
+        self.log.given.append(self.cycle)
+        if beat.last:
+            row, _ = self._expected.popleft()
+            self._beat = 0
+            self._rows_in -= 1
+            self.returned.append(row)
+            self.hit(*row_bins(row))
+
+
+class Bench:
+    """The unit with a cocotbext-axi source and sink, in reset until ``start`` returns.
+
+    While the source shows nothing, noise lies on its payload: X in simulators that know it.
+    """
+
+    def __init__(self, dut: Any, config: SoftmaxConfig, hits: Hits, test: str) -> None:
+        self.dut = dut
+        self.config = config
+        self.rng = np.random.default_rng([SEED, crc32(test.encode())])
+        self.rows = Rows(config, self.rng)
+        self.test = test
+        self.hits = hits
+        self.monitor = Monitor(dut, config, hits, test.partition("[")[0])
+        dut.aresetn.value = 0
+        self.source = AxiStreamSource(
+            AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, dut.aresetn, False
+        )
+        self.sink = AxiStreamSink(
+            _SinkBus.from_prefix(dut, "m_axis"), dut.aclk, dut.aresetn, False, byte_lanes=1
+        )
+        for driver in (self.source, self.sink):
+            driver.log.setLevel(logging.ERROR)
+
+    async def start(self) -> None:
+        """Starts the clock and everything that watches, then resets the unit."""
+        Clock(self.dut.aclk, 10, unit="ns").start(start_high=False)
+        cocotb.start_soon(self.monitor.run())
+        cocotb.start_soon(self._noise())
+        await self.reset(4)
+
+    async def reset(self, cycles: int) -> None:
+        """Resets the unit for some edges; whatever was on its way is gone."""
+        self.dut.aresetn.value = 0
+        self.source.clear()
+        self.sink.clear()
+        await ClockCycles(self.dut.aclk, cycles)
+        self.dut.aresetn.value = 1
+        await ClockCycles(self.dut.aclk, 1)
+
+    def stall(self, source: str = "never", sink: str = "never") -> None:
+        """Sets the patterns of STALLS by which both sides pause from now on."""
+        for side, driver, name in (("source", self.source, source), ("sink", self.sink, sink)):
+            pattern = STALLS[name]
+            driver.set_pause_generator(None if pattern is None else pattern(self.rng))
+            driver.pause = False
+            self.monitor.hit(f"stall.{side}_{name}")
+
+    def send(self, rows: Iterable[Row]) -> int:
+        """Queues rows at the source and expects them back; the number of beats sent."""
+        beats = 0
+        for row in rows:
+            self.source.send_nowait(row.frame(self.rng))
+            self.monitor.expect(row)
+            beats += row.beats_in
+        return beats
+
+    async def drain(self) -> None:
+        """Waits until every row came back; fails where nothing moves any more."""
+        patience = 2000 + 4 * self.config.beats
+        self.monitor.last_progress = self.monitor.cycle
+        while self.monitor.outstanding:
+            await ClockCycles(self.dut.aclk, 8)
+            if self.monitor.cycle - self.monitor.last_progress > patience:
+                self.monitor.fail(
+                    f"nothing moved for {patience} cycles, {self.monitor.outstanding} rows missing"
+                )
+
+    async def finish(self) -> None:
+        """Drains; then nothing more may come, and the unit must be ready again."""
+        await self.drain()
+        self.stall()
+        await ClockCycles(self.dut.aclk, 100)
+        if not self.dut.s_axis_tready.value:
+            self.monitor.fail("s_axis_tready is low though every row came back")
+        self.monitor.hit(*sequence_bins(self.config, self.monitor.returned))
+
+    async def _noise(self) -> None:
+        dut = self.dut
+        names = ("s_axis_tdata", "s_axis_tkeep", "s_axis_tlast", "s_axis_tuser")
+        signals = [getattr(dut, name) for name in names if hasattr(dut, name)]
+        two_valued = cocotb.SIM_NAME.startswith("Verilator")
+        edge = FallingEdge(dut.aclk)
+        while True:
+            await edge
+            if not dut.s_axis_tvalid.value:
+                for signal in signals:
+                    width = len(signal)
+                    if two_valued:
+                        noise = int.from_bytes(self.rng.bytes(-(-width // 8)), "little")
+                        signal.value = noise & (2**width - 1)
+                    else:
+                        signal.value = LogicArray("X" * width)

@@ -1,0 +1,269 @@
+"""Functional coverage: the bins that a whole regression must hit, and who hits them.
+
+``tb/testplan.toml`` says what each bin is for; a test keeps the two lists equal.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from rtl_rows import Row
+from rtl_stalls import STALLS
+
+from exaq import SoftmaxConfig, quantize
+from exaq_hdl.normalizer import Normalizer
+
+_BINS = {
+    "config": (
+        "bits_2",
+        "bits_3",
+        "bits_4",
+        "lanes_1",
+        "lanes_64",
+        "group_1",
+        "group_several",
+        "sum_rom_largest",
+        "masking_off",
+        "pad_bits",
+        "logit_bytes_3",
+        "prob_bits_4",
+        "prob_bits_24",
+        "free_tables",
+        "max_row_one_beat",
+        "max_row_no_power_of_two",
+        "max_row_1024",
+        "one_divider",
+        "several_dividers",
+        "several_rings",
+    ),
+    "row": (
+        "one_element",
+        "one_beat",
+        "longest",
+        "every_length",
+        "every_tail",
+        "null_last_beat",
+        "null_only",
+    ),
+    "value": (
+        "all_equal",
+        "tied_maxima",
+        "rising",
+        "falling",
+        "full_range",
+        "every_code",
+        "on_threshold",
+        "below_threshold",
+        "max_in_every_lane",
+        "max_in_first_beat",
+        "max_in_last_beat",
+        "saturated",
+        "live_zero",
+    ),
+    "mask": (
+        "some",
+        "all",
+        "beat",
+        "first_beat",
+        "last_beat",
+        "lone_live",
+        "above_live_maximum",
+        "causal",
+        "excess_of_over_long",
+    ),
+    "over_long": (
+        "one_element",
+        "many_beats",
+        "null_beat",
+        "twice",
+        "after_longest",
+        "before_one_beat",
+    ),
+    "flow": (
+        "input_held_back",
+        "output_stalled",
+        "output_stalled_on_last",
+        "stall_of_one_cycle",
+        "stall_of_100_cycles",
+        "source_idle_in_row",
+        "both_sides_move",
+        "three_rows_inside",
+        "one_beat_rows_every_cycle",
+        "valid_before_ready",
+        "ready_before_valid",
+    ),
+    "reset": (
+        "idle",
+        "row_half_in",
+        "row_half_out",
+        "output_stalled",
+        "while_dropping",
+    ),
+    "rate": (
+        "uniform",
+        "mixed",
+        "latency",
+    ),
+    "stall": tuple(f"{side}_{pattern}" for side in ("source", "sink") for pattern in STALLS),
+}
+#: Every bin there is.
+BINS = frozenset(f"{kind}.{name}" for kind, names in _BINS.items() for name in names)
+
+
+class Hits:
+    """Counts hits of bins, test by test."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+
+    def add(self, test: str, bins: Iterable[str]) -> None:
+        """Counts ``bins`` as hit by ``test``; KeyError where one is not in ``BINS``."""
+        for name in bins:
+            if name not in BINS:
+                raise KeyError(f"{name} is not in BINS")
+            self._counts[name][test] += 1
+
+    def write(self, path: Path) -> None:
+        """Writes {bin: {test: count}}."""
+        path.write_text(json.dumps(self._counts, indent=1, sort_keys=True), encoding="utf-8")
+
+
+def merge(paths: Iterable[Path]) -> dict[str, dict[str, int]]:
+    """The sum of what simulations wrote."""
+    total: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for path in paths:
+        for name, tests in json.loads(path.read_text(encoding="utf-8")).items():
+            for test, count in tests.items():
+                total[name][test] += count
+    return total
+
+
+def config_bins(config: SoftmaxConfig) -> Iterator[str]:
+    """Bins that a configuration hits by being simulated."""
+    beats = config.beats
+    dividers, rings = Normalizer.choose(config)
+    hit = {
+        f"bits_{config.bits}": True,
+        "lanes_1": config.lanes == 1,
+        "lanes_64": config.lanes == 64,
+        "group_1": config.group == 1 and config.lanes > 1,
+        "group_several": config.groups > 1 and config.group > 1,
+        "sum_rom_largest": config.bits * config.group == 12,
+        "masking_off": not config.masking,
+        "pad_bits": config.logit_width % 8 != 0,
+        "logit_bytes_3": config.logit_bytes == 3,
+        "prob_bits_4": config.prob_bits == 4,
+        "prob_bits_24": config.prob_bits == 24,
+        "free_tables": config.clip is None,
+        "max_row_one_beat": beats == 1,
+        "max_row_no_power_of_two": beats & (beats - 1) != 0,
+        "max_row_1024": config.max_row >= 1024,
+        "one_divider": (dividers, rings) == (1, 1),
+        "several_dividers": dividers > 1 and rings == 1,
+        "several_rings": rings > 1,
+    }
+    return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def row_bins(row: Row) -> Iterator[str]:
+    """Bins that one row hits by coming back right."""
+    yield from _shape_bins(row)
+    if row.over_long:
+        beyond = row.elements - row.config.max_row
+        yield from ["over_long.one_element"] if beyond == 1 else []
+        yield from ["over_long.many_beats"] if beyond > 2 * row.config.lanes else []
+        yield from ["over_long.null_beat"] if row.null_beat else []
+        if not row.live[row.config.max_row :].all():
+            yield "mask.excess_of_over_long"
+    elif row.elements:
+        yield from _value_bins(row)
+        if not row.live.all():
+            yield from _mask_bins(row)
+
+
+def _shape_bins(row: Row) -> Iterator[str]:
+    hit = {
+        "one_element": row.elements == 1,
+        "one_beat": row.beats_in == 1,
+        "longest": row.elements == row.config.max_row and not row.over_long,
+        "null_last_beat": row.null_beat and row.elements > 0,
+        "null_only": row.elements == 0,
+    }
+    return (f"row.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def _value_bins(row: Row) -> Iterator[str]:
+    config, live = row.config, row.live
+    if not live.any():
+        return
+    logits = row.logits[live]
+    top = logits.max()
+    steps = np.diff(logits)
+    beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
+    distance = set((logits - top).tolist())
+    thresholds = set(config.tables.thresholds) - {0}
+    codes = quantize(logits, config)
+    probabilities = row.probabilities[live]
+    several = len(logits) > 1
+    hit = {
+        "all_equal": several and len(set(logits.tolist())) == 1,
+        "tied_maxima": several and len(beats) > 1 and steps.any(),
+        "rising": several and (steps > 0).all(),
+        "falling": several and (steps < 0).all(),
+        "full_range": (logits.min(), top) == config.logit_range,
+        "every_code": len(set(codes.tolist())) == config.levels,
+        "on_threshold": not thresholds.isdisjoint(distance),
+        "below_threshold": not {t - 1 for t in thresholds}.isdisjoint(distance),
+        "max_in_first_beat": row.beats_in > 1 and set(beats.tolist()) == {0},
+        "max_in_last_beat": row.beats_in > 1 and set(beats.tolist()) == {row.beats_in - 1},
+        "saturated": probabilities.max() == 2**config.prob_bits - 1,
+        "live_zero": probabilities.min() == 0,
+    }
+    yield from (f"value.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def _mask_bins(row: Row) -> Iterator[str]:
+    live, lanes = row.live, row.config.lanes
+    starts = range(0, row.elements, lanes)
+    masked_beats = [not live[start : start + lanes].any() for start in starts]
+    count = int(live.sum())
+    some = count > 0
+    hit = {
+        "some": some,
+        "all": not some,
+        "beat": some and any(masked_beats),
+        "first_beat": some and masked_beats[0],
+        "last_beat": some and masked_beats[-1],
+        "lone_live": count == 1,
+        "above_live_maximum": some and row.logits[~live].max() > row.logits[live].max(),
+        "causal": some and bool(live[:count].all()),
+    }
+    yield from (f"mask.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def sequence_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
+    """Bins that all rows of a test hit together, in the order they came back."""
+    lengths = {row.elements for row in rows if not row.over_long}
+    if lengths >= set(range(1, config.max_row + 1)):
+        yield "row.every_length"
+    if config.lanes > 1 and {n % config.lanes for n in lengths} == set(range(config.lanes)):
+        yield "row.every_tail"
+    lone = {
+        int(row.logits.argmax()) % config.lanes
+        for row in rows
+        if row.elements > config.lanes and (row.logits == row.logits.max()).sum() == 1
+    }
+    if config.lanes > 1 and lone == set(range(config.lanes)):
+        yield "value.max_in_every_lane"
+    for before, after in itertools.pairwise(rows):
+        if before.over_long and after.over_long:
+            yield "over_long.twice"
+        if after.over_long and before.elements == config.max_row and not before.over_long:
+            yield "over_long.after_longest"
+        if before.over_long and after.beats_in == 1:
+            yield "over_long.before_one_beat"

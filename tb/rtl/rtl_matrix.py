@@ -1,0 +1,72 @@
+"""The configurations that the regression simulates, and why each is there."""
+
+from __future__ import annotations
+
+from exaq import SoftmaxConfig, Tables
+
+#: Name to configuration; a name is a pytest parameter, so -k selects by its parts.
+MATRIX: dict[str, SoftmaxConfig] = {
+    # The usual unit, with rows of max_row frequent; full rate from its least legal row on.
+    "2bit-x4": SoftmaxConfig(max_row=64, full_rate_row=32),
+    # One lane, one serial divider.
+    "2bit-x1": SoftmaxConfig(lanes=1, max_row=160, full_rate_row=140),
+    # One beat is the longest row; the rate is bound by divisions.
+    "2bit-x4-one-beat": SoftmaxConfig(max_row=4, prob_bits=12),
+    # Pad bits in two-byte logits, a byte of probability, a few beats.
+    "2bit-x8-logit12": SoftmaxConfig(
+        lanes=8, logit_width=12, logit_scale=2**-7, prob_bits=8, max_row=128, full_rate_row=64
+    ),
+    # Largest LUT_sum of 2 bits, rows of no power of two, lanes of none either.
+    "2bit-x12-group6": SoftmaxConfig(lanes=12, group=6, max_row=60, prob_bits=13, exp_frac=10),
+    # Several groups, a divider for each level.
+    "2bit-x16": SoftmaxConfig(lanes=16, max_row=512, full_rate_row=400),
+    # Hundreds of beats, in buffers of as many.
+    "2bit-x2-row1024": SoftmaxConfig(lanes=2, max_row=1024, full_rate_row=256),
+    # Widest beat with the narrowest numbers.
+    "2bit-x64-narrow": SoftmaxConfig(
+        lanes=64, logit_width=4, logit_scale=0.5, prob_bits=4, exp_frac=4, max_row=768
+    ),
+    # No masks, no LUT_sum worth the name.
+    "2bit-x4-nomask-group1": SoftmaxConfig(
+        group=1, masking=False, max_row=16, prob_bits=20, logit_width=10, logit_scale=2**-5
+    ),
+    # Equal thresholds; exponentials that are zero, that fall, that are not 1 at the maximum.
+    "2bit-x4-free": SoftmaxConfig(
+        max_row=36,
+        prob_bits=10,
+        exp_frac=8,
+        tables=Tables(thresholds=(-40, -3, -3), exp_rom=(0, 300, 17, 511)),
+    ),
+    # Every threshold 0: only the maximum is not at the lowest level.
+    "2bit-x2-maximum-only": SoftmaxConfig(
+        lanes=2,
+        max_row=14,
+        prob_bits=6,
+        exp_frac=7,
+        tables=Tables(thresholds=(0, 0, 0), exp_rom=(3, 9, 200, 101)),
+    ),
+    "3bit-x4": SoftmaxConfig(
+        bits=3, logit_width=16, logit_scale=2**-11, prob_bits=24, max_row=128, full_rate_row=64
+    ),
+    "3bit-x4-group4-nomask": SoftmaxConfig(
+        bits=3, group=4, masking=False, max_row=32, prob_bits=16
+    ),
+    # A threshold that every distance reaches, one at 0.
+    "3bit-x2-free": SoftmaxConfig(
+        bits=3,
+        lanes=2,
+        max_row=24,
+        prob_bits=9,
+        tables=Tables(
+            thresholds=(-300, -127, -100, -64, -20, -1, 0),
+            exp_rom=(1, 2, 3, 8191, 5, 12000, 16383, 1),
+        ),
+    ),
+    "4bit-x2": SoftmaxConfig(
+        bits=4, lanes=2, logit_width=24, logit_scale=2**-19, max_row=96, full_rate_row=80
+    ),
+    "4bit-x1": SoftmaxConfig(bits=4, lanes=1, max_row=48, full_rate_row=32, prob_bits=18),
+}
+
+#: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.
+ICARUS = ("2bit-x4-nomask-group1", "2bit-x4-free", "3bit-x2-free")

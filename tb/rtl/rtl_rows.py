@@ -1,0 +1,252 @@
+"""Rows that the regression streams: what they hold, how they lie in beats, what must come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from cocotbext.axi import AxiStreamFrame
+from numpy.typing import NDArray
+
+from exaq import SoftmaxConfig, softmax
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One output beat as the bus carries it: ``data`` and ``keep`` are the ports' values."""
+
+    data: int
+    keep: int
+    error: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of logits.
+
+    Parameters
+    ----------
+    config
+        What the unit was generated for.
+    logits
+        Integers, shape (n,). Longer than ``max_row`` makes an over-long row.
+    live
+        Boolean, shape (n,); all true where the configuration has no masks.
+    kind
+        Which generator made it; stands in messages.
+    null_beat
+        Whether ``tlast`` comes alone, in a further beat without elements. Only where the
+        elements fill their beats.
+    """
+
+    config: SoftmaxConfig
+    logits: NDArray[np.int64]
+    live: NDArray[np.bool_]
+    kind: str
+    null_beat: bool = False
+
+    @property
+    def elements(self) -> int:
+        """Elements sent."""
+        return len(self.logits)
+
+    @property
+    def beats_in(self) -> int:
+        """Beats sent."""
+        return -(-self.elements // self.config.lanes) + self.null_beat
+
+    @property
+    def over_long(self) -> bool:
+        """Whether the row is still open after ``max_row / lanes`` beats."""
+        return self.beats_in > self.config.beats
+
+    @property
+    def beats_out(self) -> int:
+        """Beats that come back."""
+        return min(self.beats_in, self.config.beats)
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.int64]:
+        """What the golden model says, for the elements that come back."""
+        kept = min(self.elements, self.config.max_row)
+        if kept == 0:
+            return np.zeros(0, dtype=np.int64)
+        live = self.live[:kept]
+        mask = None if live.all() else live
+        return softmax(self.logits[:kept], self.config, mask=mask).astype(np.int64)
+
+    def expected(self) -> list[Beat]:
+        """The beats that must come back."""
+        config = self.config
+        lanes, width = config.lanes, config.prob_bytes
+        padded = np.zeros(self.beats_out * lanes, dtype="<u8")
+        padded[: len(self.probabilities)] = self.probabilities
+        present = np.arange(self.beats_out * lanes) < self.elements
+        data = padded.view(np.uint8).reshape(self.beats_out, lanes, 8)[:, :, :width]
+        keep = np.repeat(present.reshape(self.beats_out, lanes), width, axis=1)
+        keep[:-1] = True
+        return [
+            Beat(
+                data=int.from_bytes(data[beat].tobytes(), "little"),
+                keep=_bits(keep[beat]),
+                error=int(self.over_long and beat == self.beats_out - 1),
+                last=int(beat == self.beats_out - 1),
+            )
+            for beat in range(self.beats_out)
+        ]
+
+    def frame(self, rng: np.random.Generator) -> AxiStreamFrame:
+        """The row on the bus. Whatever the unit must not look at holds noise.
+
+        That is: pad bits, absent lanes' data and masks, ``tkeep`` before the last beat, and
+        ``tkeep`` of the upper bytes of every lane.
+        """
+        config, beats = self.config, self.beats_in
+        lanes, width = config.lanes, config.logit_bytes
+        shape = (beats, lanes)
+        present = (np.arange(beats * lanes) < self.elements).reshape(shape)
+        words = rng.integers(0, 2 ** (8 * width), shape, dtype=np.int64)
+        field = 2**config.logit_width - 1
+        words[present] = (words[present] & ~field) | (self.logits & field)
+        masked = rng.random(shape) < 0.5
+        masked[present] = ~self.live
+        keep = rng.random((*shape, width)) < 0.5
+        keep[-1, :, 0] = present[-1]
+        data = words.astype("<u8").view(np.uint8).reshape(*shape, 8)[:, :, :width]
+        return AxiStreamFrame(
+            data.tobytes(),
+            tkeep=[int(bit) for bit in keep.reshape(-1)],
+            tuser=[_bits(beat) for beat in masked for _ in range(lanes * width)],
+        )
+
+    def __str__(self) -> str:
+        masked = np.flatnonzero(~self.live).tolist()
+        null = ", then a null beat" if self.null_beat else ""
+        return f"{self.kind} row of {self.elements}{null}: {self.logits.tolist()}, masked {masked}"
+
+
+class Rows:
+    """Makes rows for one configuration from one random generator."""
+
+    def __init__(self, config: SoftmaxConfig, rng: np.random.Generator) -> None:
+        self.config = config
+        self.rng = rng
+        self.low, self.high = config.logit_range
+
+    def row(self, logits: object, kind: str, live: object = None, null_beat: bool = False) -> Row:
+        """A row of given values."""
+        values = np.asarray(logits, dtype=np.int64)
+        alive = np.ones(len(values), dtype=bool) if live is None else np.asarray(live, dtype=bool)
+        return Row(self.config, values, alive, kind, null_beat)
+
+    def length(self) -> int:
+        """A random length, short and longest rows favoured."""
+        config = self.config
+        longest = config.max_row
+        return int(
+            self.rng.choice(
+                [
+                    self.rng.integers(1, longest + 1),
+                    self.rng.integers(1, min(longest, 3 * config.lanes) + 1),
+                    longest - self.rng.integers(0, config.lanes),
+                ]
+            )
+        )
+
+    def random(self, elements: int | None = None, masks: bool = True) -> Row:
+        """A row of random length, values and masks."""
+        count = self.length() if elements is None else elements
+        draw = (self._uniform, self._narrow, self._near_thresholds, self._normal)
+        logits = draw[self.rng.integers(len(draw))](count)
+        if not (masks and self.config.masking) or self.rng.random() < 0.4:
+            return self.row(logits, "random")
+        return self.masked(logits, self.rng.random(count) < self.rng.random(), "randomly masked")
+
+    def masked(self, logits: NDArray[np.int64], live: NDArray[np.bool_], kind: str) -> Row:
+        """A row whose masked elements mostly lie above all others."""
+        if self.rng.random() < 0.7:
+            logits = np.where(live, logits, self.high)
+        return self.row(logits, kind, live)
+
+    def _uniform(self, count: int) -> NDArray[np.int64]:
+        return self.rng.integers(self.low, self.high + 1, count)
+
+    def _narrow(self, count: int) -> NDArray[np.int64]:
+        base = self.rng.integers(self.low, self.high + 1)
+        return np.clip(base + self.rng.integers(0, 4, count), self.low, self.high)
+
+    def _near_thresholds(self, count: int) -> NDArray[np.int64]:
+        top = self.rng.integers(self.high // 2, self.high + 1)
+        steps = self.rng.choice([0, *self.config.tables.thresholds], count)
+        logits = np.clip(top + steps + self.rng.integers(-1, 2, count), self.low, top)
+        logits[self.rng.integers(count)] = top
+        return logits
+
+    def _normal(self, count: int) -> NDArray[np.int64]:
+        sigma = max(1.0, abs(self.config.tables.thresholds[0]) / 2)
+        draws = np.rint(self.rng.normal(0, sigma, count)).astype(np.int64)
+        return np.clip(draws, self.low, self.high)
+
+    def some(self, values: Iterable[int], most: int) -> list[int]:
+        """The first, the last and random others of ``values``, ``most`` at most, ascending."""
+        ends = sorted(set(values))
+        if len(ends) <= most:
+            return ends
+        inner = self.rng.choice(ends[1:-1], most - 2, replace=False)
+        return [ends[0], *sorted(inner.tolist()), ends[-1]]
+
+    def corners(self) -> Iterator[Row]:
+        """Ties, equal, rising and falling values, extremes, maxima in every lane, thresholds."""
+        config, low, high = self.config, self.low, self.high
+        lanes, longest = config.lanes, config.max_row
+        sizes = sorted({1, lanes, min(lanes + 1, longest), longest - lanes // 2, longest})
+        for size in sizes:
+            for value in (low, 0, high):
+                yield self.row(np.full(size, value), "all equal")
+            rising = np.linspace(low, high, size).astype(np.int64)
+            yield self.row(rising, "rising")
+            yield self.row(rising[::-1], "falling")
+            strict = np.arange(size) % (high - low + 1) + low
+            yield self.row(strict, "step by step rising")
+            yield self.row(strict[::-1], "step by step falling")
+            yield self.row(np.where(np.arange(size) % 2, low, high), "alternating extremes")
+            yield self.row(np.where(np.arange(size) % 3, high - 1, high), "tied maxima")
+        for place in [*range(lanes), *range(longest - lanes, longest)]:
+            logits = np.full(longest, low)
+            logits[place] = high
+            yield self.row(logits, "lone maximum")
+        for threshold in sorted(set(config.tables.thresholds)):
+            if high + threshold - 1 >= low:
+                steps = np.array([0, threshold, threshold - 1, min(threshold + 1, 0)])
+                yield self.row(np.resize(high + steps, min(longest, 4 * lanes)), "at a threshold")
+
+    def masks(self) -> Iterator[Row]:
+        """Causal masks, all-masked rows, masked beats, lone live elements."""
+        lanes, longest = self.config.lanes, self.config.max_row
+        for size in sorted({longest, min(longest, 2 * lanes + 1), min(lanes, longest)}):
+            places = np.arange(size)
+            for live in self.some(range(size + 1), 14):
+                yield self.masked(self._near_thresholds(size), places < live, "causal")
+            for lone in self.some(range(size), 5):
+                yield self.masked(self._uniform(size), places == lone, "lone live element in")
+            for beat in self.some(range(-(-size // lanes)), 6):
+                yield self.masked(self._uniform(size), places // lanes != beat, "masked beat in")
+            for lane in self.some(range(lanes), 6):
+                yield self.masked(self._narrow(size), places % lanes != lane, "masked lane in")
+            yield self.masked(self._uniform(size), places < 0, "all-masked")
+            yield self.row(np.full(size, self.low), "all-masked lowest", places < 0)
+            yield self.row(np.full(size, self.low), "lowest, half masked", places % 2 == 0)
+
+    def over_long(self, beyond: int, null_beat: bool = False) -> Row:
+        """A row ``beyond`` elements longer than ``max_row``, the greatest value in the excess."""
+        row = self.random(self.config.max_row + beyond)
+        logits = row.logits.copy()
+        logits[self.config.max_row :] = self.high
+        return self.row(logits, "over-long", row.live, null_beat)
+
+
+def _bits(flags: NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
