@@ -35,6 +35,22 @@ def code_beat(config: SoftmaxConfig) -> data.StructLayout:
     return data.StructLayout({"codes": codes} | _flags(config) | {"error": 1})
 
 
+def choice_layout(config: SoftmaxConfig) -> data.StructLayout:
+    """Which probability a lane gives, or none, coded for the emitter's multiplexers.
+
+    ``high`` is bit 1 of the code, ``upper`` what stands above it. Low bits 0 and 1 choose
+    directly; 2 and 3 do with ``above`` set. ``above`` without ``high`` and ``low`` is zero.
+    """
+    upper = {"upper": config.bits - 2} if config.bits > 2 else {}
+    return data.StructLayout({"low": 1, "above": 1, "high": 1} | upper)
+
+
+def choice_beat(config: SoftmaxConfig) -> data.StructLayout:
+    """Beat in front of the emitter."""
+    choices = data.ArrayLayout(choice_layout(config), config.lanes)
+    return data.StructLayout({"choices": choices, "tail": config.lanes, "last": 1, "error": 1})
+
+
 def probability_beat(config: SoftmaxConfig) -> data.StructLayout:
     """Beat of the unit's output: probabilities, tail bits, last, error."""
     probabilities = data.ArrayLayout(unsigned(config.prob_bits), config.lanes)

@@ -1,23 +1,40 @@
 """Last block of the unit: gives each element its probability."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
-from exaq_hdl.beats import code_beat, live_lanes, probability_beat, table_layout
+from exaq_hdl.beats import choice_beat, probability_beat, table_layout
 
 
-def select(code, values):
-    """values[code] by a tree of multiplexers, highest bit of the code at the root."""
-    if len(values) == 1:
-        return values[0]
-    middle = len(values) // 2
-    return Mux(code[-1], select(code[:-1], values[middle:]), select(code[:-1], values[:middle]))
+def choose(code, live) -> dict:
+    """Fields of the choice_layout for ``code``, which is 0 where ``live`` is."""
+    fields = {"low": code[0], "above": code[1] | ~live, "high": code[1]}
+    return fields | ({"upper": code[2:]} if len(code) > 2 else {})
+
+
+def select(choice, values):
+    """The value that ``choice`` stands for, or 0.
+
+    Four values and zero take two 4-input lookup tables a bit, the first of which passes the
+    low bit on to the second; a multiplexer of four by itself would be mapped to three.
+    """
+    fours = []
+    for k in range(0, len(values), 4):
+        bits = []
+        for a, b, c, d in zip(*values[k : k + 4], strict=True):
+            first = Mux(choice.above, choice.low, Mux(choice.low, b, a))
+            bits.append(Mux(choice.high, Mux(first, d, c), first))
+        fours.append(Cat(bits))
+    for k in range(len(values).bit_length() - 3):
+        upper = choice.upper[k]
+        fours = [Mux(upper, b, a) for a, b in zip(fours[::2], fours[1::2], strict=True)]
+    return fours[0]
 
 
 class Emitter(wiring.Component):
-    """Replaces codes by the probabilities of their row's table, and lanes that are not live by 0.
+    """Gives the probabilities of the row's table that the lanes' choices stand for.
 
     Latency 1 cycle from beat to beat and 2 from table to beat; throughput 1 beat per cycle,
     rows back to back where the next row's table is there in time. Back-pressure on ``o`` holds
@@ -25,7 +42,7 @@ class Emitter(wiring.Component):
 
     Members
     -------
-    i : stream of code_beat
+    i : stream of choice_beat
     table : stream of table_layout, one item a row
     o : stream of probability_beat
     """
@@ -36,7 +53,7 @@ class Emitter(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "i": In(stream.Signature(code_beat(config))),
+                "i": In(stream.Signature(choice_beat(config))),
                 "table": In(stream.Signature(table_layout(config))),
                 "o": Out(stream.Signature(probability_beat(config))),
             }
@@ -66,13 +83,7 @@ class Emitter(wiring.Component):
                 out.last.eq(beat.last),
                 out.error.eq(beat.error),
             ]
-
-        # The zero is a synchronous reset of the register, which outranks its enable.
-        live = live_lanes(config, beat)
-        values = [table[k] for k in range(config.levels)]
-        for lane in range(config.lanes):
-            with m.If(take & ~live[lane]):
-                m.d.sync += out.probabilities[lane].eq(0)
-            with m.Elif(take):
-                m.d.sync += out.probabilities[lane].eq(select(beat.codes[lane], values))
+            values = [table[k] for k in range(config.levels)]
+            for lane in range(config.lanes):
+                m.d.sync += out.probabilities[lane].eq(select(beat.choices[lane], values))
         return m

@@ -65,28 +65,34 @@ class Fifo(wiring.Component):
         take_output = Signal()
         take_latch = Signal()
         read = Signal()
-        start = LFSR_START if self._lfsr else 0
-        write_address = Signal(range(depth), init=start)
-        read_address = Signal(range(depth), init=start)
+        first = LFSR_START if self._lfsr else 0
+        write_address = Signal(range(depth), init=first)
+        read_address = Signal(range(depth), init=first)
 
         def after(address):
             if self._lfsr:
                 return lfsr_next(address)
             return Mux(address == self.depth - 1, 0, address + 1)
 
-        # Free places less slack: its sign is `room`, its initial value means empty.
-        empty = self.depth - self.slack
-        spare = Signal(signed(max(empty, self.slack).bit_length() + 1), init=empty)
+        # Free places less slack: its sign is `room`. `stored` says that it is below its start.
+        start = self.depth - self.slack
+        spare = Signal(signed(max(start, self.slack).bit_length() + 1), init=start)
+        stored = Signal()
         m.d.comb += [
             self.room.eq(~spare[-1]),
-            self.empty.eq((spare == empty) & ~v1 & ~self.o.valid),
+            self.empty.eq(~(stored | v1 | self.o.valid)),
             take_output.eq(~self.o.valid | self.o.ready),
             take_latch.eq(~v1 | take_output),
-            read.eq(take_latch & (spare != empty)),
+            read.eq(take_latch & stored),
         ]
         with m.If(self.i.valid ^ read):
             down = self.i.valid
             m.d.sync += spare.eq(spare + Cat(1, down.replicate(len(spare) - 1)).as_signed())
+
+        with m.If(self.i.valid):
+            m.d.sync += stored.eq(1)
+        with m.Elif(read):
+            m.d.sync += stored.eq(spare != start - 1)
 
         with m.If(self.i.valid):
             m.d.sync += write_address.eq(after(write_address))

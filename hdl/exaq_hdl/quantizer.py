@@ -25,7 +25,7 @@ class Quantizer(wiring.Component):
     """Code of each element: how many thresholds its distance from the row's maximum reaches.
 
     Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
-    maximum is there and ``room`` is high; from then on nothing stalls it. Exact: equal to the
+    maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more. Exact: equal to the
     authors' quantizer for every logit (docs/numerics.md). Lanes that are not live get code 0.
 
     Members
@@ -37,6 +37,8 @@ class Quantizer(wiring.Component):
     """
 
     latency = 2
+    #: Cycles from a look at ``room`` to the beat on ``o`` that follows from it.
+    reaction = 3
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
@@ -52,13 +54,17 @@ class Quantizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        ready, valid = Signal(), Signal()
+        room, ready, valid = Signal(), Signal(), Signal()
         m.d.comb += [
-            ready.eq(self.maximum.valid & self.room),
+            ready.eq(self.maximum.valid & room),
             self.i.ready.eq(ready),
-            self.maximum.ready.eq(self.i.valid & self.room & self.i.payload.last),
+            self.maximum.ready.eq(self.i.valid & room & self.i.payload.last),
         ]
-        m.d.sync += [valid.eq(self.i.valid & ready), self.o.valid.eq(valid)]
+        m.d.sync += [
+            room.eq(self.room),
+            valid.eq(self.i.valid & ready),
+            self.o.valid.eq(valid),
+        ]
 
         out = Signal(code_beat(config), reset_less=True)
         m.d.comb += self.o.payload.eq(out)

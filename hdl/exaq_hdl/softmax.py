@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
 from exaq_hdl.accumulator import Accumulator
-from exaq_hdl.beats import code_beat, logit_beat, probability_beat, row_beat
-from exaq_hdl.emitter import Emitter
+from exaq_hdl.beats import choice_beat, live_lanes, logit_beat, probability_beat, row_beat
+from exaq_hdl.emitter import Emitter, choose
 from exaq_hdl.fifo import FallThroughFifo, Fifo
 from exaq_hdl.normalizer import Normalizer
 from exaq_hdl.quantizer import Quantizer
@@ -68,14 +68,14 @@ class Softmax(wiring.Component):
             slack=self.receiver.reaction + self.row_max.latency + 1,
         )
         self.code_fifo = Fifo(
-            code_beat(config),
+            choice_beat(config),
             capacity=config.beats + make_table,
-            slack=self.quantizer.latency + 1,
+            slack=self.quantizer.reaction + 1,
         )
         self.sum_queue = Fifo(
             config.sum_bits,
             capacity=rows,
-            slack=self.quantizer.latency + self.accumulator.latency + 1,
+            slack=self.quantizer.reaction + self.accumulator.latency + 1,
         )
         self.latency = self.receiver.latency + find_max + self.quantizer.latency + make_table - 1
         super().__init__(
@@ -111,14 +111,22 @@ class Softmax(wiring.Component):
         wiring.connect(m, self.row_buffer.o, self.quantizer.i)
         wiring.connect(m, self.max_queue.o, self.quantizer.maximum)
 
-        wiring.connect(m, self.quantizer.o, self.code_fifo.i)
+        beat, stored = self.quantizer.o.payload, self.code_fifo.i.payload
+        live = live_lanes(self.config, beat)
+        for lane in range(self.config.lanes):
+            for field, value in choose(beat.codes[lane], live[lane]).items():
+                m.d.comb += stored.choices[lane][field].eq(value)
         m.d.comb += [
+            self.code_fifo.i.valid.eq(self.quantizer.o.valid),
+            stored.tail.eq(beat.tail),
+            stored.last.eq(beat.last),
+            stored.error.eq(beat.error),
             self.quantizer.room.eq(self.code_fifo.room & self.sum_queue.room),
             self.accumulator.i.valid.eq(self.quantizer.o.valid),
-            self.accumulator.i.payload.eq(self.quantizer.o.payload),
+            self.accumulator.i.payload.eq(beat),
         ]
         bits = self.config.bits * self.config.group
-        codes = self.quantizer.o.payload.codes.as_value()
+        codes = beat.codes.as_value()
         for g, sum_rom in enumerate(self.sum_roms):
             add_named(m, f"sum_rom{g}", sum_rom)
             m.d.comb += [
