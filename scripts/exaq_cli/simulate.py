@@ -90,7 +90,7 @@ _FILE = click.Path(path_type=Path)
     "--waves",
     metavar="FILE.vcd",
     type=_FILE,
-    help="Write the waves of all signals: some kilobytes for every hundred cycles.",
+    help="Write the waves of all signals: about 2 kB a cycle at 4 lanes, 9 kB at 32.",
 )
 @config_options
 def command(

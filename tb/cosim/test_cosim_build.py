@@ -108,11 +108,11 @@ def test_no_compiler(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setenv("HOME", "/somebody")
     monkeypatch.delenv("EXAQ_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == Path("/home/somebody/.cache/exaq")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/me")
-    assert cache_folder() == Path("/var/cache/me/exaq")
+    assert cache_folder() == Path("/somebody/.cache/exaq")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/mine")
+    assert cache_folder() == Path("/mine/exaq")
     monkeypatch.setenv("EXAQ_CACHE", "/elsewhere")
     assert cache_folder() == Path("/elsewhere")
