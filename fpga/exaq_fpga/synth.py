@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exaq_cosim import ToolError
 from exaq_fpga import tools
 from exaq_fpga.boundary import bound_by_registers
 from exaq_fpga.devices import DEVICES, Device
@@ -102,7 +103,7 @@ def implement(
 
     Raises
     ------
-    tools.ToolError
+    ToolError
         A tool is missing or fails; the design does not fit or has no clock named in ``CLOCKS``.
     """
     if folder is None:
@@ -118,7 +119,7 @@ def implement(
         folded = fold_output_registers(netlist)
     clock = next((name for name in CLOCKS if name in netlist.ports), None)
     if clock is None:
-        raise tools.ToolError(f"{top} has no clock port named {' or '.join(CLOCKS)}")
+        raise ToolError(f"{top} has no clock port named {' or '.join(CLOCKS)}")
     cells = netlist.count()
     boundary = bound_by_registers(netlist, device.family, clock)
     netlist.write(folder / "bounded.json")
@@ -236,7 +237,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plain=options.plain,
             folder=options.folder,
         )
-    except (tools.ToolError, OSError, ValueError) as error:
+    except (ToolError, OSError, ValueError) as error:
         print(f"exaq_fpga.synth: error: {error}", file=sys.stderr)
         return 2
     print(describe(result))

