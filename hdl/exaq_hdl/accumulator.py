@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 
 from exaq_hdl.beats import code_beat, live_lanes
+from exaq_hdl.exp_rom import lookup
 from exaq_hdl.sum_rom import SumRom
 
 
@@ -67,11 +68,9 @@ class Accumulator(wiring.Component):
             idle_counts.append(register(ones(lanes), f"group{g}_idle"))
         idle = add_up(idle_counts, "idle")
 
-        excess = Signal(range(config.tables.exp_rom[0] * config.lanes + 1), reset_less=True)
-        with m.Switch(idle):
-            for n in range(config.lanes + 1):
-                with m.Case(n):
-                    m.d.sync += excess.eq(n * config.tables.exp_rom[0])
+        lowest = config.tables.exp_rom[0]
+        excess = Signal(range(lowest * config.lanes + 1), reset_less=True)
+        m.d.sync += excess.eq(lookup(idle, [n * lowest for n in range(config.lanes + 1)]))
 
         total = add_up([self.totals[g] for g in range(config.groups)], "total")
         negative = Signal(signed(len(total) + 1), reset_less=True)

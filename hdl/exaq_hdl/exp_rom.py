@@ -1,9 +1,22 @@
 """The exponentials of the levels."""
 
-from amaranth.hdl import Module
+from collections.abc import Sequence
+
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
+
+
+def lookup(address, constants: Sequence[int]):
+    """constants[address] by a tree of multiplexers, for few constants; else undefined."""
+    if len(constants) == 1:
+        return constants[0]
+    half = 1 << (len(address) - 1)
+    if len(constants) <= half:
+        return lookup(address[:-1], constants)
+    low, high = constants[:half], constants[half:]
+    return Mux(address[-1], lookup(address[:-1], high), lookup(address[:-1], low))
 
 
 class ExpRom(wiring.Component):
@@ -23,8 +36,5 @@ class ExpRom(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        with m.Switch(self.code):
-            for code, exponential in enumerate(self.config.tables.exp_rom):
-                with m.Case(code):
-                    m.d.comb += self.exponential.eq(exponential)
+        m.d.comb += self.exponential.eq(lookup(self.code, self.config.tables.exp_rom))
         return m
