@@ -3,8 +3,8 @@
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.beats import code_beat, live_lanes
 from exaq_hdl.exp_rom import lookup
 from exaq_hdl.sum_rom import SumRom

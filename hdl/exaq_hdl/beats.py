@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data
+
 from exaq import SoftmaxConfig
 
 

@@ -3,8 +3,8 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.counters import increment
 from exaq_hdl.exp_rom import ExpRom
 
@@ -88,14 +88,10 @@ class Divider(wiring.Component):
                 m.d.sync += [level.eq(increment(level)), entering.eq(exp_rom.exponential)]
 
         remainders = [
-            Signal(
-                config.sum_bits, name=f"remainder{u}", init=exponentials[0] * (u == units - 1)
-            )
+            Signal(config.sum_bits, name=f"remainder{u}", init=exponentials[0] * (u == units - 1))
             for u in range(units)
         ]
-        quotients = [
-            Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)
-        ]
+        quotients = [Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)]
         bits = [Signal(name=f"bit{u}") for u in range(units)]
         for u in range(units):
             doubled = Cat(0, remainders[u - 1])

@@ -9,8 +9,8 @@ from typing import Any
 
 from amaranth.back import rtlil
 from amaranth.lib import wiring
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.axi import AxiSoftmax
 from exaq_hdl.flat import FlatSoftmax
 from exaq_hdl.ram import VerilogTarget
@@ -70,9 +70,7 @@ class Emitted:
     manifest: dict[str, Any]
 
 
-def emit_verilog(
-    config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_softmax"
-) -> Emitted:
+def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_softmax") -> Emitted:
     """Verilog of the unit that ``config`` describes; the same text every time.
 
     Parameters

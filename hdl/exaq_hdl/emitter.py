@@ -1,10 +1,10 @@
 """Last block of the unit: gives each element its probability."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.beats import choice_beat, probability_beat, table_layout
 
 
@@ -20,7 +20,7 @@ def select(choice, values):
     Four values and zero take two 4-input lookup tables a bit, the first of which passes the
     low bit on to the second; a multiplexer of four by itself would be mapped to three.
     """
-    fours = []
+    fours: list[Value] = []
     for k in range(0, len(values), 4):
         bits = []
         for a, b, c, d in zip(*values[k : k + 4], strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from exaq import SoftmaxConfig
 
 

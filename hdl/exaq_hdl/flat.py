@@ -3,8 +3,8 @@
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.softmax import Softmax
 
 

@@ -3,8 +3,8 @@
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.beats import table_layout
 from exaq_hdl.counters import increment
 from exaq_hdl.divider import Divider, quotient_layout

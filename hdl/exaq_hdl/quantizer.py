@@ -3,8 +3,8 @@
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.beats import code_beat, row_beat
 
 
@@ -25,8 +25,9 @@ class Quantizer(wiring.Component):
     """Code of each element: how many thresholds its distance from the row's maximum reaches.
 
     Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
-    maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more. Exact: equal to the
-    authors' quantizer for every logit (docs/numerics.md). Lanes that are not live get code 0.
+    maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more. Exact:
+    equal to the authors' quantizer for every logit (docs/numerics.md). Lanes that are not live
+    get code 0.
 
     Members
     -------

@@ -3,8 +3,8 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.beats import logit_beat, row_beat
 from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
 

@@ -3,8 +3,8 @@
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.beats import row_beat
 from exaq_hdl.fifo import FallThroughFifo, Fifo
 

@@ -3,8 +3,8 @@
 from amaranth.hdl import Module, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from exaq import SoftmaxConfig
 
+from exaq import SoftmaxConfig
 from exaq_hdl.accumulator import Accumulator
 from exaq_hdl.beats import choice_beat, live_lanes, logit_beat, probability_beat, row_beat
 from exaq_hdl.emitter import Emitter, choose

@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+
 from exaq import SoftmaxConfig
 
 # Smaller tables are cheaper in logic than in a block RAM.
@@ -34,9 +35,7 @@ class SumRom(wiring.Component):
         init = [int(entry) for entry in self.config.tables.sum_rom(self.config.group)]
         width = self.config.group_sum_bits
         style = {"ram_style": "block"} if len(init) * width >= _BLOCK_BITS else {}
-        m.submodules.rom = rom = memory.Memory(
-            shape=width, depth=len(init), init=init, attrs=style
-        )
+        m.submodules.rom = rom = memory.Memory(shape=width, depth=len(init), init=init, attrs=style)
         port = rom.read_port()
         output = Signal(width, reset_less=True)
         m.d.comb += [port.addr.eq(self.codes), self.total.eq(output)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -121,9 +122,12 @@ def command(
         for option, used in (("--waves", waves is not None), ("--stall", stall > 0)):
             if used:
                 raise UserError(f"{option} needs --engine rtl: the golden model has no cycles")
-    outputs = [output] if report is None else [output, report]
+    if math.isnan(stall):
+        raise UserError("stall must be at least 0 and below 1, not nan")
+    outputs = [path for path in (output, report, waves) if path is not None]
     try:
         with replacing(*outputs) as temporary:
+            written = dict(zip(outputs, temporary, strict=True))
             given = _Input.load(logits, lengths, mask, config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
@@ -134,22 +138,23 @@ def command(
                 faults = 0
             else:
                 expected = probabilities
-                result = _simulate(given, config, stall, seed, waves)
+                trace = None if waves is None else written[waves]
+                result = _simulate(given, config, stall, seed, trace)
                 probabilities = result.probabilities
                 mismatches = int(np.count_nonzero(probabilities != expected))
                 faults = mismatches + int(np.count_nonzero(result.row_errors))
                 figures = {"engine": engine, **result.to_dict(), "mismatches": mismatches}
             if float_output:
                 probabilities = exaq.probabilities_to_float(probabilities, config)
-            with temporary[0].open("wb") as file:
+            with written[output].open("wb") as file:
                 np.save(file, probabilities, allow_pickle=False)
             if report is not None:
                 document = figures | {"config": config.to_dict()}
-                temporary[1].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+                written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     except SimulationError as error:
         click.echo(f"exaq: error: {error}", err=True)
         return 1
-    _print(config, figures, [*outputs, *([] if waves is None else [waves])])
+    _print(config, figures, outputs)
     return 1 if faults else 0
 
 

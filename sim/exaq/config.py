@@ -1,10 +1,10 @@
-"""The configuration of a softmax unit: every parameter, checked, and every width derived from it."""
+"""The configuration of a softmax unit: every parameter, checked, and the widths that follow."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -25,6 +25,10 @@ _RANGES = {
     "exp_frac": (4, 24),
     "group": (1, 12),
 }
+
+
+# Default of a field that __post_init__ settles: no reader of a configuration ever meets it.
+_DERIVED: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,17 +69,21 @@ class SoftmaxConfig:
     bits: int = 2
     lanes: int = 4
     logit_width: int = 8
-    logit_scale: float = 0.0625
-    clip: float | None = None
+    logit_scale: float | Fraction = 0.0625
+    clip: float | Fraction | None = None
     max_row: int = 1024
     prob_bits: int = 16
     exp_frac: int = 13
-    group: int | None = None
+    group: int = _DERIVED
     masking: bool = True
-    full_rate_row: int | None = None
-    tables: Tables | None = None
+    full_rate_row: int = _DERIVED
+    tables: Tables = _DERIVED
+    # Which fields were left to their defaults, for `replace`.
+    _settled: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        left = ("clip", "group", "full_rate_row", "tables")
+        self._set("_settled", frozenset(name for name in left if getattr(self, name) is None))
         if not isinstance(self.masking, bool):
             raise TypeError(f"masking must be True or False, not {self.masking!r}")
         for name in ("bits", "lanes", "logit_width", "max_row", "prob_bits", "exp_frac"):
@@ -120,8 +128,7 @@ class SoftmaxConfig:
             raise TypeError(f"tables must be an exaq.Tables, not {self.tables!r}")
         if self.tables.bits != self.bits:
             raise ValueError(
-                f"tables for {self.tables.bits} bits do not fit a configuration of "
-                f"{self.bits} bits"
+                f"tables for {self.tables.bits} bits do not fit a configuration of {self.bits} bits"
             )
         if max(self.tables.exp_rom) >= 2**self.exp_bits:
             raise ValueError(
@@ -175,30 +182,44 @@ class SoftmaxConfig:
         return cls(**(PRESETS[name] | changes))
 
     def replace(self, **changes: Any) -> SoftmaxConfig:
-        """A copy with ``changes``; tables made from a clip are made anew."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        """A copy with ``changes``; what was left to its default is settled anew."""
+        values = {k: v for k, v in self._values().items() if k not in self._settled}
         if "tables" in changes:
-            values["clip"] = None
-        elif self.clip is not None or "clip" in changes:
-            values["tables"] = None
+            values.pop("clip", None)
+        elif "clip" in changes:
+            values.pop("tables", None)
         return type(self)(**(values | changes))
 
+    def _values(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; ``SoftmaxConfig.from_dict`` takes them back."""
-        values = dataclasses.asdict(self)
+        """Plain values for JSON; ``SoftmaxConfig.from_dict`` takes them back.
+
+        A fraction that no float equals is a string such as ``"1/10"``.
+        """
+        values = self._values()
         for name in ("logit_scale", "clip"):
-            values[name] = None if values[name] is None else float(values[name])
-        values["tables"] = {
-            "thresholds": list(self.tables.thresholds),
-            "exp_rom": list(self.tables.exp_rom),
-        }
+            values[name] = _plain(values[name])
+        values["tables"] = dataclasses.asdict(self.tables, dict_factory=_lists)
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoftmaxConfig:
-        """The configuration that ``to_dict`` wrote."""
-        tables = None if values.get("clip") is not None else Tables(**values["tables"])
-        return cls(**(values | {"tables": tables}))
+        """The configuration that ``to_dict`` wrote; ValueError where it could not have."""
+        names = {f.name for f in dataclasses.fields(cls) if f.init}
+        if set(values) != names:
+            wrong = ", ".join(sorted(set(values) ^ names))
+            raise ValueError(f"a configuration has exactly the fields of to_dict; see {wrong}")
+        given = dict(values)
+        for name in ("logit_scale", "clip"):
+            if isinstance(given[name], str):
+                given[name] = Fraction(given[name])
+        tables = Tables(**given.pop("tables"))
+        config = cls(**given) if given["clip"] is not None else cls(**given, tables=tables)
+        if config.tables != tables:
+            raise ValueError("tables are not those of the configuration's clip")
+        return config
 
     @property
     def levels(self) -> int:
@@ -249,6 +270,16 @@ class SoftmaxConfig:
     def logit_range(self) -> tuple[int, int]:
         """Smallest and largest logit."""
         return -(2 ** (self.logit_width - 1)), 2 ** (self.logit_width - 1) - 1
+
+
+def _plain(value: float | Fraction | None) -> float | str | None:
+    if value is None or Fraction(float(value)) == value:
+        return None if value is None else float(value)
+    return str(value)
+
+
+def _lists(items: list[tuple[str, Any]]) -> dict[str, list[int]]:
+    return {name: list(values) for name, values in items}
 
 
 #: Named configurations: what differs from the defaults.

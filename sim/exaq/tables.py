@@ -108,6 +108,9 @@ class Tables:
         exceed k where d > t_k (k even) or d >= t_k (k odd); in integer logit steps that is
         d_int >= floor(t_k / scale) + 1, or ceil(t_k / scale).
         """
+        for name, value in (("clip", clip), ("logit_scale", logit_scale)):
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be finite, not {value!r}")
         exact, scale = Fraction(clip), Fraction(logit_scale)
         if exact >= 0:
             raise ValueError(f"clip must be negative, not {float(clip)!r}")
@@ -135,6 +138,10 @@ class Tables:
         for name, values in (("thresholds", thresholds), ("levels", levels)):
             if not all(math.isfinite(v) for v in values):
                 raise ValueError(f"{name} must be finite, but are {list(values)}")
+        if not all(level < math.log(2) for level in levels):
+            raise ValueError(f"levels must be below ln 2, but are {list(levels)}")
+        if not (math.isfinite(logit_scale) and logit_scale > 0):
+            raise ValueError(f"logit_scale must be positive, not {logit_scale!r}")
         scale = Fraction(logit_scale)
         return cls(
             thresholds=tuple(math.ceil(Fraction(t) / scale) for t in thresholds),
@@ -147,7 +154,7 @@ class Tables:
         return len(self.exp_rom).bit_length() - 1
 
     def sum_rom(self, group: int) -> NDArray[np.int64]:
-        """LUT_sum: 2**(bits * group) exact sums; the code of lane i is address bits [i*bits, +bits)."""
+        """LUT_sum: 2**(bits * group) exact sums; address bits i*bits and up are lane i's code."""
         rom = np.asarray(self.exp_rom, dtype=np.int64)
         total = np.zeros(1, dtype=np.int64)
         for _ in range(group):

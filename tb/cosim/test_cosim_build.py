@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import exaq_cosim.build
 from exaq import SoftmaxConfig
 from exaq_cosim import ToolError, build_library, cache_folder, simulate
 from exaq_hdl import emit_verilog
@@ -38,7 +37,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             called.append(name)
         return run(command, **options)
 
-    monkeypatch.setattr(exaq_cosim.build.subprocess, "run", recording)
+    monkeypatch.setattr("exaq_cosim.build.subprocess.run", recording)
     return called
 
 

@@ -321,3 +321,38 @@ def test_configurations_and_tables_are_values() -> None:
     )
     assert numpy_made == FREE
     assert {type(v) for v in (*numpy_made.thresholds, *numpy_made.exp_rom)} == {int}
+
+
+def test_replace_settles_defaults_anew() -> None:
+    config = exaq.SoftmaxConfig()
+    assert config.replace(bits=3) == exaq.SoftmaxConfig(bits=3)
+    assert config.replace(lanes=2) == exaq.SoftmaxConfig(lanes=2)
+    assert config.replace(lanes=32) == exaq.SoftmaxConfig(lanes=32)
+    assert exaq.SoftmaxConfig(group=2).replace(lanes=8).group == 2
+
+
+def test_round_trip_keeps_fractions_that_no_float_equals() -> None:
+    config = exaq.SoftmaxConfig(clip=Fraction(-3), logit_scale=Fraction(1, 10))
+    written = json.loads(json.dumps(config.to_dict()))
+    assert written["logit_scale"] == "1/10"
+    assert exaq.SoftmaxConfig.from_dict(written) == config
+
+
+def test_from_dict_refuses_what_to_dict_did_not_write() -> None:
+    written = exaq.SoftmaxConfig().to_dict()
+    with pytest.raises(ValueError) as caught:
+        exaq.SoftmaxConfig.from_dict(written | {"colour": 1})
+    assert str(caught.value) == "a configuration has exactly the fields of to_dict; see colour"
+    tables = {"thresholds": [-9, -5, -1], "exp_rom": [1, 2, 3, 4]}
+    with pytest.raises(ValueError) as caught:
+        exaq.SoftmaxConfig.from_dict(written | {"tables": tables})
+    assert str(caught.value) == "tables are not those of the configuration's clip"
+
+
+def test_tables_refuse_levels_and_clips_beyond_reason() -> None:
+    with pytest.raises(ValueError) as caught:
+        exaq.Tables.from_levels([-3, -2, -1], [1e9, 0, 0, 0], logit_scale=1, exp_frac=13)
+    assert str(caught.value) == "levels must be below ln 2, but are [1000000000.0, 0, 0, 0]"
+    with pytest.raises(ValueError) as caught:
+        exaq.Tables.from_clip(math.nan, bits=2, logit_scale=1, exp_frac=13)
+    assert str(caught.value) == "clip must be finite, not nan"

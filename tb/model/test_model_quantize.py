@@ -46,6 +46,7 @@ def configured(
 
 def positions(config: exaq.SoftmaxConfig, most: int) -> list[Fraction]:
     """Where each distance 0 .. most lies between the levels, exactly."""
+    assert config.clip is not None
     clip, scale = Fraction(config.clip), Fraction(config.logit_scale)
     return [position(-d, clip, scale, config.bits) for d in range(most + 1)]
 
@@ -93,7 +94,7 @@ def test_every_pair_of_8_bit_logits_has_the_float_code(
     distance = pairs.max(axis=-1, keepdims=True).astype(int) - pairs
     decided = sure[distance]
     codes = exaq.quantize(pairs, config)
-    float_codes = exaq.reference.quantize(real, float(config.clip), bits)
+    float_codes = exaq.reference.quantize(real, float(config.clip or 0), bits)
     assert decided.mean() > 0.9
     np.testing.assert_array_equal(codes[decided], float_codes[decided])
 
@@ -155,5 +156,5 @@ def test_masked_float_codes_equal_masked_codes(bits: int) -> None:
     mask[7] = False
     np.testing.assert_array_equal(
         exaq.quantize(logits, config, mask),
-        exaq.reference.quantize(logits * 0.0625, config.clip, bits, mask),
+        exaq.reference.quantize(logits * 0.0625, float(config.clip or 0), bits, mask),
     )

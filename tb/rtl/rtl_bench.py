@@ -305,6 +305,11 @@ class Bench:
         if not self.dut.s_axis_tready.value:
             self.monitor.fail("s_axis_tready is low though every row came back")
         self.monitor.hit(*sequence_bins(self.config, self.monitor.returned))
+        log = self.monitor.log
+        self.dut._log.info(
+            f"{self.test}: {len(self.monitor.returned)} rows, {len(log.given)} beats, "
+            f"{self.monitor.cycle} cycles"
+        )
 
     async def _noise(self) -> None:
         dut = self.dut
