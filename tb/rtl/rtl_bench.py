@@ -33,7 +33,12 @@ class _SinkBus(AxiStreamBus):
 
 @dataclass
 class Log:
-    """When things happened, in clock cycles since the monitor started."""
+    """When things happened, in clock cycles since the monitor started.
+
+    ``taken`` and ``taken_last`` count beats that went in, ``held_back`` cycles in which one was
+    offered in vain, ``given`` beats that left, ``row_shown`` cycles in which a row's first beat
+    was offered.
+    """
 
     taken: list[int]
     taken_last: list[int]
@@ -49,7 +54,7 @@ class Log:
 class Monitor:
     """Watches both streams on every clock edge and compares each output beat.
 
-    Checks: ``m_axis_tvalid`` and ``m_axis_tready`` are never undefined once reset had one edge;
+    Checks: ``m_axis_tvalid`` and ``s_axis_tready`` are never undefined once reset had one edge;
     ``tvalid`` is low after an edge in reset; once high it stays, and the payload with it, until
     ``tready``; no valid payload is undefined; ``tkeep`` is all ones but on a last beat and its
     tail is contiguous in whole lanes; ``tuser`` is set on last beats only; every beat is the
