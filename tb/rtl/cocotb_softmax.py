@@ -34,7 +34,15 @@ HITS = Hits()
 #: Whether rows can be long enough to stream without a bubble.
 CAN_STREAM = CONFIG.full_rate_row <= CONFIG.max_row
 
-rtl_test = functools.partial(cocotb.test, timeout_time=1.5, timeout_unit="ms")
+
+def rtl_test(when: bool = True) -> Callable[[Any], Any]:
+    """A cocotb test, left out where the configuration has nothing to show.
+
+    Left out, not skipped: cocotb runs skipped tests that COCOTB_TEST_FILTER names.
+    """
+    if when:
+        return cocotb.test(timeout_time=1.5, timeout_unit="ms")
+    return lambda generator: None
 
 
 def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
@@ -90,7 +98,7 @@ async def every_length(bench: Bench, sink: str) -> None:
     await bench.drain()
 
 
-@rtl_test(skip=not CONFIG.masking)
+@rtl_test(when=CONFIG.masking)
 @cocotb.parametrize(source=["never", "bursts"], sink=["never", "bursts"])
 @on_bench
 async def masked_rows(bench: Bench, source: str, sink: str) -> None:
@@ -208,7 +216,7 @@ async def reset_in_mid_row(bench: Bench, cycles: int) -> None:
         await reset()
 
 
-@rtl_test(skip=not CAN_STREAM)
+@rtl_test(when=CAN_STREAM)
 @cocotb.parametrize(length=["shortest", "tail", "middle", "longest"])
 @on_bench
 async def uniform_rows_at_full_rate(bench: Bench, length: str) -> None:
@@ -232,7 +240,7 @@ async def uniform_rows_at_full_rate(bench: Bench, length: str) -> None:
     bench.monitor.hit("rate.uniform")
 
 
-@rtl_test(skip=not CAN_STREAM)
+@rtl_test(when=CAN_STREAM)
 @cocotb.parametrize(order=["random", "long_then_short", "two_lengths"])
 @on_bench
 async def mixed_rows_at_full_rate(bench: Bench, order: str) -> None:
