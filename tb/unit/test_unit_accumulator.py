@@ -1,0 +1,139 @@
+"""The row's sum against Python's ``sum``."""
+
+import random
+
+import pytest
+from bench import Bench, ceil_log2, pack, stalls
+
+from exaq import SoftmaxConfig, Tables
+from exaq_hdl.accumulator import Accumulator
+from exaq_hdl.beats import code_beat
+from exaq_hdl.sum_rom import SumRom
+
+# A beat: for each lane its code, or None where nothing is live.
+Beat = list[int | None]
+
+
+def tables(*exp_rom: int) -> Tables:
+    return Tables(thresholds=tuple(range(1 - len(exp_rom), 0)), exp_rom=exp_rom)
+
+
+def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = None) -> Accumulator:
+    """Streams rows and checks every sum and its time.
+
+    Between beats the totals are noise, as are tail bits of configurations with masks.
+    """
+    rom = config.tables.exp_rom
+    rng = random.Random(seed)
+    words, totals, ends = [], [], []
+    for row in rows:
+        for k, codes in enumerate(row):
+            live = sum((code is not None) << lane for lane, code in enumerate(codes))
+            beat = {"codes": [code or 0 for code in codes], "last": int(k == len(row) - 1)}
+            beat |= {"tail": live, "error": rng.getrandbits(1)}
+            if config.masking:
+                beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
+            words.append(pack(code_beat(config), beat))
+            groups = [
+                codes[g * config.group : (g + 1) * config.group] for g in range(config.groups)
+            ]
+            totals.append([sum(rom[code or 0] for code in group) for group in groups])
+        ends.append(len(words) - 1)
+    accumulator = Accumulator(config)
+    bench = Bench(accumulator)
+    feed = bench.feed(accumulator.i, words, None if seed is None else stalls(seed))
+
+    def give_totals(ctx, cycle: int) -> None:
+        taken = cycle - SumRom.latency
+        of_beat = [rng.getrandbits(config.group_sum_bits) for _ in range(config.groups)]
+        if taken >= 0 and feed.offered[taken] is not None:
+            of_beat = totals[sum(word is not None for word in feed.offered[:taken])]
+        ctx.set(accumulator.totals.as_value(), pack(accumulator.totals.shape(), of_beat))
+
+    bench.every(give_totals)
+    drain = bench.drain(accumulator.o, len(rows))
+    bench.run()
+    everything = (1 << config.sum_bits) - 1
+    sums = [sum(rom[c] for beat in row for c in beat if c is not None) for row in rows]
+    assert [everything - word for word in drain.items] == sums
+    assert drain.times == [feed.times[end] + accumulator.latency for end in ends]
+    return accumulator
+
+
+def random_beat(rng: random.Random, config: SoftmaxConfig, density: float) -> Beat:
+    return [
+        rng.randrange(config.levels) if rng.random() < density else None
+        for _ in range(config.lanes)
+    ]
+
+
+CONFIGS = {
+    "1 lane": SoftmaxConfig(lanes=1, max_row=12),
+    "1 group": SoftmaxConfig(lanes=4, max_row=48),
+    "3 groups": SoftmaxConfig(lanes=12, max_row=144),
+    "5 groups of 1": SoftmaxConfig(lanes=5, max_row=60, bits=3),
+    "7 groups of 2": SoftmaxConfig(lanes=14, max_row=168, bits=4, group=2, exp_frac=7),
+    "16 groups": SoftmaxConfig(lanes=64, max_row=768),
+    "no masks": SoftmaxConfig(lanes=6, max_row=72, group=3, masking=False),
+    "free": SoftmaxConfig(lanes=8, max_row=96, tables=tables(9000, 16383, 0, 1)),
+    "lowest 0": SoftmaxConfig(lanes=8, max_row=96, tables=tables(0, 3, 5, 8192)),
+    "lowest 1": SoftmaxConfig(lanes=2, max_row=24, exp_frac=4, tables=tables(1, 0, 0, 31)),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("seed", [None, 1])
+def test_random_rows(name: str, seed: int | None) -> None:
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    rows = []
+    for _ in range(40):
+        density = rng.choice([0.0, 0.2, 0.8, 1.0])
+        beats = rng.choice([1, 1, 1, 2, 3, 12])
+        rows.append([random_beat(rng, config, density) for _ in range(beats)])
+    run(config, rows, seed=seed)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rows_of_a_single_beat_back_to_back(name: str) -> None:
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    run(config, [[random_beat(rng, config, 0.7)] for _ in range(60)])
+
+
+@pytest.mark.parametrize("lanes", [1, 4, 12])
+def test_extremes(lanes: int) -> None:
+    """The longest row of nothing but the largest exponential there can be; and of nothing."""
+    config = SoftmaxConfig(
+        lanes=lanes, max_row=16 * lanes, exp_frac=6, tables=tables(127, 127, 127, 127)
+    )
+    largest, nothing = [[3] * lanes] * 16, [[None] * lanes] * 16
+    lowest, one = [[0] * lanes] * 16, [*[[None] * lanes] * 15, [None] * (lanes - 1) + [3]]
+    run(config, [largest, nothing, largest, largest, nothing, lowest, one, largest])
+
+
+def test_every_number_of_live_lanes() -> None:
+    """Each lane alone, then one after the other, at the lowest level and above."""
+    config = CONFIGS["16 groups"].replace(lanes=16, max_row=16)
+    rows = []
+    for code in (0, 3):
+        for lane in range(16):
+            rows.append([[code if k == lane else None for k in range(16)]])
+            rows.append([[code if k <= lane else None for k in range(16)]])
+    run(config, rows)
+
+
+@pytest.mark.parametrize(
+    ("config", "latency"),
+    [
+        (SoftmaxConfig(lanes=4, max_row=4), 3),
+        (SoftmaxConfig(lanes=8, max_row=8), 4),
+        (SoftmaxConfig(lanes=12, max_row=12), 5),
+        (SoftmaxConfig(lanes=16, max_row=16), 5),
+        (SoftmaxConfig(lanes=9, max_row=9, group=1), 7),
+    ],
+    ids=lambda value: "" if isinstance(value, int) else f"{value.groups} groups",
+)
+def test_latency(config: SoftmaxConfig, latency: int) -> None:
+    accumulator = run(config, [[[3] * config.lanes]])
+    assert accumulator.latency == latency == 3 + ceil_log2(config.groups)

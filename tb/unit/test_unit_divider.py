@@ -1,0 +1,111 @@
+"""The divider's ring against exact fractions."""
+
+import random
+from fractions import Fraction
+from math import floor
+
+import pytest
+from bench import Bench, stalls, unpack
+
+from exaq import SoftmaxConfig, Tables
+from exaq_hdl.divider import Divider, quotient_layout
+
+CONFIGS = {
+    "2 bits": SoftmaxConfig(),
+    "3 bits": SoftmaxConfig(bits=3, prob_bits=9, max_row=64),
+    "4 bits": SoftmaxConfig(bits=4, prob_bits=8, exp_frac=10, max_row=256),
+    "narrow": SoftmaxConfig(prob_bits=4, exp_frac=4, max_row=8),
+    "wide": SoftmaxConfig(prob_bits=24, exp_frac=24, max_row=65536),
+    "odd": SoftmaxConfig(bits=3, prob_bits=5, max_row=4, exp_frac=6),
+    "one": SoftmaxConfig(
+        prob_bits=7,
+        lanes=1,
+        max_row=1,
+        exp_frac=4,
+        tables=Tables(thresholds=(-3, -2, -1), exp_rom=(0, 0, 1, 1)),
+    ),
+    "not ascending": SoftmaxConfig(
+        prob_bits=10,
+        max_row=32,
+        exp_frac=5,
+        tables=Tables(thresholds=(-3, -2, -1), exp_rom=(63, 2, 40, 7)),
+    ),
+}
+CASES = [(name, 2**k) for name, c in CONFIGS.items() for k in range(c.bits + 1)]
+EVERY = pytest.mark.parametrize(("name", "units"), CASES)
+
+
+def sums(config: SoftmaxConfig, rng: random.Random, count: int) -> list[int]:
+    """Around every exponential, the largest there can be, and anything; 0 for masked rows."""
+    most = (1 << config.sum_bits) - 1
+    near = [e + d for e in config.tables.exp_rom for d in (-1, 0, 1)]
+    double = [2 * e + d for e in config.tables.exp_rom for d in (-1, 0, 1)]
+    spread = [rng.getrandbits(rng.randint(1, config.sum_bits)) for _ in range(count)]
+    chosen = [s for s in [*near, *double, *spread, most, most - 1, 1] if 0 < s <= most]
+    chosen = rng.sample(chosen, min(count, len(chosen)))
+    for place in range(2, len(chosen), 5):
+        chosen[place] = 0
+    return chosen
+
+
+def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
+    """Exact where the level can occur: S holds at least its own exponential."""
+    one = 1 << config.prob_bits
+    pairs = [(s, k) for s in chosen for k in range(config.levels)]
+    checked = 0
+    for (s, k), word in zip(pairs, words, strict=True):
+        e = config.tables.exp_rom[k]
+        if s < max(e, 1):
+            continue
+        found = unpack(quotient_layout(config), word)
+        exact = Fraction(e * one, s)
+        assert found["floor"] == min(floor(exact), one - 1), (s, k)
+        rounded = min(floor(exact + Fraction(1, 2)), one - 1)
+        assert found["floor"] + found["round_up"] == rounded, (s, k)
+        checked += 1
+    assert checked
+
+
+class Run:
+    """Divides by ``chosen`` and keeps what came when."""
+
+    def __init__(self, config, units, chosen, *, pause=None, sink=None):
+        self.divider = Divider(config, units=units)
+        self._everything = (1 << config.sum_bits) - 1
+        bench = Bench(self.divider, limit=20000)
+        self.feed = bench.feed(self.divider.i, [self._everything - s for s in chosen], pause)
+        self.drain = bench.drain(self.divider.o, config.levels * len(chosen), sink)
+        bench.run(more=60)
+        check(config, chosen, self.drain.items)
+
+
+@EVERY
+def test_quotients_and_period(name: str, units: int) -> None:
+    """Back to back: rows follow each other in ``period`` cycles."""
+    config = CONFIGS[name]
+    run = Run(config, units, sums(config, random.Random(units), 400 // config.levels**2 + 8))
+    gaps = {b - a for a, b in zip(run.feed.times, run.feed.times[1:], strict=False)}
+    assert gaps == {run.divider.period}
+    rounds = -(-config.prob_bits // units)
+    batch = config.prob_bits + 2 if units == 1 else units * (1 + rounds)
+    assert run.divider.period == batch * config.levels // units
+
+
+@EVERY
+def test_stalls(name: str, units: int) -> None:
+    """On either side; the ring also stands empty at times."""
+    config = CONFIGS[name]
+    pause = stalls(units, 0.9)
+    sink = stalls(config.levels, 0.4)
+    Run(config, units, sums(config, random.Random(name), 8), pause=pause, sink=sink)
+
+
+@EVERY
+def test_latency(name: str, units: int) -> None:
+    config = CONFIGS[name]
+    most = (1 << config.sum_bits) - 1
+    run = Run(config, units, [most])
+    offered = next(c for c, word in enumerate(run.feed.offered) if word is not None)
+    assert run.drain.times[-1] - offered == run.divider.latency
+    burst = run.drain.times[-units:]
+    assert burst == list(range(burst[0], burst[0] + units))

@@ -1,0 +1,131 @@
+"""Queues: order, the contract of ``room``, latency and throughput, against a list."""
+
+import random
+from itertools import chain, cycle, repeat
+
+import pytest
+from bench import Bench, Pause, stalls
+
+from exaq_hdl.fifo import FallThroughFifo, Fifo
+
+KINDS = [Fifo, FallThroughFifo]
+# Capacity and slack. Shift registers address up to 511 places, counters more: the border is
+# crossed, and counters end at a power of two and elsewhere.
+SIZES = [(1, 1), (2, 1), (1, 4), (5, 2), (12, 3), (20, 5), (508, 3), (508, 4), (700, 7)]
+WIDTH = 12
+
+
+class Run:
+    """Sends ``items`` random words through a queue.
+
+    The producer looks at ``room`` and sends ``slack - 1`` cycles later, come what may: that is
+    the latest that ``slack`` allows, as what is sent is counted a cycle later.
+    """
+
+    def __init__(self, kind, size: tuple[int, int], items: int, pause: Pause, sink: Pause):
+        capacity, slack = size
+        self.fifo = kind(WIDTH, capacity=capacity, slack=slack)
+        self.depth = self.fifo.depth if kind is Fifo else self.fifo.fifo.depth
+        self.sent: list[int] = []
+        self.times: list[int] = []
+        bench = Bench(self.fifo, limit=5000)
+        rng = random.Random(items)
+        begun = 0
+        way = [False] * (slack - 1)
+
+        def produce(ctx, now: int) -> None:
+            nonlocal begun
+            starts = not (pause and next(pause)) and begun < items and ctx.get(self.fifo.room)
+            begun += bool(starts)
+            way.append(bool(starts))
+            word = rng.getrandbits(WIDTH)
+            sends = way.pop(0)
+            ctx.set(self.fifo.i.valid, int(sends))
+            ctx.set(self.fifo.i.payload, word)
+            if sends:
+                self.sent.append(word)
+                self.times.append(now)
+
+        bench.every(produce)
+        self.drain = bench.drain(self.fifo.o, items, sink)
+        room = bench.probe(self.fifo.room)
+        empty = bench.probe(self.fifo.empty) if kind is Fifo else None
+        bench.run()
+        self.room = room.values
+        self.empty = empty.values if empty else []
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_queue_loses_nothing(kind, size: tuple[int, int]) -> None:
+    """Filled as fast as ``room`` allows while nobody takes, then emptied, and over again."""
+    depth = Run(kind, size, 1, None, None).depth
+    filled = depth + 4 * size[1] + 20
+    pattern = [True] * filled + [False] * (depth + 20)
+    run = Run(kind, size, 3 * depth, None, chain(pattern, pattern, repeat(False)))
+    assert run.drain.items == run.sent
+    held = sum(time < filled for time in run.times)
+    assert not run.room[filled - 1]
+    if kind is Fifo:
+        # Every place of the memory, and the two registers behind it.
+        assert held == depth + 2
+    assert held >= sum(size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_capacity_fits_without_room_going_low(kind, size: tuple[int, int]) -> None:
+    capacity, _ = size
+    sink = chain([True] * (capacity + 30), repeat(False))
+    run = Run(kind, size, capacity, None, sink)
+    assert all(run.room)
+    assert run.drain.items == run.sent
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rates", [(0.3, 0.6), (0.6, 0.3), (0.5, 0.5)])
+def test_random_stalls(kind, size: tuple[int, int], rates: tuple[float, float]) -> None:
+    pause, sink = stalls(1, rates[0]), stalls(2, rates[1])
+    run = Run(kind, size, 500, pause, sink)
+    assert run.drain.items == run.sent
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_empty_means_that_all_have_left(size: tuple[int, int]) -> None:
+    run = Run(Fifo, size, 300, stalls(3, 0.7), stalls(4, 0.4))
+    for now, empty in enumerate(run.empty):
+        sent = sum(time < now for time in run.times)
+        left = sum(time < now for time in run.drain.times)
+        assert empty == (sent == left), now
+    assert {0, 1} == set(run.empty)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (700, 7)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_latency_and_full_throughput(kind, size: tuple[int, int]) -> None:
+    """An item of its own, and a stream long enough to go round the addresses twice."""
+    lonely = Run(kind, size, 4, cycle([False] + [True] * 9), None)
+    delays = [b - a for a, b in zip(lonely.times, lonely.drain.times, strict=True)]
+    assert delays == [kind.latency] * 4
+    items = 2 * lonely.depth + 10
+    run = Run(kind, size, items, None, None)
+    assert run.drain.items == run.sent
+    first = run.drain.times[0]
+    assert first == run.times[0] + kind.latency
+    assert run.times == list(range(run.times[0], run.times[0] + items))
+    assert run.drain.times == list(range(first, first + items))
+
+
+def test_latencies() -> None:
+    assert (Fifo.latency, FallThroughFifo.latency) == (3, 1)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_short_cut_keeps_the_order(seed: int) -> None:
+    """Sparse items and short stalls: the queue is empty, or about to be, most of the time."""
+    rng = random.Random(seed)
+    pause = iter(lambda: rng.random() < 0.6, None)
+    sink = iter(lambda: rng.random() < 0.35, None)
+    run = Run(FallThroughFifo, (6, 3), 200, pause, sink)
+    assert run.drain.items == run.sent

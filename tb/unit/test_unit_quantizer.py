@@ -1,0 +1,157 @@
+"""The quantizer against thresholds counted in integers, for every logit where that is possible."""
+
+import random
+
+import pytest
+from bench import Bench, pack, stalls, unpack
+
+from exaq import SoftmaxConfig, Tables
+from exaq_hdl.beats import code_beat, row_beat
+from exaq_hdl.quantizer import Quantizer
+
+Row = tuple[int, list[tuple[int, bool]]]
+
+
+def free(*thresholds: int) -> Tables:
+    levels = len(thresholds) + 1
+    return Tables(thresholds=thresholds, exp_rom=tuple(range(1, levels + 1)))
+
+
+def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> None:
+    """Streams rows, each a maximum and its elements (logit, live), and checks every beat.
+
+    Without a seed nothing stalls; the beats then have to follow each other in every cycle.
+    """
+    rng = random.Random(seed)
+    beats, expected = [], []
+    lanes = config.lanes
+    for maximum, elements in rows:
+        for k in range(0, len(elements), lanes):
+            part = elements[k : k + lanes]
+            present = len(part)
+            part = part + [(0, False)] * (lanes - present)
+            flags = {
+                "tail": (1 << present) - 1,
+                "last": int(k + lanes >= len(elements)),
+                "error": rng.getrandbits(1),
+            }
+            if config.masking:
+                flags["live"] = sum(live << lane for lane, (_, live) in enumerate(part))
+            beats.append(pack(row_beat(config), flags | {"logits": [x for x, _ in part]}))
+            codes = [
+                sum(x - maximum >= t for t in config.tables.thresholds) if live else 0
+                for x, live in part
+            ]
+            expected.append(flags | {"codes": codes})
+    quantizer = Quantizer(config)
+    bench = Bench(quantizer)
+    pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]
+    feed = bench.feed(quantizer.i, beats, pauses[0])
+    maxima = bench.feed(quantizer.maximum, [maximum for maximum, _ in rows], pauses[1])
+    bench.every(
+        lambda ctx, _: ctx.set(quantizer.room, int(pauses[2] is None or not next(pauses[2])))
+    )
+    room = bench.probe(quantizer.room)
+    drain = bench.drain(quantizer.o, len(beats))
+    bench.run()
+
+    assert [unpack(code_beat(config), word) for word in drain.items] == expected
+    assert drain.times == [time + Quantizer.latency for time in feed.times]
+    assert all(room.values[time - Quantizer.reaction] for time in drain.times)
+    ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]
+    assert maxima.times == ends
+    looked = [0, *room.values[:-1]]
+    for now, ready in enumerate(feed.ready):
+        assert ready == (looked[now] and maxima.offered[now] is not None)
+    if seed is None:
+        assert feed.times == list(range(1, 1 + len(beats)))
+
+
+def every_pair(logit_width: int) -> list[Row]:
+    return [(m, [(x, True) for x in range(m + 1)]) for m in range(1 << logit_width)]
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_every_pair_of_8_bits(bits: int) -> None:
+    config = SoftmaxConfig(bits=bits, lanes=64, max_row=256)
+    assert config.logit_width == 8
+    run(config, every_pair(8))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_every_pair_of_4_bits(bits: int) -> None:
+    run(SoftmaxConfig(bits=bits, lanes=16, max_row=16, logit_width=4), every_pair(4))
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        (-16, -8, -1),
+        (-15, -7, -1),
+        (-9, -9, -9),
+        (-9, -9, -4),
+        (-9, -4, -4),
+        (-5, -5, 0),
+        (-3, 0, 0),
+        (-1, -1, -1),
+        (-1, 0, 0),
+        (0, 0, 0),
+        (-17, -17, -3),
+        (-1000, -100, -40),
+        (-1000, -17, 0),
+        (-40, -13, -2, -2, -2, -1, 0),
+        (-16, -12, -12, -8, -8, -4, -4),
+        (-99, -31, -17, -16, -15, -15, -14, -12, -9, -8, -7, -5, -3, -1, 0),
+    ],
+    ids=str,
+)
+def test_free_tables(thresholds: tuple[int, ...]) -> None:
+    """Equal thresholds, zeros, powers of two, and what no difference of 4 bits can reach."""
+    tables = free(*thresholds)
+    run(
+        SoftmaxConfig(bits=tables.bits, lanes=8, max_row=16, logit_width=4, tables=tables),
+        every_pair(4),
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SoftmaxConfig(lanes=16, max_row=64, logit_width=12),
+        SoftmaxConfig(lanes=16, max_row=64, logit_width=12, bits=4, clip=-200.0),
+        SoftmaxConfig(lanes=16, max_row=64, logit_width=24, bits=3, logit_scale=2**-20),
+        SoftmaxConfig(
+            lanes=8, max_row=64, logit_width=12, tables=free(-4096, -4095, -2048), exp_frac=5
+        ),
+    ],
+    ids=["12 bits", "wide clip", "24 bits", "whole range"],
+)
+def test_wide_logits_round_each_threshold(config: SoftmaxConfig) -> None:
+    rng = random.Random(7)
+    top = 2**config.logit_width - 1
+    rows = []
+    for maximum in [0, 1, top, top - 1, *(rng.randint(0, top) for _ in range(40))]:
+        near = [maximum + t + d for t in config.tables.thresholds for d in (-1, 0, 1)]
+        near += [0, maximum, maximum - 1, *(rng.randint(0, maximum) for _ in range(5))]
+        rows.append((maximum, [(x, True) for x in near if 0 <= x <= maximum]))
+    run(config, rows)
+
+
+@pytest.mark.parametrize("masking", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_stalls_masks_and_tails(masking: bool, seed: int) -> None:
+    """Rows of one beat and of many; lanes that are not live hold the lowest logit, as ever."""
+    config = SoftmaxConfig(lanes=4, max_row=64, logit_width=6, masking=masking)
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(60):
+        length = rng.choice([1, 2, 3, 4, 4, 5, 8, 13, 64])
+        density = rng.choice([0.0, 0.3, 1.0]) if masking else 1.0
+        maximum = rng.randint(0, 63)
+        live = [rng.random() < density for _ in range(length)]
+        rows.append((maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live]))
+    run(config, rows, seed=seed)
+
+
+def test_latency_and_reaction() -> None:
+    assert (Quantizer.latency, Quantizer.reaction) == (2, 3)

@@ -1,0 +1,127 @@
+"""The receiver against rows written out by hand: which beats leave it, and when."""
+
+import random
+
+import pytest
+from bench import Bench, pack, stalls, unpack
+
+from exaq import SoftmaxConfig
+from exaq_hdl.beats import logit_beat, row_beat
+from exaq_hdl.receiver import Receiver
+
+CONFIGS = [
+    SoftmaxConfig(lanes=4, max_row=16),
+    SoftmaxConfig(lanes=1, max_row=7, logit_width=4),
+    SoftmaxConfig(lanes=3, max_row=3, logit_width=11),
+    SoftmaxConfig(lanes=2, max_row=4, logit_width=24, masking=False),
+    SoftmaxConfig(lanes=16, max_row=16 * 33),
+]
+
+
+def random_row(rng: random.Random, config: SoftmaxConfig, beats: int) -> list[dict]:
+    """Beats as they come in; tail bits before the last beat mean nothing."""
+    low, high = config.logit_range
+    row = []
+    for k in range(beats):
+        edge = rng.choice([low, high, -1, 0])
+        beat = {
+            "logits": [rng.choice([edge, rng.randint(low, high)]) for _ in range(config.lanes)],
+            "tail": rng.getrandbits(config.lanes),
+            "last": int(k == beats - 1),
+        }
+        if config.masking:
+            beat["live"] = rng.choice([0, -1, rng.getrandbits(config.lanes)])
+            beat["live"] &= (1 << config.lanes) - 1
+        row.append(beat)
+    present = rng.randint(1, config.lanes)
+    row[-1]["tail"] = rng.choice([(1 << config.lanes) - 1, (1 << present) - 1])
+    return row
+
+
+def expected_row(config: SoftmaxConfig, row: list[dict]) -> list[dict]:
+    """The same row as it has to come out."""
+    everyone = (1 << config.lanes) - 1
+    most = config.max_row // config.lanes
+    out = []
+    for k, beat in enumerate(row[:most]):
+        tail = beat["tail"] if k == len(row) - 1 else everyone
+        live = tail & beat["live"] if config.masking else tail
+        lifted = [x + 2 ** (config.logit_width - 1) for x in beat["logits"]]
+        expected = {
+            "logits": [x if live >> lane & 1 else 0 for lane, x in enumerate(lifted)],
+            "tail": tail,
+            "last": int(k == min(len(row), most) - 1),
+            "error": int(k == most - 1 and len(row) > most),
+        }
+        out.append(expected | ({"live": live} if config.masking else {}))
+    return out
+
+
+def lengths(config: SoftmaxConfig, rng: random.Random) -> list[int]:
+    """Beats of rows: every kind follows every other at some place."""
+    most = config.max_row // config.lanes
+    special = [1, most, most + 1, 2 * most, 2 * most + 1, 3 * most + 2, max(1, most - 1)]
+    return [rng.choice(special) if rng.random() < 0.7 else rng.randint(1, most) for _ in range(40)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.lanes}of{c.max_row}")
+@pytest.mark.parametrize("stalled", [False, True])
+def test_rows(config: SoftmaxConfig, stalled: bool) -> None:
+    rng = random.Random(config.lanes)
+    count = 40 if config.max_row < 100 else 8
+    rows = [random_row(rng, config, n) for n in lengths(config, rng)[:count]]
+    expected = [beat for row in rows for beat in expected_row(config, row)]
+    assert any(beat["error"] for beat in expected)
+
+    receiver = Receiver(config)
+    bench = Bench(receiver)
+    words = [pack(logit_beat(config), beat) for row in rows for beat in row]
+    feed = bench.feed(receiver.i, words, stalls(1) if stalled else None)
+    closed = stalls(2)
+    bench.every(lambda ctx, _: ctx.set(receiver.room, int(not (stalled and next(closed)))))
+    room = bench.probe(receiver.room)
+    ready = bench.probe(receiver.i.ready)
+    drain = bench.drain(receiver.o, len(expected))
+    bench.run()
+
+    assert [unpack(row_beat(config), word) for word in drain.items] == expected
+    assert ready.values == [0, *room.values[:-1]]
+    # Each beat that is not dropped leaves one cycle after it was taken.
+    kept = [
+        k < config.max_row // config.lanes for row in rows for k, _ in enumerate(row)
+    ]
+    times = [time for time, keep in zip(feed.times, kept, strict=True) if keep]
+    assert drain.times == [time + Receiver.latency for time in times]
+    assert all(room.values[time - Receiver.reaction] for time in drain.times)
+    if not stalled:
+        assert feed.times == list(range(1, 1 + len(words)))
+
+
+def test_row_of_exactly_max_row_is_no_error() -> None:
+    """With the last beat full or not; and one more beat, even without an element, is one."""
+    config = SoftmaxConfig(lanes=2, max_row=6, masking=False)
+
+    def beats(*tails: int) -> list[dict]:
+        last = len(tails) - 1
+        return [
+            {"logits": [k, -k], "tail": tail, "last": int(k == last)}
+            for k, tail in enumerate(tails)
+        ]
+
+    rows = [beats(3, 3, 3), beats(3, 3, 1), beats(3, 3, 3, 0), beats(3), beats(3, 3, 3, 3, 1)]
+    receiver = Receiver(config)
+    bench = Bench(receiver)
+    bench.feed(receiver.i, [pack(logit_beat(config), b) for row in rows for b in row])
+    bench.every(lambda ctx, _: ctx.set(receiver.room, 1))
+    drain = bench.drain(receiver.o, 13)
+    bench.run()
+    found = [unpack(row_beat(config), word) for word in drain.items]
+    flags = [(beat["tail"], beat["last"], beat["error"]) for beat in found]
+    plain = [(3, 0, 0), (3, 0, 0)]
+    assert flags == [
+        *plain, (3, 1, 0),
+        *plain, (1, 1, 0),
+        *plain, (3, 1, 1),
+        (3, 1, 0),
+        *plain, (3, 1, 1),
+    ]  # fmt: skip
