@@ -82,6 +82,12 @@ class Feed:
     def done(self) -> bool:
         return self._ahead is None
 
+    def restart(self, items: Iterable[int]) -> None:
+        """Forget the present offer and go on with ``items``, as after a reset."""
+        self._items = iter(items)
+        self._ahead = next(self._items, None)
+        self._taken = True
+
     def before(self, ctx: Any, cycle: int) -> None:
         was = self.offered[-1] if self.offered else None
         now = was
@@ -122,6 +128,13 @@ class Drain:
     @property
     def done(self) -> bool:
         return len(self.items) >= self.count
+
+    def restart(self, count: int) -> None:
+        """Forget what was taken, and an offer that a reset may have withdrawn."""
+        self.items.clear()
+        self.times.clear()
+        self.count = count
+        self._waiting = None
 
     def before(self, ctx: Any, cycle: int) -> None:
         ready = int(not (self._pause is not None and next(self._pause)))

@@ -1,0 +1,154 @@
+"""Probability tables against exact fractions, and the choice of dividers."""
+
+import random
+from fractions import Fraction
+from itertools import chain, cycle, repeat
+from math import floor
+
+import pytest
+from bench import Bench, stalls, unpack
+
+from exaq import SoftmaxConfig, Tables
+from exaq_hdl.beats import table_layout
+from exaq_hdl.normalizer import Normalizer
+
+# Configuration, then units of a ring and rings that it should get: the period of one ring of u
+# units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)).
+CHOICES = {
+    "default": (SoftmaxConfig(), 4, 1),
+    "1 unit": (SoftmaxConfig(full_rate_row=4 * 72), 1, 1),
+    "1 unit no more": (SoftmaxConfig(full_rate_row=4 * 72 - 4), 2, 1),
+    "2 units": (SoftmaxConfig(full_rate_row=4 * 36), 2, 1),
+    "2 units no more": (SoftmaxConfig(full_rate_row=4 * 35), 4, 1),
+    "4 units": (SoftmaxConfig(full_rate_row=4 * 20), 4, 1),
+    "2 rings": (SoftmaxConfig(full_rate_row=4 * 19), 4, 2),
+    "2 rings, just": (SoftmaxConfig(full_rate_row=4 * 10), 4, 2),
+    "3 rings": (SoftmaxConfig(full_rate_row=4 * 9), 4, 3),
+    "4 rings": (SoftmaxConfig(full_rate_row=32, prob_bits=24), 4, 4),
+    "3 bits": (SoftmaxConfig(bits=3, full_rate_row=4 * 16), 8, 2),
+    "8 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=8), 8, 1),
+    "16 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=16), 16, 1),
+    "2 rings of 16": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=24), 16, 2),
+    "rounded up": (SoftmaxConfig(full_rate_row=4 * 19 + 1), 4, 1),
+}
+EVERY = pytest.mark.parametrize("name", CHOICES)
+
+
+def table(config: SoftmaxConfig, s: int) -> list[int]:
+    """Round half up, saturated."""
+    one = 1 << config.prob_bits
+    exact = [Fraction(e * one, s) for e in config.tables.exp_rom]
+    return [min(floor(p + Fraction(1, 2)), one - 1) for p in exact]
+
+
+class Run:
+    """Makes the tables of the sums ``chosen`` and checks them, in order."""
+
+    def __init__(self, config, chosen, *, pause=None, sink=None):
+        self.normalizer = Normalizer(config)
+        bench = Bench(self.normalizer, limit=12000)
+        everything = (1 << config.sum_bits) - 1
+        self.feed = bench.feed(self.normalizer.i, [everything - s for s in chosen], pause)
+        self.drain = bench.drain(self.normalizer.o, len(chosen), sink)
+        bench.run(more=80)
+        found = [unpack(table_layout(config), word) for word in self.drain.items]
+        assert found == [table(config, s) for s in chosen]
+
+
+def sums(config: SoftmaxConfig, rng: random.Random, count: int) -> list[int]:
+    least, bits = max(config.tables.exp_rom), config.sum_bits
+    edges = [least, least + 1, 2 * least - 1, 2 * least, 2 * least + 1, (1 << bits) - 1]
+    spread = [max(least, rng.getrandbits(rng.randint(1, bits))) for _ in range(count)]
+    return [*edges, *spread]
+
+
+@EVERY
+def test_choose(name: str) -> None:
+    config, units, rings = CHOICES[name]
+    assert Normalizer.choose(config) == (units, rings)
+
+
+@EVERY
+def test_tables_keep_their_order_under_back_pressure(name: str) -> None:
+    config = CHOICES[name][0]
+    rng = random.Random(name)
+    Run(config, sums(config, rng, 14), pause=stalls(1, 0.5), sink=stalls(2, 0.8))
+
+
+@EVERY
+def test_throughput_and_latency(name: str) -> None:
+    """A row in ``full_rate_row / lanes`` cycles or fewer; a lonely row after ``latency``."""
+    config = CHOICES[name][0]
+    rng = random.Random(name)
+    lonely = Run(config, [(1 << config.sum_bits) - 1])
+    assert lonely.drain.times[0] - lonely.feed.times[0] == lonely.normalizer.latency
+
+    run = Run(config, sums(config, rng, 12))
+    rings = run.normalizer.rings
+    out = run.drain.times
+    for k in range(len(out) - rings):
+        assert out[k + rings] - out[k] <= rings * config.full_rate_beats
+
+
+def test_paced_sums_are_never_refused() -> None:
+    """Sums as a full-rate stream of shortest rows brings them: each table in the same time."""
+    for name in ("default", "2 rings, just", "3 rings", "4 rings", "3 bits"):
+        config = CHOICES[name][0]
+        beats = config.full_rate_beats
+        chosen = sums(config, random.Random(name), 10)
+        run = Run(config, chosen, pause=cycle([False] + [True] * (beats - 1)))
+        delays = [b - a for a, b in zip(run.feed.times, run.drain.times, strict=True)]
+        assert run.feed.times == [k * beats for k in range(len(chosen))]
+        assert set(delays) == {run.normalizer.latency}
+
+
+def test_rounding_half_up_and_saturation() -> None:
+    """Quotients that end in exactly a half go up; 1 becomes the largest probability."""
+    config = SoftmaxConfig(
+        prob_bits=4,
+        exp_frac=4,
+        max_row=64,
+        tables=Tables(thresholds=(-3, -2, -1), exp_rom=(1, 3, 5, 31)),
+    )
+    # 16 * (1, 3, 5, 31) / 32 = 0.5, 1.5, 2.5, 15.5 and 16 * 3 / 96 = 0.5.
+    halves = [unpack(table_layout(config), word) for word in Run(config, [32, 96]).drain.items]
+    assert halves[0] == [1, 2, 3, 15]
+    assert halves[1][1] == 1
+    whole = Run(config, [31, 33, 31])
+    assert [unpack(table_layout(config), word)[3] for word in whole.drain.items] == [15, 15, 15]
+
+
+def test_every_sum_of_a_small_unit() -> None:
+    config = SoftmaxConfig(
+        prob_bits=5,
+        exp_frac=4,
+        lanes=1,
+        max_row=8,
+        full_rate_row=8,
+        tables=Tables(thresholds=(-3, -2, -1), exp_rom=(0, 3, 8, 16)),
+    )
+    Run(config, list(range(16, 1 << config.sum_bits)))
+
+
+def test_masked_rows_disturb_nobody() -> None:
+    """A sum of 0 gives a table that nobody looks at, in its turn."""
+    config = CHOICES["3 rings"][0]
+    rng = random.Random(5)
+    chosen = [s for pair in zip(sums(config, rng, 4), [0] * 10, strict=True) for s in pair]
+    normalizer = Normalizer(config)
+    bench = Bench(normalizer)
+    bench.feed(normalizer.i, [(1 << config.sum_bits) - 1 - s for s in chosen])
+    drain = bench.drain(normalizer.o, len(chosen), stalls(3, 0.3))
+    bench.run()
+    found = [unpack(table_layout(config), word) for word in drain.items]
+    assert found[::2] == [table(config, s) for s in chosen[::2]]
+
+
+def test_a_waiting_table_stops_the_divisions() -> None:
+    """Nothing is overwritten while the sink sleeps, and the input refuses in the end."""
+    config = CHOICES["4 rings"][0]
+    chosen = sums(config, random.Random(9), 14)
+    asleep = 600
+    run = Run(config, chosen, sink=chain([True] * asleep, repeat(False)))
+    assert sum(time < asleep for time in run.feed.times) <= 2 * run.normalizer.rings
+    assert run.drain.times[0] == asleep
