@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from bench import Bench, ceil_log2, pack, stalls
+from unit_bench import Bench, ceil_log2, pack, stalls
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.accumulator import Accumulator

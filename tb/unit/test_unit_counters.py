@@ -3,8 +3,8 @@
 import random
 
 import pytest
+from unit_bench import truth_table
 
-from bench import truth_table
 from exaq_hdl.counters import LFSR_START, increment, lfsr_next, lfsr_state, lfsr_width
 
 WIDTHS = range(2, 18)

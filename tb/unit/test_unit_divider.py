@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import floor
 
 import pytest
-from bench import Bench, stalls, unpack
+from unit_bench import Bench, stalls, unpack
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.divider import Divider, quotient_layout

@@ -5,7 +5,7 @@ from itertools import chain, repeat
 
 import pytest
 from amaranth.hdl import Cat
-from bench import Bench, pack, stalls, truth_table, unpack
+from unit_bench import Bench, pack, stalls, truth_table, unpack
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import choice_beat, choice_layout, probability_beat, table_layout

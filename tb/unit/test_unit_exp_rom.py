@@ -4,7 +4,7 @@ import random
 
 import pytest
 from amaranth.sim import Simulator
-from bench import truth_table
+from unit_bench import truth_table
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.exp_rom import ExpRom, lookup

@@ -4,7 +4,7 @@ import random
 from itertools import chain, cycle, repeat
 
 import pytest
-from bench import Bench, Pause, stalls
+from unit_bench import Bench, Pause, stalls
 
 from exaq_hdl.fifo import FallThroughFifo, Fifo
 

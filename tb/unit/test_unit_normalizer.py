@@ -6,7 +6,7 @@ from itertools import chain, cycle, repeat
 from math import floor
 
 import pytest
-from bench import Bench, stalls, unpack
+from unit_bench import Bench, stalls, unpack
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.beats import table_layout

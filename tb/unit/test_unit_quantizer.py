@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from bench import Bench, pack, stalls, unpack
+from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.beats import code_beat, row_beat

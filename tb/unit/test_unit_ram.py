@@ -3,8 +3,8 @@
 import random
 
 import pytest
+from unit_bench import Bench
 
-from bench import Bench
 from exaq_hdl.ram import Ram
 
 

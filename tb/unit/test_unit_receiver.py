@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from bench import Bench, pack, stalls, unpack
+from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import logit_beat, row_beat
@@ -87,9 +87,7 @@ def test_rows(config: SoftmaxConfig, stalled: bool) -> None:
     assert [unpack(row_beat(config), word) for word in drain.items] == expected
     assert ready.values == [0, *room.values[:-1]]
     # Each beat that is not dropped leaves one cycle after it was taken.
-    kept = [
-        k < config.max_row // config.lanes for row in rows for k, _ in enumerate(row)
-    ]
+    kept = [k < config.max_row // config.lanes for row in rows for k, _ in enumerate(row)]
     times = [time for time, keep in zip(feed.times, kept, strict=True) if keep]
     assert drain.times == [time + Receiver.latency for time in times]
     assert all(room.values[time - Receiver.reaction] for time in drain.times)

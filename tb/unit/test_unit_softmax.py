@@ -5,8 +5,8 @@ from itertools import chain, cycle, repeat
 
 import pytest
 from amaranth.hdl import ResetInserter, Signal
-from bench import Bench, pack, stalls, unpack
 from oracle import softmax_row
+from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import logit_beat, probability_beat

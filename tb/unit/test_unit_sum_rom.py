@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from bench import Bench
+from unit_bench import Bench
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.sum_rom import SumRom

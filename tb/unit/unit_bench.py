@@ -180,10 +180,11 @@ class Hook:
 
 
 class Bench:
-    """A simulation of ``component``, at most ``limit`` cycles long."""
+    """A simulation of ``component`` in clock domain ``domain``, at most ``limit`` cycles long."""
 
-    def __init__(self, component: Any, *, limit: int = 5000):
+    def __init__(self, component: Any, *, limit: int = 5000, domain: str = "sync"):
         self.limit = limit
+        self.domain = domain
         self._component = component
         self._parts: list[Any] = []
 
@@ -217,7 +218,7 @@ class Bench:
             for cycle in range(self.limit if cycles is None else cycles):
                 for part in self._parts:
                     part.before(ctx, cycle)
-                _, _, *sampled = await ctx.tick().sample(*watched)
+                _, _, *sampled = await ctx.tick(self.domain).sample(*watched)
                 for part in self._parts:
                     part.after(cycle, [sampled.pop(0) for _ in part.watched])
                 if cycles is None and all(part.done for part in ends):
@@ -227,7 +228,7 @@ class Bench:
             assert cycles is not None, f"not done after {self.limit} cycles"
 
         simulator = Simulator(self._component)
-        simulator.add_clock(1e-6)
+        simulator.add_clock(1e-6, domain=self.domain)
         simulator.add_testbench(drive)
         simulator.run()
         if cycles is None:

