@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module
-from unit_bench import Bench, stalls
 from oracle import softmax_row
+from unit_bench import Bench, stalls
 
 from exaq import SoftmaxConfig
 from exaq_hdl import AxiSoftmax
@@ -29,8 +29,6 @@ CONFIGS = {
     for logit, prob, lanes, masking in SIZES
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
-    "sizes", CONFIGS, ids=lambda sizes: f"{sizes[0]} to {sizes[1]} bits"
-)
 
 
 def join(values: list[int], width: int) -> int:
