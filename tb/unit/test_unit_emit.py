@@ -139,7 +139,7 @@ def test_same_text_in_every_process() -> None:
         "json.dump([[one.verilog, one.manifest] for one in both], sys.stdout)"
     )
     here = [[one.verilog, one.manifest] for one in (emitted("2bit-x4", top) for top in TOPS)]
-    for seed in ("0", "1", "4711"):
+    for seed in ("0", "4711"):
         done = subprocess.run(
             [sys.executable, "-c", script],
             env=os.environ | {"PYTHONHASHSEED": seed},
@@ -245,9 +245,9 @@ design -reset
 
 
 def test_yosys_finds_no_latch_and_nothing_to_complain_about(tmp_path: Path) -> None:
-    """All presets and tops in one run: starting it takes longer than the checks."""
+    """Every preset, and one with the other top: tops differ in their ports alone."""
     script = ""
-    for preset, top in CASES:
+    for preset, top in [*((preset, "axi") for preset in PRESETS), ("2bit-x4", "core")]:
         file = f"{preset}-{top}.v"
         (tmp_path / file).write_text(emitted(preset, top).verilog)
         script += CHECK.format(file=file)
