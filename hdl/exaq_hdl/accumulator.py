@@ -19,7 +19,7 @@ class Accumulator(wiring.Component):
     """Sum S of the exponentials of a row's live elements.
 
     Given as its complement ~S, which spares whoever subtracts it an inverter for every bit.
-    Latency 3 + ceil(log2(groups)) cycles from a row's last beat to its sum; throughput 1 beat
+    Latency 4 + ceil(log2(groups)) cycles from a row's last beat to its sum; throughput 1 beat
     per cycle, rows back to back. Exact: nothing rounds or overflows. LUT_sum counts every lane
     that is not live as level 0, so E_0 is taken off again once for each.
 
@@ -32,7 +32,7 @@ class Accumulator(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        self.latency = SumRom.latency + tree_depth(config.groups) + 1
+        self.latency = SumRom.latency + tree_depth(config.groups) + 2
         super().__init__(
             {
                 "i": In(stream.Signature(code_beat(config), always_ready=True)),
@@ -77,18 +77,21 @@ class Accumulator(wiring.Component):
         m.d.sync += negative.eq(excess - total)
 
         valid, last = self.i.valid, self.i.payload.last
-        for k in range(self.latency):
+        for k in range(self.latency - 1):
             stage = Signal(name=f"stage{k}_valid")
             m.d.sync += stage.eq(valid)
             valid, last = stage, register(last, f"stage{k}_last")
 
         # From -1 down by the beats' totals: -1 - S is ~S.
         running = Signal(config.sum_bits, init=-1)
-        m.d.comb += [self.o.payload.eq(running + negative), self.o.valid.eq(valid & last)]
+        complement = Signal(config.sum_bits)
+        row_sum = Signal(config.sum_bits, reset_less=True)
+        m.d.comb += [complement.eq(running + negative), self.o.payload.eq(row_sum)]
+        m.d.sync += [row_sum.eq(complement), self.o.valid.eq(valid & last)]
         with m.If(valid & last):
             m.d.sync += running.eq(-1)
         with m.Elif(valid):
-            m.d.sync += running.eq(self.o.payload)
+            m.d.sync += running.eq(complement)
         return m
 
 

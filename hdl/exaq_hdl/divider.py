@@ -88,27 +88,35 @@ class Divider(wiring.Component):
                 m.d.sync += [level.eq(increment(level)), entering.eq(exp_rom.exponential)]
 
         remainders = [
-            Signal(config.sum_bits, name=f"remainder{u}", init=exponentials[0] * (u == units - 1))
+            Signal(
+                config.sum_bits,
+                name=f"remainder{u}",
+                init=exponentials[0] * (u == units - 1),
+                reset_less=u < units - 2,
+            )
             for u in range(units)
         ]
         quotients = [Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)]
         bits = [Signal(name=f"bit{u}") for u in range(units)]
         for u in range(units):
-            doubled = Cat(0, remainders[u - 1])
             difference = Signal(config.sum_bits + 2, name=f"difference{u}")
-            left = Mux(bits[u], difference, doubled)[: config.sum_bits]
+            # The lowest bit by a gate: as a multiplexer with 0 it would become a late reset.
+            upper = Mux(bits[u], difference[1:], remainders[u - 1])[: config.sum_bits - 1]
+            left = Cat(difference[0] & bits[u], upper)
             # doubled - S is doubled + ~S + 1, and the lowest bit of doubled is free for the 1.
             m.d.comb += [
                 difference.eq(Cat(1, remainders[u - 1]) + Cat(self.i.payload, 1)),
                 bits[u].eq(difference[-1]),
             ]
+            if u == units - 1:
+                left = left | entering
+            if u == (units - 2) % units:
+                left = left & (~fetch).replicate(len(left))
             with m.If(run):
                 m.d.sync += [
-                    remainders[u].eq(left | entering if u == units - 1 else left),
+                    remainders[u].eq(left),
                     quotients[u].eq((quotients[u - 1] << 1) | bits[u]),
                 ]
-        with m.If(run & fetch):
-            m.d.sync += remainders[units - 2].eq(0)
 
         # Without a quotient of ones to round up, rounding never overflows: that is saturation.
         floor = quotients[steps % units - 1]

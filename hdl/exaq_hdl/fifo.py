@@ -15,9 +15,10 @@ _FREE_ROUNDING = 512
 class Fifo(wiring.Component):
     """Queue between a free-running producer and a stream consumer.
 
-    Latency 3 cycles from ``i`` to ``o``; throughput 1 item per cycle. ``i`` never refuses: the
-    producer watches ``room`` instead, which is high while ``slack`` further items fit, those
-    already on their way included. Back-pressure on ``o`` holds its payload.
+    Latency 3 cycles from ``i`` to ``o``; throughput 1 item per cycle, of a lazy queue an item
+    in 2 cycles. ``i`` never refuses: the producer watches ``room`` instead, which is high while
+    ``slack`` further items fit, those already on their way included. Back-pressure on ``o``
+    holds its payload.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ class Fifo(wiring.Component):
         Items that can wait without ``room`` going low.
     slack
         Cycles from a producer's look at ``room`` until what it then sends is counted.
+    lazy
+        Whether the way of ``o.ready`` into the queue ends at ``o.valid``.
 
     Members
     -------
@@ -38,8 +41,9 @@ class Fifo(wiring.Component):
 
     latency = 3
 
-    def __init__(self, shape, *, capacity: int, slack: int):
+    def __init__(self, shape, *, capacity: int, slack: int, lazy: bool = False):
         self.shape = shape
+        self.lazy = lazy
         self.slack = slack
         depth = capacity + slack
         rounded = (1 << lfsr_width(depth)) - 1
@@ -81,7 +85,7 @@ class Fifo(wiring.Component):
         m.d.comb += [
             self.room.eq(~spare[-1]),
             self.empty.eq(~(stored | v1 | self.o.valid)),
-            take_output.eq(~self.o.valid | self.o.ready),
+            take_output.eq(v1 & ~self.o.valid if self.lazy else ~self.o.valid | self.o.ready),
             take_latch.eq(~v1 | take_output),
             read.eq(take_latch & stored),
         ]
@@ -102,6 +106,8 @@ class Fifo(wiring.Component):
             m.d.sync += v1.eq(read)
         with m.If(take_output):
             m.d.sync += self.o.valid.eq(v1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
 
         m.d.comb += [
             ram.write_enable.eq(self.i.valid),
@@ -118,14 +124,14 @@ class Fifo(wiring.Component):
 class FallThroughFifo(wiring.Component):
     """A ``Fifo`` whose items take a short cut while nothing waits in it.
 
-    Latency 1 cycle where it is empty; otherwise as ``Fifo``, of which it has the parameters
-    and members.
+    Latency 1 cycle where it is empty; throughput then 1 item per cycle, otherwise an item in 2
+    cycles. Parameters and members as of ``Fifo``.
     """
 
     latency = 1
 
     def __init__(self, shape, *, capacity: int, slack: int):
-        self.fifo = Fifo(shape, capacity=capacity, slack=slack + 1)
+        self.fifo = Fifo(shape, capacity=capacity, slack=slack + 1, lazy=True)
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),

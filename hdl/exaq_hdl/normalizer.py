@@ -9,6 +9,10 @@ from exaq_hdl.beats import table_layout
 from exaq_hdl.counters import increment
 from exaq_hdl.divider import Divider, quotient_layout
 
+# Cycles from one row's last in a divider to the next one's first. Without the pause a long way
+# would lead from the emitter's ready back to the queue of sums.
+_CHANGE = 1
+
 
 class Normalizer(wiring.Component):
     """Turns a row's sum S into its probability table p_k = E_k / S, k = 0 ... 2**bits - 1.
@@ -45,7 +49,7 @@ class Normalizer(wiring.Component):
         """
         for units in (2**k for k in range(config.bits + 1)):
             period = Divider.batch_period(config, units) * config.levels // units
-            rings = -(-period // config.full_rate_beats)
+            rings = -(-(period + _CHANGE) // config.full_rate_beats)
             if rings == 1:
                 break
         return units, rings
@@ -66,7 +70,7 @@ class Normalizer(wiring.Component):
             row_sum = Signal(config.sum_bits, name=f"divider{k}_sum", reset_less=True)
             free = Signal(name=f"divider{k}_free")
             m.d.comb += [
-                free.eq((~divider.i.valid | divider.i.ready) & (turn_in == k)),
+                free.eq(~divider.i.valid & (turn_in == k)),
                 divider.i.payload.eq(row_sum),
             ]
             with m.If(divider.i.ready):

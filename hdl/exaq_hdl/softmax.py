@@ -76,6 +76,7 @@ class Softmax(wiring.Component):
             config.sum_bits,
             capacity=rows,
             slack=self.quantizer.reaction + self.accumulator.latency + 1,
+            lazy=True,
         )
         self.latency = self.receiver.latency + find_max + self.quantizer.latency + make_table - 1
         super().__init__(
