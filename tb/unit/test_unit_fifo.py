@@ -28,7 +28,7 @@ class Run:
         self.depth = self.fifo.depth if kind is Fifo else self.fifo.fifo.depth
         self.sent: list[int] = []
         self.times: list[int] = []
-        bench = Bench(self.fifo, limit=5000)
+        bench = Bench(self.fifo, limit=9000)
         rng = random.Random(items)
         begun = 0
         way = [False] * (slack - 1)
