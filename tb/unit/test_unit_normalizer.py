@@ -13,23 +13,24 @@ from exaq_hdl.beats import table_layout
 from exaq_hdl.normalizer import Normalizer
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
-# units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)).
+# units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)),
+# and a cycle of pause.
 CHOICES = {
     "default": (SoftmaxConfig(), 4, 1),
-    "1 unit": (SoftmaxConfig(full_rate_row=4 * 72), 1, 1),
-    "1 unit no more": (SoftmaxConfig(full_rate_row=4 * 72 - 4), 2, 1),
-    "2 units": (SoftmaxConfig(full_rate_row=4 * 36), 2, 1),
-    "2 units no more": (SoftmaxConfig(full_rate_row=4 * 35), 4, 1),
-    "4 units": (SoftmaxConfig(full_rate_row=4 * 20), 4, 1),
-    "2 rings": (SoftmaxConfig(full_rate_row=4 * 19), 4, 2),
-    "2 rings, just": (SoftmaxConfig(full_rate_row=4 * 10), 4, 2),
-    "3 rings": (SoftmaxConfig(full_rate_row=4 * 9), 4, 3),
+    "1 unit": (SoftmaxConfig(full_rate_row=4 * 73), 1, 1),
+    "1 unit no more": (SoftmaxConfig(full_rate_row=4 * 73 - 4), 2, 1),
+    "2 units": (SoftmaxConfig(full_rate_row=4 * 37), 2, 1),
+    "2 units no more": (SoftmaxConfig(full_rate_row=4 * 36), 4, 1),
+    "4 units": (SoftmaxConfig(full_rate_row=4 * 21), 4, 1),
+    "2 rings": (SoftmaxConfig(full_rate_row=4 * 20), 4, 2),
+    "2 rings, just": (SoftmaxConfig(full_rate_row=4 * 11), 4, 2),
+    "3 rings": (SoftmaxConfig(full_rate_row=4 * 10), 4, 3),
     "4 rings": (SoftmaxConfig(full_rate_row=32, prob_bits=24), 4, 4),
     "3 bits": (SoftmaxConfig(bits=3, full_rate_row=4 * 16), 8, 2),
-    "8 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=8), 8, 1),
-    "16 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=16), 16, 1),
+    "8 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 33, prob_bits=8), 8, 1),
+    "16 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 33, prob_bits=16), 16, 1),
     "2 rings of 16": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=24), 16, 2),
-    "rounded up": (SoftmaxConfig(full_rate_row=4 * 19 + 1), 4, 1),
+    "rounded up": (SoftmaxConfig(full_rate_row=4 * 20 + 1), 4, 1),
 }
 EVERY = pytest.mark.parametrize("name", CHOICES)
 
