@@ -30,10 +30,12 @@ class Softmax(wiring.Component):
     """Streaming EXAQ softmax: rows of logits in, rows of probabilities out.
 
     Latency: the first beat of a row of n beats leaves n + ``latency`` cycles after its last beat
-    was taken, where nothing before it has to wait. Throughput: 1 beat per cycle without a
-    bubble for rows of ``full_rate_row`` elements and more. Back-pressure on ``o`` holds its
-    payload and, once the buffers are full, stops ``i``; nothing is lost. Bit-exact with
-    ``exaq.softmax``. ``i.ready`` and everything on ``o`` are registers.
+    was taken, where nothing before it has to wait. Throughput: rows of ``full_rate_row``
+    elements and more, in any mixture, are taken at 1 beat per cycle for ever; rows of one
+    length also leave so, while a longer row behind a shorter one makes the output wait for its
+    sum. Back-pressure on ``o`` holds its payload and, once the buffers are full, stops ``i``;
+    nothing is lost. Bit-exact with ``exaq.softmax``. ``i.ready`` and everything on ``o`` are
+    registers.
 
     Members
     -------
