@@ -139,7 +139,13 @@ def command(
             else:
                 expected = probabilities
                 trace = None if waves is None else written[waves]
-                result = _simulate(given, config, stall, seed, trace)
+                try:
+                    result = _simulate(given, config, stall, seed, trace)
+                except SimulationError:
+                    # The waves show what went wrong: they alone stay.
+                    if trace is not None and waves is not None:
+                        trace.replace(waves)
+                    raise
                 probabilities = result.probabilities
                 mismatches = int(np.count_nonzero(probabilities != expected))
                 faults = mismatches + int(np.count_nonzero(result.row_errors))

@@ -248,7 +248,7 @@ def test_a_hang_is_one_line_with_waves_to_look_at(
         ),
         (
             ["logits.npy", "--waves", "nowhere/run.vcd"],
-            "No such file or directory: nowhere/run.vcd",
+            "cannot write nowhere/run.vcd: No such file or directory",
         ),
         (
             ["logits.npy", "--json", "nowhere/run.json"],
