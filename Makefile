@@ -24,7 +24,7 @@ demo: .venv/.base
 	$(BIN)/exaq demo $(ARGS)
 
 test: .venv/.all
-	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: .venv/.all
 	$(BIN)/ruff check

@@ -1,6 +1,6 @@
 """A ring of division steps."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -102,7 +102,7 @@ class Divider(wiring.Component):
             difference = Signal(config.sum_bits + 2, name=f"difference{u}")
             # The lowest bit by a gate: as a multiplexer with 0 it would become a late reset.
             upper = Mux(bits[u], difference[1:], remainders[u - 1])[: config.sum_bits - 1]
-            left = Cat(difference[0] & bits[u], upper)
+            left: Value = Cat(difference[0] & bits[u], upper)
             # doubled - S is doubled + ~S + 1, and the lowest bit of doubled is free for the 1.
             m.d.comb += [
                 difference.eq(Cat(1, remainders[u - 1]) + Cat(self.i.payload, 1)),
