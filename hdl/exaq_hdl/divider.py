@@ -110,6 +110,7 @@ class Divider(wiring.Component):
             ]
             if u == units - 1:
                 left = left | entering
+            # By a gate too: a reset of its own would tear the carry chain apart on iCE40.
             if u == (units - 2) % units:
                 left = left & (~fetch).replicate(len(left))
             with m.If(run):
