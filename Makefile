@@ -16,6 +16,7 @@ help:
 	@echo 'make lint         style and types'
 	@echo 'make bench        size, clock and cycles, written to reports/ and README.md'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
+	@echo 'make bench-cosim  speed of the compiled Verilog'
 	@echo 'make clean        remove what builds and tests left; .venv stays'
 
 setup: .venv/.all
@@ -36,6 +37,9 @@ bench: .venv/.fpga
 
 bench-model: .venv/.base
 	$(BIN)/python scripts/bench_model.py $(ARGS)
+
+bench-cosim: .venv/.base
+	$(BIN)/python scripts/bench_cosim.py $(ARGS)
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
@@ -68,4 +72,4 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo test lint bench bench-model clean
+.PHONY: help setup demo test lint bench bench-model bench-cosim clean

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig
-from exaq_cosim import Simulation, compile_unit, golden, simulate
+from exaq_cosim import Simulation, golden, simulate
 from exaq_hdl import emit_verilog
 
 # Every width of an element on the stream (1, 2, 3 bytes), lanes in less and in more than a word.
@@ -157,18 +156,6 @@ def test_progress_is_told_within_one_continuous_simulation() -> None:
     assert told[-1] == (1500, 1500)
     np.testing.assert_array_equal(np.diff(result.last_out), 256)
     check(result, golden(logits, config))
-
-
-@pytest.mark.simulator
-@pytest.mark.parametrize(("lanes", "least"), [(4, 2e6), (32, 10e6)])
-def test_speed_of_the_simulation(lanes: int, least: float) -> None:
-    """Checking and all, in time of the processor: other work on the machine does not count."""
-    config = SoftmaxConfig(lanes=lanes)
-    logits = random_logits(config, (2000, 1024), seed=10)
-    compile_unit(config)
-    begin = time.process_time()
-    simulate(logits, config)
-    assert logits.size / (time.process_time() - begin) > least
 
 
 @pytest.mark.simulator
