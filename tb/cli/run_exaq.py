@@ -9,14 +9,16 @@ from pathlib import Path
 _SECONDS = 120
 
 
-def run_exaq(*args: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run_exaq(
+    *args: str, folder: Path, seconds: float = _SECONDS
+) -> subprocess.CompletedProcess[str]:
     """``exaq ARGS`` in ``folder``; warnings are errors."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "exaq_cli.main", *args],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=_SECONDS,
+        timeout=seconds,
         check=False,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from run_exaq import run_exaq
 
 import exaq_cli.main
 from exaq import SoftmaxConfig, softmax
@@ -37,15 +37,8 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
-    arguments = ["demo", "--output", "out/put", "--json", "demo.json"]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "exaq_cli.main", *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        check=False,
-    )
+    arguments = ["--output", "out/put", "--json", "demo.json"]
+    done = run_exaq("demo", *arguments, folder=folder, seconds=_SECONDS)
     assert done.returncode == 0, done.stderr
     return Demo(done, folder, json.loads((folder / "demo.json").read_text(encoding="utf-8")))
 
