@@ -4,11 +4,14 @@ from exaq import metrics, reference
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
 from exaq.model import quantize, softmax
+from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables, clip_levels, paper_clip
 
 __all__ = [
     "PRESETS",
     "SoftmaxConfig",
+    "TableFile",
+    "TableSet",
     "Tables",
     "clip_levels",
     "length_mask",

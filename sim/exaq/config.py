@@ -14,6 +14,8 @@ from exaq.tables import MAX_BITS, MIN_BITS, Tables, paper_clip
 DEFAULT_SIGMA = 2.0
 #: Entries that a LUT_sum may have at most.
 MAX_SUM_ROM = 4096
+#: Contexts that a unit may have at most.
+MAX_CONTEXTS = 1024
 
 # Legal ranges, both ends included.
 _RANGES = {
@@ -24,9 +26,12 @@ _RANGES = {
     "prob_bits": (4, 24),
     "exp_frac": (4, 24),
     "group": (1, 12),
+    "contexts": (0, MAX_CONTEXTS),
 }
 
 
+# Fields that a configuration without contexts leaves out of ``to_dict``.
+_OF_CONTEXTS = {"contexts", "context_tables"}
 # Default of a field that __post_init__ settles: no reader of a configuration ever meets it.
 _DERIVED: Any = None
 
@@ -64,6 +69,12 @@ class SoftmaxConfig:
         At least 2 * K * lanes. Default: 8 * K * lanes, but not above ``max_row`` where legal.
     tables
         Free tables instead of a clip.
+    contexts
+        Sets of tables that can be loaded while the unit runs, each row choosing one by its
+        context number: 1 to 1024. 0: the tables are ROMs.
+    context_tables
+        With contexts: the tables that each of them holds after reset, instead of clip and
+        tables. Default: ``tables`` in every context. ``tables`` is then that of context 0.
     """
 
     bits: int = 2
@@ -78,16 +89,19 @@ class SoftmaxConfig:
     masking: bool = True
     full_rate_row: int = _DERIVED
     tables: Tables = _DERIVED
+    contexts: int = 0
+    context_tables: tuple[Tables, ...] = _DERIVED
     # Which fields were left to their defaults, for `replace`.
     _settled: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        left = ("clip", "group", "full_rate_row", "tables")
+        left = ("clip", "group", "full_rate_row", "tables", "context_tables")
         self._set("_settled", frozenset(name for name in left if getattr(self, name) is None))
         if not isinstance(self.masking, bool):
             raise TypeError(f"masking must be True or False, not {self.masking!r}")
-        for name in ("bits", "lanes", "logit_width", "max_row", "prob_bits", "exp_frac"):
-            self._check_range(name)
+        for name in _RANGES:
+            if name != "group":
+                self._check_range(name)
         for name in ("logit_scale", "clip"):
             self._check_real(name)
         if self.logit_scale <= 0:
@@ -115,7 +129,10 @@ class SoftmaxConfig:
         self._settle_full_rate_row()
 
     def _settle_tables(self) -> None:
-        if self.tables is None:
+        if self.context_tables:
+            self._check_context_tables()
+            self._set("tables", self.context_tables[0])
+        elif self.tables is None:
             if self.clip is None:
                 self._set("clip", paper_clip(DEFAULT_SIGMA, self.bits))
             derived = Tables.from_clip(
@@ -124,16 +141,33 @@ class SoftmaxConfig:
             self._set("tables", derived)
         elif self.clip is not None:
             raise ValueError("give clip or tables, not both")
-        if not isinstance(self.tables, Tables):
-            raise TypeError(f"tables must be an exaq.Tables, not {self.tables!r}")
-        if self.tables.bits != self.bits:
+        if not self.context_tables:
+            self._set("context_tables", (self.tables,) * self.contexts)
+        for tables in dict.fromkeys((self.tables, *self.context_tables)):
+            self._check_tables(tables)
+
+    def _check_context_tables(self) -> None:
+        self._set("context_tables", tuple(self.context_tables))
+        if len(self.context_tables) != self.contexts:
             raise ValueError(
-                f"tables for {self.tables.bits} bits do not fit a configuration of {self.bits} bits"
+                f"context_tables must hold tables for each of {self.contexts} contexts, "
+                f"not {len(self.context_tables)}"
             )
-        if max(self.tables.exp_rom) >= 2**self.exp_bits:
+        for name in ("clip", "tables"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"give {name} or context_tables, not both")
+
+    def _check_tables(self, tables: Tables) -> None:
+        if not isinstance(tables, Tables):
+            raise TypeError(f"tables must be an exaq.Tables, not {tables!r}")
+        if tables.bits != self.bits:
+            raise ValueError(
+                f"tables for {tables.bits} bits do not fit a configuration of {self.bits} bits"
+            )
+        if max(tables.exp_rom) >= 2**self.exp_bits:
             raise ValueError(
                 f"exp_rom values must be below {2**self.exp_bits} with exp_frac "
-                f"{self.exp_frac}, but the largest is {max(self.tables.exp_rom)}"
+                f"{self.exp_frac}, but the largest is {max(tables.exp_rom)}"
             )
 
     def _settle_full_rate_row(self) -> None:
@@ -184,10 +218,10 @@ class SoftmaxConfig:
     def replace(self, **changes: Any) -> SoftmaxConfig:
         """A copy with ``changes``; what was left to its default is settled anew."""
         values = {k: v for k, v in self._values().items() if k not in self._settled}
-        if "tables" in changes:
-            values.pop("clip", None)
-        elif "clip" in changes:
-            values.pop("tables", None)
+        sources = ("clip", "tables", "context_tables")
+        if any(name in changes for name in sources):
+            for name in sources:
+                values.pop(name, None)
         return type(self)(**(values | changes))
 
     def _values(self) -> dict[str, Any]:
@@ -196,28 +230,40 @@ class SoftmaxConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``SoftmaxConfig.from_dict`` takes them back.
 
-        A fraction that no float equals is a string such as ``"1/10"``.
+        A fraction that no float equals is a string such as ``"1/10"``. ``contexts`` and
+        ``context_tables`` are there only where the unit has contexts.
         """
         values = self._values()
         for name in ("logit_scale", "clip"):
-            values[name] = _plain(values[name])
-        values["tables"] = dataclasses.asdict(self.tables, dict_factory=_lists)
+            values[name] = None if values[name] is None else plain_real(values[name])
+        values["tables"] = self.tables.to_dict()
+        if self.contexts:
+            values["context_tables"] = [tables.to_dict() for tables in self.context_tables]
+        else:
+            for name in _OF_CONTEXTS:
+                del values[name]
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoftmaxConfig:
         """The configuration that ``to_dict`` wrote; ValueError where it could not have."""
         names = {f.name for f in dataclasses.fields(cls) if f.init}
+        if not values.get("contexts"):
+            names -= _OF_CONTEXTS
         if set(values) != names:
             wrong = ", ".join(sorted(set(values) ^ names))
             raise ValueError(f"a configuration has exactly the fields of to_dict; see {wrong}")
         given = dict(values)
         for name in ("logit_scale", "clip"):
-            if isinstance(given[name], str):
-                given[name] = Fraction(given[name])
+            given[name] = exact_real(given[name])
         tables = Tables(**given.pop("tables"))
-        config = cls(**given) if given["clip"] is not None else cls(**given, tables=tables)
-        if config.tables != tables:
+        each = tuple(Tables(**values) for values in given.pop("context_tables", ()))
+        if given["clip"] is not None:
+            source: dict[str, Any] = {}
+        else:
+            source = {"context_tables": each} if each else {"tables": tables}
+        config = cls(**given, **source)
+        if (config.tables, config.context_tables) != (tables, each):
             raise ValueError("tables are not those of the configuration's clip")
         return config
 
@@ -225,6 +271,11 @@ class SoftmaxConfig:
     def levels(self) -> int:
         """K, the number of distinct codes, exponentials and probabilities of a row."""
         return 2**self.bits
+
+    @property
+    def context_bits(self) -> int:
+        """Width of a row's context number, 0 where there is nothing to choose."""
+        return max(self.contexts - 1, 0).bit_length()
 
     @property
     def beats(self) -> int:
@@ -272,14 +323,14 @@ class SoftmaxConfig:
         return -(2 ** (self.logit_width - 1)), 2 ** (self.logit_width - 1) - 1
 
 
-def _plain(value: float | Fraction | None) -> float | str | None:
-    if value is None or Fraction(float(value)) == value:
-        return None if value is None else float(value)
-    return str(value)
+def plain_real(value: float | Fraction) -> float | str:
+    """The float that equals ``value``, or a string such as ``"1/10"`` where none does."""
+    return float(value) if Fraction(float(value)) == value else str(value)
 
 
-def _lists(items: list[tuple[str, Any]]) -> dict[str, list[int]]:
-    return {name: list(values) for name, values in items}
+def exact_real(value: float | str) -> float | Fraction:
+    """What ``plain_real`` was given."""
+    return Fraction(value) if isinstance(value, str) else value
 
 
 #: Named configurations: what differs from the defaults.

@@ -7,6 +7,7 @@ divided. Rows are worked off in blocks that stay in the cache; nothing is done e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
 from exaq.formats import broadcast_mask
+from exaq.tables import Tables
 
 #: Elements of a block, at least those of the longest row. A block's intermediate arrays fit a
 #: core's second-level cache together.
@@ -21,7 +23,10 @@ _BLOCK = 2**17
 
 
 def quantize(
-    logits: ArrayLike, config: SoftmaxConfig, mask: ArrayLike | None = None
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    mask: ArrayLike | None = None,
+    contexts: ArrayLike | None = None,
 ) -> NDArray[np.uint8]:
     """Code of each logit relative to the maximum of its row's live elements.
 
@@ -34,6 +39,9 @@ def quantize(
         The unit's parameters. ``config.masking`` is about hardware and plays no part here.
     mask
         Booleans that broadcast to the logits' shape, True = live. None: all are live.
+    contexts
+        With ``config.contexts``: the number of the context whose tables a row goes by, integers
+        that broadcast to the logits' shape without its last axis. None: ``config.tables``.
 
     Returns
     -------
@@ -43,25 +51,40 @@ def quantize(
     Raises
     ------
     TypeError
-        Logits are not integers, or the mask is not boolean.
+        Logits or contexts are not integers, or the mask is not boolean.
     ValueError
-        A logit or a row's length is out of range, or the mask's shape does not fit.
+        A logit, a row's length or a context is out of range, or a shape does not fit.
     """
     rows, live, shape = _checked(logits, config, mask)
+    if contexts is None:
+        return _quantize(rows, live, config, config.tables).reshape(shape)
+    codes = np.empty(rows.shape, dtype=np.uint8)
+    for tables, chosen in _by_context(contexts, shape, config):
+        kept = None if live is None else live[chosen]
+        codes[chosen] = _quantize(rows[chosen], kept, config, tables)
+    return codes.reshape(shape)
+
+
+def _quantize(
+    rows: NDArray[Any], live: NDArray[np.bool_] | None, config: SoftmaxConfig, tables: Tables
+) -> NDArray[np.uint8]:
     codes = np.zeros(rows.shape, dtype=np.uint8)
     for block in _blocks(rows):
         distance = _distance(rows[block], live if live is None else live[block], config)
         hits = np.empty(distance.shape, dtype=bool)
-        for reach in _reaches(config):
+        for reach in _reaches(config, tables):
             np.less_equal(distance, reach, out=hits)
             codes[block] += hits.view(np.uint8)
         if live is not None:
             codes[block] *= live[block]
-    return codes.reshape(shape)
+    return codes
 
 
 def softmax(
-    logits: ArrayLike, config: SoftmaxConfig, mask: ArrayLike | None = None
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    mask: ArrayLike | None = None,
+    contexts: ArrayLike | None = None,
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Probabilities of each row, exactly as the unit gives them.
 
@@ -71,7 +94,7 @@ def softmax(
 
     Parameters
     ----------
-    logits, config, mask
+    logits, config, mask, contexts
         As for ``quantize``.
 
     Returns
@@ -86,10 +109,22 @@ def softmax(
         As ``quantize`` does.
     """
     rows, live, shape = _checked(logits, config, mask)
+    if contexts is None:
+        return _softmax(rows, live, config, config.tables).reshape(shape)
     probabilities = np.empty(rows.shape, dtype=_unsigned(config.prob_bits))
-    rom = np.asarray(config.tables.exp_rom, dtype=np.int64)
+    for tables, chosen in _by_context(contexts, shape, config):
+        kept = None if live is None else live[chosen]
+        probabilities[chosen] = _softmax(rows[chosen], kept, config, tables)
+    return probabilities.reshape(shape)
+
+
+def _softmax(
+    rows: NDArray[Any], live: NDArray[np.bool_] | None, config: SoftmaxConfig, tables: Tables
+) -> NDArray[np.unsignedinteger[Any]]:
+    probabilities = np.empty(rows.shape, dtype=_unsigned(config.prob_bits))
+    rom = np.asarray(tables.exp_rom, dtype=np.int64)
     rises = np.diff(rom, prepend=0)
-    reaches = _reaches(config)
+    reaches = _reaches(config, tables)
     length = rows.shape[1]
     blocks = _blocks(rows)
     # Arrays that every block uses again. Flags fill whole words, to be counted word by word.
@@ -124,7 +159,7 @@ def softmax(
         if live is not None:
             base = np.multiply(alive, base, out=addends[here])
         np.add(result, base, out=result)
-    return probabilities.reshape(shape)
+    return probabilities
 
 
 def _quotient_steps(
@@ -181,6 +216,30 @@ def _checked(
     return rows, live.reshape(-1, length), array.shape
 
 
+def _by_context(
+    contexts: ArrayLike, shape: tuple[int, ...], config: SoftmaxConfig
+) -> Iterator[tuple[Tables, NDArray[np.intp]]]:
+    """Tables of each context that occurs, and the numbers of its rows."""
+    numbers = np.asarray(contexts)
+    if not np.issubdtype(numbers.dtype, np.integer):
+        raise TypeError(f"contexts must be integers, not {numbers.dtype}")
+    try:
+        of_row = np.broadcast_to(numbers, shape[:-1]).reshape(-1)
+    except ValueError:
+        raise ValueError(
+            f"contexts of shape {numbers.shape} do not fit logits of shape {shape}"
+        ) from None
+    if not config.contexts:
+        raise ValueError("a configuration without contexts takes no contexts")
+    for extreme in (numbers.min(initial=0), numbers.max(initial=0)):
+        if not 0 <= extreme < config.contexts:
+            raise ValueError(f"contexts must be in 0..{config.contexts - 1}, not {extreme}")
+    order = np.argsort(of_row, kind="stable")
+    present, starts = np.unique(of_row[order], return_index=True)
+    for context, chosen in zip(present, np.split(order, starts[1:]), strict=False):
+        yield config.context_tables[context], chosen
+
+
 def _blocks(rows: NDArray[Any]) -> list[slice]:
     """Slices of as many whole rows as ``_BLOCK`` elements hold."""
     count, length = rows.shape
@@ -206,11 +265,11 @@ def _distance(
     return np.subtract(np.maximum.reduce(ordered, axis=-1, keepdims=True), ordered, out=ordered)
 
 
-def _reaches(config: SoftmaxConfig) -> list[np.unsignedinteger[Any]]:
+def _reaches(config: SoftmaxConfig, tables: Tables) -> list[np.unsignedinteger[Any]]:
     """Largest distance that reaches each threshold, limited to what a distance's type holds."""
     unsigned = _unsigned(config.logit_width)
     most = np.iinfo(unsigned).max
-    return [unsigned.type(min(-threshold, most)) for threshold in config.tables.thresholds]
+    return [unsigned.type(min(-threshold, most)) for threshold in tables.thresholds]
 
 
 def _unsigned(bits: int) -> np.dtype[np.unsignedinteger[Any]]:

@@ -153,6 +153,10 @@ class Tables:
         """Width of a code."""
         return len(self.exp_rom).bit_length() - 1
 
+    def to_dict(self) -> dict[str, list[int]]:
+        """Plain lists for JSON; ``Tables(**values)`` takes them back."""
+        return {"thresholds": list(self.thresholds), "exp_rom": list(self.exp_rom)}
+
     def sum_rom(self, group: int) -> NDArray[np.int64]:
         """LUT_sum: 2**(bits * group) exact sums; address bits i*bits and up are lane i's code."""
         rom = np.asarray(self.exp_rom, dtype=np.int64)

@@ -1,0 +1,224 @@
+"""tables.json: sets of tables, each with a name, as files that people and programs read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from exaq.config import MAX_CONTEXTS, SoftmaxConfig, exact_real, plain_real
+from exaq.tables import Tables
+
+#: What a file says it is, and the newest version that is read and written.
+FORMAT, VERSION = "exaq-tables", 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableSet:
+    """Tables of one part of a model: of all of it, a layer, or a head.
+
+    Members
+    -------
+    name
+        What the set is called, unique in its file: ``"all"``, ``"layer3"``, ``"layer3.head7"``.
+    tables
+        Thresholds and exponentials.
+    layer, head
+        Numbers from 0; None: of every layer, of every head.
+    clip
+        C in real units where the tables are those of an end-point clip, else None.
+    statistics
+        Figures of the calibration, plain JSON values; nothing computes with them.
+    """
+
+    name: str
+    tables: Tables
+    layer: int | None = None
+    head: int | None = None
+    clip: float | None = None
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFile:
+    """Sets of tables for one format of logits, and where they come from.
+
+    Members
+    -------
+    bits
+        Width of a code.
+    logit_width, logit_scale
+        The integer logits that the thresholds are steps of; see ``SoftmaxConfig``.
+    exp_frac
+        Fraction bits of the exponentials.
+    sets
+        At least one ``TableSet``, names unique; in the order of contexts.
+    provenance
+        Rule, hash of the data and the like, plain JSON values; nothing computes with them.
+    """
+
+    bits: int
+    logit_width: int
+    logit_scale: float | Fraction
+    exp_frac: int
+    sets: tuple[TableSet, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sets", tuple(self.sets))
+        if not self.sets:
+            raise ValueError("a file of tables must hold at least one set")
+        names = [entry.name for entry in self.sets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"names of sets must differ, but {name!r} is there twice")
+        for entry in self.sets:
+            try:
+                self._config(tables=entry.tables)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"set {entry.name!r}: {error}") from None
+
+    def _config(self, **changes: Any) -> SoftmaxConfig:
+        return SoftmaxConfig(
+            **{
+                "bits": self.bits,
+                "logit_width": self.logit_width,
+                "logit_scale": self.logit_scale,
+                "exp_frac": self.exp_frac,
+            }
+            | changes
+        )
+
+    def config(self, name: str | None = None, **changes: Any) -> SoftmaxConfig:
+        """A configuration for these logits.
+
+        With ``name``: that set's tables are its ROMs. Without: each set is a context, number k
+        holding set k. A file of a single set gives ROMs either way, unless ``contexts`` asks for
+        more. ``changes`` are further fields of ``SoftmaxConfig``; ``contexts`` may be more than
+        there are sets, and the rest then hold the first set.
+        """
+        for fixed in ("bits", "logit_width", "logit_scale", "exp_frac"):
+            if fixed in changes and changes[fixed] != getattr(self, fixed):
+                raise ValueError(
+                    f"the tables are for {fixed} {getattr(self, fixed)}, not {changes[fixed]}"
+                )
+        contexts = changes.pop("contexts", None)
+        if name is not None or (len(self.sets) == 1 and not contexts):
+            chosen = self.sets[0] if name is None else self.find(name)
+            return self._config(**changes, tables=chosen.tables, contexts=contexts or 0)
+        each = [entry.tables for entry in self.sets]
+        contexts = len(each) if contexts is None else contexts
+        if not len(each) <= contexts <= MAX_CONTEXTS:
+            raise ValueError(
+                f"{len(each)} sets of tables need {len(each)}..{MAX_CONTEXTS} contexts, "
+                f"not {contexts}; or choose one set"
+            )
+        each += each[:1] * (contexts - len(each))
+        return self._config(**changes, contexts=contexts, context_tables=tuple(each))
+
+    def find(self, name: str) -> TableSet:
+        """The set of that name."""
+        for entry in self.sets:
+            if entry.name == name:
+                return entry
+        raise ValueError(
+            f"there are no tables {name!r}; there are {', '.join(e.name for e in self.sets)}"
+        )
+
+    def of(self, layer: int | None = None, head: int | None = None) -> TableSet:
+        """The set that serves a layer and a head: the one made for just them, or for more."""
+        for entry in self.sets:
+            if entry.layer in (None, layer) and entry.head in (None, head):
+                return entry
+        raise ValueError(f"there are no tables for layer {layer}, head {head}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``TableFile.from_dict`` takes them back."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "bits": self.bits,
+            "logit_width": self.logit_width,
+            "logit_scale": plain_real(self.logit_scale),
+            "exp_frac": self.exp_frac,
+            "provenance": dict(self.provenance),
+            "sets": [
+                {
+                    "name": entry.name,
+                    "layer": entry.layer,
+                    "head": entry.head,
+                    "clip": entry.clip,
+                    **entry.tables.to_dict(),
+                    "statistics": dict(entry.statistics),
+                }
+                for entry in self.sets
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Any) -> TableFile:
+        """The file that ``to_dict`` wrote; ValueError or TypeError where it could not have."""
+        document = _fields(values, "a file of tables", {"format", "version"}, others=True)
+        if document["format"] != FORMAT:
+            raise ValueError(f"format must be {FORMAT!r}, not {document['format']!r}")
+        if document["version"] != VERSION:
+            raise ValueError(f"version must be {VERSION}, not {document['version']!r}")
+        scalars = {"bits", "logit_width", "logit_scale", "exp_frac"}
+        named = {"format", "version", "provenance", "sets"} | scalars
+        document = _fields(values, "a file of tables", named)
+        if not isinstance(document["sets"], list):
+            raise TypeError(f"sets must be a list, not {document['sets']!r}")
+        sets = []
+        for entry in document["sets"]:
+            entry = _fields(
+                entry,
+                "a set of tables",
+                {"name", "layer", "head", "clip", "thresholds", "exp_rom", "statistics"},
+            )
+            if not isinstance(entry["name"], str) or not entry["name"]:
+                raise TypeError(f"the name of a set must be text, not {entry['name']!r}")
+            for number in ("layer", "head"):
+                value = entry[number]
+                if value is not None and (type(value) is not int or value < 0):
+                    raise TypeError(f"{number} must be a number from 0 or null, not {value!r}")
+            for numbers in ("thresholds", "exp_rom"):
+                if not isinstance(entry[numbers], list):
+                    raise TypeError(f"{numbers} must be a list, not {entry[numbers]!r}")
+            try:
+                tables = Tables(thresholds=entry.pop("thresholds"), exp_rom=entry.pop("exp_rom"))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"set {entry['name']!r}: {error}") from None
+            sets.append(TableSet(tables=tables, **entry))
+        scale = exact_real(document["logit_scale"])
+        given = {name: document[name] for name in scalars} | {"logit_scale": scale}
+        return cls(**given, sets=tuple(sets), provenance=document["provenance"])
+
+    def save(self, path: Path | str) -> None:
+        """Writes the file, a set a line block, UTF-8."""
+        Path(path).write_text(self.to_json(), encoding="utf-8", newline="\n")
+
+    def to_json(self) -> str:
+        """Text of the file."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def load(cls, path: Path | str) -> TableFile:
+        """The file at ``path``; ValueError with its name where it is none of tables."""
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            return cls.from_dict(json.loads(text))
+        except (TypeError, ValueError, KeyError) as error:
+            raise ValueError(f"{path} is no file of tables: {error}") from None
+
+
+def _fields(values: Any, what: str, names: set[str], *, others: bool = False) -> dict[str, Any]:
+    """``values`` as a dictionary that has ``names``, and nothing else unless ``others``."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{what} must be an object, not {values!r}"[:200])
+    wrong = names - values.keys() if others else names ^ values.keys()
+    if wrong:
+        raise ValueError(f"{what} has just the fields {', '.join(sorted(names))}; see {min(wrong)}")
+    return dict(values)
