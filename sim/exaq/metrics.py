@@ -58,6 +58,28 @@ def kl_divergence(
     return float((p * np.log(ratio)).sum(axis=-1).mean())
 
 
+def row_squared_error(
+    reference: ArrayLike, probabilities: ArrayLike, mask: ArrayLike | None = None
+) -> float:
+    """Mean over rows of sum (p - q)**2: what a row's output loses, whatever the row's length."""
+    p, q, _ = _rows(reference, probabilities, mask)
+    return float(np.square(p - q).sum(axis=-1).mean())
+
+
+def top1(reference: ArrayLike, probabilities: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """How often the likeliest element stays the likeliest, where equal ones draw lots.
+
+    Quantized rows tie at their maximum. A row scores the share of its likeliest elements that are
+    likeliest in the reference too: the chance that one of them, drawn at random, is right. Taking
+    the first of them instead would flatter or belittle, as the order of the elements has it. The
+    result is the mean over rows.
+    """
+    p, q, live = _rows(reference, probabilities, mask)
+    best = live & (p == p.max(axis=-1, keepdims=True))
+    chosen = live & (q == q.max(axis=-1, keepdims=True))
+    return float(((best & chosen).sum(axis=-1) / chosen.sum(axis=-1)).mean())
+
+
 def cosine(reference: ArrayLike, probabilities: ArrayLike, mask: ArrayLike | None = None) -> float:
     """Mean over rows of the cosine between reference and probabilities; 0 for a row of zeros."""
     p, q, _ = _rows(reference, probabilities, mask)
