@@ -1,0 +1,123 @@
+"""What is evaluated: rules of calibration, widths of codes and granularities, on one format."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from exaq import SoftmaxConfig
+
+#: Rules that a setting may have; ``float`` is the model as it is.
+RULES = ("float", "naive", "paper", "optimal")
+#: Objectives of the rule ``optimal``.
+OBJECTIVES = ("mse", "kl")
+#: Widths of a code.
+BITS = (2, 3, 4)
+#: What gets tables of its own.
+GRANULARITIES = ("layer", "head")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogitFormat:
+    """The integer logits, tables and probabilities of an evaluation; see ``SoftmaxConfig``.
+
+    The defaults are near float: 16 bits reach from -128 to 128 in steps of 1/256, which moves the
+    ratio of two probabilities by 0.4 % at most, so that what is seen is the cost of the codes. A
+    report says how much the format costs by itself.
+    """
+
+    logit_width: int = 16
+    logit_scale: float | Fraction = 2.0**-8
+    exp_frac: int = 13
+    prob_bits: int = 16
+
+    def __post_init__(self) -> None:
+        self.config()
+
+    def config(self, **changes: Any) -> SoftmaxConfig:
+        """A configuration of this format."""
+        return SoftmaxConfig(
+            logit_width=self.logit_width,
+            logit_scale=self.logit_scale,
+            exp_frac=self.exp_frac,
+            prob_bits=self.prob_bits,
+            **changes,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One row of a report.
+
+    Members
+    -------
+    rule
+        One of ``RULES``, or ``"file"``: tables that came from a file.
+    bits, per, minimise
+        Width of a code, granularity and objective; None where the rule has none.
+    texts
+        Texts, or windows of text, that tables are calibrated on; 0 for none.
+    title
+        For ``"file"``: the name of the file.
+    """
+
+    rule: str
+    bits: int | None = None
+    per: str | None = None
+    minimise: str | None = None
+    texts: int = 0
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people: ``2-bit optimal (mse), per head``."""
+        if self.rule == "file":
+            return f"{self.bits}-bit, {self.title}"
+        if self.rule == "float":
+            return "float"
+        objective = f" ({self.minimise})" if self.minimise else ""
+        return f"{self.bits}-bit {self.rule}{objective}, per {self.per}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.name,
+            "rule": self.rule,
+            "bits": self.bits,
+            "per": self.per,
+            "minimise": self.minimise,
+            "calibration_texts": self.texts,
+        }
+
+
+def grid(
+    *,
+    rules: Iterable[str] = RULES,
+    bits: Iterable[int] = BITS,
+    per: Iterable[str] = GRANULARITIES,
+    minimise: Iterable[str] = OBJECTIVES,
+    texts: dict[str, int],
+) -> Iterator[Setting]:
+    """All combinations, float first, then by width, granularity and rule.
+
+    ``texts`` gives the calibration texts of each granularity. The order is that of the constants
+    above, whatever the order of the arguments; float always is among them, as all else is
+    measured against it.
+    """
+    chosen: dict[str, set[Any]] = {
+        "rules": set(rules),
+        "bits": set(bits),
+        "per": set(per),
+        "minimise": set(minimise),
+    }
+    yield Setting(rule="float")
+    for width, part, rule in itertools.product(BITS, GRANULARITIES, RULES[1:]):
+        if width in chosen["bits"] and part in chosen["per"] and rule in chosen["rules"]:
+            for objective in OBJECTIVES if rule == "optimal" else (None,):
+                if objective is None or objective in chosen["minimise"]:
+                    yield Setting(
+                        rule=rule, bits=width, per=part, minimise=objective, texts=texts[part]
+                    )

@@ -1,0 +1,60 @@
+"""Settings: which there are, in which order, and what they are called."""
+
+from __future__ import annotations
+
+import pytest
+
+from exaq_eval.settings import LogitFormat, Setting, grid
+
+TEXTS = {"layer": 12, "head": 36}
+
+
+def test_all_settings_stand_once_in_order() -> None:
+    names = [setting.name for setting in grid(texts=TEXTS)]
+    rules = ("naive", "paper", "optimal (mse)", "optimal (kl)")
+    assert names == [
+        "float",
+        *(
+            f"{bits}-bit {rule}, per {part}"
+            for bits in (2, 3, 4)
+            for part in ("layer", "head")
+            for rule in rules
+        ),
+    ]
+
+
+def test_a_choice_keeps_the_order_and_float() -> None:
+    chosen = list(
+        grid(rules=["optimal", "paper"], bits=[3, 2], per=["head"], minimise=["kl"], texts=TEXTS)
+    )
+    assert chosen == [
+        Setting(rule="float"),
+        Setting(rule="paper", bits=2, per="head", texts=36),
+        Setting(rule="optimal", bits=2, per="head", minimise="kl", texts=36),
+        Setting(rule="paper", bits=3, per="head", texts=36),
+        Setting(rule="optimal", bits=3, per="head", minimise="kl", texts=36),
+    ]
+    assert list(grid(rules=["float"], texts=TEXTS)) == [Setting(rule="float")]
+
+
+def test_plain_values() -> None:
+    setting = Setting(rule="optimal", bits=2, per="head", minimise="kl", texts=36)
+    assert setting.to_dict() == {
+        "name": "2-bit optimal (kl), per head",
+        "rule": "optimal",
+        "bits": 2,
+        "per": "head",
+        "minimise": "kl",
+        "calibration_texts": 36,
+    }
+    assert Setting(rule="file", bits=3, title="t.json").name == "3-bit, t.json"
+
+
+def test_format_is_checked_where_it_is_made() -> None:
+    with pytest.raises(ValueError, match=r"^logit_width must be in 4\.\.24, not 3$"):
+        LogitFormat(logit_width=3)
+    with pytest.raises(ValueError, match=r"^logit_scale must be positive, not 0$"):
+        LogitFormat(logit_scale=0)
+    config = LogitFormat(logit_width=8, logit_scale=0.5, prob_bits=12).config(bits=3)
+    assert (config.logit_width, config.logit_scale, config.prob_bits) == (8, 0.5, 12)
+    assert (config.bits, config.exp_frac) == (3, 13)
