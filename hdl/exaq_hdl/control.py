@@ -1,0 +1,202 @@
+"""The AXI4-Lite port of a unit with contexts."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.beats import events, load_word, refusal
+from exaq_hdl.event_counters import EventCounters
+from exaq_hdl.register_map import (
+    ADDRESS_BITS,
+    COUNTERS,
+    REGISTERS,
+    WORD_BITS,
+    Access,
+    constant_words,
+)
+
+_STROBES = WORD_BITS // 8
+
+#: The ports of the bus, each with what it is.
+AXI_LITE = {
+    "s_axi_awaddr": (In(ADDRESS_BITS), "byte address of a write; the lowest two bits are ignored"),
+    "s_axi_awprot": (In(3), "ignored"),
+    "s_axi_awvalid": (In(1), "write address offered"),
+    "s_axi_awready": (Out(1), "write address taken, together with the word"),
+    "s_axi_wdata": (In(WORD_BITS), "word to write"),
+    "s_axi_wstrb": (In(_STROBES), "bytes to write: all or none"),
+    "s_axi_wvalid": (In(1), "word offered"),
+    "s_axi_wready": (Out(1), "word taken, together with the address"),
+    "s_axi_bresp": (Out(2), "0: written; 2 (SLVERR): not written"),
+    "s_axi_bvalid": (Out(1), "write response offered"),
+    "s_axi_bready": (In(1), "write response taken"),
+    "s_axi_araddr": (In(ADDRESS_BITS), "byte address of a read; the lowest two bits are ignored"),
+    "s_axi_arprot": (In(3), "ignored"),
+    "s_axi_arvalid": (In(1), "read address offered"),
+    "s_axi_arready": (Out(1), "read address taken"),
+    "s_axi_rdata": (Out(WORD_BITS), "word read; 0 with an error"),
+    "s_axi_rresp": (Out(2), "0: read; 2 (SLVERR): there is nothing to read"),
+    "s_axi_rvalid": (Out(1), "word read offered"),
+    "s_axi_rready": (In(1), "word read taken"),
+}
+
+
+class Control(wiring.Component):
+    """AXI4-Lite slave with the registers of ``exaq_hdl.register_map``.
+
+    One write and one read at a time, independent of each other. A write takes 3 cycles from
+    address and word to the next one's, a read 4, of a counter up to 4 + its ring's round. Valid
+    never waits for ready; address and word of a write may come in any order and are taken
+    together. Every output is a register.
+
+    Whatever cannot be done is answered with SLVERR and changes nothing: an address without a
+    register, a read or write that the register does not have, a write with some of its strobes,
+    a load word while STATUS.ready is 0 (which sets STATUS.overrun). A write without strobes
+    does nothing. A sticky bit that is set and cleared in one cycle is set.
+
+    A word for ``load`` is taken from the bus only while ``load.ready`` is high, and then held
+    until it has moved: ``load.ready`` must not wait for ``load.valid``.
+
+    Parameters
+    ----------
+    config
+        The unit's configuration.
+    latency
+        What LATENCY reads.
+
+    Members
+    -------
+    s_axi_... : the bus, see AXI_LITE
+    load : stream of load_word
+    loaded : a load took effect
+    refused : a load was refused, for the reasons that are set
+    busy : a load is under way
+    events : what happened, for the counters
+    """
+
+    def __init__(self, config: SoftmaxConfig, *, latency: int):
+        self.config = config
+        self.latency = latency
+        super().__init__(
+            {name: member for name, (member, _) in AXI_LITE.items()}
+            | {
+                "load": Out(stream.Signature(load_word(config))),
+                "loaded": In(1),
+                "refused": In(refusal(config)),
+                "busy": In(1),
+                "events": In(events(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.counters = counters = EventCounters(len(COUNTERS), WORD_BITS)
+        m.d.comb += counters.events.eq(Cat(self.events[each.event] for each in COUNTERS))
+        status = Signal(WORD_BITS)
+        self._write(m, counters, status)
+        self._read(m, counters, status)
+        return m
+
+    def _write(self, m, counters, status):
+        # Address and word stand still from the cycle before they are taken, in which they are
+        # looked at.
+        index = self.s_axi_awaddr[2:]
+        full = self.s_axi_wstrb.all()
+        take = Signal()
+        bad, begin, to_load, to_status = Signal(), Signal(), Signal(), Signal()
+        to_counter = Signal(len(COUNTERS))
+
+        def at(*names):
+            return Cat(index == REGISTERS[name].index for name in names).any()
+
+        m.d.sync += [
+            take.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~take & ~self.s_axi_bvalid),
+            bad.eq(
+                ~at(*(name for name, each in REGISTERS.items() if each.access.writable))
+                | (self.s_axi_wstrb.any() & ~full)
+            ),
+            begin.eq(at("LOAD_BEGIN")),
+            to_load.eq(full & at("LOAD_BEGIN", "LOAD_WORD")),
+            to_status.eq(full & at("STATUS")),
+            to_counter.eq(Cat(full & at(each.name) for each in COUNTERS)),
+        ]
+        ready, lost, refused = Signal(), Signal(), Signal()
+        m.d.comb += [
+            self.s_axi_awready.eq(take),
+            self.s_axi_wready.eq(take),
+            ready.eq(self.load.ready & ~self.load.valid),
+            lost.eq(take & to_load & ~ready),
+            refused.eq(self.refused.as_value().any()),
+        ]
+        with m.If(take):
+            m.d.sync += [
+                self.s_axi_bvalid.eq(1),
+                self.s_axi_bresp.eq(Cat(0, bad | lost)),
+            ]
+        with m.Elif(self.s_axi_bready):
+            m.d.sync += self.s_axi_bvalid.eq(0)
+
+        with m.If(take & to_load & ready):
+            m.d.sync += self.load.valid.eq(1)
+        with m.Elif(self.load.ready):
+            m.d.sync += self.load.valid.eq(0)
+        with m.If(~self.load.valid):
+            m.d.sync += [
+                self.load.payload.first.eq(begin),
+                self.load.payload.word.eq(self.s_axi_wdata),
+            ]
+
+        m.d.comb += counters.clear.eq(to_counter & take.replicate(len(COUNTERS)))
+
+        live = {"busy": self.busy, "ready": ready}
+        happens = {"done": self.loaded, "refused": refused, "overrun": lost}
+        for field in REGISTERS["STATUS"].fields:
+            here = status[field.low]
+            if not field.sticky:
+                m.d.comb += here.eq(live[field.name])
+                continue
+            sticky = Signal(name=field.name)
+            clear = take & to_status & self.s_axi_wdata[field.low]
+            set_now = happens.get(field.name)
+            set_now = self.refused[field.name] if set_now is None else set_now
+            m.d.sync += sticky.eq(set_now | (sticky & ~clear))
+            m.d.comb += here.eq(sticky)
+
+    def _read(self, m, counters, status):
+        # The address stands still from the cycle before `looked` until it is taken; what it
+        # stands for is in `word`, `bad` and `counter` while `looked` is high.
+        looked, go, bad = Signal(), Signal(), Signal()
+        counter = Signal(len(COUNTERS))
+        word = Signal(WORD_BITS)
+        words = constant_words(self.config, self.latency)
+        m.d.sync += [bad.eq(0), counter.eq(0), word.eq(0)]
+        with m.Switch(self.s_axi_araddr[2:]):
+            for name, register in REGISTERS.items():
+                if not register.access.readable:
+                    continue
+                with m.Case(register.index):
+                    if register.access is Access.COUNTER:
+                        m.d.sync += counter[COUNTERS.index(register)].eq(1)
+                    else:
+                        m.d.sync += word.eq(words.get(name, status))
+            with m.Default():
+                m.d.sync += bad.eq(1)
+
+        m.d.comb += [
+            counters.select.eq(counter),
+            go.eq(looked & ~self.s_axi_arready & (counters.found | ~counter.any())),
+        ]
+        m.d.sync += [
+            looked.eq(self.s_axi_arvalid & ~self.s_axi_arready & ~self.s_axi_rvalid),
+            self.s_axi_arready.eq(go),
+        ]
+        with m.If(go):
+            m.d.sync += [
+                self.s_axi_rdata.eq(Mux(counters.found, counters.total, word)),
+                self.s_axi_rresp.eq(Cat(0, bad)),
+            ]
+        with m.If(self.s_axi_arready):
+            m.d.sync += self.s_axi_rvalid.eq(1)
+        with m.Elif(self.s_axi_rready):
+            m.d.sync += self.s_axi_rvalid.eq(0)

@@ -1,0 +1,73 @@
+"""Counters that software reads."""
+
+from itertools import pairwise
+
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class EventCounters(wiring.Component):
+    """``count`` counters modulo 2**width that share one adder.
+
+    The counts go round in a ring of registers, a step a cycle, past the adder, which adds what
+    has happened since the last round: a carry chain and a multiplexer for each would take
+    several times the logic. A counter comes by every ``count`` cycles and shows the events up to
+    ``delay`` cycles before, no event lost and none counted twice. ``clear`` in a cycle makes it
+    forget the events of the cycles before; an event in that cycle counts. What shows from
+    ``delay`` cycles after the clear on is cleared.
+
+    Members
+    -------
+    events : bit k counts
+    clear : bit k clears counter k
+    select : at most one bit: the counter that is wanted
+    found : ``total`` is the wanted counter
+    total : a count
+    """
+
+    delay = 3
+
+    def __init__(self, count: int, width: int):
+        self.count = count
+        self.width = width
+        super().__init__(
+            {
+                "events": In(count),
+                "clear": In(count),
+                "select": In(count),
+                "found": Out(1),
+                "total": Out(width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        # Cycle 0: bit k of `turn` takes what counter k has to add. Cycle 1: it is added.
+        # Cycle 2: the sum is shown.
+        turn = Signal(self.count, init=1)
+        more = Signal(self.count.bit_length())
+        wipe = Signal()
+        cleared = Signal(self.count)
+        m.d.sync += turn.eq(turn.rotate_left(1))
+
+        taken: Value = Const(0)
+        for k in range(self.count):
+            pending = Signal.like(more, name=f"pending{k}")
+            kept = Mux(turn[k] | self.clear[k], 0, pending)
+            m.d.sync += pending.eq(kept + self.events[k])
+            with m.If(self.clear[k]):
+                m.d.sync += cleared[k].eq(1)
+            with m.Elif(turn[k]):
+                m.d.sync += cleared[k].eq(0)
+            taken = taken | Mux(turn[k], pending, 0)
+        m.d.sync += [more.eq(taken), wipe.eq((turn & cleared).any())]
+
+        ring = [Signal(self.width, name=f"ring{k}") for k in range(self.count)]
+        m.d.sync += ring[-1].eq(Mux(wipe, 0, ring[0]) + more)
+        m.d.sync += [place.eq(behind) for place, behind in pairwise(ring)]
+        m.d.comb += [
+            self.total.eq(ring[-1]),
+            self.found.eq((self.select & turn.rotate_right(2)).any()),
+        ]
+        return m
