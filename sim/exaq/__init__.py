@@ -1,6 +1,7 @@
 """EXAQ softmax in integers: configuration, tables and golden model. Needs NumPy alone."""
 
 from exaq import metrics, reference
+from exaq.calibration import calibrate
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
 from exaq.model import quantize, softmax
@@ -13,6 +14,7 @@ __all__ = [
     "TableFile",
     "TableSet",
     "Tables",
+    "calibrate",
     "clip_levels",
     "length_mask",
     "logits_to_integers",

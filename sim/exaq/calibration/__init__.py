@@ -1,0 +1,235 @@
+"""Calibration: tables for a model's own attention logits.
+
+``calibrate`` is all there is to use. source.py reads the logits, rules.py has the paper's clips,
+summary.py the exact sums that a search needs, objective.py the error, levels.py and search.py find
+where it is least. docs/calibration.md explains.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from exaq.calibration.objective import OBJECTIVES
+from exaq.calibration.rules import Survey
+from exaq.calibration.search import Search
+from exaq.calibration.source import Part, collect, digest, read
+from exaq.calibration.summary import Builder, Summary
+from exaq.config import SoftmaxConfig
+from exaq.table_file import TableFile, TableSet
+from exaq.tables import Tables
+
+__all__ = ["PARTS", "RULES", "calibrate"]
+
+RULES = ("paper", "naive", "optimal")
+PARTS = ("all", "layer", "head")
+#: Bytes of sums that are kept in memory by default.
+MEMORY = 2**30
+# Borders that free thresholds may take, beside those of the two clips.
+_BORDERS = 1024
+
+
+def calibrate(
+    layers: Sequence[ArrayLike | Sequence[ArrayLike]],
+    *,
+    masks: Sequence[Any] | None = None,
+    bits: int = 2,
+    logit_width: int = 8,
+    logit_scale: float | Fraction = 0.0625,
+    exp_frac: int = 13,
+    rule: str = "optimal",
+    minimise: str = "mse",
+    per: str = "layer",
+    head_axis: int = -3,
+    progress: Callable[[int, int], None] | None = None,
+    memory: int = MEMORY,
+) -> TableFile:
+    """Tables that suit calibration logits.
+
+    Real logits are made integers as ``logits_to_integers`` does, with saturation; the softmax that
+    counts as exact is float64's of the logits as given. All rows with a live element weigh alike.
+
+    Parameters
+    ----------
+    layers
+        One entry a layer: an array, or a list of arrays, one a call. Shape (..., row), by default
+        (..., heads, queries, keys) where a head counts. Real logits, -inf masked, others finite;
+        or integers of ``logit_width`` bits. Arrays may be memory-mapped: they are read in blocks.
+    masks
+        Nested as ``layers``: booleans that broadcast to each array, True = live; None: all are.
+    bits, logit_width, logit_scale, exp_frac
+        Format of the unit; see ``SoftmaxConfig``.
+    rule
+        "paper": end-point levels, clip max(mean of the calls' linear fits, mean of their minima).
+        "naive": end-point levels, clip the mean of the minima. "optimal": thresholds and levels
+        that minimise the error of the softmax output; never worse on these logits than "paper".
+    minimise
+        "mse": the mean over rows of sum (p - q)**2; "kl": of sum p ln(p / q), nats. q is E / S
+        with the integer exponentials, before the unit's last rounding.
+    per
+        What gets tables of its own: "all" the logits together, each "layer", or each "head".
+    head_axis
+        Axis of the heads in each array, where ``per`` is "head".
+    progress
+        Called with (done, total), in no particular unit, at times.
+    memory
+        Bytes of the rows' sums to keep in memory; the rest goes to a temporary file. It does not
+        change the result.
+
+    Returns
+    -------
+    TableFile
+        Sets "all", "layer0" ... or "layer0.head0" ...; the same for the same arguments. A set's
+        ``clip`` is that of its end-point tables, None where thresholds or levels are free.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Something is no logit, nothing is live, or an option is not legal.
+    """
+    for name, value, legal in (
+        ("rule", rule, RULES),
+        ("minimise", minimise, tuple(OBJECTIVES)),
+        ("per", per, PARTS),
+    ):
+        if value not in legal:
+            raise ValueError(
+                f"{name} must be {', '.join(legal[:-1])} or {legal[-1]}, not {value!r}"
+            )
+    config = SoftmaxConfig(
+        bits=bits, logit_width=logit_width, logit_scale=logit_scale, exp_frac=exp_frac
+    )
+    parts = collect(layers, masks, per, head_axis)
+    total = sum(2 * part.blocks + _STAGES for part in parts)
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+
+    sets = tuple(_calibrate(part, config, rule, minimise, memory, advance) for part in parts)
+    if progress is not None:
+        progress(total, total)
+    return TableFile(
+        bits=bits,
+        logit_width=logit_width,
+        logit_scale=logit_scale,
+        exp_frac=exp_frac,
+        sets=sets,
+        provenance={
+            "exaq": metadata.version("exaq-softmax"),
+            "rule": rule,
+            **({"minimise": minimise} if rule == "optimal" else {}),
+            "per": per,
+            **({"head_axis": head_axis} if per == "head" else {}),
+            "layers": [
+                digest(layer, None if masks is None else masks[number])
+                for number, layer in enumerate(layers)
+            ],
+        },
+    )
+
+
+# Steps of progress that a part's search takes beside its blocks.
+_STAGES = 4
+
+
+def _calibrate(
+    part: Part,
+    config: SoftmaxConfig,
+    rule: str,
+    minimise: str,
+    memory: int,
+    advance: Callable[[], None],
+) -> TableSet:
+    bits, scale = config.bits, float(config.logit_scale)
+    survey = Survey.of(part, config, advance)
+    clips = {"paper": survey.paper(bits), "naive": survey.naive(bits)}
+    given = {name: _end_points(clip, config) for name, clip in clips.items()}
+    borders = {-1, 0, *(t for tables in given.values() for t in tables.thresholds)}
+    if rule == "optimal":
+        borders.update(_grid(survey.lowest, scale, config.exp_frac))
+    builder = Builder(sorted(borders), memory)
+    for batch in part.batches:
+        for block in read(batch, config):
+            builder.add(block)
+            advance()
+    summary = builder.finish()
+    stages = {"paper": given["paper"]}
+    clip: float | None = clips.get(rule)
+    if rule == "naive":
+        stages["naive"] = given["naive"]
+    if rule == "optimal":
+        search = Search(
+            summary, summary.sketch(), OBJECTIVES[minimise], bits, scale, config.exp_frac
+        )
+        advance()
+        searched, stages["clip"], _ = search.clip((clips["paper"], clips["naive"]))
+        advance()
+        stages["levels"], _ = search.levels(stages["clip"])
+        advance()
+        stages["thresholds"], _ = search.thresholds(stages["levels"])
+        advance()
+        if stages["thresholds"] == _end_points(searched, config):
+            clip = searched
+    tables = stages[list(stages)[-1]]
+    errors = {name: _errors(summary, stage) for name, stage in stages.items()}
+    return TableSet(
+        name=part.name,
+        tables=tables,
+        layer=part.layer,
+        head=part.head,
+        clip=clip,
+        statistics={
+            "calls": len(survey.calls),
+            "rows": survey.rows,
+            "elements": survey.elements,
+            "saturated": _figure(survey.saturated / survey.elements),
+            "sigma": _figure(survey.sigma),
+            "minimum": _figure(survey.minimum),
+            "paper_clip": _figure(clips["paper"]),
+            **({"searched_clip": _figure(searched)} if rule == "optimal" else {}),
+            **errors[list(stages)[-1]],
+            "stages": errors,
+        },
+    )
+
+
+def _end_points(clip: float, config: SoftmaxConfig) -> Tables:
+    return Tables.from_clip(
+        clip, bits=config.bits, logit_scale=config.logit_scale, exp_frac=config.exp_frac
+    )
+
+
+def _grid(lowest: int, scale: float, exp_frac: int) -> range:
+    """Borders for free thresholds: every step where there are few, else evenly spaced.
+
+    Below (exp_frac + 2) ln 2 an exponential is less than half of the least that a level can
+    have beside the largest: those elements share the last bin, and so does what lies below the
+    farthest element.
+    """
+    deepest = max(lowest, -math.ceil((exp_frac + 2) * math.log(2) / scale))
+    stride = -(-deepest // -_BORDERS) if deepest < -_BORDERS else 1
+    return range(0, deepest - 1, -stride)
+
+
+def _errors(summary: Summary, tables: Tables) -> dict[str, float | None]:
+    cut = summary.cut(tables.thresholds)
+    exponentials = np.array(tables.exp_rom, float)
+    return {
+        name: _figure(summary.error(objective, cut, exponentials))
+        for name, objective in OBJECTIVES.items()
+    }
+
+
+def _figure(value: float) -> float | None:
+    """To six digits; None (JSON has no infinity) where probability 0 meets a live element."""
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,130 @@
+"""Levels for given thresholds: conditional means, then the objective's own optimum, in integers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from exaq.calibration.objective import Floats, Objective
+from exaq.calibration.summary import Summary
+
+# Newton steps at most, and the relative gain below which they end.
+_STEPS, _GAIN = 40, 1e-9
+
+
+def means(summary: Summary, cut: Sequence[int], scale: float) -> Floats:
+    """Mean of e**distance over each bin's elements; of an empty bin, e**d at its upper border."""
+    numbers = np.zeros(len(cut) + 1)
+    sums = np.zeros(len(cut) + 1)
+    for block in summary.blocks:
+        bins = block.bins(cut)
+        numbers += bins.counts.sum(1)
+        sums += bins.masses @ block.partitions
+    upper = np.append(summary.borders[list(cut)], 0) * scale
+    return np.divide(sums, numbers, out=np.exp(upper), where=numbers > 0)
+
+
+def optimum(
+    summary: Summary,
+    objective: Objective,
+    cut: Sequence[int],
+    start: Floats,
+    *,
+    floor: float,
+    steps: int = _STEPS,
+) -> tuple[float, Floats]:
+    """Error and real exponentials that are least near ``start``, the last one 1.
+
+    Damped Newton steps in the logarithms, where a common factor changes nothing: for the KL
+    divergence, which is convex there, that is the global optimum for these thresholds. None falls
+    below ``floor``. Never worse than ``start``, raised to the floor.
+    """
+    all_bins = [block.bins(cut) for block in summary.blocks]
+    least = math.log(floor)
+    point = np.maximum(np.log(np.maximum(start / start[-1], 1e-300)), least)
+    point[-1] = 0.0
+    damping = 1e-3
+
+    def slope(at: Floats) -> tuple[float, Floats, Floats]:
+        parts = [objective.slope(bins, np.exp(at)) for bins in all_bins]
+        error = sum(part[0] for part in parts)
+        gradient = np.sum([part[1] for part in parts], axis=0)
+        curvature = np.sum([part[2] for part in parts], axis=0)
+        return error, gradient[:-1], curvature[:-1, :-1]
+
+    error, gradient, curvature = slope(point)
+    for _ in range(steps):
+        # Levels at the floor that would fall on stay where they are.
+        free = ~((point[:-1] <= least) & (gradient > 0))
+        diagonal = np.diag(curvature)[free]
+        bent = curvature[np.ix_(free, free)] + np.diag(
+            damping * diagonal + 1e-12 * (diagonal.max(initial=0.0) + 1e-300)
+        )
+        step = np.zeros(len(gradient))
+        step[free] = np.linalg.solve(bent, -gradient[free])
+        tried = point.copy()
+        tried[:-1] = np.maximum(point[:-1] + step.clip(-2.0, 2.0), least)
+        new = slope(tried)
+        if new[0] < error:
+            gain = error - new[0]
+            point, (error, gradient, curvature) = tried, new
+            damping = max(damping / 5, 1e-9)
+            if gain <= _GAIN * error:
+                break
+        else:
+            damping *= 10
+            if damping > 1e6:
+                break
+    return error / summary.rows, np.exp(point)
+
+
+def integers(
+    summary: Summary,
+    objective: Objective,
+    cut: Sequence[int],
+    exponentials: Floats,
+    exp_frac: int,
+) -> tuple[float, tuple[int, ...]]:
+    """Error and integer exponentials near real ones: rounded at two scales, then tuned.
+
+    The first scale has 2**exp_frac for the largest, the second the largest integer that fits,
+    which halves what rounding costs the small ones; it is taken only where it is better. Then
+    each moves by single steps as long as that helps.
+    """
+    most = 2 ** (exp_frac + 1) - 1
+    best: tuple[float, tuple[int, ...]] | None = None
+    for top in (2**exp_frac, most):
+        values = np.rint(exponentials * (top / exponentials.max())).clip(objective.least, most)
+        values[-1] = max(values[-1], 1)
+        found = _tuned(summary, objective, cut, values, most)
+        if best is None or found[0] < best[0]:
+            best = found
+    assert best is not None
+    return best
+
+
+def _tuned(
+    summary: Summary, objective: Objective, cut: Sequence[int], values: Floats, most: int
+) -> tuple[float, tuple[int, ...]]:
+    all_bins = [block.bins(cut) for block in summary.blocks]
+
+    def total(exponentials: Floats) -> float:
+        return sum(objective.total(bins, exponentials) for bins in all_bins)
+
+    error = total(values)
+    moved = True
+    while moved:
+        moved = False
+        for k in range(len(values)):
+            for step in (-1, 1):
+                tried = values.copy()
+                tried[k] += step
+                lowest = max(objective.least, int(k == len(values) - 1))
+                if not lowest <= tried[k] <= most:
+                    continue
+                new = total(tried)
+                if new < error * (1 - 1e-7):
+                    error, values, moved = new, tried, True
+    return error / summary.rows, tuple(int(v) for v in values)

@@ -1,0 +1,105 @@
+"""What calibration knows of a part before it searches: spread, minima, and the clips that follow.
+
+Source: EXAQ (arXiv 2410.03185) and its authors' calibration, which makes a clip of each call's
+logits and averages clips and minima separately.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from exaq.calibration.source import Block, Part, read
+from exaq.config import SoftmaxConfig
+from exaq.tables import paper_clip
+
+
+@dataclass
+class Spread:
+    """Distances to the row's maximum of one call: number, mean, sum of squares, least."""
+
+    elements: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    minimum: float = 0.0
+
+    def add(self, block: Block) -> None:
+        """Take in the block's live elements, the rows' maxima (0) among them."""
+        values = block.distances[block.live]
+        mean = float(values.mean())
+        squares = float(((values - mean) ** 2).sum())
+        total = self.elements + len(values)
+        apart = mean - self.mean
+        self.squares += squares + apart**2 * self.elements * len(values) / total
+        self.mean += apart * len(values) / total
+        self.elements = total
+        self.minimum = min(self.minimum, float(values.min()))
+
+    @property
+    def sigma(self) -> float:
+        """Unbiased standard deviation; 0 of a single element."""
+        return math.sqrt(self.squares / (self.elements - 1)) if self.elements > 1 else 0.0
+
+
+@dataclass
+class Survey:
+    """A part's calls, pooled as the authors' code does.
+
+    Members
+    -------
+    sigma, minimum
+        Means over the calls with a live element.
+    paper, naive
+        Clips of the two rules, real units, negative.
+    lowest
+        Distance of the farthest element in logit steps.
+    """
+
+    rows: int = 0
+    elements: int = 0
+    saturated: int = 0
+    lowest: int = 0
+    calls: list[Spread] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, part: Part, config: SoftmaxConfig, advance: Callable[[], None]) -> Survey:
+        """Reads the part once; ValueError where nothing is live."""
+        survey = cls()
+        for batch in part.batches:
+            call = Spread()
+            for block in read(batch, config):
+                call.add(block)
+                survey.rows += len(block.live)
+                survey.saturated += block.saturated
+                survey.lowest = min(survey.lowest, int(block.steps.min()))
+                advance()
+            if call.elements:
+                survey.calls.append(call)
+                survey.elements += call.elements
+        if not survey.calls:
+            raise ValueError(f"{part.name} has no live element to calibrate on")
+        return survey
+
+    @property
+    def sigma(self) -> float:
+        return float(np.mean([call.sigma for call in self.calls]))
+
+    @property
+    def minimum(self) -> float:
+        return float(np.mean([call.minimum for call in self.calls]))
+
+    def paper(self, bits: int) -> float:
+        """max(mean of the calls' clips, mean of their minima).
+
+        Where every row is constant there is no interval to quantize; the clips' mean alone is
+        then as good as any.
+        """
+        clip = float(np.mean([paper_clip(call.sigma, bits) for call in self.calls]))
+        return max(clip, self.minimum) if self.minimum < 0 else clip
+
+    def naive(self, bits: int) -> float:
+        """Mean of the minima; where every row is constant, the paper's clip."""
+        return self.minimum if self.minimum < 0 else self.paper(bits)

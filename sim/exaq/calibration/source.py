@@ -1,0 +1,247 @@
+"""The user's logits as the calibration reads them: checked, split into parts, block by block."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exaq.config import SoftmaxConfig
+from exaq.formats import broadcast_mask, logits_to_integers
+
+#: Most rows and most elements of a block. Fixed, so that sums add up in the same order anywhere.
+BLOCK_ROWS, BLOCK_ELEMENTS = 4096, 2**21
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Logits of one call of a layer, or of one head of it.
+
+    Members
+    -------
+    logits
+        (..., row) real logits, -inf masked, or integers. A view: nothing is read yet.
+    mask
+        Booleans of the same shape, True = live, or None.
+    where
+        What a message calls it.
+    """
+
+    logits: NDArray[Any]
+    mask: NDArray[np.bool_] | None
+    where: str
+
+    def head(self, axis: int, number: int) -> Batch:
+        """The part of one head."""
+        logits = np.moveaxis(self.logits, axis, 0)[number]
+        mask = None if self.mask is None else np.moveaxis(self.mask, axis, 0)[number]
+        return Batch(logits, mask, f"{self.where}, head {number}")
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one set of tables is made for."""
+
+    name: str
+    layer: int | None
+    head: int | None
+    batches: tuple[Batch, ...]
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that ``read`` cuts its batches into."""
+        return sum(1 for batch in self.batches for _ in _cut(batch.logits, batch.mask))
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows with at least one live element. All arrays but ``saturated``: (rows, row).
+
+    Members
+    -------
+    live
+        True where an element takes part.
+    steps
+        Distance to the row's maximum in integer logit steps, at most 0; 0 where not live.
+    distances
+        The same of the logits as given, in real units: not rounded, not saturated.
+    exponentials
+        e**distances; 0 where not live.
+    saturated
+        Live logits beyond the integers' range.
+    """
+
+    live: NDArray[np.bool_]
+    steps: NDArray[np.int32]
+    distances: NDArray[np.float64]
+    exponentials: NDArray[np.float64]
+    saturated: int
+
+
+def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
+    """The batch's rows, block by block; those without a live element are left out."""
+    low, high = config.logit_range
+    scale = float(config.logit_scale)
+    for logits, mask in _cut(batch.logits, batch.mask):
+        live = np.ones(logits.shape, bool) if mask is None else mask
+        saturated = 0
+        if logits.dtype.kind == "f":
+            live = live & ~np.isneginf(logits)
+            real = np.where(live, logits, 0).astype(np.float64)
+            if not np.isfinite(real).all():
+                bad = real[~np.isfinite(real)][0]
+                raise ValueError(f"{batch.where}: live logits must be finite, not {bad}")
+            with np.errstate(over="ignore"):
+                steps = np.rint(real / scale)
+            saturated = int(np.count_nonzero((steps < low) | (steps > high)))
+            integers = logits_to_integers(real, config).astype(np.int32)
+        else:
+            given = np.where(live, logits, 0)
+            for extreme in (int(given.min()), int(given.max())):
+                if not low <= extreme <= high:
+                    raise ValueError(
+                        f"{batch.where}: logits of {config.logit_width} bits must be in "
+                        f"{low}..{high}, not {extreme}"
+                    )
+            integers = given.astype(np.int32)
+            real = integers * scale
+        used = live.any(axis=-1)
+        if not used.any():
+            continue
+        live = live[used]
+        distances = _below_maximum(real[used], live)
+        yield Block(
+            live=live,
+            steps=_below_maximum(integers[used], live),
+            distances=distances,
+            exponentials=np.where(live, np.exp(distances), 0.0),
+            saturated=saturated,
+        )
+
+
+def _below_maximum(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
+    lowest = values.min()
+    maximum = np.where(live, values, lowest).max(axis=-1, keepdims=True)
+    return np.where(live, values - maximum, 0)
+
+
+def _cut(
+    logits: NDArray[Any], mask: NDArray[np.bool_] | None
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
+    """Pieces of shape (rows, row), in order; a piece is copied when it is asked for."""
+    if logits.size == 0:
+        return
+    row = logits.shape[-1]
+    most = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // row))
+    if logits.ndim == 1 or logits.size // row <= most:
+        yield logits.reshape(-1, row), None if mask is None else mask.reshape(-1, row)
+        return
+    each = logits[0].size // row
+    stride = max(1, most // each)
+    for first in range(0, len(logits), stride):
+        part = slice(first, first + stride)
+        inner = logits[part] if stride > 1 or each <= most else logits[first]
+        if mask is None:
+            yield from _cut(inner, None)
+        else:
+            yield from _cut(inner, mask[part] if inner.ndim == mask.ndim else mask[first])
+
+
+def collect(
+    layers: Sequence[Any], masks: Sequence[Any] | None, per: str, head_axis: int
+) -> list[Part]:
+    """The parts of a model that get tables of their own, in the order of the sets."""
+    if isinstance(layers, str | bytes) or not isinstance(layers, Sequence | np.ndarray):
+        raise TypeError(f"layers must be a sequence of arrays, not {type(layers).__name__}")
+    if len(layers) == 0:
+        raise ValueError("there are no layers to calibrate")
+    if masks is not None and len(masks) != len(layers):
+        raise ValueError(f"masks must be given for each of {len(layers)} layers, not {len(masks)}")
+    each = [
+        _batches(layer, entry, None if masks is None else masks[layer])
+        for layer, entry in enumerate(layers)
+    ]
+    if per == "all":
+        return [Part("all", None, None, tuple(batch for layer in each for batch in layer))]
+    if per == "layer":
+        return [Part(f"layer{k}", k, None, tuple(layer)) for k, layer in enumerate(each)]
+    return [
+        Part(f"layer{k}.head{h}", k, h, tuple(batch.head(head_axis, h) for batch in layer))
+        for k, layer in enumerate(each)
+        for h in range(_heads(layer, head_axis))
+    ]
+
+
+def _batches(layer: int, entry: Any, mask: Any) -> list[Batch]:
+    many = isinstance(entry, list | tuple)
+    arrays = list(entry) if many else [entry]
+    if not arrays:
+        raise ValueError(f"layer {layer} has no logits")
+    masks = list(mask) if many and isinstance(mask, list | tuple) else [mask] * len(arrays)
+    if len(masks) != len(arrays):
+        raise ValueError(
+            f"layer {layer}: masks must be given for each of {len(arrays)} batches, "
+            f"not {len(masks)}"
+        )
+    result = []
+    for number, (values, live) in enumerate(zip(arrays, masks, strict=True)):
+        where = f"layer {layer}, batch {number}" if many else f"layer {layer}"
+        result.append(_batch(values, live, where))
+    return result
+
+
+def _batch(values: Any, live: Any, where: str) -> Batch:
+    logits = np.asarray(values)
+    if logits.dtype.kind not in "iuf":
+        raise TypeError(f"{where}: logits must be integers or real numbers, not {logits.dtype}")
+    if logits.ndim == 0:
+        raise ValueError(f"{where}: logits must have at least one axis, the row")
+    if logits.shape[-1] == 0:
+        raise ValueError(f"{where}: a row must have at least 1 element, not 0")
+    if live is None:
+        return Batch(logits, None, where)
+    try:
+        return Batch(logits, broadcast_mask(live, logits.shape), where)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{where}: {error}") from None
+
+
+def _heads(batches: list[Batch], axis: int) -> int:
+    counts = []
+    for batch in batches:
+        logits = batch.logits
+        last = axis in (-1, logits.ndim - 1)
+        if not -logits.ndim <= axis < logits.ndim or last:
+            raise ValueError(
+                f"{batch.where}: head_axis must be one of the axes before the row, "
+                f"not {axis} of the shape {logits.shape}"
+            )
+        counts.append(logits.shape[axis])
+        if counts[-1] != counts[0]:
+            raise ValueError(f"{batch.where} has {counts[-1]} heads, but others {counts[0]}")
+    return counts[0]
+
+
+def digest(entry: Any, mask: Any) -> dict[str, Any]:
+    """What identifies a layer's data: shapes, types and a SHA-256 of values and masks."""
+    batches = _batches(0, entry, mask)
+    shapes, types = [], []
+    sha = hashlib.sha256()
+    for batch in batches:
+        shapes.append(list(batch.logits.shape))
+        types.append(str(batch.logits.dtype.newbyteorder("=")))
+        sha.update(f"{types[-1]} {shapes[-1]} {batch.mask is not None};".encode())
+        for logits, live in _cut(batch.logits, batch.mask):
+            sha.update(np.ascontiguousarray(logits, logits.dtype.newbyteorder("<")).tobytes())
+            if live is not None:
+                sha.update(np.packbits(live).tobytes())
+    return {
+        "shapes": [shapes[0]] if all(s == shapes[0] for s in shapes) else shapes,
+        "batches": len(batches),
+        "dtype": sorted(set(types)),
+        "sha256": sha.hexdigest(),
+    }

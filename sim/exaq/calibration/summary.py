@@ -1,0 +1,194 @@
+"""What the search needs to know of the rows: sums over bins that thresholds may cut."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exaq.calibration.objective import Floats, Objective
+from exaq.calibration.source import Block
+
+#: Rows of a summary's block.
+_ROWS = 4096
+#: Rows that the search looks at before it polishes on all of them.
+SKETCH = 4096
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Rows cut by K - 1 thresholds; see ``objective.Bins``."""
+
+    counts: Floats
+    masses: Floats
+    squares: Floats
+    entropies: Floats
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows as the thresholds see them, a column a border.
+
+    Members
+    -------
+    counts
+        (borders, rows): live elements whose distance reaches the border.
+    masses
+        (borders, rows): their exact probabilities' sum.
+    elements
+        (rows,): live elements.
+    squares, entropies
+        (rows,): sum p**2 and sum p ln p.
+    partitions
+        (rows,): sum of e**distance.
+    """
+
+    counts: NDArray[np.int32]
+    masses: Floats
+    elements: Floats
+    squares: Floats
+    entropies: Floats
+    partitions: Floats
+
+    def bins(self, cut: Sequence[int]) -> Bins:
+        """The rows cut at the borders of these numbers, ascending."""
+        counts = np.empty((len(cut) + 1, len(self.elements)))
+        masses = np.empty_like(counts)
+        for above, whole, reached in (
+            (counts, self.elements, self.counts),
+            (masses, 1.0, self.masses),
+        ):
+            above[0] = whole
+            for k, border in enumerate(cut):
+                above[k + 1] = reached[border]
+            above[:-1] -= above[1:]
+        return Bins(counts, np.maximum(masses, 0.0), self.squares, self.entropies)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All rows of a part, exact at the borders.
+
+    Members
+    -------
+    borders
+        Thresholds that can be asked for: integer steps, ascending, the last 0.
+    blocks
+        The rows, in order.
+    """
+
+    borders: NDArray[np.int64]
+    blocks: tuple[Columns, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows with a live element."""
+        return sum(len(block.elements) for block in self.blocks)
+
+    def cut(self, thresholds: Sequence[int]) -> list[int]:
+        """Numbers of the borders that serve these thresholds: the nearest ones."""
+        right = np.searchsorted(self.borders, thresholds).clip(1, len(self.borders) - 1)
+        below = np.asarray(thresholds) - self.borders[right - 1]
+        return list(map(int, right - (below <= self.borders[right] - np.asarray(thresholds))))
+
+    def error(self, objective: Objective, cut: Sequence[int], exponentials: Floats) -> float:
+        """Mean over rows of the error with tables of these thresholds and exponentials."""
+        total = sum(objective.total(b.bins(cut), exponentials) for b in self.blocks)
+        return total / self.rows
+
+    def sketch(self) -> Summary:
+        """At most ``SKETCH`` of the rows, drawn evenly, always the same; all where not more."""
+        if self.rows <= SKETCH:
+            return self
+        drawn = np.random.default_rng(0).choice(self.rows, SKETCH, replace=False)
+        drawn.sort()
+        pieces, first = [], 0
+        for block in self.blocks:
+            rows = len(block.elements)
+            chosen = drawn[(drawn >= first) & (drawn < first + rows)] - first
+            pieces.append([np.asarray(a)[..., chosen] for a in vars(block).values()])
+            first += rows
+        joined = [np.concatenate(arrays, axis=-1) for arrays in zip(*pieces, strict=True)]
+        return Summary(self.borders, (Columns(*joined),))
+
+
+class Builder:
+    """Makes a ``Summary`` of blocks of rows.
+
+    The columns take 12 bytes a border and row. Up to ``memory`` bytes of them stay in memory, the
+    rest go to a temporary file that has no name; the figures are the same.
+    """
+
+    def __init__(self, borders: Sequence[int], memory: int) -> None:
+        self._borders = np.unique(np.asarray(borders, dtype=np.int64))
+        self._memory = memory
+        self._waiting: list[tuple[Any, ...]] = []
+        self._blocks: list[Columns] = []
+
+    def add(self, block: Block) -> None:
+        """Count the rows of ``block``."""
+        for first in range(0, len(block.steps), _ROWS):
+            part = slice(first, first + _ROWS)
+            self._waiting.append(
+                self._columns(block.steps[part], block.exponentials[part], block.live[part])
+            )
+        while sum(len(columns[2]) for columns in self._waiting) >= _ROWS:
+            self._flush()
+
+    def finish(self) -> Summary:
+        """The summary of all rows added."""
+        while self._waiting:
+            self._flush()
+        return Summary(self._borders, tuple(self._blocks))
+
+    def _columns(
+        self, steps: NDArray[np.int32], exponentials: Floats, live: NDArray[np.bool_]
+    ) -> tuple[Any, ...]:
+        rows, width = len(steps), len(self._borders) + 1
+        partition = exponentials.sum(-1, keepdims=True)
+        p = exponentials / partition
+        # An element of bin j reaches the borders 0 .. j - 1.
+        place = np.searchsorted(self._borders, steps, side="right")
+        place += np.arange(rows)[:, None] * width
+        place = place[live]
+        reached = []
+        for weights in (None, p[live]):
+            held = np.bincount(place, weights, minlength=rows * width).reshape(rows, width)
+            reached.append(held[:, ::-1].cumsum(-1)[:, ::-1].T)
+        logs = np.log(p, out=np.zeros_like(p), where=p > 0)
+        return (
+            reached[0][1:].astype(np.int32),
+            reached[1][1:],
+            reached[0][0].astype(np.float64),
+            (p * p).sum(-1),
+            (p * logs).sum(-1),
+            partition[:, 0],
+        )
+
+    def _flush(self) -> None:
+        joined = [np.concatenate(a, axis=-1) for a in zip(*self._waiting, strict=True)]
+        self._waiting = []
+        if len(joined[2]) > _ROWS:
+            self._waiting.append(tuple(a[..., _ROWS:] for a in joined))
+        kept = [a[..., :_ROWS] for a in joined]
+        kept[:2] = [self._store(a) for a in kept[:2]]
+        self._blocks.append(Columns(*kept))
+
+    def _store(self, array: NDArray[Any]) -> NDArray[Any]:
+        if array.nbytes <= self._memory:
+            self._memory -= array.nbytes
+            return np.ascontiguousarray(array)
+        with tempfile.TemporaryFile() as file:
+            stored = np.memmap(file, array.dtype, "w+", shape=array.shape)
+        stored[:] = array
+        return stored
+
+
+def blocks_of(summary: Summary, cut: Sequence[int]) -> Iterator[tuple[Columns, Bins]]:
+    """Each block, with its rows cut."""
+    for block in summary.blocks:
+        yield block, block.bins(cut)
