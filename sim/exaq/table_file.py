@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -41,6 +42,19 @@ class TableSet:
     clip: float | None = None
     statistics: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise TypeError(f"the name of a set must be text, not {self.name!r}")
+        for part in ("layer", "head"):
+            number = getattr(self, part)
+            if number is not None and (type(number) is not int or number < 0):
+                raise TypeError(f"{part} must be a number from 0 or null, not {number!r}")
+        real = isinstance(self.clip, int | float) and not isinstance(self.clip, bool)
+        if self.clip is not None and not (real and -math.inf < self.clip < 0):
+            raise ValueError(f"clip must be a negative number or null, not {self.clip!r}")
+        if not isinstance(self.statistics, Mapping):
+            raise TypeError(f"statistics must be an object, not {self.statistics!r}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TableFile:
@@ -71,6 +85,9 @@ class TableFile:
         object.__setattr__(self, "sets", tuple(self.sets))
         if not self.sets:
             raise ValueError("a file of tables must hold at least one set")
+        if not isinstance(self.provenance, Mapping):
+            raise TypeError(f"provenance must be an object, not {self.provenance!r}")
+        self._config()
         names = [entry.name for entry in self.sets]
         for name in names:
             if names.count(name) > 1:
@@ -110,6 +127,10 @@ class TableFile:
             chosen = self.sets[0] if name is None else self.find(name)
             return self._config(**changes, tables=chosen.tables, contexts=contexts or 0)
         each = [entry.tables for entry in self.sets]
+        if len(each) > MAX_CONTEXTS:
+            raise ValueError(
+                f"{len(each)} sets of tables are more than {MAX_CONTEXTS} contexts; choose one set"
+            )
         contexts = len(each) if contexts is None else contexts
         if not len(each) <= contexts <= MAX_CONTEXTS:
             raise ValueError(
@@ -129,11 +150,15 @@ class TableFile:
         )
 
     def of(self, layer: int | None = None, head: int | None = None) -> TableSet:
-        """The set that serves a layer and a head: the one made for just them, or for more."""
-        for entry in self.sets:
-            if entry.layer in (None, layer) and entry.head in (None, head):
-                return entry
-        raise ValueError(f"there are no tables for layer {layer}, head {head}")
+        """The set that serves a layer and a head.
+
+        That is the one made for just them; where there is none the layer's, then the head's in
+        every layer, then that of all.
+        """
+        serving = [e for e in self.sets if e.layer in (None, layer) and e.head in (None, head)]
+        if not serving:
+            raise ValueError(f"there are no tables for layer {layer}, head {head}")
+        return min(serving, key=lambda entry: (entry.layer is None, entry.head is None))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``TableFile.from_dict`` takes them back."""
@@ -178,12 +203,6 @@ class TableFile:
                 "a set of tables",
                 {"name", "layer", "head", "clip", "thresholds", "exp_rom", "statistics"},
             )
-            if not isinstance(entry["name"], str) or not entry["name"]:
-                raise TypeError(f"the name of a set must be text, not {entry['name']!r}")
-            for number in ("layer", "head"):
-                value = entry[number]
-                if value is not None and (type(value) is not int or value < 0):
-                    raise TypeError(f"{number} must be a number from 0 or null, not {value!r}")
             for numbers in ("thresholds", "exp_rom"):
                 if not isinstance(entry[numbers], list):
                     raise TypeError(f"{numbers} must be a list, not {entry[numbers]!r}")
@@ -192,7 +211,7 @@ class TableFile:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"set {entry['name']!r}: {error}") from None
             sets.append(TableSet(tables=tables, **entry))
-        scale = exact_real(document["logit_scale"])
+        scale = _scale(document["logit_scale"])
         given = {name: document[name] for name in scalars} | {"logit_scale": scale}
         return cls(**given, sets=tuple(sets), provenance=document["provenance"])
 
@@ -207,11 +226,27 @@ class TableFile:
     @classmethod
     def load(cls, path: Path | str) -> TableFile:
         """The file at ``path``; ValueError with its name where it is none of tables."""
-        text = Path(path).read_text(encoding="utf-8")
         try:
-            return cls.from_dict(json.loads(text))
-        except (TypeError, ValueError, KeyError) as error:
-            raise ValueError(f"{path} is no file of tables: {error}") from None
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except UnicodeDecodeError:
+            reason = "it is not text"
+        except json.JSONDecodeError as error:
+            reason = f"line {error.lineno} is not JSON"
+        except RecursionError:
+            reason = "its lists are too deep"
+        except (TypeError, ValueError) as error:
+            reason = str(error)
+        raise ValueError(f"{path} is no file of tables: {reason}")
+
+
+def _scale(value: Any) -> float | Fraction:
+    try:
+        scale = exact_real(value)
+        float(scale)
+    except (TypeError, ValueError, ArithmeticError):
+        legal = "a number or a fraction such as '1/10'"
+        raise ValueError(f"logit_scale must be {legal}, not {value!r}"[:200]) from None
+    return scale
 
 
 def _fields(values: Any, what: str, names: set[str], *, others: bool = False) -> dict[str, Any]:
