@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import choice_beat, probability_beat, table_layout
+from exaq_hdl.beats import choice_beat, item, probability_beat, table_layout
 
 
 def choose(code, live) -> dict:
@@ -62,7 +62,8 @@ class Emitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, beat = self.config, self.i.payload
-        table = Signal(table_layout(config), reset_less=True)
+        row = Signal(table_layout(config), name="table", reset_less=True)
+        table = item(row, "table")
         table_valid = Signal()
         take = Signal()
         out = Signal(probability_beat(config), reset_less=True)
@@ -73,7 +74,7 @@ class Emitter(wiring.Component):
             self.table.ready.eq(~table_valid | (take & beat.last)),
         ]
         with m.If(self.table.ready):
-            m.d.sync += [table_valid.eq(self.table.valid), table.eq(self.table.payload)]
+            m.d.sync += [table_valid.eq(self.table.valid), row.eq(self.table.payload)]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(take):
@@ -83,6 +84,8 @@ class Emitter(wiring.Component):
                 out.last.eq(beat.last),
                 out.error.eq(beat.error),
             ]
+            if config.context_bits:
+                m.d.sync += out.context.eq(row.context)
             values = [table[k] for k in range(config.levels)]
             for lane in range(config.lanes):
                 m.d.sync += out.probabilities[lane].eq(select(beat.choices[lane], values))

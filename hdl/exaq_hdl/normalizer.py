@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import table_layout
+from exaq_hdl.beats import item, level_word, of_row, table_layout
 from exaq_hdl.counters import increment
 from exaq_hdl.divider import Divider, quotient_layout
 
@@ -24,7 +24,8 @@ class Normalizer(wiring.Component):
 
     Members
     -------
-    i : stream of sum_bits bits, ~S, one item a row
+    i : stream of sum_bits bits, ~S, with the row_tables; one item a row
+    store : with contexts: stream of level_word, always ready; into banks that no row uses
     o : stream of table_layout, one item a row
     """
 
@@ -33,11 +34,13 @@ class Normalizer(wiring.Component):
         self.units, self.rings = self.choose(config)
         self._dividers = [Divider(config, units=self.units) for _ in range(self.rings)]
         self.latency = 1 + self._dividers[0].latency + 1
+        words = stream.Signature(level_word(config), always_ready=True)
         super().__init__(
             {
-                "i": In(stream.Signature(config.sum_bits)),
+                "i": In(stream.Signature(of_row(config, "complement", config.sum_bits))),
                 "o": Out(stream.Signature(table_layout(config))),
             }
+            | ({"store": In(words)} if config.contexts else {})
         )
 
     @staticmethod
@@ -48,7 +51,7 @@ class Normalizer(wiring.Component):
         which takes a unit for every level.
         """
         for units in (2**k for k in range(config.bits + 1)):
-            period = Divider.batch_period(config, units) * config.levels // units
+            period = Divider.row_period(config, units)
             rings = -(-(period + _CHANGE) // config.full_rate_beats)
             if rings == 1:
                 break
@@ -61,13 +64,14 @@ class Normalizer(wiring.Component):
         level = Signal(config.bits)
         turn_in = Signal(range(self.rings))
         turn_out = Signal(range(self.rings))
+        context = Signal(config.context_bits)
 
         def after(turn):
             return Mux(turn == self.rings - 1, 0, turn + 1)
 
         for k, divider in enumerate(self._dividers):
             m.submodules[f"divider{k}"] = divider
-            row_sum = Signal(config.sum_bits, name=f"divider{k}_sum", reset_less=True)
+            row_sum = Signal.like(self.i.payload, name=f"divider{k}_sum", reset_less=True)
             free = Signal(name=f"divider{k}_free")
             m.d.comb += [
                 free.eq(~divider.i.valid & (turn_in == k)),
@@ -78,7 +82,14 @@ class Normalizer(wiring.Component):
             with m.If(free):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [divider.i.valid.eq(self.i.valid), row_sum.eq(self.i.payload)]
+            if config.contexts:
+                m.d.comb += [
+                    divider.store.valid.eq(self.store.valid),
+                    divider.store.payload.eq(self.store.payload),
+                ]
             with m.If(turn_out == k):
+                if config.context_bits:
+                    m.d.comb += context.eq(row_sum.context)
                 m.d.comb += [
                     quotient.valid.eq(divider.o.valid),
                     quotient.payload.eq(divider.o.payload),
@@ -87,15 +98,20 @@ class Normalizer(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn_in.eq(after(turn_in))
 
-        table = Signal(table_layout(config), reset_less=True)
+        out = Signal(table_layout(config), name="table", reset_less=True)
+        table = item(out, "table")
         m.d.comb += [
-            self.o.payload.eq(table),
+            self.o.payload.eq(out),
             quotient.ready.eq(~self.o.valid),
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(quotient.valid & quotient.ready):
             m.d.sync += level.eq(increment(level))
+            if config.context_bits:
+                # With a row's first quotient its divider still holds the row.
+                with m.If(level == 0):
+                    m.d.sync += out.context.eq(context)
             with m.If(level == config.levels - 1):
                 m.d.sync += [self.o.valid.eq(1), turn_out.eq(after(turn_out))]
             for k in range(config.levels):

@@ -5,7 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import code_beat, row_beat
+from exaq_hdl.beats import code_beat, of_row, row_beat, row_tables
+from exaq_hdl.row_thresholds import reached_layout
 
 
 def reaches(low, negative, threshold: int):
@@ -27,12 +28,14 @@ class Quantizer(wiring.Component):
     Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
     maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more. Exact:
     equal to the authors' quantizer for every logit (docs/numerics.md). Lanes that are not live
-    get code 0.
+    get code 0. With contexts, logits are compared with the row's own thresholds; without, their
+    distance from the maximum with constants.
 
     Members
     -------
     i : stream of row_beat
-    maximum : stream of logit_width bits, one item a row, taken with the row's last beat
+    maximum : without contexts: stream of logit_width bits, taken with the row's last beat
+    reached : with contexts: stream of reached_layout and row_tables, taken likewise
     room : whether those behind can take another beat
     o : stream of code_beat, always ready
     """
@@ -43,10 +46,15 @@ class Quantizer(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
+        if config.contexts:
+            item = of_row(config, "reached", reached_layout(config))
+            of_each_row = {"reached": In(stream.Signature(item))}
+        else:
+            of_each_row = {"maximum": In(stream.Signature(config.logit_width))}
         super().__init__(
-            {
-                "i": In(stream.Signature(row_beat(config))),
-                "maximum": In(stream.Signature(config.logit_width)),
+            {"i": In(stream.Signature(row_beat(config)))}
+            | of_each_row
+            | {
                 "room": In(1),
                 "o": Out(stream.Signature(code_beat(config), always_ready=True)),
             }
@@ -55,11 +63,12 @@ class Quantizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        row = self.reached if config.contexts else self.maximum
         room, ready, valid = Signal(), Signal(), Signal()
         m.d.comb += [
-            ready.eq(self.maximum.valid & room),
+            ready.eq(row.valid & room),
             self.i.ready.eq(ready),
-            self.maximum.ready.eq(self.i.valid & room & self.i.payload.last),
+            row.ready.eq(self.i.valid & room & self.i.payload.last),
         ]
         m.d.sync += [
             room.eq(self.room),
@@ -69,18 +78,36 @@ class Quantizer(wiring.Component):
 
         out = Signal(code_beat(config), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
-        flags = [name for name, _ in code_beat(config) if name != "codes"]
+        flags = {name: self.i.payload[name] for name, _ in row_beat(config) if name != "logits"}
+        flags |= {name: row.payload[name] for name in row_tables(config)}
         held = {
-            name: Signal.like(self.i.payload[name], name=f"held_{name}", reset_less=True)
-            for name in flags
+            name: Signal.like(flag, name=f"held_{name}", reset_less=True)
+            for name, flag in flags.items()
         }
-        for name in flags:
+        for name, flag in flags.items():
             m.d.sync += [
-                held[name].eq(self.i.payload[name]),
+                held[name].eq(flag),
                 out[name].eq(held[name]),
             ]
         live = held["live" if config.masking else "tail"]
+        if config.contexts:
+            self._compare_with_row(m, live, out.codes)
+        else:
+            self._compare_with_constants(m, live, out.codes)
+        return m
 
+    def _compare_with_row(self, m, live, codes):
+        reached = self.reached.payload.reached
+        for lane in range(self.config.lanes):
+            hits = Signal(self.config.levels - 1, name=f"lane{lane}_hits", reset_less=True)
+            logit = self.i.payload.logits[lane]
+            m.d.sync += [
+                hits.eq(Cat(logit >= reached[k] for k in range(len(hits)))),
+                codes[lane].eq(Mux(live[lane], count(hits), 0)),
+            ]
+
+    def _compare_with_constants(self, m, live, codes):
+        config = self.config
         # Differences below -2**near get code 0 by the synchronous reset of the code registers,
         # as do lanes that are not live; the comparisons see `near` bits and a sign.
         lowest = -(2**config.logit_width)
@@ -95,8 +122,7 @@ class Quantizer(wiring.Component):
             low, high, negative = difference[:near], difference[near:-1], difference[-1]
             far = negative & ~high.all() if len(high) else Const(0)
             reached = [reaches(low, negative, threshold) for threshold in thresholds]
-            m.d.sync += out.codes[lane].eq(Mux(live[lane] & ~far, count(reached), 0))
-        return m
+            m.d.sync += codes[lane].eq(Mux(live[lane] & ~far, count(reached), 0))
 
 
 def count(reached):

@@ -16,13 +16,17 @@ class Receiver(wiring.Component):
     ``room`` one cycle later. Logits become offset binary, lanes that are not live become the
     lowest logit, so that nobody behind has to tell them apart to find a maximum. A row that
     reaches ``max_row`` elements without ``last`` is closed there with ``error`` set; its
-    further beats, up to and with ``last``, are dropped.
+    further beats, up to and with ``last``, are dropped. A row whose context does not exist goes
+    by context 0, with ``error`` set.
 
     Members
     -------
     i : stream of logit_beat
     room : whether those behind can take another beat
     o : stream of row_beat, always ready
+    context : with several contexts, that of the row whose last beat is on ``o``
+    unknown : where not every context number exists: that of this row does not
+    long_row : the row whose last beat is on ``o`` was too long; with contexts only
     """
 
     latency = 1
@@ -37,6 +41,9 @@ class Receiver(wiring.Component):
                 "room": In(1),
                 "o": Out(stream.Signature(row_beat(config), always_ready=True)),
             }
+            | ({"context": Out(config.context_bits)} if config.context_bits else {})
+            | ({"unknown": Out(1)} if 0 < config.contexts < 1 << config.context_bits else {})
+            | ({"long_row": Out(1)} if config.contexts else {})
         )
 
     def elaborate(self, platform):
@@ -75,5 +82,15 @@ class Receiver(wiring.Component):
             logit = beat.logits[lane].as_unsigned()
             offset = Cat(logit[:-1], ~logit[-1])
             m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, 0))]
-        m.d.sync += [out.last.eq(beat.last | full), out.error.eq(full & ~beat.last)]
+        too_long = full & ~beat.last
+        m.d.sync += [out.last.eq(beat.last | full), out.error.eq(too_long)]
+        if self.config.contexts:
+            m.d.sync += self.long_row.eq(accept & ~dropping & too_long)
+        if self.config.context_bits:
+            m.d.sync += self.context.eq(beat.context)
+        if hasattr(self, "unknown"):
+            unknown = beat.context >= self.config.contexts
+            m.d.sync += self.unknown.eq(unknown)
+            with m.If(unknown & (beat.last | full)):
+                m.d.sync += out.error.eq(1)
         return m

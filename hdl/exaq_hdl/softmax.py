@@ -1,19 +1,35 @@
 """The softmax unit."""
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.accumulator import Accumulator
-from exaq_hdl.beats import choice_beat, live_lanes, logit_beat, probability_beat, row_beat
+from exaq_hdl.beats import (
+    choice_beat,
+    events,
+    live_lanes,
+    load_word,
+    logit_beat,
+    of_row,
+    probability_beat,
+    refusal,
+    row_beat,
+    row_tables,
+)
+from exaq_hdl.boot import Boot
+from exaq_hdl.context_map import ContextMap
 from exaq_hdl.emitter import Emitter, choose
 from exaq_hdl.fifo import FallThroughFifo, Fifo
 from exaq_hdl.normalizer import Normalizer
 from exaq_hdl.quantizer import Quantizer
 from exaq_hdl.receiver import Receiver
 from exaq_hdl.row_max import RowMax
+from exaq_hdl.row_thresholds import RowThresholds
+from exaq_hdl.sum_ram import SumRam
 from exaq_hdl.sum_rom import SumRom
+from exaq_hdl.table_loader import TableLoader
 
 
 def add_named(m, name: str, component: wiring.Component):
@@ -37,10 +53,22 @@ class Softmax(wiring.Component):
     nothing is lost. Bit-exact with ``exaq.softmax``. ``i.ready`` and everything on ``o`` are
     registers.
 
+    With contexts, tables can be loaded at any time. A row goes by the tables that its context
+    has when the row's last beat is taken: those of the last load whose ``loaded`` came before.
+    No load disturbs a row, of its own context or another, or holds one back. After reset the
+    unit first loads the configuration's ``context_tables``; until then it takes no beat.
+
     Members
     -------
     i : stream of logit_beat
     o : stream of probability_beat
+    load : with contexts: stream of load_word, see TableLoader; waits while tables are made and
+        while rows use the tables that the load before has replaced
+    loaded : with contexts: pulse, a load is in effect
+    refused : with contexts: refusal, for one cycle: a load was refused, no table has changed
+    busy : with contexts: from reset until beats are taken, and from a load's first word until
+        ``loaded`` or ``refused``
+    events : with contexts: events of each cycle, a cycle late
     """
 
     def __init__(self, config: SoftmaxConfig):
@@ -48,7 +76,8 @@ class Softmax(wiring.Component):
         self.receiver = Receiver(config)
         self.row_max = RowMax(config)
         self.quantizer = Quantizer(config)
-        self.sum_roms = [SumRom(config) for _ in range(config.groups)]
+        sum_table = SumRam if config.contexts else SumRom
+        self.sum_roms = [sum_table(config) for _ in range(config.groups)]
         self.accumulator = Accumulator(config)
         self.normalizer = Normalizer(config)
         self.emitter = Emitter(config)
@@ -56,6 +85,9 @@ class Softmax(wiring.Component):
         # A row waits in the row buffer for its maximum, and in the code FIFO for its table;
         # both times its followers go on arriving.
         find_max = self.row_max.latency + FallThroughFifo.latency
+        if config.contexts:
+            self.row_thresholds = RowThresholds(config)
+            find_max += self.row_thresholds.latency
         find_sum = self.accumulator.latency + Fifo.latency
         make_table = find_sum + self.normalizer.latency + self.emitter.latency
         rows = -(-(config.beats + make_table) // config.full_rate_beats) + 1
@@ -65,7 +97,7 @@ class Softmax(wiring.Component):
             slack=self.receiver.reaction + 1,
         )
         self.max_queue = FallThroughFifo(
-            config.logit_width,
+            of_row(config, "maximum", config.logit_width),
             capacity=rows,
             slack=self.receiver.reaction + self.row_max.latency + 1,
         )
@@ -75,18 +107,34 @@ class Softmax(wiring.Component):
             slack=self.quantizer.reaction + 1,
         )
         self.sum_queue = Fifo(
-            config.sum_bits,
+            of_row(config, "complement", config.sum_bits),
             capacity=rows,
             slack=self.quantizer.reaction + self.accumulator.latency + 1,
             lazy=True,
         )
         self.latency = self.receiver.latency + find_max + self.quantizer.latency + make_table - 1
-        super().__init__(
-            {
-                "i": In(stream.Signature(logit_beat(config))),
-                "o": Out(stream.Signature(probability_beat(config))),
+        ports = {
+            "i": In(stream.Signature(logit_beat(config))),
+            "o": Out(stream.Signature(probability_beat(config))),
+        }
+        #: Cycles after reset until beats are taken, beyond the one that every unit needs.
+        self.boot_cycles = 0
+        if config.contexts:
+            # Rows that a buffer's beats can be, and those between the buffers.
+            inside = self.row_buffer.depth + self.code_fifo.depth + self.latency
+            self.context_map = ContextMap(config, rows=inside)
+            self.table_loader = TableLoader(config)
+            self.boot = Boot(config)
+            load = Boot.period * 2 * config.levels + self.table_loader.latency
+            self.boot_cycles = config.contexts * load
+            ports |= {
+                "load": In(stream.Signature(load_word(config))),
+                "loaded": Out(1),
+                "refused": Out(refusal(config)),
+                "busy": Out(1),
+                "events": Out(events(config)),
             }
-        )
+        super().__init__(ports)
 
     def elaborate(self, platform):
         # From the receiver to the row buffer and from the quantizer to the code FIFO beats
@@ -106,13 +154,18 @@ class Softmax(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), self.receiver.i)
         wiring.connect(m, self.receiver.o, self.row_buffer.i)
         m.d.comb += [
-            self.receiver.room.eq(self.row_buffer.room & self.max_queue.room),
+            self.receiver.room.eq(self._room()),
             self.row_max.i.valid.eq(self.receiver.o.valid),
             self.row_max.i.payload.eq(self.receiver.o.payload),
         ]
-        wiring.connect(m, self.row_max.o, self.max_queue.i)
+        if self.config.contexts:
+            self._choose_tables(m)
+            self._load_tables(m)
+            self._watch(m)
+        else:
+            wiring.connect(m, self.row_max.o, self.max_queue.i)
+            wiring.connect(m, self.max_queue.o, self.quantizer.maximum)
         wiring.connect(m, self.row_buffer.o, self.quantizer.i)
-        wiring.connect(m, self.max_queue.o, self.quantizer.maximum)
 
         beat, stored = self.quantizer.o.payload, self.code_fifo.i.payload
         live = live_lanes(self.config, beat)
@@ -136,9 +189,105 @@ class Softmax(wiring.Component):
                 sum_rom.codes.eq(codes.word_select(g, bits)),
                 self.accumulator.totals[g].eq(sum_rom.total),
             ]
+            if self.config.contexts:
+                m.d.comb += [
+                    sum_rom.bank.eq(beat.bank),
+                    sum_rom.enable.eq(self.quantizer.o.valid),
+                    sum_rom.store.valid.eq(self.table_loader.sums.valid),
+                    sum_rom.store.payload.eq(self.table_loader.sums.payload),
+                ]
         wiring.connect(m, self.accumulator.o, self.sum_queue.i)
         wiring.connect(m, self.sum_queue.o, self.normalizer.i)
         wiring.connect(m, self.code_fifo.o, self.emitter.i)
         wiring.connect(m, self.normalizer.o, self.emitter.table)
         wiring.connect(m, self.emitter.o, wiring.flipped(self.o))
         return m
+
+    def _room(self):
+        room = self.row_buffer.room & self.max_queue.room
+        return room & ~self.boot.active if self.config.contexts else room
+
+    def _choose_tables(self, m):
+        """From a row's context to its bank, and with its maximum to its thresholds."""
+        add_named(m, "context_map", self.context_map)
+        add_named(m, "row_thresholds", self.row_thresholds)
+        context_map = self.context_map
+        last = self.receiver.o.valid & self.receiver.o.payload.last
+        m.d.comb += context_map.row_in.eq(last)
+        tables = {}
+        if self.config.context_bits:
+            tables["context"] = late(m, self.receiver.context, ContextMap.latency, "context")
+            known = self.receiver.context
+            if hasattr(self.receiver, "unknown"):
+                known = Mux(self.receiver.unknown, 0, known)
+            m.d.comb += context_map.context.eq(known)
+        tables["bank"] = context_map.bank
+
+        row = self.max_queue.i.payload
+        m.d.comb += [
+            self.max_queue.i.valid.eq(self.row_max.o.valid),
+            row.maximum.eq(self.row_max.o.payload),
+        ]
+        rest = self.row_max.latency - ContextMap.latency
+        for name in row_tables(self.config):
+            m.d.comb += row[name].eq(late(m, tables[name], rest, name))
+        wiring.connect(m, self.max_queue.o, self.row_thresholds.i)
+        wiring.connect(m, self.row_thresholds.o, self.quantizer.reached)
+
+    def _load_tables(self, m):
+        """From loaded words to the banks."""
+        add_named(m, "boot", self.boot)
+        add_named(m, "table_loader", self.table_loader)
+        loader, boot, context_map = self.table_loader, self.boot, self.context_map
+        row_done = Signal()
+        m.d.sync += row_done.eq(self.normalizer.o.valid & self.normalizer.o.ready)
+        with m.If(boot.active):
+            wiring_of(m, boot.o, loader.i)
+        with m.Else():
+            wiring_of(m, self.load, loader.i)
+        m.d.comb += [
+            boot.next.eq(loader.commit),
+            context_map.row_out.eq(row_done),
+            context_map.target.eq(loader.target),
+            context_map.commit.eq(loader.commit),
+            context_map.filling.eq(boot.active),
+            loader.spare.eq(context_map.spare),
+            loader.free.eq(context_map.free),
+            self.loaded.eq(loader.commit & ~boot.active),
+            self.refused.eq(loader.refused),
+            self.busy.eq(~loader.idle | boot.active),
+        ]
+        wiring.connect(m, loader.thresholds, self.row_thresholds.store)
+        wiring.connect(m, loader.excesses, self.accumulator.store)
+        wiring.connect(m, loader.levels, self.normalizer.store)
+
+    def _watch(self, m):
+        left = self.o.valid & self.o.ready
+        row_sum = self.accumulator.o
+        m.d.sync += [
+            self.events.row.eq(left & self.o.payload.last),
+            self.events.beat.eq(left),
+            self.events.input_stalled.eq(self.i.valid & ~self.i.ready),
+            self.events.output_stalled.eq(self.o.valid & ~self.o.ready),
+            self.events.long_row.eq(self.receiver.long_row),
+            # A live row's sum is at least that of its maximum, which is not 0.
+            self.events.masked_row.eq(row_sum.valid & row_sum.payload.complement.all()),
+        ]
+
+
+def late(m, value, cycles: int, name: str):
+    """``value`` a number of cycles later."""
+    for k in range(cycles):
+        register = Signal.like(value, name=f"{name}_late{k}", reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+def wiring_of(m, source, target):
+    """Connects streams in the branch of ``m`` that is open, which wiring.connect cannot."""
+    m.d.comb += [
+        target.valid.eq(source.valid),
+        Value.cast(target.payload).eq(Value.cast(source.payload)),
+        source.ready.eq(target.ready),
+    ]

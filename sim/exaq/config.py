@@ -267,6 +267,23 @@ class SoftmaxConfig:
             raise ValueError("tables are not those of the configuration's clip")
         return config
 
+    def load_words(self, context: int, tables: Tables) -> list[int]:
+        """The 2 * 2**bits words that load ``tables`` into a context of the running unit.
+
+        Context number, thresholds, exponentials, each fit for 32 signed bits. Thresholds that no
+        logit can miss are raised to -2**logit_width, which none can miss either and is the
+        lowest that the unit takes.
+        """
+        if isinstance(context, bool) or not isinstance(context, int):
+            raise TypeError(f"context must be an integer, not {context!r}")
+        if not self.contexts:
+            raise ValueError("a configuration without contexts takes no tables at run time")
+        if not 0 <= context < self.contexts:
+            raise ValueError(f"context must be in 0..{self.contexts - 1}, not {context}")
+        self._check_tables(tables)
+        lowest = -(2**self.logit_width)
+        return [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
+
     @property
     def levels(self) -> int:
         """K, the number of distinct codes, exponentials and probabilities of a row."""
@@ -276,6 +293,11 @@ class SoftmaxConfig:
     def context_bits(self) -> int:
         """Width of a row's context number, 0 where there is nothing to choose."""
         return max(self.contexts - 1, 0).bit_length()
+
+    @property
+    def bank_bits(self) -> int:
+        """Width of a bank's number: a bank of tables for each context, and a spare one."""
+        return self.contexts.bit_length()
 
     @property
     def beats(self) -> int:

@@ -8,7 +8,7 @@ from amaranth.hdl import ResetInserter, Signal
 from oracle import softmax_row
 from unit_bench import Bench, pack, stalls, unpack
 
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, Tables
 from exaq_hdl.beats import logit_beat, probability_beat
 from exaq_hdl.softmax import Softmax
 
@@ -25,8 +25,27 @@ CONFIGS = {
     "4 bits": SoftmaxConfig(bits=4, lanes=2, max_row=80, exp_frac=20),
     "no masks": SoftmaxConfig(lanes=3, max_row=60, masking=False, logit_width=5),
     "1 beat": SoftmaxConfig(lanes=4, max_row=4, full_rate_row=32),
+    "1 context": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, contexts=1),
+    "3 contexts": SoftmaxConfig(
+        lanes=2,
+        max_row=48,
+        exp_frac=8,
+        contexts=3,
+        context_tables=(
+            Tables(thresholds=(-40, -3, -3), exp_rom=(0, 300, 17, 511)),
+            Tables(thresholds=(-256, -100, 0), exp_rom=(511, 1, 2, 1)),
+            Tables(thresholds=(-1000, -255, -20), exp_rom=(7, 0, 300, 40)),
+        ),
+    ),
+    "2 contexts, 3 bits": SoftmaxConfig(bits=3, lanes=8, max_row=160, logit_width=10, contexts=2),
+    "5 contexts, 4 bits": SoftmaxConfig(bits=4, lanes=1, max_row=40, masking=False, contexts=5),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
+
+
+def context_of(config: SoftmaxConfig, row: Row) -> int:
+    """A context for each row, known or not, that follows from its length."""
+    return len(row) % 2**config.context_bits
 
 
 def random_row(config: SoftmaxConfig, rng: random.Random, length: int) -> Row:
@@ -59,28 +78,42 @@ def row_words(config: SoftmaxConfig, row: Row) -> list[int]:
         }
         if config.masking:
             beat["live"] = sum(live << lane for lane, (_, live) in enumerate(lanes))
+        if config.context_bits:
+            noise = rng.getrandbits(config.context_bits)
+            beat["context"] = context_of(config, row) if last or at_end(config, k) else noise
         words.append(pack(logit_beat(config), beat))
     return words
 
 
-def expected_beats(config: SoftmaxConfig, row: Row) -> list[dict]:
-    """What has to come back, for absent lanes a 0."""
+def at_end(config: SoftmaxConfig, place: int) -> bool:
+    """Whether the beat from element ``place`` on is the last of a longest row."""
+    return place == config.max_row - config.lanes
+
+
+def expected_beats(config: SoftmaxConfig, row: Row, tables: Tables | None = None) -> list[dict]:
+    """What has to come back, for absent lanes a 0. ``tables``: what the row's context holds."""
     error = len(row) > config.max_row
+    context = context_of(config, row)
+    used = config
+    if config.contexts:
+        known = context < config.contexts
+        error |= not known
+        held = config.context_tables[context if known else 0]
+        used = config.replace(contexts=0, tables=tables or held)
     row = row[: config.max_row]
     logits, live = [x for x, _ in row], [flag for _, flag in row]
-    probabilities = softmax_row(logits, live if config.masking else None, config)
+    probabilities = softmax_row(logits, live if config.masking else None, used)
     beats = []
     for k in range(0, len(row), config.lanes):
         part = probabilities[k : k + config.lanes]
         last = k + config.lanes >= len(row)
-        beats.append(
-            {
-                "probabilities": part + [0] * (config.lanes - len(part)),
-                "tail": (1 << len(part)) - 1,
-                "last": int(last),
-                "error": int(error and last),
-            }
-        )
+        beat = {
+            "probabilities": part + [0] * (config.lanes - len(part)),
+            "tail": (1 << len(part)) - 1,
+            "last": int(last),
+            "error": int(error and last),
+        }
+        beats.append(beat | ({"context": context} if config.context_bits else {}))
     return beats
 
 
@@ -91,7 +124,9 @@ class Run:
         self.unit = Softmax(config)
         expected = [beat for row in rows for beat in expected_beats(config, row)]
         words = [word for row in rows for word in row_words(config, row)]
-        bench = Bench(self.unit, limit=limit)
+        boot = self.unit.boot_cycles
+        bench = Bench(self.unit, limit=limit + boot)
+        pause = chain(repeat(True, boot), pause or repeat(False))
         self.feed = bench.feed(self.unit.i, words, pause)
         self.drain = bench.drain(self.unit.o, len(expected), sink)
         bench.run(more=150)
@@ -161,7 +196,9 @@ def test_rows_of_full_rate_and_longer_are_never_refused(name: str) -> None:
     counts = [least, most, *(rng.randint(least, most) for _ in range(6)), least, least]
     rows = [random_row(config, rng, n * config.lanes) for n in counts]
     run = Run(config, rows)
-    assert run.feed.times == list(range(1, 1 + sum(counts)))
+    begin = run.feed.times[0]
+    assert run.feed.times == list(range(begin, begin + sum(counts)))
+    assert begin <= run.unit.boot_cycles + 1
 
 
 def test_longest_rows_back_to_back_are_never_refused() -> None:

@@ -1,0 +1,79 @@
+"""The tables that the contexts hold after reset."""
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.beats import load_word
+
+# Smaller tables are cheaper in logic than in a block RAM.
+_BLOCK_BITS = 1024
+
+
+class Boot(wiring.Component):
+    """Loads every context with its tables, once, after reset.
+
+    Throughput a word in 2 cycles. A load begins when the one before it has been taken and
+    ``next`` has been given.
+
+    Members
+    -------
+    next : the tables taken last are in effect
+    active : from reset until all contexts have their tables
+    o : stream of load_word
+    """
+
+    #: Cycles for a word.
+    period = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        super().__init__(
+            {
+                "next": In(1),
+                "active": Out(1, init=1),
+                "o": Out(stream.Signature(load_word(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        sets = config.context_tables
+        if len(set(sets)) == 1:
+            sets = sets[:1]
+        words = [word for tables in sets for word in config.load_words(0, tables)]
+        width = max(config.logit_width + 1, config.exp_bits + 1)
+        style = {"ram_style": "block"} if len(words) * width >= _BLOCK_BITS else {}
+        m.submodules.rom = rom = memory.Memory(
+            shape=signed(width), depth=len(words), init=words, attrs=style
+        )
+        port = rom.read_port()
+
+        place = Signal(config.bits + 1)
+        context = Signal(range(config.contexts + 1))
+        # A load is over: nothing is offered until it is in effect.
+        wait = Signal()
+        first = Signal()
+        m.d.comb += [
+            first.eq(place == 0),
+            port.addr.eq(place if len(sets) == 1 else Cat(place, context)),
+            self.o.payload.first.eq(first),
+            self.o.payload.word.eq(port.data),
+        ]
+        with m.If(first):
+            m.d.comb += self.o.payload.word.eq(context)
+        m.d.sync += self.o.valid.eq(self.active & ~wait & ~self.o.valid)
+        with m.If(self.o.valid):
+            with m.If(self.o.ready):
+                m.d.sync += [place.eq(place + 1), wait.eq(place.all())]
+            with m.Else():
+                m.d.sync += self.o.valid.eq(1)
+        with m.If(self.next & self.active):
+            m.d.sync += [
+                wait.eq(0),
+                context.eq(context + 1),
+                self.active.eq(context != config.contexts - 1),
+            ]
+        return m

@@ -1,0 +1,94 @@
+"""The logits from which on a row's elements have each code."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.beats import of_row, row_tables, threshold_word
+from exaq_hdl.ram import Ram
+
+
+def reached_layout(config: SoftmaxConfig) -> data.ArrayLayout:
+    """Smallest logits, in offset binary, that reach each threshold of a row."""
+    return data.ArrayLayout(unsigned(config.logit_width), config.levels - 1)
+
+
+class RowThresholds(wiring.Component):
+    """Adds a row's maximum to the thresholds of its bank, one after the other: T_k = max + t_k.
+
+    A sum below the lowest logit becomes that one. Latency ``latency`` cycles; throughput a row
+    in ``period`` cycles, while the row before is quantized. Back-pressure on ``o`` holds its
+    payload.
+
+    Members
+    -------
+    i : stream of a row's maximum, in offset binary, with its row_tables; one item a row
+    store : stream of threshold_word, always ready; into banks that no row uses
+    o : stream of reached_layout with the row_tables; one item a row
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        self.period = self.latency = config.levels + Ram.latency
+        super().__init__(
+            {
+                "i": In(stream.Signature(of_row(config, "maximum", config.logit_width))),
+                "store": In(stream.Signature(threshold_word(config), always_ready=True)),
+                "o": Out(stream.Signature(of_row(config, "reached", reached_layout(config)))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        width = config.logit_width
+        m.submodules.ram = ram = Ram(
+            width=width + 1, depth=(config.contexts + 1) << config.bits
+        )
+        word = self.store.payload
+        m.d.comb += [
+            ram.write_enable.eq(self.store.valid),
+            ram.write_address.eq(Cat(word.code, word.bank)),
+            ram.write_data.eq(word.threshold),
+            ram.output_enable.eq(1),
+        ]
+
+        # Codes 1 ... 2**bits - 1 are looked up; code 0 needs no threshold and ends the turn.
+        code = Signal(config.bits, init=1)
+        read, arrived = Signal(), Signal()
+        looked_up = Signal(Ram.latency)
+        done = Signal()
+        m.d.comb += [
+            read.eq(self.i.valid & (code != 0)),
+            arrived.eq(looked_up[-1]),
+            ram.read_enable.eq(read),
+            ram.read_address.eq(Cat(code, self.i.payload.bank)),
+        ]
+        m.d.sync += looked_up.eq(Cat(read, looked_up))
+        with m.If(read):
+            m.d.sync += code.eq(code + 1)
+
+        total = Signal(signed(width + 2))
+        formed = Signal(reached_layout(config), reset_less=True)
+        m.d.comb += total.eq(ram.read_data.as_signed() + self.i.payload.maximum)
+        with m.If(arrived):
+            bits = Value.cast(formed)
+            newest = Mux(total[-1], 0, total[:width])
+            m.d.sync += bits.eq(Cat(bits[width:], newest))
+        # The last sum is in when nothing more is on its way.
+        m.d.sync += done.eq((code == 0) & ~looked_up[:-1].any())
+
+        finish = Signal()
+        m.d.comb += [
+            finish.eq(done & (~self.o.valid | self.o.ready)),
+            self.i.ready.eq(finish),
+        ]
+        out = Signal.like(self.o.payload, name="out", reset_less=True)
+        m.d.comb += self.o.payload.eq(out)
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        with m.If(finish):
+            m.d.sync += [self.o.valid.eq(1), out.reached.eq(formed), code.eq(1), done.eq(0)]
+            m.d.sync += [out[name].eq(self.i.payload[name]) for name in row_tables(config)]
+        return m
