@@ -101,25 +101,17 @@ class Control(wiring.Component):
     def _write(self, m, counters, status):
         # Address and word stand still from the cycle before they are taken, in which they are
         # looked at.
-        index = self.s_axi_awaddr[2:]
-        full = self.s_axi_wstrb.all()
-        take = Signal()
-        bad, begin, to_load, to_status = Signal(), Signal(), Signal(), Signal()
-        to_counter = Signal(len(COUNTERS))
-
-        def at(*names):
-            return Cat(index == REGISTERS[name].index for name in names).any()
-
+        address = self.s_axi_awaddr[2:]
+        some, full = self.s_axi_wstrb.any(), self.s_axi_wstrb.all()
+        take, bad, begin = Signal(), Signal(), Signal()
+        to_load, to_status, to_counter = Signal(), Signal(), Signal(len(COUNTERS))
         m.d.sync += [
             take.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~take & ~self.s_axi_bvalid),
-            bad.eq(
-                ~at(*(name for name, each in REGISTERS.items() if each.access.writable))
-                | (self.s_axi_wstrb.any() & ~full)
-            ),
-            begin.eq(at("LOAD_BEGIN")),
-            to_load.eq(full & at("LOAD_BEGIN", "LOAD_WORD")),
-            to_status.eq(full & at("STATUS")),
-            to_counter.eq(Cat(full & at(each.name) for each in COUNTERS)),
+            bad.eq((some & ~full) | ~_at(address, lambda each: each.access.writable)),
+            begin.eq(address == REGISTERS["LOAD_BEGIN"].index),
+            to_load.eq(full & _at(address, lambda each: each.access is Access.LOAD)),
+            to_status.eq(full & _at(address, lambda each: each.access is Access.STATUS)),
+            to_counter.eq(Cat(full & (address == each.index) for each in COUNTERS)),
         ]
         ready, lost, refused = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -164,39 +156,41 @@ class Control(wiring.Component):
             m.d.comb += here.eq(sticky)
 
     def _read(self, m, counters, status):
-        # The address stands still from the cycle before `looked` until it is taken; what it
-        # stands for is in `word`, `bad` and `counter` while `looked` is high.
+        # The address stands still from the cycle before `looked` until it is taken. What it
+        # stands for is known while `looked` is high.
+        address = self.s_axi_araddr[2:]
         looked, go, bad = Signal(), Signal(), Signal()
-        counter = Signal(len(COUNTERS))
-        word = Signal(WORD_BITS)
+        of_status, of_counter = Signal(), Signal()
         words = constant_words(self.config, self.latency)
-        m.d.sync += [bad.eq(0), counter.eq(0), word.eq(0)]
-        with m.Switch(self.s_axi_araddr[2:]):
-            for name, register in REGISTERS.items():
-                if not register.access.readable:
-                    continue
-                with m.Case(register.index):
-                    if register.access is Access.COUNTER:
-                        m.d.sync += counter[COUNTERS.index(register)].eq(1)
-                    else:
-                        m.d.sync += word.eq(words.get(name, status))
-            with m.Default():
-                m.d.sync += bad.eq(1)
-
-        m.d.comb += [
-            counters.select.eq(counter),
-            go.eq(looked & ~self.s_axi_arready & (counters.found | ~counter.any())),
-        ]
+        index = Signal(range(max(REGISTERS[name].index for name in words) + 1))
         m.d.sync += [
             looked.eq(self.s_axi_arvalid & ~self.s_axi_arready & ~self.s_axi_rvalid),
-            self.s_axi_arready.eq(go),
+            index.eq(address),
+            bad.eq(~_at(address, lambda each: each.access.readable)),
+            of_status.eq(_at(address, lambda each: each.access is Access.STATUS)),
+            of_counter.eq(_at(address, lambda each: each.access is Access.COUNTER)),
+            counters.select.eq(Cat(address == each.index for each in COUNTERS)),
         ]
+
+        word = Signal(WORD_BITS)
+        with m.Switch(index):
+            for name, constant in words.items():
+                with m.Case(REGISTERS[name].index):
+                    m.d.comb += word.eq(constant)
+        known = word | Mux(of_status, status, 0)
+        m.d.comb += go.eq(looked & ~self.s_axi_arready & (counters.found | ~of_counter))
+        m.d.sync += self.s_axi_arready.eq(go)
         with m.If(go):
             m.d.sync += [
-                self.s_axi_rdata.eq(Mux(counters.found, counters.total, word)),
+                self.s_axi_rdata.eq(Mux(bad, 0, Mux(of_counter, counters.total, known))),
                 self.s_axi_rresp.eq(Cat(0, bad)),
             ]
         with m.If(self.s_axi_arready):
             m.d.sync += self.s_axi_rvalid.eq(1)
         with m.Elif(self.s_axi_rready):
             m.d.sync += self.s_axi_rvalid.eq(0)
+
+
+def _at(address, wanted):
+    """Whether ``address``, in words, is that of a register that is ``wanted``."""
+    return Cat(address == each.index for each in REGISTERS.values() if wanted(each)).any()

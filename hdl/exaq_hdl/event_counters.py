@@ -29,6 +29,8 @@ class EventCounters(wiring.Component):
     delay = 3
 
     def __init__(self, count: int, width: int):
+        if count < 2:
+            raise ValueError(f"a ring holds at least 2 counters, not {count}")
         self.count = count
         self.width = width
         super().__init__(
@@ -43,29 +45,32 @@ class EventCounters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Cycle 0: bit k of `turn` takes what counter k has to add. Cycle 1: it is added.
-        # Cycle 2: the sum is shown.
+        # Cycle 0: bit k of `turn` takes what counter k has to add. Cycle 1: it is added to the
+        # count that comes out of the ring. Cycle 2: the sum is shown.
         turn = Signal(self.count, init=1)
-        more = Signal(self.count.bit_length())
-        wipe = Signal()
         cleared = Signal(self.count)
-        m.d.sync += turn.eq(turn.rotate_left(1))
+        more = Signal(self.count.bit_length())
+        m.d.sync += [
+            turn.eq(turn.rotate_left(1)),
+            cleared.eq(self.clear | (cleared & ~turn)),
+        ]
 
         taken: Value = Const(0)
         for k in range(self.count):
             pending = Signal.like(more, name=f"pending{k}")
             kept = Mux(turn[k] | self.clear[k], 0, pending)
             m.d.sync += pending.eq(kept + self.events[k])
-            with m.If(self.clear[k]):
-                m.d.sync += cleared[k].eq(1)
-            with m.Elif(turn[k]):
-                m.d.sync += cleared[k].eq(0)
             taken = taken | Mux(turn[k], pending, 0)
-        m.d.sync += [more.eq(taken), wipe.eq((turn & cleared).any())]
+        m.d.sync += more.eq(taken)
 
+        # A count is cleared where it moves, by its registers' reset, not in front of the adder.
         ring = [Signal(self.width, name=f"ring{k}") for k in range(self.count)]
-        m.d.sync += ring[-1].eq(Mux(wipe, 0, ring[0]) + more)
-        m.d.sync += [place.eq(behind) for place, behind in pairwise(ring)]
+        wipe = (turn & cleared).any()
+        m.d.sync += [
+            ring[0].eq(Mux(wipe, 0, ring[1])),
+            *(place.eq(behind) for place, behind in pairwise(ring[1:])),
+            ring[-1].eq(ring[0] + more),
+        ]
         m.d.comb += [
             self.total.eq(ring[-1]),
             self.found.eq((self.select & turn.rotate_right(2)).any()),

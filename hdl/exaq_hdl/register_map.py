@@ -165,7 +165,7 @@ _ALL = (
     ),
     Register(
         name="STATUS",
-        offset=0x40,
+        offset=0x30,
         access=Access.STATUS,
         reset=1,
         meaning="state of the unit, and what has happened since it was cleared",
@@ -186,19 +186,19 @@ _ALL = (
             ),
         ),
     ),
-    _load("LOAD_BEGIN", 0x44, "begins a load", ("context", 0, 32, "number of the context")),
+    _load("LOAD_BEGIN", 0x34, "begins a load", ("context", 0, 32, "number of the context")),
     _load(
         "LOAD_WORD",
-        0x48,
+        0x38,
         "goes on with a load",
         ("word", 0, 32, "next threshold, signed, lowest first; then next exponential, E_0 first"),
     ),
-    _counter("ROWS", 0x60, "row", "rows that left"),
-    _counter("BEATS", 0x64, "beat", "beats that left"),
-    _counter("INPUT_STALLED", 0x68, "input_stalled", "cycles with a beat offered and not taken"),
-    _counter("OUTPUT_STALLED", 0x6C, "output_stalled", "cycles with a beat to give and no taker"),
-    _counter("LONG_ROWS", 0x70, "long_row", "rows longer than max_row"),
-    _counter("MASKED_ROWS", 0x74, "masked_row", "rows without a live element"),
+    _counter("ROWS", 0x40, "row", "rows that left"),
+    _counter("BEATS", 0x44, "beat", "beats that left"),
+    _counter("INPUT_STALLED", 0x48, "input_stalled", "cycles with a beat offered and not taken"),
+    _counter("OUTPUT_STALLED", 0x4C, "output_stalled", "cycles with a beat to give and no taker"),
+    _counter("LONG_ROWS", 0x50, "long_row", "rows longer than max_row"),
+    _counter("MASKED_ROWS", 0x54, "masked_row", "rows without a live element"),
 )
 
 #: Every register by its name, in the order of addresses.
