@@ -25,7 +25,7 @@ from exaq.config import SoftmaxConfig
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables
 
-__all__ = ["PARTS", "RULES", "calibrate"]
+__all__ = ["OBJECTIVES", "PARTS", "RULES", "calibrate"]
 
 RULES = ("paper", "naive", "optimal")
 PARTS = ("all", "layer", "head")

@@ -12,6 +12,7 @@ arrays whose last axis is the rows; both depend on the ratios of the E_k only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,8 +21,17 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-class Bins(Protocol):
-    """Rows cut into bins: ``counts`` n and ``masses`` m, (K, rows); what rows add, (rows,)."""
+@dataclass(frozen=True)
+class Bins:
+    """Rows cut into K bins.
+
+    Members
+    -------
+    counts, masses
+        (K, rows): n_k and m_k.
+    squares, entropies
+        (rows,): sum p**2 and sum p ln p of each row.
+    """
 
     counts: Floats
     masses: Floats

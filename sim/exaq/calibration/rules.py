@@ -80,7 +80,7 @@ class Survey:
                 survey.calls.append(call)
                 survey.elements += call.elements
         if not survey.calls:
-            raise ValueError(f"{part.name} has no live element to calibrate on")
+            raise ValueError(f"{part.where}: there is no live element to calibrate on")
         return survey
 
     @property

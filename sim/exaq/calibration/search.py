@@ -137,18 +137,16 @@ class Search:
 
     def _lloyd(self) -> list[int]:
         """Thresholds in the middle between the means of e**d, each row weighted by 1 / S**2."""
-        columns = self.sketch.blocks
-        weight = sum(c.counts @ c.partitions**-2.0 for c in columns)
-        value = sum(c.masses @ (1 / c.partitions) for c in columns)
-        total = (
-            sum(float(c.elements @ c.partitions**-2.0) for c in columns),
-            sum(float((1 / c.partitions).sum()) for c in columns),
-        )
+        (rows,) = self.sketch.blocks
+        weight = rows.counts @ rows.partitions**-2.0
+        value = rows.masses @ (1 / rows.partitions)
+        whole_weight = [float(rows.elements @ rows.partitions**-2.0)]
+        whole_value = [float((1 / rows.partitions).sum())]
         share = np.linspace(0, 1, 2**self.bits + 1)[1:-1]
         cut = self.sketch.cut(list(np.rint(np.log(share) / self.scale)))
         for _ in range(50):
-            w = -np.diff(np.concatenate(([total[0]], weight[cut], [0.0])))
-            v = -np.diff(np.concatenate(([total[1]], value[cut], [0.0])))
+            w = -np.diff(np.concatenate((whole_weight, weight[cut], [0.0])))
+            v = -np.diff(np.concatenate((whole_value, value[cut], [0.0])))
             upper = np.exp(np.append(self.sketch.borders[cut], 0) * self.scale)
             mean = np.maximum.accumulate(np.divide(v, w, out=upper, where=w > 0))
             middle = np.maximum((mean[1:] + mean[:-1]) / 2, 1e-300)

@@ -52,6 +52,13 @@ class Part:
     batches: tuple[Batch, ...]
 
     @property
+    def where(self) -> str:
+        """What a message calls it."""
+        if self.layer is None:
+            return "all layers together"
+        return f"layer {self.layer}" + ("" if self.head is None else f", head {self.head}")
+
+    @property
     def blocks(self) -> int:
         """Blocks that ``read`` cuts its batches into."""
         return sum(1 for batch in self.batches for _ in _cut(batch.logits, batch.mask))
@@ -96,8 +103,8 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
                 bad = real[~np.isfinite(real)][0]
                 raise ValueError(f"{batch.where}: live logits must be finite, not {bad}")
             with np.errstate(over="ignore"):
-                steps = np.rint(real / scale)
-            saturated = int(np.count_nonzero((steps < low) | (steps > high)))
+                rounded = np.rint(real / scale)
+            saturated = int(np.count_nonzero((rounded < low) | (rounded > high)))
             integers = logits_to_integers(real, config).astype(np.int32)
         else:
             given = np.where(live, logits, 0)
@@ -108,7 +115,7 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
                         f"{low}..{high}, not {extreme}"
                     )
             integers = given.astype(np.int32)
-            real = integers * scale
+            real = integers.astype(np.float64) * scale
         used = live.any(axis=-1)
         if not used.any():
             continue

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exaq.calibration.objective import Floats, Objective
+from exaq.calibration.objective import Bins, Floats, Objective
 from exaq.calibration.source import Block
 
 #: Rows of a summary's block.
 _ROWS = 4096
 #: Rows that the search looks at before it polishes on all of them.
-SKETCH = 4096
-
-
-@dataclass(frozen=True)
-class Bins:
-    """Rows cut by K - 1 thresholds; see ``objective.Bins``."""
-
-    counts: Floats
-    masses: Floats
-    squares: Floats
-    entropies: Floats
+SKETCH = _ROWS
 
 
 @dataclass(frozen=True)
@@ -101,8 +91,8 @@ class Summary:
         return total / self.rows
 
     def sketch(self) -> Summary:
-        """At most ``SKETCH`` of the rows, drawn evenly, always the same; all where not more."""
-        if self.rows <= SKETCH:
+        """At most ``SKETCH`` of the rows in one block: drawn evenly, the same ones each time."""
+        if len(self.blocks) == 1:
             return self
         drawn = np.random.default_rng(0).choice(self.rows, SKETCH, replace=False)
         drawn.sort()
@@ -186,9 +176,3 @@ class Builder:
             stored = np.memmap(file, array.dtype, "w+", shape=array.shape)
         stored[:] = array
         return stored
-
-
-def blocks_of(summary: Summary, cut: Sequence[int]) -> Iterator[tuple[Columns, Bins]]:
-    """Each block, with its rows cut."""
-    for block in summary.blocks:
-        yield block, block.bins(cut)

@@ -1,0 +1,253 @@
+"""``exaq calibrate``: tables of thresholds and levels from a model's own attention logits."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+import exaq
+from exaq import SoftmaxConfig, TableFile, TableSet
+from exaq.calibration import OBJECTIVES, PARTS, RULES
+from exaq_cli.errors import UserError, user_errors
+from exaq_cli.files import write_text
+
+_CONSOLE = Console(stderr=True)
+_DEFAULT = SoftmaxConfig()
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(name="calibrate")
+@click.argument("logits", metavar="LOGITS.npy ...", type=_FILE, nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="TABLES.json",
+    required=True,
+    type=_FILE,
+    help="File of tables to write, for --tables of exaq generate and exaq simulate.",
+)
+@click.option(
+    "--rule",
+    type=click.Choice(RULES),
+    default="optimal",
+    show_default=True,
+    help="paper: clip from a linear fit of the logits' spread. naive: clip at their mean minimum. "
+    "optimal: thresholds and levels that minimise the error of the softmax output.",
+)
+@click.option(
+    "--minimise",
+    type=click.Choice(tuple(OBJECTIVES)),
+    default="mse",
+    show_default=True,
+    help="Error for --rule optimal: mse, the squared error of a row's probabilities; kl, the "
+    "Kullback-Leibler divergence from the exact row.",
+)
+@click.option(
+    "--per",
+    type=click.Choice(PARTS),
+    default="layer",
+    show_default=True,
+    help="What gets tables of its own: all files together, each layer (file), or each head of it.",
+)
+@click.option(
+    "--head-axis",
+    type=int,
+    default=-3,
+    show_default=True,
+    help="Axis of the heads, for --per head.",
+)
+@click.option(
+    "--mask",
+    "masks",
+    metavar="FILE.npy",
+    type=_FILE,
+    multiple=True,
+    help="Elements that take part: booleans, True = live, that broadcast to the logits. Give one "
+    "for all files, or one for each.",
+)
+@click.option(
+    "--lengths",
+    metavar="FILE.npy",
+    type=_FILE,
+    multiple=True,
+    help="Live elements of each row, from the left: integers 0 to row that broadcast to the "
+    "logits' shape without its last axis. Give one for all files, or one for each.",
+)
+@click.option(
+    "--bits", type=int, default=_DEFAULT.bits, show_default=True, help="Width of a code: 2 to 4."
+)
+@click.option(
+    "--logit-width",
+    type=int,
+    default=_DEFAULT.logit_width,
+    show_default=True,
+    help="Width of a logit, a signed integer: 4 to 24 bits.",
+)
+@click.option(
+    "--logit-scale",
+    type=float,
+    default=float(_DEFAULT.logit_scale),
+    show_default=True,
+    help="Real value of one logit step, above 0.",
+)
+@click.option(
+    "--exp-frac",
+    type=int,
+    default=_DEFAULT.exp_frac,
+    show_default=True,
+    help="Fraction bits of a tabulated exponential: 4 to 24.",
+)
+def command(
+    logits: tuple[Path, ...],
+    output: Path,
+    masks: tuple[Path, ...],
+    lengths: tuple[Path, ...],
+    **options: Any,
+) -> None:
+    """Make tables from calibration logits: a file a layer, of shape (..., row).
+
+    Floats are taken as real logits, -inf as masked; integers as logits in steps of --logit-scale.
+    Files are read in blocks and may be larger than memory.
+
+    \b
+    exaq calibrate layer0.npy layer1.npy -o tables.json
+    exaq calibrate layer*.npy -o tables.json --per head --bits 3 --minimise kl
+    exaq calibrate scores.npy -o tables.json --lengths lengths.npy --rule paper
+    """
+    if masks and lengths:
+        raise UserError("give --mask or --lengths, not both")
+    with write_text(output) as file:
+        arrays = [_map(path, "iuf", "integer or float") for path in logits]
+        live = _live(arrays, logits, masks, lengths)
+        tables = _calibrate(arrays, live, logits, options)
+        file.write(tables.to_json())
+    _print(tables, options["rule"])
+    click.echo(f"Written: {output}, {len(tables.sets)} sets of tables")
+
+
+def _calibrate(
+    arrays: list[NDArray[Any]],
+    live: list[NDArray[np.bool_]] | None,
+    paths: Sequence[Path],
+    options: dict[str, Any],
+) -> TableFile:
+    columns = (TextColumn("Calibrating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    quiet = not _CONSOLE.is_terminal
+    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
+        task = progress.add_task("", total=None)
+        try:
+            with user_errors():
+                tables = exaq.calibrate(
+                    arrays,
+                    masks=live,
+                    **options,
+                    progress=lambda done, total: progress.update(task, completed=done, total=total),
+                )
+        except UserError as error:
+            # The library counts layers; the user knows files.
+            named = re.sub(r"\blayer (\d+)", lambda m: str(paths[int(m[1])]), str(error))
+            raise UserError(named) from error
+    named_layers = [
+        {"file": path.name, **entry}
+        for path, entry in zip(paths, tables.provenance["layers"], strict=True)
+    ]
+    return dataclasses.replace(tables, provenance={**tables.provenance, "layers": named_layers})
+
+
+def _live(
+    arrays: list[NDArray[Any]],
+    paths: Sequence[Path],
+    masks: tuple[Path, ...],
+    lengths: tuple[Path, ...],
+) -> list[NDArray[np.bool_]] | None:
+    """Mask of each array, or None."""
+    given = masks or lengths
+    if not given:
+        return None
+    if len(given) not in (1, len(arrays)):
+        option = "--mask" if masks else "--lengths"
+        wanted = "once" if len(arrays) == 1 else f"once or {len(arrays)} times"
+        raise UserError(f"{option} must be given {wanted}, not {len(given)} times")
+    result = []
+    for array, path, file in zip(arrays, paths, given * (len(arrays) // len(given)), strict=True):
+        if masks:
+            mask = _map(file, "b", "boolean")
+        else:
+            counts = _map(file, "iu", "integer")
+            try:
+                mask = exaq.length_mask(counts, array.shape[-1])
+            except ValueError as error:
+                raise UserError(f"{file}: {error}") from error
+        try:
+            np.broadcast_to(mask, array.shape)
+        except ValueError as error:
+            shape = mask.shape if masks else mask.shape[:-1]
+            fits = array.shape if masks else array.shape[:-1]
+            raise UserError(
+                f"{file} has the shape {shape}, which does not fit {fits} of {path}"
+            ) from error
+        result.append(mask)
+    return result
+
+
+def _map(path: Path, kinds: str, wanted: str) -> NDArray[Any]:
+    """The .npy file at ``path``, mapped rather than read."""
+    magic = np.lib.format.MAGIC_PREFIX
+    try:
+        with path.open("rb") as file:
+            if file.read(len(magic)) != magic:
+                raise UserError(f"{path} is not a .npy file")
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (EOFError, ValueError) as error:
+        if "object" in str(error).lower():
+            raise UserError(f"{path} must hold numbers, not Python objects") from error
+        raise UserError(f"{path} is damaged: not a whole .npy file") from error
+    if array.dtype.kind not in kinds:
+        raise UserError(f"{path} must hold {wanted} values, not {array.dtype}")
+    if array.size == 0:
+        raise UserError(f"{path} is empty: its shape is {array.shape}")
+    if array.ndim == 0 and kinds == "iuf":
+        raise UserError(f"{path} holds a single value; its last axis must be the row")
+    return array
+
+
+def _print(tables: TableFile, rule: str) -> None:
+    """A line a set: clip, errors with the paper's tables and with these, thresholds, levels."""
+    clip = "searched_clip" if rule == "optimal" else "paper_clip"
+    head = ("set", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials")
+    rows: list[tuple[str, ...]] = [head, *(_cells(entry, clip) for entry in tables.sets)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _cells(entry: TableSet, clip: str) -> tuple[str, ...]:
+    figures = entry.statistics
+    before = figures["stages"]["paper"]
+
+    def error(name: str) -> str:
+        values = ["inf" if v is None else f"{v:.3g}" for v in (before[name], figures[name])]
+        return values[0] if figures["stages"].keys() == {"paper"} else " -> ".join(values)
+
+    return (
+        entry.name,
+        f"{figures['rows']:,}",
+        f"{figures['sigma']:.3g}",
+        f"{figures[clip] if entry.clip is None else entry.clip:.4g}",
+        error("mse"),
+        error("kl"),
+        " ".join(map(str, entry.tables.thresholds)),
+        " ".join(map(str, entry.tables.exp_rom)),
+    )
