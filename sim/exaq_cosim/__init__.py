@@ -1,6 +1,7 @@
 """The emitted Verilog, compiled by Verilator and driven with whole arrays."""
 
-from exaq_cosim.build import ToolError, build_library, cache_folder
+from exaq.cache import cache_folder
+from exaq_cosim.build import ToolError, build_library
 from exaq_cosim.simulation import Simulation, Spread, compile_unit, golden, simulate
 from exaq_cosim.stream import HangError, ProtocolError, SimulationError, Streamed, stream_rows
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from exaq import SoftmaxConfig
+from exaq.cache import cache_folder
 
 _TOP = "exaq_softmax"
 
@@ -51,15 +52,6 @@ _TRACE_RUNTIME = ("verilated_vcd_c.cpp",)
 
 class ToolError(RuntimeError):
     """A tool that compiles the unit is missing or failed; the message is one line."""
-
-
-def cache_folder() -> Path:
-    """Where compiled units are kept: $EXAQ_CACHE, else exaq in $XDG_CACHE_HOME or ~/.cache."""
-    if folder := os.environ.get("EXAQ_CACHE"):
-        return Path(folder)
-    if folder := os.environ.get("XDG_CACHE_HOME"):
-        return Path(folder) / "exaq"
-    return Path.home() / ".cache" / "exaq"
 
 
 def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False) -> Path:
