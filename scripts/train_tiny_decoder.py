@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Train the small decoder that evaluations use and keep it in the cache: about ten minutes."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from exaq_cli.errors import UserError
+
+
+@click.command
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Optimizer steps; fewer give a worse model sooner.  [default: those of a full training]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1, max=2),
+    default=1,
+    show_default=True,
+    help="Threads that compute.",
+)
+@click.option("--again", is_flag=True, help="Train even if the cache holds a decoder.")
+def command(steps: int | None, threads: int, again: bool) -> None:
+    """Train a character-level decoder on Python's standard library, into the cache.
+
+    The cache is $EXAQ_CACHE, else exaq in $XDG_CACHE_HOME or ~/.cache.
+    """
+    try:
+        import torch
+
+        from exaq_eval import tiny_decoder
+    except ImportError as error:
+        raise UserError(str(error)) from error
+    target = tiny_decoder.folder()
+    console = Console()
+    if (target / "model.safetensors").is_file() and not again:
+        console.print(f"{target} holds a decoder already; --again trains it anew")
+        return
+    torch.set_num_threads(threads)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, loss {task.fields[loss]:.3f} nats"),
+        TimeRemainingColumn(),
+        console=console,
+    ) as progress:
+        task = progress.add_task("decoder", total=steps or tiny_decoder.STEPS, loss=float("nan"))
+        mean: list[float] = []
+
+        def advance(done: int, total: int, loss: float) -> None:
+            mean.append(loss)
+            del mean[:-50]
+            progress.update(task, completed=done, loss=sum(mean) / len(mean))
+
+        model, figures = tiny_decoder.train(steps or tiny_decoder.STEPS, advance)
+    tiny_decoder.save(model, figures, target)
+    console.print(
+        f"validation loss {figures['validation_loss']:.3f} nats a character, "
+        f"training {figures['training_loss']:.3f}, {figures['seconds']:.0f} s, in {target}"
+    )
+
+
+def main() -> NoReturn:
+    """Run the command line; the user's errors give one line on stderr and exit code 2."""
+    try:
+        command.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except (OSError, UserError) as error:
+        _fail(str(error))
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"train_tiny_decoder: error: {' '.join(message.split())}", err=True)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""A small causal decoder over characters, made from a Transformers configuration and trained here.
+
+It stands for decoders where no weights can be downloaded: big enough that its attention means
+something, small enough to train in about ten minutes on one core. Trained on the sources of
+Python's standard library (``exaq_eval.corpus``); nothing depends on the losses it reaches.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from exaq.cache import cache_folder
+from exaq_eval import corpus
+
+#: Characters of a window, the longest input of the model.
+CONTEXT = 256
+#: Steps of a full training: about ten minutes of one core.
+STEPS = 2400
+#: Characters that have a number; every other one is ``UNKNOWN``.
+ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
+UNKNOWN = len(ALPHABET)
+
+_BATCH = 8
+_SEED = 0
+_WARM_UP = 30
+# Muon for the matrices inside the blocks, AdamW for embeddings, head and norms.
+_MUON_RATE = 2e-2
+_ADAM_RATE = 3e-3
+# Windows of validation text that a training reports on.
+_VALIDATION_WINDOWS = 128
+
+_NUMBERS = {character: number for number, character in enumerate(ALPHABET)}
+
+
+def folder() -> Path:
+    """Where the trained decoder is kept."""
+    return cache_folder() / "tiny_decoder"
+
+
+def encode(text: str) -> Tensor:
+    """Numbers of the characters of ``text``, shape (characters,)."""
+    return torch.tensor([_NUMBERS.get(character, UNKNOWN) for character in text])
+
+
+def windows(text: str, count: int) -> Tensor:
+    """``count`` stretches of CONTEXT + 1 characters, spread evenly: (count, CONTEXT + 1)."""
+    numbers = encode(text)
+    last = len(numbers) - CONTEXT - 1
+    starts = [round(k * last / max(count - 1, 1)) for k in range(count)]
+    return torch.stack([numbers[start : start + CONTEXT + 1] for start in starts])
+
+
+def config() -> LlamaConfig:
+    """Four pre-norm layers of four heads of size 32, rotary positions, gated MLP: 0.8 M weights."""
+    return LlamaConfig(
+        vocab_size=UNKNOWN + 1,
+        hidden_size=128,
+        intermediate_size=344,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+        use_cache=False,
+    )
+
+
+def loss(model: LlamaForCausalLM, stretches: Tensor, batch: int = 16) -> float:
+    """Mean loss in nats a character over ``windows``; the model's mode is left alone."""
+    total = 0.0
+    with torch.no_grad():
+        for part in stretches.split(batch):
+            logits = model(part[:, :-1]).logits
+            total += cross_entropy(
+                logits.flatten(0, 1), part[:, 1:].flatten(), reduction="sum"
+            ).item()
+    return total / stretches[:, 1:].numel()
+
+
+def train(
+    steps: int = STEPS, progress: Callable[[int, int, float], None] | None = None
+) -> tuple[LlamaForCausalLM, dict[str, Any]]:
+    """A trained decoder and the figures of its training.
+
+    Parameters
+    ----------
+    steps
+        Optimizer steps of 8 windows each.
+    progress
+        Called after each step with (steps done, steps, loss of the step in nats).
+
+    Returns
+    -------
+    model
+        In evaluation mode.
+    figures
+        Plain values: steps, losses in nats, seconds, and the Python whose text it was.
+    """
+    generator = torch.Generator().manual_seed(_SEED)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        model = LlamaForCausalLM(config())
+    text = encode(corpus.training_text())
+    matrices, others = _split(model)
+    optimizers = (
+        torch.optim.Muon(matrices, lr=_MUON_RATE, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(others, lr=_ADAM_RATE, betas=(0.9, 0.95)),
+    )
+    schedules = [torch.optim.lr_scheduler.LambdaLR(o, _rate_of(steps)) for o in optimizers]
+    began = time.monotonic()
+    model.train()
+    for step in range(steps):
+        starts = torch.randint(len(text) - CONTEXT, (_BATCH,), generator=generator)
+        stretches = text.unfold(0, CONTEXT + 1, 1)[starts]
+        logits = model(stretches[:, :-1]).logits
+        error = cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten())
+        error.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, schedule in zip(optimizers, schedules, strict=True):
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+        if progress is not None:
+            progress(step + 1, steps, error.item())
+    model.eval()
+    return model, {
+        "steps": steps,
+        "validation_loss": loss(model, windows(corpus.validation_text(), _VALIDATION_WINDOWS)),
+        "training_loss": loss(model, windows(corpus.training_text(), _VALIDATION_WINDOWS)),
+        "seconds": round(time.monotonic() - began, 1),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def save(model: LlamaForCausalLM, figures: dict[str, Any], path: Path) -> None:
+    """Writes config.json, model.safetensors and training.json into ``path``, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        model.save_pretrained(scratch)
+        text = json.dumps(figures, indent=1) + "\n"
+        (Path(scratch) / "training.json").write_text(text, encoding="utf-8", newline="\n")
+        path.mkdir(exist_ok=True)
+        for file in sorted(Path(scratch).iterdir()):
+            file.replace(path / file.name)
+
+
+def _split(model: LlamaForCausalLM) -> tuple[list[Tensor], list[Tensor]]:
+    """The matrices inside the blocks, and all other weights."""
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, weight in model.named_parameters():
+        (matrices if ".layers." in name and weight.ndim == 2 else others).append(weight)
+    return matrices, others
+
+
+def _rate_of(steps: int) -> Callable[[int], float]:
+    """Factor of the learning rate: a short rise, then half a cosine down to a thirtieth."""
+
+    def factor(step: int) -> float:
+        fall = 0.5 * (1 + math.cos(math.pi * step / steps))
+        return min(1.0, (step + 1) / _WARM_UP) * (0.97 * fall + 0.03)
+
+    return factor
