@@ -129,8 +129,9 @@ class SoftmaxConfig:
         self._settle_full_rate_row()
 
     def _settle_tables(self) -> None:
-        if self.context_tables:
+        if self.context_tables is not None:
             self._check_context_tables()
+        if self.context_tables:
             self._set("tables", self.context_tables[0])
         elif self.tables is None:
             if self.clip is None:
@@ -143,7 +144,7 @@ class SoftmaxConfig:
             raise ValueError("give clip or tables, not both")
         if not self.context_tables:
             self._set("context_tables", (self.tables,) * self.contexts)
-        for tables in dict.fromkeys((self.tables, *self.context_tables)):
+        for tables in (self.tables, *self.context_tables):
             self._check_tables(tables)
 
     def _check_context_tables(self) -> None:
@@ -258,13 +259,13 @@ class SoftmaxConfig:
             given[name] = exact_real(given[name])
         tables = Tables(**given.pop("tables"))
         each = tuple(Tables(**values) for values in given.pop("context_tables", ()))
-        if given["clip"] is not None:
-            source: dict[str, Any] = {}
-        else:
-            source = {"context_tables": each} if each else {"tables": tables}
-        config = cls(**given, **source)
+        owner = "the configuration's clip"
+        if given["clip"] is None:
+            owner = "context 0"
+            given |= {"context_tables": each} if given.get("contexts") else {"tables": tables}
+        config = cls(**given)
         if (config.tables, config.context_tables) != (tables, each):
-            raise ValueError("tables are not those of the configuration's clip")
+            raise ValueError(f"tables are not those of {owner}")
         return config
 
     def load_words(self, context: int, tables: Tables) -> list[int]:
