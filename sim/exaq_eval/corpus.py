@@ -10,9 +10,12 @@ import ast
 import hashlib
 import inspect
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+
+import torch
+from torch import Tensor
 
 #: Of so many files, one is kept for validation.
 VALIDATION_SHARE = 16
@@ -66,6 +69,36 @@ def docstrings(count: int = DOCSTRINGS) -> list[str]:
         if len(chosen) == count:
             return chosen
     raise ValueError(f"this Python's library has {len(chosen)} such docstrings, not {count}")
+
+
+def windows(
+    text: str, count: int, tokens: int, tokenizer: Callable[[str], Tensor], characters: int = 1
+) -> Tensor:
+    """``count`` stretches of ``tokens`` tokens, their beginnings spread evenly over ``text``.
+
+    Parameters
+    ----------
+    text
+        At least ``tokens * characters`` characters.
+    count, tokens
+        At least 1.
+    tokenizer
+        Token numbers of a text, shape (tokens,).
+    characters
+        How many characters are looked at for a token; more than a token has on average.
+
+    Returns
+    -------
+    Tensor
+        Shape (count, tokens).
+    """
+    span = tokens * characters
+    last = len(text) - span
+    starts = [round(k * last / max(count - 1, 1)) for k in range(count)]
+    stretches = [tokenizer(text[start : start + span])[:tokens] for start in starts]
+    if last < 0 or any(len(stretch) < tokens for stretch in stretches):
+        raise ValueError(f"the text is too short for windows of {tokens} tokens")
+    return torch.stack(stretches)
 
 
 def _docstrings(text: str) -> Iterator[str]:

@@ -38,8 +38,8 @@ _WARM_UP = 30
 # Muon for the matrices inside the blocks, AdamW for embeddings, head and norms.
 _MUON_RATE = 2e-2
 _ADAM_RATE = 3e-3
-# Windows of validation text that a training reports on.
-_VALIDATION_WINDOWS = 128
+# Windows of either text that a training reports its losses on.
+_FINAL_WINDOWS = 128
 
 _NUMBERS = {character: number for number, character in enumerate(ALPHABET)}
 
@@ -52,14 +52,6 @@ def folder() -> Path:
 def encode(text: str) -> Tensor:
     """Numbers of the characters of ``text``, shape (characters,)."""
     return torch.tensor([_NUMBERS.get(character, UNKNOWN) for character in text])
-
-
-def windows(text: str, count: int) -> Tensor:
-    """``count`` stretches of CONTEXT + 1 characters, spread evenly: (count, CONTEXT + 1)."""
-    numbers = encode(text)
-    last = len(numbers) - CONTEXT - 1
-    starts = [round(k * last / max(count - 1, 1)) for k in range(count)]
-    return torch.stack([numbers[start : start + CONTEXT + 1] for start in starts])
 
 
 def config() -> LlamaConfig:
@@ -76,7 +68,7 @@ def config() -> LlamaConfig:
 
 
 def loss(model: LlamaForCausalLM, stretches: Tensor, batch: int = 16) -> float:
-    """Mean loss in nats a character over ``windows``; the model's mode is left alone."""
+    """Mean loss in nats a character over windows (count, CONTEXT + 1)."""
     total = 0.0
     with torch.no_grad():
         for part in stretches.split(batch):
@@ -133,10 +125,14 @@ def train(
         if progress is not None:
             progress(step + 1, steps, error.item())
     model.eval()
+
+    def final(text: str) -> float:
+        return loss(model, corpus.windows(text, _FINAL_WINDOWS, CONTEXT + 1, encode))
+
     return model, {
         "steps": steps,
-        "validation_loss": loss(model, windows(corpus.validation_text(), _VALIDATION_WINDOWS)),
-        "training_loss": loss(model, windows(corpus.training_text(), _VALIDATION_WINDOWS)),
+        "validation_loss": final(corpus.validation_text()),
+        "training_loss": final(corpus.training_text()),
         "seconds": round(time.monotonic() - began, 1),
         "python": platform.python_version(),
         "torch": torch.__version__,
