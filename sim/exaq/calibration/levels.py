@@ -12,6 +12,8 @@ from exaq.calibration.summary import Summary
 
 # Newton steps at most, and the relative gain below which they end.
 _STEPS, _GAIN = 40, 1e-9
+# Scales that real levels are rounded at, and rounds of single steps after that.
+_SCALES, _SWEEPS = 9, 4
 
 
 def means(summary: Summary, cut: Sequence[int], scale: float) -> Floats:
@@ -87,44 +89,36 @@ def integers(
     exponentials: Floats,
     exp_frac: int,
 ) -> tuple[float, tuple[int, ...]]:
-    """Error and integer exponentials near real ones: rounded at two scales, then tuned.
+    """Error and integer exponentials near real ones: rounded at several scales, then tuned.
 
-    The first scale has 2**exp_frac for the largest, the second the largest integer that fits,
-    which halves what rounding costs the small ones; it is taken only where it is better. Then
-    each moves by single steps as long as that helps.
+    The largest becomes 2**exp_frac, or anything up to the largest integer that fits, which can
+    halve what rounding costs the small ones, where that is better. Then each may move by single
+    steps, as often as there are sweeps.
     """
-    most = 2 ** (exp_frac + 1) - 1
-    best: tuple[float, tuple[int, ...]] | None = None
-    for top in (2**exp_frac, most):
-        values = np.rint(exponentials * (top / exponentials.max())).clip(objective.least, most)
-        values[-1] = max(values[-1], 1)
-        found = _tuned(summary, objective, cut, values, most)
-        if best is None or found[0] < best[0]:
-            best = found
-    assert best is not None
-    return best
-
-
-def _tuned(
-    summary: Summary, objective: Objective, cut: Sequence[int], values: Floats, most: int
-) -> tuple[float, tuple[int, ...]]:
     all_bins = [block.bins(cut) for block in summary.blocks]
+    most = 2 ** (exp_frac + 1) - 1
+    lowest = np.full(len(exponentials), objective.least)
+    lowest[-1] = 1
 
-    def total(exponentials: Floats) -> float:
-        return sum(objective.total(bins, exponentials) for bins in all_bins)
+    def total(values: Floats) -> float:
+        return sum(objective.total(bins, values) for bins in all_bins)
 
-    error = total(values)
-    moved = True
-    while moved:
-        moved = False
+    best: tuple[float, Floats] | None = None
+    for top in np.rint(np.geomspace(2**exp_frac, most, _SCALES)):
+        values = np.rint(exponentials * (top / exponentials.max())).clip(lowest, most)
+        error = total(values)
+        if best is None or error < best[0]:
+            best = error, values
+    assert best is not None
+    error, values = best
+    for _ in range(_SWEEPS):
+        before = error
         for k in range(len(values)):
             for step in (-1, 1):
                 tried = values.copy()
                 tried[k] += step
-                lowest = max(objective.least, int(k == len(values) - 1))
-                if not lowest <= tried[k] <= most:
-                    continue
-                new = total(tried)
-                if new < error * (1 - 1e-7):
-                    error, values, moved = new, tried, True
+                if lowest[k] <= tried[k] <= most and (new := total(tried)) < error:
+                    error, values = new, tried
+        if error >= before * (1 - 1e-6):
+            break
     return error / summary.rows, tuple(int(v) for v in values)
