@@ -18,6 +18,7 @@ _COMMANDS = {
     "generate": "Write the unit as Verilog, with a JSON of its ports and tables.",
     "simulate": "Stream an array of logits through the unit's compiled Verilog.",
     "calibrate": "Make tables from a model's own attention logits.",
+    "evaluate": "Measure what softmax of few bits costs on a model.",
     "bench": "Measure size, clock and cycles of a configuration.",
     "demo": "Run the unit on real attention logits and compare it with float softmax.",
 }

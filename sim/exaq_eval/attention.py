@@ -15,6 +15,9 @@ from exaq_eval.settings import LogitFormat
 
 Array = NDArray[Any]
 
+#: Floor for softmaxes that do not round: it only keeps the logarithm finite.
+TINY = float(np.finfo(np.float64).tiny)
+
 # Rows as long as any unit takes.
 _LONGEST = 65536
 
@@ -89,13 +92,13 @@ class Comparison:
         By name; each gets the number of the layer and its logits.
     layers
         Layers of the model.
-    prob_bits
-        Probabilities below half of 2**-prob_bits count as that half in the divergence.
+    floor
+        Probabilities below it count as so much in the divergence; see ``metrics.kl_divergence``.
     """
 
     softmaxes: dict[str, Softmax]
     layers: int
-    prob_bits: int
+    floor: float
     _figures: dict[str, list[Figures]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -106,9 +109,7 @@ class Comparison:
         live = np.isfinite(logits)
         exact = reference.softmax(np.where(live, logits, 0), live)
         for name, softmax in self.softmaxes.items():
-            self._figures[name][layer].add(
-                exact, softmax(layer, logits), live, floor=0.5 / 2**self.prob_bits
-            )
+            self._figures[name][layer].add(exact, softmax(layer, logits), live, floor=self.floor)
 
     def to_dict(self, name: str) -> dict[str, Any]:
         """Figures of one softmax over all layers, and the divergence of each layer."""
@@ -139,6 +140,11 @@ def unit_softmax(tables: TableFile, prob_bits: int) -> Softmax:
         return exaq.probabilities_to_float(exaq.softmax(integers, config, live, contexts), config)
 
     return softmax
+
+
+def half_step(prob_bits: int) -> float:
+    """Half a step of the probabilities: the floor for softmaxes that round to such."""
+    return 0.5 / 2**prob_bits
 
 
 def rounded_softmax(logit_format: LogitFormat) -> Softmax:

@@ -81,6 +81,12 @@ class Setting:
         objective = f" ({self.minimise})" if self.minimise else ""
         return f"{self.bits}-bit {self.rule}{objective}, per {self.per}"
 
+    @property
+    def slug(self) -> str:
+        """For names of files: ``2bit-optimal-mse-head``."""
+        words = (f"{self.bits}bit", self.rule, self.minimise, self.per)
+        return "-".join(word for word in words if word)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {

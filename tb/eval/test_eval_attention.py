@@ -71,7 +71,7 @@ def test_rounded_softmax_has_the_formats_error_alone() -> None:
 
 def test_figures_are_means_over_all_rows(per_head: TableFile) -> None:
     softmax = unit_softmax(per_head, prob_bits=16)
-    comparison = Comparison({"unit": softmax}, layers=2, prob_bits=16)
+    comparison = Comparison({"unit": softmax}, layers=2, floor=2**-17)
     blocks = [(0, causal(4, 1)), (1, causal(7, 2)), (0, causal(2, 3)), (1, causal(3, 4))]
     divergences: dict[int, list[float]] = {0: [], 1: []}
     errors, hits, sums = [], [], []
@@ -108,7 +108,7 @@ def test_figures_are_means_over_all_rows(per_head: TableFile) -> None:
 
 def test_rows_without_a_live_element_do_not_count(per_head: TableFile) -> None:
     logits = causal(4)
-    comparison = Comparison({"unit": unit_softmax(per_head, 16)}, layers=1, prob_bits=16)
+    comparison = Comparison({"unit": unit_softmax(per_head, 16)}, layers=1, floor=2**-17)
     comparison.add(0, logits)
     alone = comparison.to_dict("unit")
     dead = np.full((HEADS, 2, 4), -np.inf, np.float32)

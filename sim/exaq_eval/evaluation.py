@@ -1,0 +1,242 @@
+"""Evaluates a model with softmaxes of few bits: calibrates, runs its task, compares attention."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import exaq
+import exaq.torch
+from exaq import TableFile
+from exaq.config import plain_real
+from exaq_eval.attention import TINY, Comparison, half_step, rounded_softmax, unit_softmax
+from exaq_eval.report import FORMAT, VERSION
+from exaq_eval.settings import LogitFormat, Setting
+from exaq_eval.tasks import Task
+
+#: Told the steps done, the steps there are, and what they are steps of.
+Progress = Callable[[int, int, str], None]
+
+
+def silent(done: int, total: int, now: str) -> None:
+    """A ``Progress`` that shows nothing."""
+
+
+# Significant digits that a report keeps: more would differ between machines.
+_DIGITS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What an evaluation found.
+
+    Members
+    -------
+    report
+        Every figure, plain JSON values.
+    tables
+        Tables of each setting that has some, by the setting's name.
+    """
+
+    report: dict[str, Any]
+    tables: dict[str, TableFile]
+
+
+def evaluate(
+    task: Task,
+    settings: Sequence[Setting],
+    logit_format: LogitFormat,
+    *,
+    given: dict[str, TableFile] | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Measure ``settings`` on a task.
+
+    Tables are calibrated on the logits of the float model, on the task's first calibration texts.
+    Then the model runs its task with each setting, and each setting's softmax is compared with
+    float softmax on the logits that the float model has in the task's texts.
+
+    Parameters
+    ----------
+    task
+        A model and what it is measured by; the model has float softmax again afterwards.
+    settings
+        Begins with the float one, against which the others are measured.
+    logit_format
+        Format of logits, tables and probabilities.
+    given
+        Tables of the settings with the rule ``"file"``, by name; of the same format.
+    progress
+        Told of every step.
+    """
+    tables = _calibrate(task, settings, logit_format, progress) | (given or {})
+    outputs = _run(task, settings, tables, logit_format, progress)
+    prob_bits, layers = logit_format.prob_bits, len(exaq.torch.attention_layers(task.model))
+    units = Comparison(
+        {name: unit_softmax(each, prob_bits) for name, each in tables.items()},
+        layers=layers,
+        floor=half_step(prob_bits),
+    )
+    rounding = Comparison({"rounded": rounded_softmax(logit_format)}, layers=layers, floor=TINY)
+    compare(task, task.attention_texts, (units, rounding), progress)
+    exact = outputs[settings[0].name]
+    report = {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": _model_figures(task),
+        "task": task.describe(),
+        "logits": asdict(logit_format)
+        | {"logit_scale": plain_real(logit_format.logit_scale)}
+        | {"rounding_alone": rounding.to_dict("rounded")},
+        "settings": [
+            setting.to_dict()
+            | {"task": task.scores(exact, outputs[setting.name], setting.texts)}
+            | (
+                {
+                    "attention": units.to_dict(setting.name),
+                    "tables": {
+                        "sha256": _sha256(tables[setting.name].to_json().encode()),
+                        "sets": len(tables[setting.name].sets),
+                        "provenance": dict(tables[setting.name].provenance),
+                    },
+                }
+                if setting.name in tables
+                else {}
+            )
+            for setting in settings
+        ],
+        "versions": _versions(),
+    }
+    return Evaluation(report=rounded(report), tables=tables)
+
+
+def _calibrate(
+    task: Task, settings: Sequence[Setting], logit_format: LogitFormat, progress: Progress
+) -> dict[str, TableFile]:
+    wanted = [setting for setting in settings if setting.texts]
+    if not wanted:
+        return {}
+    most = max(setting.texts for setting in wanted)
+    exaq.torch.set_tables(task.model, None)
+    with exaq.torch.record(task.model) as recording:
+        for done, text in enumerate(task.calibration[:most]):
+            progress(done, most, "recording logits")
+            task.run(text)
+    progress(most, most, "recording logits")
+    tables = {}
+    for setting in wanted:
+
+        def tell(done: int, total: int, name: str = setting.name) -> None:
+            progress(done, total, f"calibrating {name}")
+
+        options: dict[str, Any] = {"bits": setting.bits, "per": setting.per}
+        if setting.minimise:
+            options["minimise"] = setting.minimise
+        tables[setting.name] = exaq.calibrate(
+            [calls[: setting.texts] for calls in recording.layers],
+            rule=setting.rule,
+            logit_width=logit_format.logit_width,
+            logit_scale=logit_format.logit_scale,
+            exp_frac=logit_format.exp_frac,
+            progress=tell,
+            **options,
+        )
+    return tables
+
+
+def _run(
+    task: Task,
+    settings: Sequence[Setting],
+    tables: dict[str, TableFile],
+    logit_format: LogitFormat,
+    progress: Progress,
+) -> dict[str, NDArray[Any]]:
+    """The task's output of each text with each setting, by the setting's name."""
+    outputs = {}
+    texts = list(task.texts)
+    try:
+        for setting in settings:
+            exaq.torch.set_tables(
+                task.model,
+                tables.get(setting.name),
+                **({"prob_bits": logit_format.prob_bits} if setting.name in tables else {}),
+            )
+            each = []
+            for done, text in enumerate(texts):
+                progress(done, len(texts), f"running {setting.name}")
+                each.append(task.run(text))
+            progress(len(texts), len(texts), f"running {setting.name}")
+            outputs[setting.name] = np.concatenate(each)
+    finally:
+        exaq.torch.set_tables(task.model, None)
+    return outputs
+
+
+def compare(
+    task: Task,
+    texts: Sequence[Tensor],
+    comparisons: Sequence[Comparison],
+    progress: Progress = silent,
+    now: str = "comparing attention",
+) -> None:
+    """Add the logits that the model, as it is, has in ``texts`` to each of ``comparisons``."""
+    for done, text in enumerate(texts):
+        progress(done, len(texts), now)
+        with exaq.torch.record(task.model) as recording:
+            task.run(text)
+        for layer, calls in enumerate(recording.layers):
+            for logits in calls:
+                for comparison in comparisons:
+                    comparison.add(layer, logits)
+    progress(len(texts), len(texts), now)
+
+
+def rounded(value: Any) -> Any:
+    """``value``, plain JSON, with every float to six significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return value
+
+
+def _model_figures(task: Task) -> dict[str, Any]:
+    weights = task.model.state_dict()
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        digest.update(
+            weights[name].cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "class": type(task.model).__name__,
+        "weights": sum(weight.numel() for weight in task.model.parameters()),
+        "layers": len(exaq.torch.attention_layers(task.model)),
+        "heads": task.model.config.num_attention_heads,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = {"exaq": "exaq-softmax", "numpy": "numpy", "torch": "torch"}
+    names["transformers"] = "transformers"
+    return {"python": platform.python_version()} | {
+        name: metadata.version(package) for name, package in names.items()
+    }
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,182 @@
+"""What a model is measured by: embeddings of texts, or prediction of the next token."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from exaq_eval.models import EvaluationModel, from_folder, minilm, tiny_decoder
+from exaq_eval.scores import embedding_scores, loss_scores
+
+#: Windows that a language model is evaluated on, and those there are to calibrate on.
+WINDOWS, CALIBRATION_WINDOWS = 128, 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """A model, the texts that it is measured on, and those that tables are calibrated on.
+
+    Texts run one at a time, so that no padding takes part.
+
+    Members
+    -------
+    name
+        The model's.
+    model
+        In evaluation mode.
+    texts
+        Token numbers, a vector for each text; the first may be among those of calibration.
+    calibration
+        Token numbers for calibration, a vector for each text.
+    what
+        What the texts are, in the plural.
+    """
+
+    kind: ClassVar[str]
+    #: Texts that tables are calibrated on unless said otherwise, by granularity.
+    calibration_counts: ClassVar[dict[str, int]]
+
+    name: str
+    model: PreTrainedModel
+    texts: Sequence[Tensor]
+    calibration: Sequence[Tensor]
+    what: str
+
+    def __post_init__(self) -> None:
+        for text in (*self.texts, *self.calibration):
+            if len(text) < 2:
+                raise ValueError(f"a text must have at least 2 tokens, not {len(text)}")
+
+    @property
+    def attention_texts(self) -> Sequence[Tensor]:
+        """Texts that attention is compared on."""
+        return self.texts
+
+    @abstractmethod
+    def run(self, text: Tensor) -> NDArray[np.float64]:
+        """The model's output for one text, with one row."""
+
+    @abstractmethod
+    def scores(
+        self, exact: NDArray[np.float64], given: NDArray[np.float64], calibrated: int
+    ) -> dict[str, float]:
+        """Figures of the outputs of all texts against those of the float model.
+
+        ``calibrated`` is how many texts of ``calibration`` the tables come from.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """Kind and number of texts, tokens, and a hash of them, for JSON."""
+        digest = hashlib.sha256()
+        for text in self.texts:
+            digest.update(np.asarray(text, dtype="<i8").tobytes() + b"\n")
+        return {
+            "texts": len(self.texts),
+            "what": self.what,
+            "tokens": self.tokens,
+            "sha256": digest.hexdigest(),
+        }
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the figures are about."""
+        return sum(map(len, self.texts))
+
+
+class Embedding(Task):
+    """Sentence embeddings of an encoder: the mean of the last layer's states."""
+
+    kind = "encoder"
+    # Per head there is less data for each set of tables.
+    calibration_counts: ClassVar[dict[str, int]] = {"layer": 12, "head": 36}
+
+    def run(self, text: Tensor) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            states = self.model(input_ids=text[None]).last_hidden_state
+        return states.double().mean(dim=1).numpy()
+
+    def scores(
+        self, exact: NDArray[np.float64], given: NDArray[np.float64], calibrated: int
+    ) -> dict[str, float]:
+        return embedding_scores(exact, given, calibrated)
+
+
+class Prediction(Task):
+    """Prediction of the next token by a causal language model; a text is a window.
+
+    The first token of a window is not predicted, its last one is not an input.
+    """
+
+    kind = "decoder"
+    calibration_counts: ClassVar[dict[str, int]] = {"layer": 64, "head": 64}
+    #: Windows that attention is compared on at most, spread over all.
+    compared: ClassVar[int] = 32
+
+    @property
+    def attention_texts(self) -> Sequence[Tensor]:
+        step = -(-len(self.texts) // self.compared)
+        return self.texts[::step]
+
+    def run(self, text: Tensor) -> NDArray[np.float64]:
+        with torch.inference_mode():
+            logits = self.model(input_ids=text[None, :-1], use_cache=False).logits
+        return functional.cross_entropy(logits[0].double(), text[1:]).numpy()[None]
+
+    def scores(
+        self, exact: NDArray[np.float64], given: NDArray[np.float64], calibrated: int
+    ) -> dict[str, float]:
+        return loss_scores(exact, given)
+
+    @property
+    def tokens(self) -> int:
+        return sum(len(text) - 1 for text in self.texts)
+
+
+def load(name: str, texts: int | None = None) -> Task:
+    """The task of a model: ``"minilm"``, ``"decoder"``, or that of a Transformers folder.
+
+    Parameters
+    ----------
+    name
+        A built-in name or a folder's path.
+    texts
+        Take so many of the texts only: the first docstrings, or so many windows.
+
+    Raises
+    ------
+    ModelError
+        The model is missing or cannot be evaluated.
+    """
+    built_in = {"minilm": minilm, "decoder": tiny_decoder}
+    return task_of(built_in[name]() if name in built_in else from_folder(name), texts)
+
+
+def task_of(found: EvaluationModel, texts: int | None = None) -> Task:
+    """The task of ``found``; ``texts`` as for ``load``."""
+    if found.kind == "encoder":
+        read = [found.tokenizer(text) for text in found.texts]
+        return Embedding(
+            name=found.name,
+            model=found.model,
+            texts=read[:texts],
+            calibration=read,
+            what="docstrings of the Python standard library",
+        )
+    return Prediction(
+        name=found.name,
+        model=found.model,
+        texts=found.windows(texts or WINDOWS).unbind(),
+        calibration=found.windows(CALIBRATION_WINDOWS, calibration=True).unbind(),
+        what=f"windows of {found.max_tokens} tokens of Python's standard library, of files that "
+        "calibration does not see",
+    )
