@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class EventCounters(wiring.Component):
-    """``count`` counters modulo 2**width that share one adder.
+    """``count`` counters, at least 2, modulo 2**width, that share one adder.
 
     The counts go round in a ring of registers, a step a cycle, past the adder, which adds what
     has happened since the last round: a carry chain and a multiplexer for each would take
@@ -29,8 +29,6 @@ class EventCounters(wiring.Component):
     delay = 3
 
     def __init__(self, count: int, width: int):
-        if count < 2:
-            raise ValueError(f"a ring holds at least 2 counters, not {count}")
         self.count = count
         self.width = width
         super().__init__(
