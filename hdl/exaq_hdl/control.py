@@ -1,6 +1,6 @@
 """The AXI4-Lite port of a unit with contexts."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,10 +45,11 @@ AXI_LITE = {
 class Control(wiring.Component):
     """AXI4-Lite slave with the registers of ``exaq_hdl.register_map``.
 
-    One write and one read at a time, independent of each other. A write takes 3 cycles from
-    address and word to the next one's, a read 4, of a counter up to 4 + its ring's round. Valid
-    never waits for ready; address and word of a write may come in any order and are taken
-    together. Every output is a register.
+    One write and one read at a time, independent of each other: a write every 3 cycles, a read
+    every 4, of a counter every 4 to 9. Valid never waits for ready; address and word of a write
+    may come in any order and are taken together. A read shows STATUS as it was in the cycle
+    before its address was taken, a counter as ``EventCounters.delay`` cycles before that. Every
+    output is a register.
 
     Whatever cannot be done is answered with SLVERR and changes nothing: an address without a
     register, a read or write that the register does not have, a write with some of its strobes,
@@ -103,28 +104,32 @@ class Control(wiring.Component):
         # looked at.
         address = self.s_axi_awaddr[2:]
         some, full = self.s_axi_wstrb.any(), self.s_axi_wstrb.all()
-        take, bad, begin = Signal(), Signal(), Signal()
-        to_load, to_status, to_counter = Signal(), Signal(), Signal(len(COUNTERS))
+        take = Signal()
+        write_bad = Signal()
+        begin = Signal()
+        to_load = Signal()
+        to_status = Signal()
+        to_counter = Signal(len(COUNTERS))
         m.d.sync += [
             take.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~take & ~self.s_axi_bvalid),
-            bad.eq((some & ~full) | ~_at(address, lambda each: each.access.writable)),
+            write_bad.eq((some & ~full) | ~_at(address, lambda each: each.access.writable)),
             begin.eq(address == REGISTERS["LOAD_BEGIN"].index),
             to_load.eq(full & _at(address, lambda each: each.access is Access.LOAD)),
             to_status.eq(full & _at(address, lambda each: each.access is Access.STATUS)),
             to_counter.eq(Cat(full & (address == each.index) for each in COUNTERS)),
         ]
-        ready, lost, refused = Signal(), Signal(), Signal()
+        ready = Signal()
+        lost = Signal()
         m.d.comb += [
             self.s_axi_awready.eq(take),
             self.s_axi_wready.eq(take),
             ready.eq(self.load.ready & ~self.load.valid),
             lost.eq(take & to_load & ~ready),
-            refused.eq(self.refused.as_value().any()),
         ]
         with m.If(take):
             m.d.sync += [
                 self.s_axi_bvalid.eq(1),
-                self.s_axi_bresp.eq(Cat(0, bad | lost)),
+                self.s_axi_bresp.eq(Cat(0, write_bad | lost)),
             ]
         with m.Elif(self.s_axi_bready):
             m.d.sync += self.s_axi_bvalid.eq(0)
@@ -142,48 +147,46 @@ class Control(wiring.Component):
         m.d.comb += counters.clear.eq(to_counter & take.replicate(len(COUNTERS)))
 
         live = {"busy": self.busy, "ready": ready}
-        happens = {"done": self.loaded, "refused": refused, "overrun": lost}
+        happens = {"done": self.loaded, "refused": self.refused.as_value().any(), "overrun": lost}
+        happens |= {reason: self.refused[reason] for reason, _ in self.refused.shape()}
         for field in REGISTERS["STATUS"].fields:
-            here = status[field.low]
-            if not field.sticky:
-                m.d.comb += here.eq(live[field.name])
-                continue
-            sticky = Signal(name=field.name)
-            clear = take & to_status & self.s_axi_wdata[field.low]
-            set_now = happens.get(field.name)
-            set_now = self.refused[field.name] if set_now is None else set_now
-            m.d.sync += sticky.eq(set_now | (sticky & ~clear))
-            m.d.comb += here.eq(sticky)
+            if field.sticky:
+                bit = Signal(name=f"status_{field.name}")
+                clear = take & to_status & self.s_axi_wdata[field.low]
+                m.d.sync += bit.eq(happens[field.name] | (bit & ~clear))
+            else:
+                bit = live[field.name]
+            m.d.comb += status[field.low].eq(bit)
 
     def _read(self, m, counters, status):
         # The address stands still from the cycle before `looked` until it is taken. What it
         # stands for is known while `looked` is high.
         address = self.s_axi_araddr[2:]
-        looked, go, bad = Signal(), Signal(), Signal()
-        of_status, of_counter = Signal(), Signal()
+        looked = Signal()
+        go = Signal()
+        read_bad = Signal()
+        of_status = Signal()
+        of_counter = Signal()
         words = constant_words(self.config, self.latency)
         index = Signal(range(max(REGISTERS[name].index for name in words) + 1))
         m.d.sync += [
             looked.eq(self.s_axi_arvalid & ~self.s_axi_arready & ~self.s_axi_rvalid),
-            index.eq(address),
-            bad.eq(~_at(address, lambda each: each.access.readable)),
+            index.eq(address[: len(index)]),
+            read_bad.eq(~_at(address, lambda each: each.access.readable)),
             of_status.eq(_at(address, lambda each: each.access is Access.STATUS)),
             of_counter.eq(_at(address, lambda each: each.access is Access.COUNTER)),
             counters.select.eq(Cat(address == each.index for each in COUNTERS)),
         ]
 
-        word = Signal(WORD_BITS)
-        with m.Switch(index):
-            for name, constant in words.items():
-                with m.Case(REGISTERS[name].index):
-                    m.d.comb += word.eq(constant)
-        known = word | Mux(of_status, status, 0)
+        known = Mux(of_status, status, 0)
+        for name, constant in words.items():
+            known = known | Mux(index == REGISTERS[name].index, Const(constant, WORD_BITS), 0)
         m.d.comb += go.eq(looked & ~self.s_axi_arready & (counters.found | ~of_counter))
         m.d.sync += self.s_axi_arready.eq(go)
         with m.If(go):
             m.d.sync += [
-                self.s_axi_rdata.eq(Mux(bad, 0, Mux(of_counter, counters.total, known))),
-                self.s_axi_rresp.eq(Cat(0, bad)),
+                self.s_axi_rdata.eq(Mux(read_bad, 0, Mux(of_counter, counters.total, known))),
+                self.s_axi_rresp.eq(Cat(0, read_bad)),
             ]
         with m.If(self.s_axi_arready):
             m.d.sync += self.s_axi_rvalid.eq(1)
