@@ -110,7 +110,10 @@ class Accumulator(wiring.Component):
         running = Signal(config.sum_bits, init=-1)
         complement = Signal(config.sum_bits)
         row_sum = Signal(config.sum_bits, reset_less=True)
-        m.d.comb += [complement.eq(running + negative), item(self.o.payload, "complement").eq(row_sum)]
+        m.d.comb += [
+            complement.eq(running + negative),
+            item(self.o.payload, "complement").eq(row_sum),
+        ]
         m.d.sync += [row_sum.eq(complement), self.o.valid.eq(valid & last)]
         for name, value in fields.items():
             m.d.comb += self.o.payload[name].eq(register(value, f"row_{name}"))

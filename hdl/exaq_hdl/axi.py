@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.control import AXI_LITE, Control
+from exaq_hdl.softmax import Softmax, connect_streams
 
 
 class AxiSoftmax(wiring.Component):
@@ -31,6 +32,14 @@ class AxiSoftmax(wiring.Component):
         self.softmax = Softmax(config)
         self.latency = self.softmax.latency
         user = {"s_axis_tuser": In(config.lanes)} if config.masking else {}
+        number, numbers = {}, {}
+        if config.context_bits:
+            number = {"s_axis_tid": In(config.context_bits)}
+            numbers = {"m_axis_tid": Out(config.context_bits)}
+        bus = {}
+        if config.contexts:
+            self.control = Control(config, latency=self.latency)
+            bus = {name: member for name, (member, _) in AXI_LITE.items()}
         super().__init__(
             {
                 "aclk": In(1),
@@ -39,6 +48,7 @@ class AxiSoftmax(wiring.Component):
                 "s_axis_tkeep": In(config.logit_bytes * config.lanes),
             }
             | user
+            | number
             | {
                 "s_axis_tlast": In(1),
                 "s_axis_tvalid": In(1),
@@ -46,10 +56,14 @@ class AxiSoftmax(wiring.Component):
                 "m_axis_tdata": Out(8 * config.prob_bytes * config.lanes),
                 "m_axis_tkeep": Out(config.prob_bytes * config.lanes),
                 "m_axis_tuser": Out(1),
+            }
+            | numbers
+            | {
                 "m_axis_tlast": Out(1),
                 "m_axis_tvalid": Out(1),
                 "m_axis_tready": In(1),
             }
+            | bus
         )
 
     def elaborate(self, platform):
@@ -72,6 +86,13 @@ class AxiSoftmax(wiring.Component):
         ]
         if config.masking:
             m.d.comb += logits.live.eq(~self.s_axis_tuser)
+        if config.context_bits:
+            m.d.comb += [
+                logits.context.eq(self.s_axis_tid),
+                self.m_axis_tid.eq(probabilities.context),
+            ]
+        if config.contexts:
+            self._control(m)
         for lane in range(config.lanes):
             word = self.s_axis_tdata.word_select(lane, 8 * config.logit_bytes)
             keep = self.m_axis_tkeep.word_select(lane, config.prob_bytes)
@@ -83,3 +104,12 @@ class AxiSoftmax(wiring.Component):
                 keep.eq(probabilities.tail[lane].replicate(config.prob_bytes)),
             ]
         return m
+
+    def _control(self, m):
+        m.submodules.control = control = self.control
+        for name, (member, _) in AXI_LITE.items():
+            outer, inner = getattr(self, name), getattr(control, name)
+            m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+        connect_streams(m, control.load, self.softmax.load)
+        for name in ("loaded", "refused", "busy", "events"):
+            m.d.comb += getattr(control, name).eq(getattr(self.softmax, name))

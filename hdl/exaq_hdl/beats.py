@@ -46,9 +46,7 @@ def row_tables(config: SoftmaxConfig) -> dict:
 def code_beat(config: SoftmaxConfig) -> data.StructLayout:
     """Beat behind the quantizer: codes, 0 in lanes that are not live."""
     codes = data.ArrayLayout(unsigned(config.bits), config.lanes)
-    return data.StructLayout(
-        {"codes": codes} | _flags(config) | {"error": 1} | row_tables(config)
-    )
+    return data.StructLayout({"codes": codes} | _flags(config) | {"error": 1} | row_tables(config))
 
 
 def choice_layout(config: SoftmaxConfig) -> data.StructLayout:

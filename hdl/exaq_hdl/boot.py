@@ -32,7 +32,7 @@ class Boot(wiring.Component):
         super().__init__(
             {
                 "next": In(1),
-                "active": Out(1, init=1),
+                "active": Out(1),
                 "o": Out(stream.Signature(load_word(config))),
             }
         )
@@ -51,12 +51,14 @@ class Boot(wiring.Component):
         )
         port = rom.read_port()
 
+        active = Signal(init=1)
         place = Signal(config.bits + 1)
         context = Signal(range(config.contexts + 1))
         # A load is over: nothing is offered until it is in effect.
         wait = Signal()
         first = Signal()
         m.d.comb += [
+            self.active.eq(active),
             first.eq(place == 0),
             port.addr.eq(place if len(sets) == 1 else Cat(place, context)),
             self.o.payload.first.eq(first),
@@ -64,16 +66,16 @@ class Boot(wiring.Component):
         ]
         with m.If(first):
             m.d.comb += self.o.payload.word.eq(context)
-        m.d.sync += self.o.valid.eq(self.active & ~wait & ~self.o.valid)
+        m.d.sync += self.o.valid.eq(active & ~wait & ~self.o.valid)
         with m.If(self.o.valid):
             with m.If(self.o.ready):
                 m.d.sync += [place.eq(place + 1), wait.eq(place.all())]
             with m.Else():
                 m.d.sync += self.o.valid.eq(1)
-        with m.If(self.next & self.active):
+        with m.If(self.next & active):
             m.d.sync += [
                 wait.eq(0),
                 context.eq(context + 1),
-                self.active.eq(context != config.contexts - 1),
+                active.eq(context != config.contexts - 1),
             ]
         return m

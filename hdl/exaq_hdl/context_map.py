@@ -52,7 +52,7 @@ class ContextMap(wiring.Component):
                 "commit": In(1),
                 "filling": In(1),
                 "spare": Out(config.bank_bits),
-                "free": Out(1, init=1),
+                "free": Out(1),
             }
         )
 
@@ -79,12 +79,13 @@ class ContextMap(wiring.Component):
         inside = Signal(range(self.rows + 1))
         now = Signal.like(inside)
         before = Signal.like(inside)
-        m.d.comb += now.eq(inside + self.row_in - self.row_out)
+        free = Signal(init=1)
+        m.d.comb += [now.eq(inside + self.row_in - self.row_out), self.free.eq(free)]
         m.d.sync += inside.eq(now)
         with m.If(self.commit):
-            m.d.sync += [before.eq(now), self.free.eq(0)]
+            m.d.sync += [before.eq(now), free.eq(0)]
         with m.Else():
-            m.d.sync += self.free.eq(before == 0)
+            m.d.sync += free.eq(before == 0)
             with m.If(self.row_out & (before != 0)):
                 m.d.sync += before.eq(before - 1)
         return m

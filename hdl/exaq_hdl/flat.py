@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_hdl.beats import events, load_word, refusal
 from exaq_hdl.softmax import Softmax
 
 
@@ -12,6 +13,7 @@ class FlatSoftmax(wiring.Component):
     """Core top: ``Softmax`` with ports ``i_FIELD`` and ``o_FIELD``; lane 0 lowest, no padding.
 
     Latency and throughput are the unit's. Clock ``clk``, synchronous reset ``rst``, active high.
+    With contexts it also has the ports ``load_FIELD`` and those of ``Softmax`` that report.
     """
 
     def __init__(self, config: SoftmaxConfig):
@@ -19,9 +21,25 @@ class FlatSoftmax(wiring.Component):
         self.softmax = Softmax(config)
         self.latency = self.softmax.latency
         live = {"i_live": In(config.lanes)} if config.masking else {}
+        number, numbers, reports = {}, {}, {}
+        if config.context_bits:
+            number = {"i_context": In(config.context_bits)}
+            numbers = {"o_context": Out(config.context_bits)}
+        if config.contexts:
+            reports = {
+                "load_first": In(1),
+                "load_word": In(load_word(config)["word"].width),
+                "load_valid": In(1),
+                "load_ready": Out(1),
+                "loaded": Out(1),
+                "refused": Out(refusal(config).size),
+                "busy": Out(1),
+                "events": Out(events(config).size),
+            }
         super().__init__(
             {"i_logits": In(config.logit_width * config.lanes)}
             | live
+            | number
             | {
                 "i_tail": In(config.lanes),
                 "i_last": In(1),
@@ -31,9 +49,13 @@ class FlatSoftmax(wiring.Component):
                 "o_tail": Out(config.lanes),
                 "o_last": Out(1),
                 "o_error": Out(1),
+            }
+            | numbers
+            | {
                 "o_valid": Out(1),
                 "o_ready": In(1),
             }
+            | reports
         )
 
     def elaborate(self, platform):
@@ -55,4 +77,16 @@ class FlatSoftmax(wiring.Component):
         ]
         if self.config.masking:
             m.d.comb += beat.live.eq(self.i_live)
+        if self.config.context_bits:
+            m.d.comb += [beat.context.eq(self.i_context), self.o_context.eq(out.context)]
+        if self.config.contexts:
+            load = softmax.load
+            m.d.comb += [
+                load.payload.first.eq(self.load_first),
+                load.payload.word.eq(self.load_word),
+                load.valid.eq(self.load_valid),
+                self.load_ready.eq(load.ready),
+            ]
+            for name in ("loaded", "refused", "busy", "events"):
+                m.d.comb += getattr(self, name).eq(getattr(softmax, name))
         return m

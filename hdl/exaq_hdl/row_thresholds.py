@@ -43,9 +43,7 @@ class RowThresholds(wiring.Component):
         m = Module()
         config = self.config
         width = config.logit_width
-        m.submodules.ram = ram = Ram(
-            width=width + 1, depth=(config.contexts + 1) << config.bits
-        )
+        m.submodules.ram = ram = Ram(width=width + 1, depth=(config.contexts + 1) << config.bits)
         word = self.store.payload
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),

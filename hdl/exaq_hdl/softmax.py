@@ -1,5 +1,7 @@
 """The softmax unit."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -77,7 +79,7 @@ class Softmax(wiring.Component):
         self.row_max = RowMax(config)
         self.quantizer = Quantizer(config)
         sum_table = SumRam if config.contexts else SumRom
-        self.sum_roms = [sum_table(config) for _ in range(config.groups)]
+        self.sum_roms: list[Any] = [sum_table(config) for _ in range(config.groups)]
         self.accumulator = Accumulator(config)
         self.normalizer = Normalizer(config)
         self.emitter = Emitter(config)
@@ -242,9 +244,9 @@ class Softmax(wiring.Component):
         row_done = Signal()
         m.d.sync += row_done.eq(self.normalizer.o.valid & self.normalizer.o.ready)
         with m.If(boot.active):
-            wiring_of(m, boot.o, loader.i)
+            connect_streams(m, boot.o, loader.i)
         with m.Else():
-            wiring_of(m, self.load, loader.i)
+            connect_streams(m, self.load, loader.i)
         m.d.comb += [
             boot.next.eq(loader.commit),
             context_map.row_out.eq(row_done),
@@ -284,7 +286,7 @@ def late(m, value, cycles: int, name: str):
     return value
 
 
-def wiring_of(m, source, target):
+def connect_streams(m, source, target):
     """Connects streams in the branch of ``m`` that is open, which wiring.connect cannot."""
     m.d.comb += [
         target.valid.eq(source.valid),

@@ -1,5 +1,7 @@
 """Checks tables that are loaded, and makes LUT_sum from their exponentials."""
 
+from itertools import pairwise
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -100,9 +102,7 @@ class TableLoader(wiring.Component):
         m.d.comb += [
             wrong.context.eq(first & (word.as_unsigned() >= config.contexts)),
             wrong.thresholds.eq(
-                ~first
-                & ~is_level
-                & ((word != threshold) | (threshold > 0) | (threshold < before))
+                ~first & ~is_level & ((word != threshold) | (threshold > 0) | (threshold < before))
             ),
             wrong.levels.eq(is_level & (~level_fits | (here.all() & (word == 0)))),
             Value.cast(now).eq(Mux(first, 0, Value.cast(faults)) | Value.cast(wrong)),
@@ -150,7 +150,7 @@ class TableLoader(wiring.Component):
             Signal(config.exp_bits, name=f"ring{k}", reset_less=True) for k in range(config.levels)
         ]
         with m.If(self.levels.valid | turn):
-            m.d.sync += [a.eq(b) for a, b in zip(ring, ring[1:], strict=False)]
+            m.d.sync += [a.eq(b) for a, b in pairwise(ring)]
             m.d.sync += ring[-1].eq(Mux(turn, ring[0], word))
         tail = ring[0]
 
@@ -159,7 +159,7 @@ class TableLoader(wiring.Component):
         added = Signal(total_bits)
         more = Signal(total_bits)
         times = Signal(range(max(config.group, 2)))
-        product = 0
+        product: Value = Const(0)
         for k, bit in enumerate(times):
             product = product + ((tail & bit.replicate(len(tail))) << k)
         m.d.comb += more.eq(added + product)
