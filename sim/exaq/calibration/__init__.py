@@ -59,8 +59,9 @@ def calibrate(
     ----------
     layers
         One entry a layer: an array, or a list of arrays, one a call. Shape (..., row), by default
-        (..., heads, queries, keys) where a head counts. Real logits, -inf masked, others finite;
-        or integers of ``logit_width`` bits. Arrays may be memory-mapped: they are read in blocks.
+        (..., heads, queries, keys) where a head counts. Real logits: -inf, or the least number of
+        the type, is masked, all others are finite. Or integers of ``logit_width`` bits. Arrays may
+        be memory-mapped: they are read in blocks.
     masks
         Nested as ``layers``: booleans that broadcast to each array, True = live; None: all are.
     bits, logit_width, logit_scale, exp_frac
@@ -154,7 +155,9 @@ def _calibrate(
     survey = Survey.of(part, config, advance)
     clips = {"paper": survey.paper(bits), "naive": survey.naive(bits)}
     given = {name: _end_points(clip, config) for name, clip in clips.items()}
-    borders = {-1, 0, *(t for tables in given.values() for t in tables.thresholds)}
+    # No distance is as low as -2**logit_width: thresholds below are as good as that.
+    lowest = -(2**config.logit_width)
+    borders = {-1, 0, *(max(t, lowest) for tables in given.values() for t in tables.thresholds)}
     if rule == "optimal":
         borders.update(_grid(survey.lowest, scale, config.exp_frac))
     builder = Builder(sorted(borders), memory)

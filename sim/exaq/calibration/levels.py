@@ -12,6 +12,8 @@ from exaq.calibration.summary import Summary
 
 # Newton steps at most, and the relative gain below which they end.
 _STEPS, _GAIN = 40, 1e-9
+# Logarithm of the highest level beside the maximum's: room for bins whose means are about equal.
+_HIGHEST = 0.5
 # Scales that real levels are rounded at, and rounds of single steps after that.
 _SCALES, _SWEEPS = 9, 4
 
@@ -58,16 +60,16 @@ def optimum(
 
     error, gradient, curvature = slope(point)
     for _ in range(steps):
-        # Levels at the floor that would fall on stay where they are.
-        free = ~((point[:-1] <= least) & (gradient > 0))
-        diagonal = np.diag(curvature)[free]
-        bent = curvature[np.ix_(free, free)] + np.diag(
-            damping * diagonal + 1e-12 * (diagonal.max(initial=0.0) + 1e-300)
-        )
+        # A level at the floor that would fall on stays, and so does that of an empty bin.
+        diagonal = np.diag(curvature)
+        bent = np.maximum(diagonal, 1e-12 * diagonal.max())
+        free = (diagonal > 0) & ~((point[:-1] <= least) & (gradient > 0))
         step = np.zeros(len(gradient))
-        step[free] = np.linalg.solve(bent, -gradient[free])
+        step[free] = np.linalg.solve(
+            (curvature + np.diag(damping * bent))[np.ix_(free, free)], -gradient[free]
+        )
         tried = point.copy()
-        tried[:-1] = np.maximum(point[:-1] + step.clip(-2.0, 2.0), least)
+        tried[:-1] = (point[:-1] + step.clip(-2.0, 2.0)).clip(least, _HIGHEST)
         new = slope(tried)
         if new[0] < error:
             gain = error - new[0]
@@ -88,8 +90,8 @@ def integers(
     cut: Sequence[int],
     exponentials: Floats,
     exp_frac: int,
-) -> tuple[float, tuple[int, ...]]:
-    """Error and integer exponentials near real ones: rounded at several scales, then tuned.
+) -> tuple[int, ...]:
+    """Integer exponentials near real ones: rounded at several scales, then tuned.
 
     The largest becomes 2**exp_frac, or anything up to the largest integer that fits, which can
     halve what rounding costs the small ones, where that is better. Then each may move by single
@@ -121,4 +123,4 @@ def integers(
                     error, values = new, tried
         if error >= before * (1 - 1e-6):
             break
-    return error / summary.rows, tuple(int(v) for v in values)
+    return tuple(int(v) for v in values)

@@ -14,7 +14,7 @@ from exaq.calibration.summary import Summary
 from exaq.tables import Tables
 
 # Clips of the first search, and rounds that halve the distance between them.
-_CLIPS, _ROUNDS = 48, 5
+_CLIPS, _ROUNDS = 64, 5
 # Starts: clips, and exponents that space the thresholds unevenly below the maximum.
 _START_CLIPS, _SPACINGS = 12, (0.6, 0.8, 1.0, 1.3, 1.7)
 # Starts that are followed to their end.
@@ -22,6 +22,8 @@ _FOLLOWED = 4
 # Places, in borders, that a threshold tries on either side of where it is.
 _MOVES = np.array([1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610])
 _SWEEPS, _GAIN = 60, 1e-6
+# What float64 sums over rows may be off by, relative and absolute.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Search:
         """
         lowest = float(self.summary.borders[0]) * self.scale
         far = min(*starts, 1.2 * lowest)
-        near = max(far / 2, -4 * self.scale * (2**self.bits - 1))
+        near = max(far / 2, -self.scale * (2**self.bits - 1) / 2)
         known = {clip: self.error(self.end_points(clip)) for clip in starts}
         for clip in -np.geomspace(-near, -far, _CLIPS):
             known[float(clip)] = self._sketched(float(clip))
@@ -77,22 +79,20 @@ class Search:
             around = {clip: self._sketched(clip) for clip in (best * ratio, best / ratio)}
             known |= around
             best = min((best, *around), key=lambda c: (known[c], c))
-        judged = {clip: self.error(self.end_points(clip)) for clip in (*starts, best)}
-        chosen = min(judged, key=lambda c: (judged[c], c))
-        return chosen, self.end_points(chosen), judged[chosen]
+        found = [(clip, self.end_points(clip)) for clip in (*starts, best)]
+        tables, error = self._first_best([tables for _, tables in found])
+        return next(clip for clip, made in found if made == tables), tables, error
 
     def levels(self, tables: Tables) -> tuple[Tables, float]:
         """The same thresholds with better levels: never worse on all rows."""
         cut = self.summary.cut(tables.thresholds)
         start = levels.means(self.summary, cut, self.scale)
-        found = [(self.error(tables), tables)]
+        found = [tables]
         given = np.maximum(np.array(tables.exp_rom, float), 0.5)
         for real in (start, given):
             _, real = self._optimum(self.summary, cut, real)
-            error, exponentials = self._integers(cut, real)
-            found.append((error, self._tables(cut, exponentials)))
-        error, best = min(found, key=lambda pair: pair[0])
-        return best, error
+            found.append(self._integers(cut, real))
+        return self._first_best(found)
 
     def thresholds(self, tables: Tables) -> tuple[Tables, float]:
         """Free thresholds and levels: never worse on all rows than ``tables``."""
@@ -103,11 +103,7 @@ class Search:
         _, cut, real = ends[0]
         if self.summary is not self.sketch:
             _, cut, real = self._descend(self.summary, cut, real)
-        error, exponentials = self._integers(cut, real)
-        kept = self.error(tables)
-        if error < kept:
-            return self._tables(cut, exponentials), error
-        return tables, kept
+        return self._first_best([tables, self._integers(cut, real)])
 
     def _sketched(self, clip: float) -> float:
         tables = self.end_points(clip)
@@ -190,8 +186,18 @@ class Search:
         floor = 2.0 ** -(self.exp_frac + (1 if self.objective.least else 4))
         return levels.optimum(summary, self.objective, cut, start, floor=floor, steps=steps)
 
-    def _integers(self, cut: Sequence[int], real: Floats) -> tuple[float, tuple[int, ...]]:
-        return levels.integers(self.summary, self.objective, cut, real, self.exp_frac)
+    def _integers(self, cut: Sequence[int], real: Floats) -> Tables:
+        found = levels.integers(self.summary, self.objective, cut, real, self.exp_frac)
+        return self._tables(cut, found)
+
+    def _first_best(self, found: Sequence[Tables]) -> tuple[Tables, float]:
+        """The best tables and their error; of equals, up to rounding of the sums, the first."""
+        best, least = found[0], self.error(found[0])
+        for tables in found[1:]:
+            error = self.error(tables)
+            if error < least * (1 - _ROUNDING) - _ROUNDING:
+                best, least = tables, error
+        return best, least
 
     def _tables(self, cut: Sequence[int], exponentials: Sequence[int]) -> Tables:
         thresholds = tuple(int(self.summary.borders[border]) for border in cut)

@@ -15,6 +15,8 @@ from exaq.formats import broadcast_mask, logits_to_integers
 
 #: Most rows and most elements of a block. Fixed, so that sums add up in the same order anywhere.
 BLOCK_ROWS, BLOCK_ELEMENTS = 4096, 2**21
+# Real logits up to it are masked: just above the least float32 and bfloat16.
+_MASKED = -3.38e38
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,13 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
     """The batch's rows, block by block; those without a live element are left out."""
     low, high = config.logit_range
     scale = float(config.logit_scale)
-    for logits, mask in _cut(batch.logits, batch.mask):
-        live = np.ones(logits.shape, bool) if mask is None else mask
+    row = batch.logits.shape[-1]
+    for piece, mask in _cut(batch.logits, batch.mask):
+        logits = piece.reshape(-1, row)
+        live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
         saturated = 0
         if logits.dtype.kind == "f":
-            live = live & ~np.isneginf(logits)
+            live = live & ~(logits <= max(np.finfo(logits.dtype).min, _MASKED))
             real = np.where(live, logits, 0).astype(np.float64)
             if not np.isfinite(real).all():
                 bad = real[~np.isfinite(real)][0]
@@ -139,23 +143,20 @@ def _below_maximum(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any
 def _cut(
     logits: NDArray[Any], mask: NDArray[np.bool_] | None
 ) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
-    """Pieces of shape (rows, row), in order; a piece is copied when it is asked for."""
+    """Views of at most a block each, in the order of the rows; nothing is read."""
     if logits.size == 0:
         return
     row = logits.shape[-1]
     most = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // row))
     if logits.ndim == 1 or logits.size // row <= most:
-        yield logits.reshape(-1, row), None if mask is None else mask.reshape(-1, row)
+        yield logits, mask
         return
     each = logits[0].size // row
     stride = max(1, most // each)
     for first in range(0, len(logits), stride):
-        part = slice(first, first + stride)
-        inner = logits[part] if stride > 1 or each <= most else logits[first]
-        if mask is None:
-            yield from _cut(inner, None)
-        else:
-            yield from _cut(inner, mask[part] if inner.ndim == mask.ndim else mask[first])
+        # A piece of a single entry that is still too long is cut along its next axis.
+        part = slice(first, first + stride) if each <= most else first
+        yield from _cut(logits[part], None if mask is None else mask[part])
 
 
 def collect(

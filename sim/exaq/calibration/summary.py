@@ -14,9 +14,9 @@ from exaq.calibration.objective import Bins, Floats, Objective
 from exaq.calibration.source import Block
 
 #: Rows of a summary's block.
-_ROWS = 4096
+_ROWS = 2048
 #: Rows that the search looks at before it polishes on all of them.
-SKETCH = _ROWS
+SKETCH = 4096
 
 
 @dataclass(frozen=True)
@@ -81,20 +81,25 @@ class Summary:
 
     def cut(self, thresholds: Sequence[int]) -> list[int]:
         """Numbers of the borders that serve these thresholds: the nearest ones."""
-        right = np.searchsorted(self.borders, thresholds).clip(1, len(self.borders) - 1)
-        below = np.asarray(thresholds) - self.borders[right - 1]
-        return list(map(int, right - (below <= self.borders[right] - np.asarray(thresholds))))
+        wanted = np.array([max(int(t), int(self.borders[0])) for t in thresholds])
+        right = np.searchsorted(self.borders, wanted).clip(1, len(self.borders) - 1)
+        left_is_nearer = wanted - self.borders[right - 1] <= self.borders[right] - wanted
+        return [int(border) for border in right - left_is_nearer]
 
     def error(self, objective: Objective, cut: Sequence[int], exponentials: Floats) -> float:
-        """Mean over rows of the error with tables of these thresholds and exponentials."""
+        """Mean over rows of the error with tables of these thresholds and exponentials.
+
+        At least 0, which rounding of the sums could undercut.
+        """
         total = sum(objective.total(b.bins(cut), exponentials) for b in self.blocks)
-        return total / self.rows
+        return max(total / self.rows, 0.0)
 
     def sketch(self) -> Summary:
         """At most ``SKETCH`` of the rows in one block: drawn evenly, the same ones each time."""
         if len(self.blocks) == 1:
             return self
-        drawn = np.random.default_rng(0).choice(self.rows, SKETCH, replace=False)
+        most = min(SKETCH, self.rows)
+        drawn = np.random.default_rng(0).choice(self.rows, most, replace=False)
         drawn.sort()
         pieces, first = [], 0
         for block in self.blocks:
