@@ -1,4 +1,4 @@
-"""Files of the user: outputs that appear whole or not at all, arrays that are what they must be."""
+"""Files of the user: outputs that appear whole or not at all, inputs that are what they must be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, BinaryIO, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from exaq_cli.errors import UserError
+from exaq import TableFile
+from exaq_cli.errors import UserError, user_errors
 
 # What a user calls them, and NumPy's kind letters.
 _KINDS = {"integer": "iu", "float": "f", "boolean": "b"}
@@ -105,6 +106,15 @@ def load_array(path: Path, *kinds: str, fits: tuple[int, ...] | None = None) -> 
         place = ", ".join(str(int(i)) for i in first)
         raise UserError(f"{path} holds {array[first]} at [{place}]; all values must be finite")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def load_tables(path: Path) -> TableFile:
+    """The file of tables at ``path``; UserError where there is none."""
+    try:
+        with user_errors():
+            return TableFile.load(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _read_npy(path: Path) -> NDArray[Any]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from exaq import PRESETS, SoftmaxConfig, paper_clip
 from exaq_cli.errors import UserError, user_errors
+from exaq_cli.files import load_tables
 
 R = TypeVar("R")
 
@@ -68,6 +70,12 @@ _FIELDS: tuple[tuple[str, type, str], ...] = (
         "Shortest row, in elements, that streams without a bubble: at least 2 * 2**bits * lanes; "
         "the shorter, the more dividers.  [default: 8 * 2**bits * lanes, or less where max-row is]",
     ),
+    (
+        "contexts",
+        int,
+        "Sets of tables that can be loaded while the unit runs, each row choosing one: 0 to 1024; "
+        f"0 makes ROMs.  [default: {_DEFAULT.contexts}, or as many as --tables has sets]",
+    ),
 )
 
 
@@ -79,14 +87,14 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
     """
 
     @functools.wraps(command)
-    def configured(
-        *args: Any, preset: str | None, sigma: float | None, masking: bool | None, **others: Any
-    ) -> R:
+    def configured(*args: Any, preset: str | None, masking: bool | None, **others: Any) -> R:
         changes = {name: others.pop(name) for name, _, _ in _FIELDS} | {"masking": masking}
         changes = {name: value for name, value in changes.items() if value is not None}
-        given = bool(changes) or preset is not None or sigma is not None
+        sources = {name: others.pop(name) for name in ("sigma", "tables", "tables_name")}
+        sources = {name: value for name, value in sources.items() if value is not None}
+        given = bool(changes or sources) or preset is not None
         click.get_current_context().meta[_GIVEN] = given
-        return command(*args, config=_settle(preset, sigma, changes), **others)
+        return command(*args, config=_settle(preset, changes, **sources), **others)
 
     options = [
         click.option(
@@ -106,6 +114,18 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
             "units: the clip is the paper's fit for it.  [default: 2.0]",
         ),
         click.option(
+            "--tables",
+            metavar="T.json",
+            type=click.Path(path_type=Path),
+            help="Thresholds and exponentials, and the logits' format, from a file; instead of "
+            "--clip and --sigma. One set of tables goes into ROMs, several into contexts.",
+        ),
+        click.option(
+            "--tables-name",
+            metavar="NAME",
+            help="The one set of the file to take.",
+        ),
+        click.option(
             "--masking/--no-masking",
             default=None,
             help="Whether single elements can be masked.  [default: masking]",
@@ -122,10 +142,27 @@ def config_given() -> bool:
     return bool(click.get_current_context().meta[_GIVEN])
 
 
-def _settle(preset: str | None, sigma: float | None, changes: dict[str, Any]) -> SoftmaxConfig:
-    if sigma is not None and "clip" in changes:
-        raise UserError("give --sigma or --clip, not both")
-    make = SoftmaxConfig if preset is None else functools.partial(SoftmaxConfig.preset, preset)
+def _settle(
+    preset: str | None,
+    changes: dict[str, Any],
+    *,
+    sigma: float | None = None,
+    tables: Path | None = None,
+    tables_name: str | None = None,
+) -> SoftmaxConfig:
+    sources = {"--sigma": sigma, "--clip": changes.get("clip"), "--tables": tables}
+    given = [option for option, value in sources.items() if value is not None]
+    if len(given) > 1:
+        raise UserError(f"give {' or '.join(given)}, not both")
+    if tables_name is not None and tables is None:
+        raise UserError("--tables-name needs --tables")
     with user_errors():
-        config = make(**changes)
-        return config if sigma is None else make(**changes, clip=paper_clip(sigma, config.bits))
+        if preset is not None:
+            SoftmaxConfig.preset(preset)
+            changes = PRESETS[preset] | changes
+        if tables is not None:
+            return load_tables(tables).config(tables_name, **changes)
+        config = SoftmaxConfig(**changes)
+        if sigma is None:
+            return config
+        return SoftmaxConfig(**changes, clip=paper_clip(sigma, config.bits))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from run_exaq import refusal, run_exaq
 
-from exaq import PRESETS, SoftmaxConfig, paper_clip
+from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
+from exaq_hdl.registers import c_header
 
 # A configuration in options, and the same in the library's words.
 CONFIGURATIONS = {
@@ -47,6 +49,66 @@ CONFIGURATIONS = {
         ),
     ),
 }
+
+
+A, B = (
+    Tables(thresholds=(-40, -20, -5), exp_rom=(3, 90, 2000, 4096)),
+    Tables(thresholds=(-9, -9, 0), exp_rom=(0, 0, 0, 1)),
+)
+PLAIN: dict[str, Any] = {"bits": 2, "logit_width": 10, "logit_scale": 0.125, "exp_frac": 12}
+# Options that take tables from a file, or make contexts, and what they make.
+WITH_TABLES = {
+    "one set": (["--tables", "one.json"], SoftmaxConfig(**PLAIN, tables=A)),
+    "one set on a preset": (
+        ["--tables", "one.json", "--preset", "2bit-x16", "--max-row", "64", "--no-masking"],
+        SoftmaxConfig(**PLAIN, tables=A, lanes=16, max_row=64, masking=False),
+    ),
+    "what the file says anyway": (
+        ["--tables", "one.json", "--bits", "2", "--logit-scale", "0.125", "--contexts", "0"],
+        SoftmaxConfig(**PLAIN, tables=A),
+    ),
+    "a set by name": (
+        ["--tables", "two.json", "--tables-name", "late"],
+        SoftmaxConfig(**PLAIN, tables=B),
+    ),
+    "one set in contexts": (
+        ["--tables", "one.json", "--contexts", "1"],
+        SoftmaxConfig(**PLAIN, contexts=1, context_tables=(A,)),
+    ),
+    "a set by name in contexts": (
+        ["--tables", "two.json", "--tables-name", "late", "--contexts", "2"],
+        SoftmaxConfig(**PLAIN, contexts=2, context_tables=(B, B)),
+    ),
+    "several sets": (
+        ["--tables", "two.json"],
+        SoftmaxConfig(**PLAIN, contexts=2, context_tables=(A, B)),
+    ),
+    "contexts to spare": (
+        ["--tables", "two.json", "--contexts", "3", "--lanes", "1"],
+        SoftmaxConfig(**PLAIN, contexts=3, context_tables=(A, B, A), lanes=1),
+    ),
+    "contexts alone": (
+        ["--contexts", "2", "--sigma", "1.5"],
+        SoftmaxConfig(contexts=2, clip=paper_clip(1.5, 2)),
+    ),
+}
+
+
+def table_files(folder: Path) -> None:
+    sets = (TableSet(name="all", tables=A), TableSet(name="late", tables=B))
+    TableFile(**PLAIN, sets=sets[:1]).save(folder / "one.json")
+    TableFile(**PLAIN, sets=sets).save(folder / "two.json")
+
+
+@pytest.mark.parametrize("case", WITH_TABLES)
+def test_tables_and_contexts_make_the_configuration(case: str, tmp_path: Path) -> None:
+    table_files(tmp_path)
+    options, config = WITH_TABLES[case]
+    done = run_exaq("generate", *options, "-o", "unit.v", folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    manifest = json.loads((tmp_path / "unit.json").read_text(encoding="utf-8"))
+    assert SoftmaxConfig.from_dict(manifest["config"]) == config
+    assert (tmp_path / "unit.h").exists() == (config.contexts > 0)
 
 
 @pytest.mark.parametrize("case", CONFIGURATIONS)
@@ -96,6 +158,37 @@ def test_summary_names_files_and_latency(tmp_path: Path) -> None:
     ]
 
 
+def test_summary_of_a_unit_with_contexts(tmp_path: Path) -> None:
+    table_files(tmp_path)
+    for options, words in (
+        ("--tables two.json", "2 bits, tables of their own in 2 contexts"),
+        ("--tables one.json --contexts 1", "2 bits, free tables in 1 context"),
+        ("--tables one.json", "2 bits, free tables"),
+        ("--contexts 3 --bits 3", "3 bits, clip -5.56 in 3 contexts"),
+    ):
+        done = run_exaq("generate", "-o", "unit.v", *options.split(), folder=tmp_path)
+        lines = done.stdout.splitlines()
+        assert f"Configuration  {words}; 4 lanes, masking; rows up to 1024 elements" in lines
+        assert ("C header       unit.h" in lines) == ("context" in options + words)
+
+
+def test_c_header_of_a_unit_with_contexts(tmp_path: Path) -> None:
+    done = run_exaq(
+        "generate", "--contexts", "2", "--name", "attention", "-o", "unit.v", folder=tmp_path
+    )
+    assert done.returncode == 0
+    header = (tmp_path / "unit.h").read_text(encoding="utf-8")
+    assert header == c_header(SoftmaxConfig(contexts=2), "attention")
+    assert "#define ATTENTION_CONTEXTS_VALUE 0x2u" in header.splitlines()
+
+
+def test_the_core_top_has_no_registers_and_no_header(tmp_path: Path) -> None:
+    done = run_exaq("generate", "--contexts", "1", "--top", "core", "-o", "u.v", folder=tmp_path)
+    assert done.returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["u.json", "u.v"]
+    assert "header" not in done.stdout
+
+
 def test_files_are_replaced_together(tmp_path: Path) -> None:
     for options in (["--lanes", "8"], []):
         run_exaq("generate", *options, "-o", "unit.v", folder=tmp_path).check_returncode()
@@ -124,6 +217,26 @@ REFUSALS = {
     "--full-rate-row 8": "full_rate_row must be at least 2 * 2**bits * lanes (32), not 8",
     "--top apb": "Invalid value for '--top': 'apb' is not one of 'axi', 'core'.",
     "--name 1st": "'1st' is no name for a Verilog module: letters, digits and _ make one",
+    "--sigma 2 --tables one.json": "give --sigma or --tables, not both",
+    "--clip -4 --tables one.json": "give --clip or --tables, not both",
+    "--tables none.json": "cannot read none.json: No such file or directory",
+    "--tables .": "cannot read .: Is a directory",
+    "--tables text.json": "text.json is no file of tables: line 1 is not JSON",
+    "--tables new.json": "new.json is no file of tables: version must be 1, not 2",
+    "--tables logits.npy": "logits.npy is no file of tables: it is not text",
+    "--tables-name all": "--tables-name needs --tables",
+    "--tables two.json --tables-name most": "there are no tables 'most'; there are all, late",
+    "--tables one.json --bits 3": "the tables are for bits 2, not 3",
+    "--tables one.json --preset 3bit-x4": "the tables are for bits 2, not 3",
+    "--tables one.json --preset 5bit": f"unknown preset '5bit'; there are {', '.join(PRESETS)}",
+    "--tables one.json --logit-width 8": "the tables are for logit_width 10, not 8",
+    "--tables one.json --logit-scale 1": "the tables are for logit_scale 0.125, not 1.0",
+    "--tables one.json --exp-frac 13": "the tables are for exp_frac 12, not 13",
+    "--tables one.json --lanes 65": "lanes must be in 1..64, not 65",
+    "--tables two.json --contexts 1": (
+        "2 sets of tables need 2..1024 contexts, not 1; or choose one set"
+    ),
+    "--contexts 1025": "contexts must be in 0..1024, not 1025",
     "--zzz": "No such option '--zzz'.",
     "more": "Got unexpected extra argument (more)",
 }
@@ -131,8 +244,18 @@ REFUSALS = {
 
 @pytest.mark.parametrize("options", REFUSALS)
 def test_refusals(options: str, tmp_path: Path) -> None:
+    table_files(tmp_path)
+    (tmp_path / "text.json").write_text("bits: 2", encoding="utf-8")
+    (tmp_path / "new.json").write_text('{"format": "exaq-tables", "version": 2}', encoding="utf-8")
+    (tmp_path / "logits.npy").write_bytes(b"\x93NUMPY\x01\x00")
     message = refusal("generate", "-o", "unit.v", *options.split(), folder=tmp_path)
     assert message == REFUSALS[options]
+
+
+def test_a_header_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken.h").mkdir()
+    message = refusal("generate", "--contexts", "1", "-o", "taken.v", folder=tmp_path)
+    assert message == "cannot write taken.h: it is there and not a regular file"
 
 
 def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from exaq import PRESETS, SoftmaxConfig, paper_clip
 from exaq_cli.options import config_options
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-COMMANDS = ["generate", "simulate", "bench", "demo"]
+COMMANDS = ["generate", "simulate", "calibrate", "evaluate", "bench", "demo"]
 
 
 @click.command
@@ -58,7 +58,8 @@ def test_unknown_command_and_option_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["bits", "lanes", "logit_width", "max_row", "prob_bits", "exp_frac", "group"]
+    "field",
+    ["bits", "lanes", "logit_width", "max_row", "prob_bits", "exp_frac", "group", "contexts"],
 )
 def test_ranges_in_help_are_those_refused(field: str) -> None:
     stated = re.search(r"(\d+) to (\d+)", option_help(field))
@@ -82,6 +83,8 @@ def test_defaults_in_help_are_the_configurations() -> None:
         "exp_frac",
     ]:
         assert option_help(field).endswith(f"[default: {getattr(config, field)}]")
+    assert "[default: 0, " in option_help("contexts")
+    assert config.contexts == 0
     assert option_help("sigma").endswith("[default: 2.0]")
     assert config.clip == paper_clip(2.0, config.bits)
 
@@ -95,6 +98,8 @@ def test_help_names_every_preset() -> None:
     [
         ("generate_verilog.py", "generate"),
         ("simulate.py", "simulate"),
+        ("calibrate.py", "calibrate"),
+        ("evaluate.py", "evaluate"),
         ("bench.py", "bench"),
         ("demo.py", "demo"),
     ],

@@ -218,6 +218,7 @@ def test_the_set_made_for_a_part_serves_it_whatever_the_order(turn: int) -> None
         (2, 0): "layer2",
         (2, 1): "layer2.head1",
     }
+    assert file_of(*sets[:3][::turn]).of(2, 1).name == "layer2"
     assert file.of().name == file.of(layer=7).name == "all"
     assert (file.of(layer=2).name, file.of(head=1).name) == ("layer2", "head1")
     assert file.find("layer2").layer == 2
