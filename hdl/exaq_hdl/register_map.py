@@ -53,7 +53,8 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
-    """One word. ``offset`` counts bytes; ``reset`` is None where the build decides.
+    """One word. ``offset`` counts bytes; ``reset`` is None where the build decides, or
+    nothing can be read.
 
     ``event`` of a counter is the member of ``exaq_hdl.beats.events`` that it counts.
     """
@@ -100,7 +101,12 @@ def _constant(name: str, offset: int, meaning: str, *rows: tuple[str, int, int, 
 
 def _load(name: str, offset: int, meaning: str, row: tuple[str, int, int, str]) -> Register:
     return Register(
-        name=name, offset=offset, access=Access.LOAD, meaning=meaning, fields=_fields(row)
+        name=name,
+        offset=offset,
+        access=Access.LOAD,
+        reset=None,
+        meaning=meaning,
+        fields=_fields(row),
     )
 
 
@@ -179,8 +185,13 @@ _ALL = (
                 ("refused", 9, 1, "a load was refused, for one of the reasons that follow"),
                 ("length", 10, 1, "words were missing or too many"),
                 ("context", 11, 1, "there is no such context"),
-                ("thresholds", 12, 1, "thresholds descend or are out of range"),
-                ("levels", 13, 1, "an exponential is out of range, or the last one 0"),
+                ("thresholds", 12, 1, "thresholds descend, or leave -2^logit_width .. 0"),
+                (
+                    "levels",
+                    13,
+                    1,
+                    "an exponential leaves 0 .. 2^(exp_frac + 1) - 1, or the last is 0",
+                ),
                 ("overrun", 14, 1, "a load word was written while `ready` was 0, and lost"),
                 sticky=True,
             ),
