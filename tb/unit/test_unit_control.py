@@ -333,6 +333,21 @@ def test_other_bits_of_status_stay() -> None:
         assert bus.words[-1] == (every & ~bit, OKAY)
 
 
+@pytest.mark.parametrize("strobes", range(16))
+def test_only_whole_words_do_anything(strobes: int) -> None:
+    """Sticky bits, counters and the load stream, by every kind of strobes."""
+    core = [(0, 1, 15, 63)] * 4 + [(0, 0, 0, 0)]
+    writes = [(address, 2**32 - 1, strobes) for address in (STATUS, *COUNTERS, LOAD_WORD)]
+    pauses = {"aw": (cycle < 10 for cycle in range(10**6)), "ar": (c < 60 for c in range(10**6))}
+    bus = Bus(writes, [STATUS, *COUNTERS], pauses=pauses, core=core).run(160)
+    compare(bus)
+    whole = strobes == 15
+    assert set(bus.answers) == {OKAY if strobes in (0, 15) else SLVERR}
+    every = DONE | REFUSED | sum(REASONS.values())
+    assert bus.words == [(2 if whole else 2 | every, OKAY), *[(0 if whole else 4, OKAY)] * 6]
+    assert bus.loads == [(False, -1)] * whole
+
+
 def test_load_word_that_cannot_be_taken_is_lost_and_said() -> None:
     """The bus goes on, the word is lost, the next ones are taken when the core is ready again."""
     writes = [(LOAD_BEGIN, 1, 15), (LOAD_WORD, 2, 15), (LOAD_WORD, 3, 15), (LOAD_WORD, 4, 15)]
