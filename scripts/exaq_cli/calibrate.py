@@ -128,7 +128,12 @@ def command(
     with write_text(output) as file:
         arrays = [_map(path, "iuf", "integer or float") for path in logits]
         live = _live(arrays, logits, masks, lengths)
+        sources = [{"file": path.name} for path in logits]
+        for what, given in (("mask", masks), ("lengths", lengths)):
+            for source, path in zip(sources, _each(given, len(logits)), strict=False):
+                source[what] = path.name
         tables = _calibrate(arrays, live, logits, options)
+        tables = _named(tables, sources)
         file.write(tables.to_json())
     _print(tables, options["rule"])
     click.echo(f"Written: {output}, {len(tables.sets)} sets of tables")
@@ -146,7 +151,7 @@ def _calibrate(
         task = progress.add_task("", total=None)
         try:
             with user_errors():
-                tables = exaq.calibrate(
+                return exaq.calibrate(
                     arrays,
                     masks=live,
                     **options,
@@ -156,11 +161,19 @@ def _calibrate(
             # The library counts layers; the user knows files.
             named = re.sub(r"\blayer (\d+)", lambda m: str(paths[int(m[1])]), str(error))
             raise UserError(named) from error
-    named_layers = [
-        {"file": path.name, **entry}
-        for path, entry in zip(paths, tables.provenance["layers"], strict=True)
+
+
+def _named(tables: TableFile, sources: list[dict[str, str]]) -> TableFile:
+    """The tables with the names of their layers' files."""
+    layers = [
+        source | entry for source, entry in zip(sources, tables.provenance["layers"], strict=True)
     ]
-    return dataclasses.replace(tables, provenance={**tables.provenance, "layers": named_layers})
+    return dataclasses.replace(tables, provenance={**tables.provenance, "layers": layers})
+
+
+def _each(given: tuple[Path, ...], number: int) -> tuple[Path, ...]:
+    """A file for each of a number of arrays, where one serves all of them."""
+    return given * number if len(given) == 1 else given
 
 
 def _live(
@@ -178,7 +191,7 @@ def _live(
         wanted = "once" if len(arrays) == 1 else f"once or {len(arrays)} times"
         raise UserError(f"{option} must be given {wanted}, not {len(given)} times")
     result = []
-    for array, path, file in zip(arrays, paths, given * (len(arrays) // len(given)), strict=True):
+    for array, path, file in zip(arrays, paths, _each(given, len(arrays)), strict=True):
         if masks:
             mask = _map(file, "b", "boolean")
         else:

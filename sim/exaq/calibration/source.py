@@ -101,7 +101,8 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
         live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
         saturated = 0
         if logits.dtype.kind == "f":
-            live = live & ~(logits <= max(np.finfo(logits.dtype).min, _MASKED))
+            least = float(np.finfo(logits.dtype).min)
+            live = live & ~(logits <= (_MASKED if least < _MASKED else least))
             real = np.where(live, logits, 0).astype(np.float64)
             if not np.isfinite(real).all():
                 bad = real[~np.isfinite(real)][0]

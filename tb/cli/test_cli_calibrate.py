@@ -1,0 +1,199 @@
+"""exaq calibrate: tables.json from files, and what it refuses."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from run_exaq import refusal, run_exaq
+
+import exaq
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts/calibrate.py"
+
+RNG = np.random.default_rng(0)
+ARRAYS: dict[str, NDArray[Any]] = {
+    "first": RNG.normal(0, 2, (3, 2, 4, 20)).astype(np.float32),
+    "second": RNG.normal(0, 1, (3, 2, 4, 20)),
+    "integers": RNG.integers(-100, 100, (6, 20)).astype(np.int8),
+    "mask": RNG.random((3, 1, 4, 20)) < 0.7,
+    "lengths": RNG.integers(0, 21, (3, 1, 1)),
+    "other_mask": np.ones(20, bool),
+    "nan": np.array([[0.0, np.nan]]),
+    "inf": np.array([[0.0, np.inf]]),
+    "masked": np.full((2, 3), -np.inf),
+    "wide": np.array([[0, 128]]),
+    "complex": np.ones((2, 4), np.complex64),
+    "boolean": np.zeros((2, 4), bool),
+    "objects": np.array([{}, {}]),
+    "scalar": np.array(3.0),
+    "empty": np.zeros((0, 8)),
+    "narrow_mask": np.ones((3, 19), bool),
+    "number_mask": np.ones(20, np.uint8),
+    "long_lengths": np.array([3, 21]),
+    "two_lengths": np.array([[3, 4]]),
+    "float_lengths": np.array([3.0]),
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, array in ARRAYS.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    (tmp_path / "text.npy").write_text("logits")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "first.npy").read_bytes()[:-7])
+    return tmp_path
+
+
+REFUSALS = {
+    "missing.npy -o t.json": "cannot read missing.npy: No such file or directory",
+    "text.npy -o t.json": "text.npy is not a .npy file",
+    "cut.npy -o t.json": "cut.npy is damaged: not a whole .npy file",
+    "objects.npy -o t.json": "objects.npy must hold numbers, not Python objects",
+    "complex.npy -o t.json": "complex.npy must hold integer or float values, not complex64",
+    "boolean.npy -o t.json": "boolean.npy must hold integer or float values, not bool",
+    "scalar.npy -o t.json": "scalar.npy holds a single value; its last axis must be the row",
+    "empty.npy -o t.json": "empty.npy is empty: its shape is (0, 8)",
+    "first.npy nan.npy -o t.json": "nan.npy: live logits must be finite, not nan",
+    "inf.npy -o t.json": "inf.npy: live logits must be finite, not inf",
+    "first.npy masked.npy -o t.json": "masked.npy: there is no live element to calibrate on",
+    "masked.npy -o t.json --per all": (
+        "all layers together: there is no live element to calibrate on"
+    ),
+    "wide.npy -o t.json": "wide.npy: logits of 8 bits must be in -128..127, not 128",
+    "first.npy": "Missing option '-o' / '--output'.",
+    "-o t.json": "Missing argument 'LOGITS.npy ...'.",
+    "first.npy -o missing/t.json": "cannot write missing/t.json: No such file or directory",
+    "first.npy -o t.json --rule best": (
+        "Invalid value for '--rule': 'best' is not one of 'paper', 'naive', 'optimal'."
+    ),
+    "first.npy -o t.json --bits 5": "bits must be in 2..4, not 5",
+    "first.npy -o t.json --logit-scale nan": "logit_scale must be finite, not nan",
+    "first.npy -o t.json --per head --head-axis -1": (
+        "first.npy: head_axis must be one of the axes before the row, "
+        "not -1 of the shape (3, 2, 4, 20)"
+    ),
+    "first.npy -o t.json --mask mask.npy --lengths lengths.npy": (
+        "give --mask or --lengths, not both"
+    ),
+    "first.npy second.npy first.npy -o t.json --mask mask.npy --mask mask.npy": (
+        "--mask must be given once or 3 times, not 2 times"
+    ),
+    "first.npy -o t.json --lengths lengths.npy --lengths lengths.npy": (
+        "--lengths must be given once, not 2 times"
+    ),
+    "first.npy -o t.json --mask narrow_mask.npy": (
+        "narrow_mask.npy has the shape (3, 19), which does not fit (3, 2, 4, 20) of first.npy"
+    ),
+    "first.npy -o t.json --mask number_mask.npy": (
+        "number_mask.npy must hold boolean values, not uint8"
+    ),
+    "first.npy -o t.json --lengths float_lengths.npy": (
+        "float_lengths.npy must hold integer values, not float64"
+    ),
+    "first.npy -o t.json --lengths long_lengths.npy": (
+        "long_lengths.npy: lengths must be in 0..20, not 21"
+    ),
+    "first.npy -o t.json --lengths two_lengths.npy": (
+        "two_lengths.npy has the shape (1, 2), which does not fit (3, 2, 4) of first.npy"
+    ),
+}
+
+
+@pytest.mark.parametrize("line", list(REFUSALS))
+def test_refuses(folder: Path, line: str) -> None:
+    assert refusal("calibrate", *shlex.split(line), folder=folder) == REFUSALS[line]
+
+
+def test_writes_what_the_library_makes(folder: Path) -> None:
+    done = run_exaq(
+        *shlex.split("calibrate first.npy second.npy -o t.json --per head --bits 3"),
+        *shlex.split("--mask mask.npy --mask other_mask.npy --minimise kl --logit-width 12"),
+        *shlex.split("--logit-scale 0.01 --exp-frac 12"),
+        folder=folder,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    file = exaq.TableFile.load(folder / "t.json")
+    expected = exaq.calibrate(
+        [ARRAYS["first"], ARRAYS["second"]],
+        masks=[ARRAYS["mask"], ARRAYS["other_mask"]],
+        per="head",
+        bits=3,
+        minimise="kl",
+        logit_width=12,
+        logit_scale=0.01,
+        exp_frac=12,
+    )
+    assert file.sets == expected.sets
+    layers = file.provenance["layers"]
+    assert [entry.pop("file") for entry in layers] == ["first.npy", "second.npy"]
+    assert [entry.pop("mask") for entry in layers] == ["mask.npy", "other_mask.npy"]
+    assert file.provenance == expected.provenance
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == [
+        "set", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials"
+    ]  # fmt: skip
+    assert len(lines) == len(file.sets) + 2
+    for line, entry in zip(lines[1:], file.sets, strict=False):
+        tables = entry.tables
+        assert line.startswith(f"{entry.name}  ")
+        assert line.endswith(" ".join(map(str, tables.exp_rom)))
+        assert "  " + " ".join(map(str, tables.thresholds)) + "  " in line
+        before, after = entry.statistics["stages"]["paper"]["kl"], entry.statistics["kl"]
+        assert f"{before:.3g} -> {after:.3g}" in line
+        assert after < before
+    assert lines[-1] == "Written: t.json, 4 sets of tables"
+
+
+def test_lengths_are_masks_from_the_left(folder: Path) -> None:
+    rule = shlex.split("--rule paper --lengths lengths.npy")
+    done = run_exaq("calibrate", "first.npy", "-o", "t.json", *rule, folder=folder)
+    assert done.returncode == 0
+    live = np.arange(20) < ARRAYS["lengths"][..., None]
+    expected = exaq.calibrate([ARRAYS["first"]], masks=[live], rule="paper")
+    file = exaq.TableFile.load(folder / "t.json")
+    assert file.sets == expected.sets
+    assert file.provenance["layers"][0]["lengths"] == "lengths.npy"
+    figures = done.stdout.splitlines()[1].split()
+    assert figures[0] == "layer0"
+    assert "->" not in figures
+
+
+def test_one_set_of_all_files_and_the_same_file_twice(folder: Path) -> None:
+    texts = []
+    for name in ("a.json", "b.json"):
+        line = f"calibrate integers.npy -o {name} --per all --logit-scale 0.03125"
+        assert run_exaq(*shlex.split(line), folder=folder).returncode == 0
+        texts.append((folder / name).read_bytes())
+    assert texts[0] == texts[1]
+    (entry,) = exaq.TableFile.load(folder / "a.json").sets
+    assert (entry.name, entry.statistics["rows"]) == ("all", 6)
+
+
+def test_the_script_is_the_command(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "integers.npy", "-o", "t.json", "--rule", "naive"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (entry,) = exaq.TableFile.load(folder / "t.json").sets
+    assert entry.tables == exaq.calibrate([ARRAYS["integers"]], rule="naive").sets[0].tables
+    assert f"{entry.clip:.4g}" in done.stdout
+
+
+def test_help_names_every_option(tmp_path: Path) -> None:
+    done = run_exaq("calibrate", "--help", folder=tmp_path)
+    assert done.returncode == 0
+    for option in ("--rule", "--minimise", "--per", "--head-axis", "--mask", "--lengths"):
+        assert option in done.stdout
+    assert "calibrate" in run_exaq("--help", folder=tmp_path).stdout
