@@ -3,10 +3,18 @@
 from exaq.cache import cache_folder
 from exaq_cosim.build import ToolError, build_library
 from exaq_cosim.simulation import Simulation, Spread, compile_unit, golden, simulate
-from exaq_cosim.stream import HangError, ProtocolError, SimulationError, Streamed, stream_rows
+from exaq_cosim.stream import (
+    HangError,
+    LoadError,
+    ProtocolError,
+    SimulationError,
+    Streamed,
+    stream_rows,
+)
 
 __all__ = [
     "HangError",
+    "LoadError",
     "ProtocolError",
     "Simulation",
     "SimulationError",

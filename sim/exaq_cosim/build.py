@@ -64,7 +64,8 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
     Parameters
     ----------
     verilog
-        Source of module ``exaq_softmax``, self-contained, with the AXI4-Stream ports.
+        Source of module ``exaq_softmax``, self-contained, with the AXI4-Stream ports and, with
+        contexts, the AXI4-Lite port of its registers.
     config
         The configuration that gives the widths of the ports.
     tracing
@@ -88,6 +89,7 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
         f"-DEXAQ_PROB_BYTES={config.prob_bytes}",
         f"-DEXAQ_MAX_ROW={config.max_row}",
         f"-DEXAQ_MASKING={int(config.masking)}",
+        f"-DEXAQ_CONTEXTS={config.contexts}",
         f"-DEXAQ_TRACE={int(tracing)}",
     ]
     driver = files("exaq_cosim").joinpath("driver.cpp").read_text(encoding="utf-8")

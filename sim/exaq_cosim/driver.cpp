@@ -1,8 +1,9 @@
 // Streams whole arrays through the verilated AXI top: the caller hands over all rows at once and
 // steps a number of cycles at a time; no beat crosses the language border.
 //
-// The build defines EXAQ_LANES, EXAQ_LOGIT_BYTES, EXAQ_PROB_BYTES, EXAQ_MAX_ROW, EXAQ_MASKING and
-// EXAQ_TRACE. Ports are copied as bytes, whatever integer or word array the simulator gives them.
+// The build defines EXAQ_LANES, EXAQ_LOGIT_BYTES, EXAQ_PROB_BYTES, EXAQ_MAX_ROW, EXAQ_MASKING,
+// EXAQ_CONTEXTS and EXAQ_TRACE. A unit with several contexts has tid ports, one with any has the
+// AXI4-Lite port of its registers. Ports are copied as bytes, whatever integer or word array the simulator gives them.
 
 #include <algorithm>
 #include <cstdint>
@@ -94,26 +95,44 @@ enum Fault : int32_t {
     kWrongKeep,
     kErrorBeforeLast,
     kAbsentNotZero,
+    kWrongContext,
+    kStrayAnswer,
+    kAnswerDropped,
+    kErrorAnswer,
+    kRefused,
+};
+
+enum Kind : uint32_t { kWrite, kWait };
+
+// What the registers are asked, one after the other. A write writes `word` to `address`. A wait
+// reads `address` until a bit of `word` is set, and takes it for a refusal where one of `bad` is.
+struct Access {
+    uint32_t kind, address, word, bad;
 };
 
 struct Job {
     const uint8_t* logits;        // [rows][width], 1, 2 or 4 bytes an element
     const uint8_t* live;          // [rows][width], 1 = live, or null: all are
     const int32_t* lengths;       // [rows], each in 1..width
+    const int32_t* contexts;      // [rows], or null where the unit has none
+    const Access* accesses;       // [access_count], all done before the first row
     uint8_t* probabilities;       // [rows][width], zeroed by the caller
     uint8_t* row_errors;          // [rows]
     int64_t* stamps;              // [4][rows]: first in, last in, first out, last out
-    int64_t rows, width;
+    int64_t rows, width, access_count;
     uint64_t seed;
-    uint64_t stall;               // a side pauses where a random 64-bit number is below this
-    int64_t idle_limit;           // cycles without a beat on either side that count as a hang
+    uint64_t stall;               // a side or channel pauses where a random 64-bit number is below this
+    int64_t idle_limit;           // cycles without a beat or a finished access that are a hang
 };
 
 struct Report {
     int64_t cycle;                // since reset
     int64_t rows_in, rows_out;    // finished
     int64_t beats_in, beats_out;
+    int64_t accesses;             // finished
+    int64_t load_cycles;          // between the ends of the first access and the last
     int32_t state, fault;
+    uint32_t status;              // the last word that a wait has read
 };
 
 struct Bench {
@@ -129,6 +148,12 @@ struct Bench {
 #endif
         top.s_axis_tvalid = 0;
         top.m_axis_tready = 0;
+#if EXAQ_CONTEXTS
+        top.s_axi_awvalid = top.s_axi_wvalid = top.s_axi_arvalid = 0;
+        top.s_axi_bready = top.s_axi_rready = 0;
+        top.s_axi_awprot = top.s_axi_arprot = 0;
+        top.s_axi_wstrb = 0xf;
+#endif
         top.aresetn = 0;
         for (int64_t i = 0; i < kResetCycles; ++i) {
             settle();
@@ -152,7 +177,9 @@ struct Bench {
 
   private:
     void step() {
-        if (!offering && report.rows_in < job.rows && !paused()) offer();
+        const bool loading = report.accesses < job.access_count;
+        if (loading) ask();
+        if (!loading && !offering && report.rows_in < job.rows && !paused()) offer();
         top.s_axis_tvalid = offering;
         top.m_axis_tready = !paused();
         settle();
@@ -161,9 +188,11 @@ struct Bench {
         hold_rules();
         if (accepted) accept();
         if (emitted && report.state == kRunning) emit();
+        if (loading && report.accesses) ++report.load_cycles;
+        const bool answered = answer();
         tick();
         ++report.cycle;
-        idle = accepted || emitted ? 0 : idle + 1;
+        idle = accepted || emitted || answered ? 0 : idle + 1;
         if (report.state != kRunning) return;
         if (report.rows_in == job.rows && report.rows_out == job.rows) {
             if (idle == kQuietCycles) report.state = kDone;
@@ -203,6 +232,9 @@ struct Bench {
                 masked |= static_cast<uint64_t>(!job.live[element + i]) << i;
         std::memcpy(&top.s_axis_tuser, &masked, (kLanes + 7) / 8);
 #endif
+#if EXAQ_CONTEXTS > 1
+        top.s_axis_tid = job.contexts[report.rows_in];
+#endif
         offering = true;
     }
 
@@ -231,6 +263,9 @@ struct Bench {
         out_keep.present(count);
         if (std::memcmp(&top.m_axis_tkeep, out_keep.bits, out_keep.kSize)) return fault(kWrongKeep);
         if (!last && top.m_axis_tuser) return fault(kErrorBeforeLast);
+#if EXAQ_CONTEXTS > 1
+        if (top.m_axis_tid != job.contexts[row]) return fault(kWrongContext);
+#endif
         uint8_t beat[kLanes * EXAQ_PROB_BYTES];
         std::memcpy(beat, &top.m_axis_tdata, sizeof beat);
         for (int64_t i = count * EXAQ_PROB_BYTES; i < kLanes * EXAQ_PROB_BYTES; ++i)
@@ -255,7 +290,8 @@ struct Bench {
                 fault(kValidDropped);
             else if (std::memcmp(&held_data, &top.m_axis_tdata, sizeof held_data) ||
                      std::memcmp(&held_keep, &top.m_axis_tkeep, sizeof held_keep) ||
-                     held_last != top.m_axis_tlast || held_user != top.m_axis_tuser)
+                     held_last != top.m_axis_tlast || held_user != top.m_axis_tuser ||
+                     held_context != context_out())
                 fault(kPayloadChanged);
         }
         held = top.m_axis_tvalid && !top.m_axis_tready;
@@ -264,8 +300,63 @@ struct Bench {
             std::memcpy(&held_keep, &top.m_axis_tkeep, sizeof held_keep);
             held_last = top.m_axis_tlast;
             held_user = top.m_axis_tuser;
+            held_context = context_out();
         }
     }
+
+    uint32_t context_out() const {
+#if EXAQ_CONTEXTS > 1
+        return top.m_axis_tid;
+#else
+        return 0;
+#endif
+    }
+
+#if EXAQ_CONTEXTS
+    // Offers the present access: each of its channels may pause, and then stays until taken.
+    void ask() {
+        const Access& access = job.accesses[report.accesses];
+        const bool write = access.kind == kWrite;
+        top.s_axi_awvalid = write && !address_sent && (top.s_axi_awvalid || !paused());
+        top.s_axi_wvalid = write && !word_sent && (top.s_axi_wvalid || !paused());
+        top.s_axi_arvalid = !write && !address_sent && (top.s_axi_arvalid || !paused());
+        top.s_axi_awaddr = top.s_axi_araddr = access.address;
+        top.s_axi_wdata = access.word;
+        top.s_axi_bready = !paused();
+        top.s_axi_rready = !paused();
+    }
+
+    // Takes what moves on the registers' port; says whether the present access is finished.
+    bool answer() {
+        const bool loading = report.accesses < job.access_count;
+        const Access access = loading ? job.accesses[report.accesses] : Access{};
+        const bool write = access.kind == kWrite;
+        const bool written = loading && write && address_sent && word_sent;
+        const bool read = loading && !write && address_sent;
+        if ((top.s_axi_bvalid && !written) || (top.s_axi_rvalid && !read)) fault(kStrayAnswer);
+        const bool valid = top.s_axi_bvalid || top.s_axi_rvalid;
+        if (answer_held && !valid) fault(kAnswerDropped);
+        if (top.s_axi_awvalid && top.s_axi_awready) address_sent = true;
+        if (top.s_axi_arvalid && top.s_axi_arready) address_sent = true;
+        if (top.s_axi_wvalid && top.s_axi_wready) word_sent = true;
+        answer_held = valid && !(write ? top.s_axi_bready : top.s_axi_rready);
+        if (!valid || answer_held || report.state != kRunning) return false;
+
+        address_sent = word_sent = false;
+        if (write ? top.s_axi_bresp : top.s_axi_rresp) fault(kErrorAnswer);
+        if (!write) {
+            report.status = top.s_axi_rdata;
+            if (!(report.status & access.word)) return false;
+            if (report.status & access.bad) fault(kRefused);
+        }
+        if (report.state != kRunning) return false;
+        ++report.accesses;
+        return true;
+    }
+#else
+    void ask() {}
+    bool answer() { return false; }
+#endif
 
     void stamp(int64_t which, int64_t row) { job.stamps[which * job.rows + row] = report.cycle; }
 
@@ -304,6 +395,10 @@ struct Bench {
     std::remove_reference_t<decltype(top.m_axis_tdata)> held_data;
     std::remove_reference_t<decltype(top.m_axis_tkeep)> held_keep;
     CData held_last = 0, held_user = 0;
+    uint32_t held_context = 0;
+#if EXAQ_CONTEXTS
+    bool address_sent = false, word_sent = false, answer_held = false;
+#endif
 };
 
 // Resets the unit and makes it ready to stream the job, whose arrays must outlive it.

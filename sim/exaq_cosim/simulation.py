@@ -6,7 +6,7 @@ import errno
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 import exaq
 from exaq import SoftmaxConfig
 from exaq_cosim.build import build_library
+from exaq_cosim.loading import Load, loaded
+from exaq_cosim.rows import Rows
 from exaq_cosim.stream import SimulationError, element_type, stream_rows
 from exaq_hdl import emit_verilog
 
@@ -45,7 +47,7 @@ class Simulation:
     Members
     -------
     config
-        The unit's configuration.
+        The unit's configuration, with the tables that it holds after reset.
     probabilities
         Shape and order of the logits, the type of ``exaq.softmax``; 0 where masked or absent.
     row_errors
@@ -57,6 +59,9 @@ class Simulation:
         The last beat in is that of the last element within max_row.
     beats_in, beats_out
         Beats moved on either side.
+    loads, load_cycles
+        Tables loaded before the rows, and cycles from the first load's beginning to the last
+        one's end.
     stall, seed
         As given to ``simulate``.
     seconds
@@ -73,6 +78,8 @@ class Simulation:
     last_out: NDArray[np.int64]
     beats_in: int
     beats_out: int
+    loads: int
+    load_cycles: int
     stall: float
     seed: int
     seconds: float
@@ -141,6 +148,8 @@ class Simulation:
             "latency": vars(self.latency),
             "row_interval": None if interval is None else vars(interval),
             "row_errors": int(np.count_nonzero(self.row_errors)),
+            "loads": self.loads,
+            "load_cycles": self.load_cycles,
             "stall": self.stall,
             "seed": self.seed,
             "seconds": self.seconds,
@@ -162,6 +171,8 @@ def simulate(
     *,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    contexts: ArrayLike | None = None,
+    loads: Sequence[Load] = (),
     stall: float = 0.0,
     seed: int = 0,
     waves: str | os.PathLike[str] | None = None,
@@ -184,8 +195,16 @@ def simulate(
     lengths
         Integers that broadcast to the leading shape: elements of each row, 1 to row; the others
         are not streamed. None: all.
+    contexts
+        With ``config.contexts``: integers that broadcast to the leading shape, the context of
+        each row. None: context 0.
+    loads
+        Contexts and their tables, (context, ``exaq.Tables``), loaded through the unit's
+        registers one after the other before the first row. The other contexts keep the tables
+        that they hold after reset.
     stall
-        Probability that the source, and the sink, pause in a cycle: 0 to below 1.
+        Probability that the source, the sink, and a load's master pause in a cycle: 0 to
+        below 1.
     seed
         Of the stalls: 0 to 2**64 - 1.
     waves
@@ -203,7 +222,7 @@ def simulate(
     ToolError
         The unit cannot be compiled.
     SimulationError
-        The unit hangs or breaks a rule of its interface.
+        The unit hangs, breaks a rule of its interfaces or refuses tables.
     OSError
         ``waves`` or the cache cannot be written.
     """
@@ -211,7 +230,8 @@ def simulate(
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
-    rows = _Rows.of(logits, config, mask, lengths, overlong)
+    rows = Rows.of(logits, config, mask, lengths, contexts, overlong)
+    loaded(config, loads)
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
         begin = time.perf_counter()
@@ -221,6 +241,8 @@ def simulate(
             rows.logits,
             rows.lengths,
             rows.live,
+            rows.contexts,
+            loads=loads,
             stall=stall,
             seed=seed,
             waves=file,
@@ -239,6 +261,8 @@ def simulate(
         last_out=last_out,
         beats_in=out.beats_in,
         beats_out=out.beats_out,
+        loads=len(loads),
+        load_cycles=out.load_cycles,
         stall=stall,
         seed=seed,
         seconds=seconds,
@@ -251,16 +275,19 @@ def golden(
     *,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    contexts: ArrayLike | None = None,
+    loads: Sequence[Load] = (),
     overlong: bool = False,
 ) -> NDArray[Any]:
     """What ``simulate`` must give for the same arguments, by ``exaq.softmax``."""
-    rows = _Rows.of(logits, config, mask, lengths, overlong)
+    rows = Rows.of(logits, config, mask, lengths, contexts, overlong)
     row = min(rows.shape[-1], config.max_row)
     live = np.arange(row) < rows.lengths[:, None]
     if rows.live is not None:
         live &= rows.live[:, :row]
     probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
-    probabilities[:, :row] = exaq.softmax(rows.logits[:, :row], config, live)
+    config = loaded(config, loads)
+    probabilities[:, :row] = exaq.softmax(rows.logits[:, :row], config, live, rows.contexts)
     return probabilities.reshape(rows.shape)
 
 
@@ -292,90 +319,3 @@ def _kept(waves: str | os.PathLike[str] | None) -> Iterator[Path | None]:
 @functools.lru_cache(maxsize=16)
 def _verilog(config: SoftmaxConfig) -> str:
     return emit_verilog(config).verilog
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Checked arguments as the driver wants them: two axes, small integers."""
-
-    logits: NDArray[Any]
-    lengths: NDArray[np.int32]
-    live: NDArray[np.bool_] | None
-    shape: tuple[int, ...]
-
-    @classmethod
-    def of(
-        cls,
-        logits: ArrayLike,
-        config: SoftmaxConfig,
-        mask: ArrayLike | None,
-        lengths: ArrayLike | None,
-        overlong: bool,
-    ) -> _Rows:
-        array = np.asarray(logits)
-        if array.ndim == 0 or array.size == 0:
-            raise ValueError(f"logits must have a row and an element, not the shape {array.shape}")
-        if not np.issubdtype(array.dtype, np.integer):
-            raise TypeError(f"logits must be integers, not {array.dtype}")
-        low, high = config.logit_range
-        for extreme in (int(array.min()), int(array.max())):
-            if not low <= extreme <= high:
-                raise ValueError(
-                    f"logits of {config.logit_width} bits must be in {low}..{high}, not {extreme}"
-                )
-        row = array.shape[-1]
-        counts = _lengths(lengths, array.shape)
-        live = _live(mask, array.shape)
-        if live is not None and not config.masking:
-            counts = _prefixes(live, counts)
-            live = None
-        if not overlong and counts.max() > config.max_row:
-            raise ValueError(f"a row must have 1..{config.max_row} elements, not {counts.max()}")
-        signed = element_type(config.logit_width, signed=True)
-        return cls(array.reshape(-1, row).astype(signed, copy=False), counts, live, array.shape)
-
-
-def _lengths(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.int32]:
-    leading, row = shape[:-1], shape[-1]
-    given = np.asarray(row if lengths is None else lengths)
-    if not np.issubdtype(given.dtype, np.integer):
-        raise TypeError(f"lengths must be integers, not {given.dtype}")
-    try:
-        given = np.broadcast_to(given, leading)
-    except ValueError:
-        raise ValueError(
-            f"lengths of shape {given.shape} do not fit logits of shape {shape}"
-        ) from None
-    for extreme in (int(given.min()), int(given.max())):
-        if not 1 <= extreme <= row:
-            raise ValueError(f"lengths must be in 1..{row}, not {extreme}")
-    counts: NDArray[np.int32] = given.reshape(-1).astype(np.int32)
-    return counts
-
-
-def _live(mask: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
-    if mask is None:
-        return None
-    live = np.asarray(mask)
-    if live.dtype != np.bool_:
-        raise TypeError(f"mask must be boolean, not {live.dtype}")
-    try:
-        return np.broadcast_to(live, shape).reshape(-1, shape[-1])
-    except ValueError:
-        raise ValueError(
-            f"mask of shape {live.shape} does not fit logits of shape {shape}"
-        ) from None
-
-
-def _prefixes(live: NDArray[np.bool_], lengths: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Lengths that say the same as a mask, for a unit that cannot mask single elements."""
-    place = np.arange(live.shape[-1])
-    within = live & (place < lengths[:, None])
-    counts: NDArray[np.int32] = np.count_nonzero(within, axis=-1).astype(np.int32)
-    bad = (within != (place < counts[:, None])).any(axis=-1) | (counts == 0)
-    if bad.any():
-        raise ValueError(
-            "a unit without masking takes only masks that keep the beginning of each row, "
-            f"at least one element; that of row {int(bad.argmax())} is another"
-        )
-    return counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig
+from exaq_cosim.loading import Load, accesses, load_of, reasons
 
 #: Cycles between two calls of ``progress``, some tenths of a second.
 _STEP = 1 << 17
@@ -28,7 +29,14 @@ _FAULTS = (
     "m_axis_tkeep does not mark the row's elements",
     "m_axis_tuser reports an error before the row's last beat",
     "a lane without an element is not 0",
+    "m_axis_tid is not the row's context",
+    "s_axi answers what was not asked",
+    "s_axi takes an answer back before it was taken",
+    "s_axi answers with an error",
+    "",
 )
+# Of these the last.
+_REFUSED = len(_FAULTS)
 
 
 class SimulationError(RuntimeError):
@@ -40,7 +48,11 @@ class HangError(SimulationError):
 
 
 class ProtocolError(SimulationError):
-    """The unit broke a rule of AXI4-Stream or gave a row a wrong shape."""
+    """The unit broke a rule of AXI4-Stream or AXI4-Lite, or gave a row a wrong shape."""
+
+
+class LoadError(SimulationError):
+    """The unit refused tables that fit its configuration."""
 
 
 class _Job(ctypes.Structure):
@@ -48,11 +60,14 @@ class _Job(ctypes.Structure):
         ("logits", ctypes.c_void_p),
         ("live", ctypes.c_void_p),
         ("lengths", ctypes.c_void_p),
+        ("contexts", ctypes.c_void_p),
+        ("accesses", ctypes.c_void_p),
         ("probabilities", ctypes.c_void_p),
         ("row_errors", ctypes.c_void_p),
         ("stamps", ctypes.c_void_p),
         ("rows", ctypes.c_int64),
         ("width", ctypes.c_int64),
+        ("access_count", ctypes.c_int64),
         ("seed", ctypes.c_uint64),
         ("stall", ctypes.c_uint64),
         ("idle_limit", ctypes.c_int64),
@@ -66,8 +81,11 @@ class _Report(ctypes.Structure):
         ("rows_out", ctypes.c_int64),
         ("beats_in", ctypes.c_int64),
         ("beats_out", ctypes.c_int64),
+        ("accesses", ctypes.c_int64),
+        ("load_cycles", ctypes.c_int64),
         ("state", ctypes.c_int32),
         ("fault", ctypes.c_int32),
+        ("status", ctypes.c_uint32),
     )
 
 
@@ -86,6 +104,8 @@ class Streamed:
         first and last beat out.
     beats_in, beats_out
         Beats that moved on either side.
+    load_cycles
+        Cycles from the first load's beginning to the last one's end.
     """
 
     probabilities: NDArray[Any]
@@ -93,6 +113,7 @@ class Streamed:
     stamps: NDArray[np.int64]
     beats_in: int
     beats_out: int
+    load_cycles: int
 
 
 def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
@@ -105,8 +126,10 @@ def idle_limit(config: SoftmaxConfig, stall: float) -> int:
     """Cycles without a beat on either side that no working unit needs.
 
     Far above a longest row through every stage and all its divisions done one after another.
+    With contexts, above the filling of every LUT_sum after reset, too.
     """
-    return math.ceil((4 * config.beats + 4096) / (1 - stall))
+    filling = 2 ** (config.bits * config.group) + config.lanes + 16 * config.levels + 128
+    return math.ceil((4 * config.beats + 4096) / (1 - stall)) + config.contexts * filling
 
 
 def stream_rows(
@@ -115,7 +138,9 @@ def stream_rows(
     logits: NDArray[Any],
     lengths: NDArray[np.int32],
     live: NDArray[np.bool_] | None = None,
+    contexts: NDArray[np.int32] | None = None,
     *,
+    loads: Sequence[Load] = (),
     stall: float = 0.0,
     seed: int = 0,
     waves: Path | None = None,
@@ -133,8 +158,13 @@ def stream_rows(
         (rows,) elements streamed of each row, 1 to width; rows longer than max_row are legal.
     live
         (rows, width), True = live; needs ``config.masking``. None: every element is.
+    contexts
+        (rows,) each row's context; just where the unit has contexts.
+    loads
+        Contexts and tables, loaded one after the other before the first row.
     stall
-        Probability that the source, and the sink, pause in a cycle: 0 (never) to below 1.
+        Probability that a side pauses in a cycle: 0 (never) to below 1. The sides are the
+        source, the sink, and each channel of the registers' port.
     seed
         Of the stalls; 64 bits.
     waves
@@ -147,12 +177,19 @@ def stream_rows(
     HangError
         Nothing moved for ``idle_limit`` cycles.
     ProtocolError
-        Valid dropped, payload changed while stalled, wrong tlast or tkeep, stray beat.
+        Valid dropped, payload changed while stalled, wrong tlast, tkeep or tid, stray beat; an
+        answer of the registers' port that is stray, dropped or an error.
+    LoadError
+        Tables were refused.
+    TypeError, ValueError
+        Tables do not fit the configuration.
     """
     rows, width = logits.shape
     logits = np.ascontiguousarray(logits, element_type(config.logit_width, signed=True))
     lengths = np.ascontiguousarray(lengths, np.int32)
     live = None if live is None else np.ascontiguousarray(live, np.bool_)
+    contexts = None if contexts is None else np.ascontiguousarray(contexts, np.int32)
+    script = accesses(config, loads)
     probabilities = np.zeros((rows, width), element_type(config.prob_bits, signed=False))
     row_errors = np.zeros(rows, np.bool_)
     stamps = np.zeros((4, rows), np.int64)
@@ -160,11 +197,14 @@ def stream_rows(
         logits=logits.ctypes.data,
         live=None if live is None else live.ctypes.data,
         lengths=lengths.ctypes.data,
+        contexts=None if contexts is None else contexts.ctypes.data,
+        accesses=script.ctypes.data,
         probabilities=probabilities.ctypes.data,
         row_errors=row_errors.ctypes.data,
         stamps=stamps.ctypes.data,
         rows=rows,
         width=width,
+        access_count=len(script),
         seed=seed,
         stall=int(stall * 2.0**64),
         idle_limit=idle_limit(config, stall),
@@ -179,6 +219,9 @@ def stream_rows(
                 progress(report.rows_out, rows)
     finally:
         functions.exaq_close(bench)
+    if report.state != _DONE and report.accesses < len(script):
+        context, _ = load_of(loads, len(script), report.accesses)
+        raise _load_error(report, context, job.idle_limit)
     if report.state == _HANG:
         raise HangError(
             f"the unit hangs: no beat moved for {job.idle_limit} cycles up to cycle "
@@ -194,6 +237,23 @@ def stream_rows(
         stamps=stamps,
         beats_in=report.beats_in,
         beats_out=report.beats_out,
+        load_cycles=report.load_cycles,
+    )
+
+
+def _load_error(report: _Report, context: int, limit: int) -> SimulationError:
+    if report.state == _HANG:
+        return HangError(
+            f"the unit hangs: the load of context {context} made no progress for {limit} cycles "
+            f"up to cycle {report.cycle}"
+        )
+    if report.fault == _REFUSED:
+        return LoadError(
+            f"the unit refused the tables of context {context}: {reasons(report.status)} "
+            f"(cycle {report.cycle - 1})"
+        )
+    return ProtocolError(
+        f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, load of context {context})"
     )
 
 
