@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from exaq.cache import cache_folder
 from exaq_eval import corpus
@@ -67,7 +67,7 @@ def config() -> LlamaConfig:
     )
 
 
-def loss(model: LlamaForCausalLM, stretches: Tensor, batch: int = 16) -> float:
+def loss(model: PreTrainedModel, stretches: Tensor, batch: int = 16) -> float:
     """Mean loss in nats a character over windows (count, CONTEXT + 1)."""
     total = 0.0
     with torch.no_grad():

@@ -6,6 +6,7 @@ import copy
 import re
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from transformers import BertConfig, BertModel, PreTrainedModel
 import exaq
 import exaq.torch
 
-FINE = {"logit_width": 16, "logit_scale": 2.0**-8}
+FINE: dict[str, Any] = {"logit_width": 16, "logit_scale": 2.0**-8}
 
 
 def recorded(model: PreTrainedModel, mask: Tensor | None) -> list[NDArray[np.float32]]:
@@ -35,11 +36,8 @@ def recorded(model: PreTrainedModel, mask: Tensor | None) -> list[NDArray[np.flo
 
     model = copy.deepcopy(model)
     model.set_attn_implementation("eager")
-    torch.nn.functional.softmax = catch
-    try:
+    with mock.patch.object(torch.nn.functional, "softmax", catch):
         run(model, mask)
-    finally:
-        torch.nn.functional.softmax = plain
     assert len(seen) == LAYERS
     return seen
 
@@ -92,13 +90,9 @@ def test_output_is_that_of_a_forward_pass_with_the_softmax_replaced(
         return torch.from_numpy(np.float32(exaq.softmax(integers, config, live) / 2**16))
 
     model.set_attn_implementation("eager")
-    plain = torch.nn.functional.softmax
     exact = run(model, mask)[0]
-    torch.nn.functional.softmax = golden
-    try:
+    with mock.patch.object(torch.nn.functional, "softmax", golden):
         want = run(model, mask)[0]
-    finally:
-        torch.nn.functional.softmax = plain
     exaq.torch.set_tables(model, config)
     got = run(model, mask)[0]
     assert torch.equal(got, want)
@@ -162,13 +156,14 @@ def test_file_must_fit_the_model() -> None:
     model = MODELS["bert"]()
     exaq.torch.set_tables(model, None)
     before = run(model, None)[0]
-    for places, expected in (
+    cases: list[tuple[list[tuple[int | None, int | None]], str]] = [
         ([(0, None)], "there are no tables for layer 1, head 0"),
         ([(None, 0)], "there are no tables for layer 0, head 1"),
         ([(None, None), (2, None)], "set 'set1' is for layer 2, but the model has layers 0..1"),
         ([(None, None), (0, 4)], "set 'set1' is for head 4, but the layer has heads 0..3"),
         ([(None, None), (None, 4)], "set 'set1' is for head 4, but the layer has heads 0..3"),
-    ):
+    ]
+    for places, expected in cases:
         with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
             exaq.torch.set_tables(model, sets_of(places))
     assert torch.equal(run(model, None)[0], before)
