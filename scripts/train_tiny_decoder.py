@@ -43,6 +43,11 @@ def command(steps: int | None, threads: int, again: bool) -> None:
     if (target / "model.safetensors").is_file() and not again:
         console.print(f"{target} holds a decoder already; --again trains it anew")
         return
+    try:
+        # Now rather than after ten minutes.
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make {target}: {error.strerror}") from error
     torch.set_num_threads(threads)
     with Progress(
         TextColumn("{task.description}"),
@@ -64,7 +69,8 @@ def command(steps: int | None, threads: int, again: bool) -> None:
     tiny_decoder.save(model, figures, target)
     console.print(
         f"validation loss {figures['validation_loss']:.3f} nats a character, "
-        f"training {figures['training_loss']:.3f}, {figures['seconds']:.0f} s, in {target}"
+        f"training {figures['training_loss']:.3f}, "
+        f"{figures['processor_seconds'] / 60:.1f} minutes of processor time, in {target}"
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,11 +19,11 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from transformers.utils import logging
 
 import exaq.torch
 import exaq_eval.tiny_decoder as tiny
 from exaq_eval import corpus
+from exaq_eval.quiet import no_progress
 
 #: Longest text that an encoder reads, longest window of a decoder, in tokens.
 MAX_TOKENS = 256
@@ -172,21 +171,9 @@ def _load(kind: Any, folder: Path) -> PreTrainedModel:
 
 def _read(kind: Any, folder: Path, **options: Any) -> Any:
     """What ``kind`` reads from ``folder``, from there alone."""
-    with _no_progress():
+    with no_progress():
         try:
             return kind.from_pretrained(str(folder), local_files_only=True, **options)
         except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
             reason = " ".join(str(error).split())
             raise ModelError(f"cannot read the model in {folder}: {reason}") from error
-
-
-@contextmanager
-def _no_progress() -> Iterator[None]:
-    """Transformers shows no progress bars of its own for a while."""
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
