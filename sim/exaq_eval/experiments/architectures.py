@@ -264,12 +264,12 @@ def _score_table(model: dict[str, Any]) -> str:
     rows = []
     for setting in model["settings"]:
         attention = setting["attention"]
-        figures = ("", "") if attention is None else (attention["kl"], attention["top1"])
+        figures = [figure(attention[key]) for key in ("kl", "top1")] if attention else ["", ""]
         rows.append(
             (
                 setting["name"].replace(", per layer", ""),
                 *(_score(key, setting["task"][key]) for key, _ in shown),
-                *(each if each == "" else figure(each) for each in figures),
+                *figures,
             )
         )
     header = ("softmax", *(label for _, label in shown), "divergence, nats a row", "top-1 kept")

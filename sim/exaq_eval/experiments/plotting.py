@@ -36,11 +36,11 @@ def panels(path: Path, rows: int = 1, columns: int = 1, **sizes: float) -> Itera
         axes.set_axisbelow(True)
         axes.tick_params(labelsize=8, colors=_INK)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.title.set_size(9)
         axes.xaxis.label.set_size(9)
         axes.yaxis.label.set_size(9)
-        axes.title.set_color(_INK)
     yield grid
+    for axes in grid.flat:
+        axes.title.set(fontsize=9.5, color=_INK)
     # Neither date nor version of the library: the same figures give the same picture.
     sheet.savefig(path, format="png", metadata={"Software": None})
 

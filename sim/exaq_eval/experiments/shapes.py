@@ -17,7 +17,7 @@ from exaq_eval.experiments.plotting import COLOURS, legend, panels
 from exaq_eval.experiments.rows import SHAPES, Floats, rounded, scores
 
 #: What tables come from: for people the name, for ``exaq.calibrate`` the options.
-RULES: dict[str, dict[str, str]] = {
+RULES: dict[str, dict[str, Any]] = {
     "naive": {"rule": "naive"},
     "paper": {"rule": "paper"},
     "optimal, mse": {"rule": "optimal", "minimise": "mse"},
@@ -154,24 +154,43 @@ def _conclusion(
 ) -> str:
     said = []
     for bits in widths:
-        ratios = {}
+        gained = []
         for key, rule in (("relative_error", "optimal, mse"), ("kl", "optimal, kl")):
             gains = {
                 shape: find[shape, bits, "paper"][key] / find[shape, bits, rule][key]
                 for shape in shapes
             }
-            most, least = max(gains, key=gains.__getitem__), min(gains, key=gains.__getitem__)
-            ratios[key] = (
-                f"{figure(gains[least])} times less ({least}) to {figure(gains[most])} times less "
-                f"({most})"
-            )
+            least, most = (pick(gains, key=gains.__getitem__) for pick in (min, max))
+            gained.append(f"{figure(gains[least])} ({least}) to {figure(gains[most])} ({most})")
         said.append(
-            f"At {bits} bits, on rows that the calibration has not seen, the relative error is "
-            f"{ratios['relative_error']} than with the paper's clip, where squared error was "
-            f"minimised; the divergence {ratios['kl']}, where divergence was."
+            f"At {bits} bits, on rows that the calibration has not seen, the paper's relative "
+            f"error is {gained[0]} times that of tables that minimise squared error, and its "
+            f"divergence {gained[1]} times that of tables that minimise divergence."
+        )
+    worse = [
+        f"{shape}, {bits} bits"
+        for shape, bits in product(shapes, widths)
+        if find[shape, bits, "optimal, mse"]["kl"] > find[shape, bits, "paper"]["kl"]
+    ]
+    if worse:
+        said.append(
+            "What is not minimised may suffer: with squared error minimised, the divergence is "
+            f"above that of the paper's clip for {'; '.join(worse)}."
+        )
+    zeros = [
+        f"{shape}, {bits} bits"
+        for shape, bits in product(shapes, widths)
+        if find[shape, bits, "optimal, kl"]["kl"] > find[shape, bits, "optimal, mse"]["kl"]
+    ]
+    if zeros:
+        said.append(
+            "Tables that minimise squared error may have the lower divergence even so "
+            f"({'; '.join(zeros)}): they give probability 0 to what hardly counts, which a "
+            "calibration on divergence must avoid, since it takes 0 to be infinitely wrong, while "
+            "the figures here count a 0 as half a step of the unit's probabilities."
         )
     return (
-        " ".join(said) + " The paper's clip follows sigma alone. It breaks where few keys stand "
-        "far above the many: all of these lie below the clip, are lifted to it and take "
-        "probability from the key that matters. Free levels and thresholds take that back."
+        " ".join(said) + " The paper's clip follows sigma alone. It breaks most where few keys "
+        "stand far above the many: these lie below the clip, are all lifted to it and take "
+        "probability from the keys that matter. Free levels and thresholds take that back."
     )

@@ -45,6 +45,8 @@ class Widths(Experiment):
         Values of each parameter, from narrow to wide.
     texts, every
         Of MiniLM's docstrings, and of their rows, every so many; no texts: shipped logits alone.
+    shipped_every
+        Of the shipped rows, every so many.
     """
 
     name: ClassVar[str] = "widths"
@@ -58,14 +60,15 @@ class Widths(Experiment):
     sweeps: Sequence[str] = tuple(SWEEPS)
     texts: int = 12
     every: int = 16
+    shipped_every: int = 1
 
     @classmethod
     def quick(cls) -> Self:
-        return cls(widths=(2,), texts=0)
+        return cls(widths=(2,), texts=0, shipped_every=16)
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
         progress(0, 1, "logits")
-        sources = [shipped_rows()]
+        sources = [shipped_rows(self.shipped_every)]
         if self.texts:
             sources.append(recorded_rows(self.texts, self.every))
         grid = list(product(sources, self.widths, self.sweeps))
@@ -142,10 +145,8 @@ class Widths(Experiment):
                     if (case["swept"], case["logits"]) == (name, last)
                 ]
                 for colour, case in zip(COLOURS, cases, strict=False):
-                    scale = 1 if name != "logit_scale" else None
-                    places = (
-                        case["values"] if scale else [-np.log2(value) for value in case["values"]]
-                    )
+                    fraction = name == "logit_scale"
+                    places = -np.log2(case["values"]) if fraction else np.array(case["values"])
                     for key, style in zip(_ERRORS, ("-", "--"), strict=True):
                         ratios = [value / case["wide"][key] for value in case[key]]
                         axes.plot(
@@ -157,7 +158,7 @@ class Widths(Experiment):
                         )
                     if case["knee"] is not None:
                         axes.plot(places[case["values"].index(case["knee"])], 1, "o", color=colour)
-                label = f"{name}, bits" if name != "logit_scale" else "fraction bits of a logit"
+                label = "fraction bits of a logit" if name == "logit_scale" else f"{name}, bits"
                 axes.set(yscale="log", xlabel=label)
             line[0].set_ylabel("error / error at full width (o: knee)")
             legend(line[0], ncols=1 if len(widths) > 1 else 2)
@@ -232,18 +233,13 @@ def _conclusion(cases: list[dict[str, Any]]) -> str:
         open_ends = len(chosen) - len(found)
         rest = f", and {open_ends} of {len(chosen)} cases need more" if open_ends else ""
         said.append(f"{name} {_value(name, wide)}{rest}" if found else f"{name}: more than swept")
-    lost = next(
-        (case for case in cases if case["swept"] == "prob_bits" and 8 in case["values"]), None
-    )
+    eight = [
+        case["sum_error"][case["values"].index(8)] for case in cases if case["swept"] == "prob_bits"
+    ]
     sums = ""
-    if lost is not None:
-        eight = max(
-            case["sum_error"][case["values"].index(8)]
-            for case in cases
-            if case["swept"] == "prob_bits"
-        )
+    if eight:
         sums = (
-            f" With probabilities of 8 bits the sum of a row is off by up to {figure(eight)} on "
-            "average, since small ones are rounded to 0 or up to a step."
+            f" With probabilities of 8 bits the sum of a row is off by {figure(max(eight))} on "
+            "average in the worst case, since small ones are rounded to 0 or up to a step."
         )
     return f"Enough in every case: {'; '.join(said)}.{sums}"

@@ -1,0 +1,16 @@
+"""The committed reports of experiments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).resolve().parents[2] / "reports/accuracy"
+
+
+def report(name: str) -> dict[str, Any]:
+    """What the experiment ``name`` gave when it was last measured."""
+    path = _FOLDER / f"experiment-{name}.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
