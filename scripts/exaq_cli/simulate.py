@@ -20,6 +20,7 @@ from exaq import SoftmaxConfig
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import load_array, replacing
 from exaq_cli.options import config_options
+from exaq_cli.simulate_summary import print_summary
 from exaq_cosim import (
     Simulation,
     SimulationError,
@@ -30,12 +31,6 @@ from exaq_cosim import (
 )
 
 _CONSOLE = Console(stderr=True)
-# What the summary calls a spread, where the figures hold it, and what it counts.
-_SPREADS = (
-    ("Row", "row_cycles", "first logit in to last probability out"),
-    ("Latency", "latency", "last logit in to first probability out, less the row's beats"),
-    ("Row interval", "row_interval", "end of a row to end of the next"),
-)
 _FILE = click.Path(path_type=Path)
 
 
@@ -72,12 +67,25 @@ _FILE = click.Path(path_type=Path)
     help="Elements that take part: booleans, True = live, that broadcast to the logits' shape.",
 )
 @click.option(
+    "--contexts-of",
+    metavar="FILE.npy",
+    type=_FILE,
+    help="Context of each row, for a unit with contexts: integers from 0 that broadcast to the "
+    "logits' shape without its last axis.",
+)
+@click.option(
+    "--load",
+    is_flag=True,
+    help="The contexts hold the paper's tables for sigma 2 after reset, and get those asked for "
+    "over AXI4-Lite before the first row.",
+)
+@click.option(
     "--stall",
     metavar="P",
     type=click.FloatRange(0, 1, max_open=True),
     default=0.0,
     show_default=True,
-    help="Probability that the source, and the sink, pause in a cycle.",
+    help="Probability that the source, the sink, and the master of --load pause in a cycle.",
 )
 @click.option(
     "--seed",
@@ -102,6 +110,8 @@ def command(
     engine: str,
     lengths: Path | None,
     mask: Path | None,
+    contexts_of: Path | None,
+    load: bool,
     stall: float,
     seed: int,
     report: Path | None,
@@ -117,21 +127,33 @@ def command(
     exaq simulate logits.npy -o probs.npy
     exaq simulate logits.npy -o probs.npy --preset 2bit-x16 --lengths lengths.npy --json run.json
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
+    exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     """
     if engine == "golden":
-        for option, used in (("--waves", waves is not None), ("--stall", stall > 0)):
+        for option, used in (
+            ("--waves", waves is not None),
+            ("--stall", stall > 0),
+            ("--load", load),
+        ):
             if used:
                 raise UserError(f"{option} needs --engine rtl: the golden model has no cycles")
+    _check_contexts(config, contexts_of, load)
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
     outputs = [path for path in (output, report, waves) if path is not None]
     try:
         with replacing(*outputs) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
-            given = _Input.load(logits, lengths, mask, config)
+            given = _Input.load(logits, lengths, mask, contexts_of, config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
-                probabilities = golden(given.logits, config, mask=given.mask, lengths=given.lengths)
+                probabilities = golden(
+                    given.logits,
+                    config,
+                    mask=given.mask,
+                    lengths=given.lengths,
+                    contexts=given.contexts,
+                )
                 seconds = time.perf_counter() - begin
             if engine == "golden":
                 figures = _golden_figures(given, seconds)
@@ -140,7 +162,7 @@ def command(
                 expected = probabilities
                 trace = None if waves is None else written[waves]
                 try:
-                    result = _simulate(given, config, stall, seed, trace)
+                    result = _simulate(given, config, load, stall, seed, trace)
                 except SimulationError:
                     # The waves show what went wrong: they alone stay.
                     if trace is not None and waves is not None:
@@ -160,8 +182,22 @@ def command(
     except SimulationError as error:
         click.echo(f"exaq: error: {error}", err=True)
         return 1
-    _print(config, figures, outputs)
+    print_summary(config, figures, outputs)
     return 1 if faults else 0
+
+
+def _check_contexts(config: SoftmaxConfig, contexts_of: Path | None, load: bool) -> None:
+    for option, used in (("--contexts-of", contexts_of is not None), ("--load", load)):
+        if used and not config.contexts:
+            raise UserError(
+                f"{option} needs a unit with contexts: give --contexts, or --tables with "
+                "several sets"
+            )
+    if contexts_of is None and len(set(config.context_tables)) > 1:
+        raise UserError(
+            f"the {config.contexts} contexts hold different tables: give --contexts-of, the "
+            "context of each row"
+        )
 
 
 @dataclass(frozen=True)
@@ -169,10 +205,16 @@ class _Input:
     logits: NDArray[Any]
     lengths: NDArray[Any] | None
     mask: NDArray[Any] | None
+    contexts: NDArray[Any] | None
 
     @classmethod
     def load(
-        cls, logits: Path, lengths: Path | None, mask: Path | None, config: SoftmaxConfig
+        cls,
+        logits: Path,
+        lengths: Path | None,
+        mask: Path | None,
+        contexts: Path | None,
+        config: SoftmaxConfig,
     ) -> _Input:
         array = load_array(logits, "integer", "float")
         rows = array.shape[:-1]
@@ -180,6 +222,7 @@ class _Input:
             logits=array,
             lengths=None if lengths is None else load_array(lengths, "integer", fits=rows),
             mask=None if mask is None else load_array(mask, "boolean", fits=array.shape),
+            contexts=None if contexts is None else load_array(contexts, "integer", fits=rows),
         )
         if array.dtype.kind != "f":
             return given
@@ -190,13 +233,15 @@ class _Input:
 def _simulate(
     given: _Input,
     config: SoftmaxConfig,
+    load: bool,
     stall: float,
     seed: int,
     waves: Path | None,
 ) -> Simulation:
+    unit = config.replace(clip=None) if load else config
     try:
         with _CONSOLE.status("Emitting and compiling the unit (once per configuration) ..."):
-            compile_unit(config, tracing=waves is not None)
+            compile_unit(unit, tracing=waves is not None)
     except ToolError as error:
         raise UserError(str(error)) from error
     columns = (
@@ -211,9 +256,11 @@ def _simulate(
         task = progress.add_task("", total=None)
         return simulate(
             given.logits,
-            config,
+            unit,
             mask=given.mask,
             lengths=given.lengths,
+            contexts=given.contexts,
+            loads=list(enumerate(config.context_tables)) if load else [],
             stall=stall,
             seed=seed,
             waves=waves,
@@ -232,36 +279,3 @@ def _golden_figures(given: _Input, seconds: float) -> dict[str, Any]:
         "seconds": seconds,
         "elements_per_second": elements / seconds,
     }
-
-
-def _spread(cycles: dict[str, float]) -> str:
-    low, middle, high = cycles["min"], cycles["median"], cycles["max"]
-    return f"{low}" if low == high else f"{low} / {middle:g} / {high}"
-
-
-def _print(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
-    clip = "free tables" if config.clip is None else f"clip {float(config.clip):.4g}"
-    lines = {
-        "Configuration": f"{config.bits} bits, {clip}, {config.lanes} lanes",
-        "Rows": f"{figures['rows']:,}",
-        "Elements": f"{figures['elements']:,}",
-    }
-    if figures["engine"] == "rtl":
-        lines |= {
-            "Cycles": f"{figures['cycles']:,}",
-            "Cycles per row": f"{figures['cycles_per_row']:.2f}",
-            "Elements per cycle": f"{figures['elements_per_cycle']:.3f}",
-        }
-        for name, key, what in _SPREADS:
-            if figures[key] is not None:
-                lines[name] = f"{_spread(figures[key])} cycles, {what}"
-        lines |= {
-            "Row errors": f"{figures['row_errors']:,}",
-            "Mismatches": f"{figures['mismatches']:,} against the golden model",
-            "Stall": f"{figures['stall']:g} on either side, seed {figures['seed']}",
-        }
-    speed = figures["elements_per_second"] / 1e6
-    lines["Speed here"] = f"{speed:.1f} M elements/s ({figures['seconds']:.2f} s)"
-    lines["Written"] = ", ".join(str(path) for path in written)
-    for name, text in lines.items():
-        click.echo(f"{name:<20}{text}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from run_exaq import refusal
 
-from exaq import PRESETS
+from exaq import PRESETS, TableFile, Tables, TableSet
 
 FILES: dict[str, Any] = {
     "logits": np.arange(60, dtype=np.int8).reshape(3, 20),
@@ -29,7 +29,18 @@ FILES: dict[str, Any] = {
     "narrow_mask": np.ones((3, 19), bool),
     "number_mask": np.ones((3, 20), np.uint8),
     "mask": np.ones(20, bool),
+    "of_rows": np.array([0, 1, 0]),
+    "of_more_rows": np.array([0, 1, 0, 1]),
+    "beyond": np.array([0, 1, 2]),
+    "below": np.array([0, -1, 0]),
+    "float_contexts": np.array([0.0, 1.0, 0.0]),
 }
+# Sets of tables in the files that have their number in the name.
+SETS = [
+    TableSet(name=name, tables=Tables(thresholds=(-9, -4, top), exp_rom=(1, 2, 3, 8192)))
+    for name, top in (("low", -1), ("high", 0))
+]
+NO_CONTEXTS = " needs a unit with contexts: give --contexts, or --tables with several sets"
 
 REFUSALS = {
     "missing.npy -o p.npy": "cannot read missing.npy: No such file or directory",
@@ -71,6 +82,39 @@ REFUSALS = {
     "logits.npy -o p.npy --sigma 1 --clip -3": "give --sigma or --clip, not both",
     "logits.npy -o p.npy --engine c": "Invalid value for '--engine': 'c' is not one of 'rtl', "
     "'golden'.",
+    "logits.npy -o p.npy --tables none.json": "cannot read none.json: No such file or directory",
+    "logits.npy -o p.npy --tables text.npy": ("text.npy is no file of tables: line 1 is not JSON"),
+    "logits.npy -o p.npy --tables tables1.json --clip -3": "give --clip or --tables, not both",
+    "logits.npy -o p.npy --tables tables2.json --contexts 1": (
+        "2 sets of tables need 2..1024 contexts, not 1; or choose one set"
+    ),
+    "logits.npy -o p.npy --tables tables2.json --tables-name all": (
+        "there are no tables 'all'; there are low, high"
+    ),
+    "logits.npy -o p.npy --tables tables2.json": (
+        "the 2 contexts hold different tables: give --contexts-of, the context of each row"
+    ),
+    "logits.npy -o p.npy --contexts-of of_rows.npy": f"--contexts-of{NO_CONTEXTS}",
+    "logits.npy -o p.npy --tables tables1.json --contexts-of of_rows.npy": (
+        f"--contexts-of{NO_CONTEXTS}"
+    ),
+    "logits.npy -o p.npy --load": f"--load{NO_CONTEXTS}",
+    "logits.npy -o p.npy --tables tables1.json --load": f"--load{NO_CONTEXTS}",
+    "logits.npy -o p.npy --tables tables2.json --contexts-of beyond.npy": (
+        "contexts must be in 0..1, not 2"
+    ),
+    "logits.npy -o p.npy --contexts 2 --contexts-of below.npy": (
+        "contexts must be in 0..1, not -1"
+    ),
+    "logits.npy -o p.npy --contexts 2 --contexts-of of_more_rows.npy": (
+        "of_more_rows.npy has the shape (4,), which does not fit (3,)"
+    ),
+    "logits.npy -o p.npy --contexts 2 --contexts-of float_contexts.npy": (
+        "float_contexts.npy must hold integer values, not float64"
+    ),
+    "logits.npy -o p.npy --contexts 2 --load --engine golden": (
+        "--load needs --engine rtl: the golden model has no cycles"
+    ),
     "logits.npy -o p.npy --engine golden --waves w.vcd": (
         "--waves needs --engine rtl: the golden model has no cycles"
     ),
@@ -91,6 +135,11 @@ def folder(tmp_path: Path) -> Path:
     for name, array in FILES.items():
         np.save(tmp_path / f"{name}.npy", array, allow_pickle=True)
     (tmp_path / "text.npy").write_text("1, 2, 3\n", encoding="utf-8")
+    for count in (1, 2):
+        file = TableFile(
+            bits=2, logit_width=8, logit_scale=0.0625, exp_frac=13, sets=tuple(SETS[:count])
+        )
+        file.save(tmp_path / f"tables{count}.json")
     return tmp_path
 
 

@@ -14,7 +14,7 @@ import pytest
 import exaq
 import exaq_cli.simulate
 import exaq_cosim.simulation
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, TableFile, Tables, TableSet
 from exaq_cli.main import main
 
 CONFIG = SoftmaxConfig()
@@ -139,6 +139,69 @@ def test_golden_engine(run: Run) -> None:
     assert (figures["engine"], figures["rows"], figures["elements"]) == ("golden", 20, 210)
     assert "cycles" not in figures
     assert "Elements            210" in out.splitlines()
+
+
+HEADS = [
+    Tables(thresholds=(-90, -40, -9), exp_rom=(3, 90, 2000, 4096)),
+    Tables(thresholds=(-9, -9, 0), exp_rom=(0, 0, 0, 1)),
+    Tables(thresholds=(-700, -30, -1), exp_rom=(1, 20, 300, 8191)),
+]
+
+
+def save_heads(name: str, tables: list[Tables]) -> None:
+    sets = tuple(TableSet(name=f"head{k}", head=k, tables=t) for k, t in enumerate(tables))
+    TableFile(bits=2, logit_width=10, logit_scale=0.25, exp_frac=12, sets=sets).save(name)
+
+
+def of_each_head(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """(batch, head, row) logits, each head by a unit without contexts."""
+    one = SoftmaxConfig(logit_width=10, logit_scale=0.25, exp_frac=12, tables=HEADS[0])
+    each = [exaq.softmax(x[:, k], one.replace(tables=t)) for k, t in enumerate(HEADS)]
+    return np.stack(each, axis=1)
+
+
+@pytest.mark.simulator
+def test_tables_of_each_head_at_reset_and_at_run_time(run: Run) -> None:
+    x = save("logits.npy", np.random.default_rng(3).integers(-512, 512, (20, 3, 31)))
+    save("heads.npy", np.arange(3))
+    save_heads("heads.json", HEADS)
+    expected = of_each_head(x)
+    common = ["logits.npy", "-o", "p.npy", "--tables", "heads.json", "--contexts-of", "heads.npy"]
+    reports = []
+    for more in (["--engine", "golden"], [], ["--load"], ["--load", "--stall", 0.4]):
+        code, out, err = run(*common, "--json", "run.json", *more)
+        assert (code, err) == (0, "")
+        np.testing.assert_array_equal(np.load("p.npy"), expected)
+        configuration = "2 bits, tables of their own in 3 contexts, 4 lanes"
+        assert f"Configuration       {configuration}" in out.splitlines()
+        report = json.loads(Path("run.json").read_text())
+        held = SoftmaxConfig.from_dict(report["config"])
+        assert held.context_tables == tuple(HEADS)
+        reports.append(report)
+        cycles = report.get("load_cycles", 0)
+        loaded = f"Loaded              3 sets of tables over AXI4-Lite in {cycles:,} cycles"
+        assert (loaded in out.splitlines()) == ("--load" in more)
+    assert [report.get("loads") for report in reports] == [None, 0, 3, 3]
+    assert [report.get("mismatches") for report in reports] == [None, 0, 0, 0]
+    assert 0 == reports[1]["load_cycles"] < reports[2]["load_cycles"] < reports[3]["load_cycles"]
+
+
+@pytest.mark.simulator
+def test_one_set_of_tables_as_roms_or_loaded(run: Run) -> None:
+    x = save("logits.npy", np.random.default_rng(4).normal(0, 20, (9, 3, 16)))
+    steps = np.clip(np.rint(x * 4), -512, 511).astype(int)
+    save_heads("heads.json", HEADS)
+    save_heads("head0.json", HEADS[:1])
+    expected = of_each_head(steps)
+    for head, options in (
+        (0, ["--tables", "head0.json"]),
+        (2, ["--tables", "heads.json", "--tables-name", "head2"]),
+        (1, ["--tables", "heads.json", "--tables-name", "head1", "--contexts", "2", "--load"]),
+    ):
+        save("head.npy", x[:, head])
+        code, _, err = run("head.npy", "-o", "p.npy", *options)
+        assert (code, err) == (0, "")
+        np.testing.assert_array_equal(np.load("p.npy"), expected[:, head])
 
 
 @pytest.mark.simulator
