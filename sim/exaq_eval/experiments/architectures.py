@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -86,6 +87,9 @@ class Architectures(Experiment):
         )
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
+        """As of the base; exaq_eval.models.ModelError where a model is missing."""
+        # First of all: its message names the extra where PyTorch is missing.
+        import_module("exaq.torch")
         models = []
         for done, name in enumerate(self.models):
 

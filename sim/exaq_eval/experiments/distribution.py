@@ -168,7 +168,7 @@ class Distribution(Experiment):
                 axes.set_xticks(lengths, [str(length) for length in lengths])
                 axes.minorticks_off()
             line[0].set_ylabel("divergence from float, nats a row")
-            legend(line[0], ncols=1)
+            legend(line[-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
         return path
 
 

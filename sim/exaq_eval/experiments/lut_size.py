@@ -76,6 +76,7 @@ class LutSize(Experiment):
         return cls(units=(), lookups=2**12, repeat=2)
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
+        """As of the base; exaq_cosim.ToolError where a tool is missing or fails."""
         # Emission, cycles, synthesis and the seeds of each unit, and the loops.
         total = len(self.units) * (3 + len(self.seeds)) + 1
         progress(0, total, "loops on the processor")

@@ -160,6 +160,10 @@ class Widths(Experiment):
                         axes.plot(places[case["values"].index(case["knee"])], 1, "o", color=colour)
                 label = "fraction bits of a logit" if name == "logit_scale" else f"{name}, bits"
                 axes.set(yscale="log", xlabel=label)
+                most = max(max(case[key]) / case["wide"][key] for case in cases for key in _ERRORS)
+                ticks = [tick for tick in (1, 1.5, 2, 3, 5, 10, 20, 50, 100) if tick < most]
+                axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+                axes.minorticks_off()
             line[0].set_ylabel("error / error at full width (o: knee)")
             legend(line[0], ncols=1 if len(widths) > 1 else 2)
         return path
