@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import code_beat, excess_word, item, live_lanes, of_row, row_tables
 from exaq_hdl.exp_rom import lookup
-from exaq_hdl.sum_ram import ExcessRam
+from exaq_hdl.sum_ram import ExcessRam, SumRam
 from exaq_hdl.sum_rom import SumRom
 
 
@@ -27,7 +27,8 @@ class Accumulator(wiring.Component):
     Members
     -------
     i : stream of code_beat, always ready
-    totals : the beat's LUT_sum entries, one a group, SumRom.latency cycles after the beat
+    totals : the beat's LUT_sum entries, one a group, SumRom.latency, with contexts
+        SumRam.latency, cycles after the beat
     store : with contexts: stream of excess_word, always ready; into banks that no row uses
     o : stream of sum_bits bits with the row_tables, always ready; ~S, one item a row
     """
@@ -38,7 +39,7 @@ class Accumulator(wiring.Component):
         excess_store = {}
         if config.contexts:
             self._excess_ram = ExcessRam(config)
-            self.latency += ExcessRam.latency - 1
+            self.latency += SumRam.latency - SumRom.latency
             words = stream.Signature(excess_word(config), always_ready=True)
             excess_store["store"] = In(words)
         super().__init__(
@@ -92,8 +93,6 @@ class Accumulator(wiring.Component):
             m.d.sync += excess.eq(lookup(idle, [n * lowest for n in range(config.lanes + 1)]))
 
         total = add_up([self.totals[g] for g in range(config.groups)], "total")
-        if config.contexts:
-            total = register(total, "total_late")
         negative = Signal(signed(len(total) + 1), reset_less=True)
         m.d.sync += negative.eq(excess - total)
 

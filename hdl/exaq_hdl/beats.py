@@ -101,6 +101,12 @@ def load_word(config: SoftmaxConfig) -> data.StructLayout:
     return data.StructLayout({"first": 1, "word": signed(32)})
 
 
+def checked_word(config: SoftmaxConfig) -> data.StructLayout:
+    """A load_word cut to what a legal one needs; ``fits`` where nothing was cut off."""
+    width = max(config.logit_width, config.exp_bits, config.context_bits) + 1
+    return data.StructLayout({"first": 1, "fits": 1, "word": signed(width)})
+
+
 def refusal(config: SoftmaxConfig) -> data.StructLayout:
     """Why a table load was refused; no bit where none was.
 

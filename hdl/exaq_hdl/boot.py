@@ -5,7 +5,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import load_word
+from exaq_hdl.beats import checked_word
 
 # Smaller tables are cheaper in logic than in a block RAM.
 _BLOCK_BITS = 1024
@@ -21,7 +21,7 @@ class Boot(wiring.Component):
     -------
     next : the tables taken last are in effect
     active : from reset until all contexts have their tables
-    o : stream of load_word
+    o : stream of checked_word
     """
 
     #: Cycles for a word.
@@ -33,7 +33,7 @@ class Boot(wiring.Component):
             {
                 "next": In(1),
                 "active": Out(1),
-                "o": Out(stream.Signature(load_word(config))),
+                "o": Out(stream.Signature(checked_word(config))),
             }
         )
 
@@ -44,7 +44,7 @@ class Boot(wiring.Component):
         if len(set(sets)) == 1:
             sets = sets[:1]
         words = [word for tables in sets for word in config.load_words(0, tables)]
-        width = max(config.logit_width + 1, config.exp_bits + 1)
+        width = checked_word(config)["word"].width
         style = {"ram_style": "block"} if len(words) * width >= _BLOCK_BITS else {}
         m.submodules.rom = rom = memory.Memory(
             shape=signed(width), depth=len(words), init=words, attrs=style
@@ -63,6 +63,7 @@ class Boot(wiring.Component):
             port.addr.eq(place if len(sets) == 1 else Cat(place, context)),
             self.o.payload.first.eq(first),
             self.o.payload.word.eq(port.data),
+            self.o.payload.fits.eq(1),
         ]
         with m.If(first):
             m.d.comb += self.o.payload.word.eq(context)

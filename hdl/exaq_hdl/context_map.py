@@ -5,6 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
 
 
 class ContextMap(wiring.Component):
@@ -74,18 +75,24 @@ class ContextMap(wiring.Component):
         with m.If(self.commit):
             m.d.sync += self.spare.eq(Mux(self.filling, self.spare + 1, former.data))
 
-        # Rows leave in the order in which they came: those that were inside at the commit,
-        # that of the same cycle included, are done after as many have left.
-        inside = Signal(range(self.rows + 1))
-        now = Signal.like(inside)
-        before = Signal.like(inside)
-        free = Signal(init=1)
-        m.d.comb += [now.eq(inside + self.row_in - self.row_out), self.free.eq(free)]
-        m.d.sync += inside.eq(now)
+        # Rows leave in the order in which they came. Those that were given the former bank,
+        # that of the commit's own cycle included, are done when as many rows have left as had
+        # come then. Only whether counts are equal matters, so they may count in any order.
+        width = lfsr_width(self.rows + 1)
+        came = Signal(width, init=LFSR_START)
+        left = Signal(width, init=LFSR_START)
+        then = Signal(width, reset_less=True)
+        committed, waiting = Signal(), Signal()
+        m.d.comb += self.free.eq(~waiting | self.filling)
+        with m.If(self.row_in):
+            m.d.sync += came.eq(lfsr_next(came))
+        with m.If(self.row_out):
+            m.d.sync += left.eq(lfsr_next(left))
+        m.d.sync += committed.eq(self.commit)
+        with m.If(committed):
+            m.d.sync += then.eq(came)
         with m.If(self.commit):
-            m.d.sync += [before.eq(now), free.eq(0)]
-        with m.Else():
-            m.d.sync += free.eq(before == 0)
-            with m.If(self.row_out & (before != 0)):
-                m.d.sync += before.eq(before - 1)
+            m.d.sync += waiting.eq(1)
+        with m.Elif(~committed & (left == then)):
+            m.d.sync += waiting.eq(0)
         return m

@@ -112,7 +112,8 @@ class Divider(wiring.Component):
             # Low in the prelude, whose last cycles are those of a batch but give nothing.
             primed = Signal()
             early = ~primed & cycle[-_PRELUDE:-2].any()
-            last = primed & (level == (ahead - 1) % config.levels)
+            # Whether this is a row's last cycle, known from the one before.
+            last = Signal()
             m.d.comb += [exps.step.eq(run & (fetch | early)), exps.bank.eq(self.i.payload.bank)]
         else:
             complement = self.i.payload
@@ -120,7 +121,7 @@ class Divider(wiring.Component):
             last = level == 1 if units < config.levels else 1
         m.d.comb += [
             exps.code.eq(level),
-            self.i.ready.eq(run & cycle[-1] & last),
+            self.i.ready.eq(run & last if loaded else run & cycle[-1] & last),
         ]
         with m.If(run):
             m.d.sync += [cycle.eq(cycle.rotate_left(1)), entering.eq(0)]
@@ -131,9 +132,9 @@ class Divider(wiring.Component):
                     m.d.sync += level.eq(increment(level))
                 with m.If(cycle[-1]):
                     m.d.sync += primed.eq(1)
-        if loaded:
-            with m.If(self.i.ready):
-                m.d.sync += [cycle.eq(start), primed.eq(0), level.eq(0), entering.eq(0)]
+                m.d.sync += last.eq(cycle[-2] & primed & (level == (ahead - 2) % config.levels))
+                with m.If(last):
+                    m.d.sync += [cycle.eq(start), primed.eq(0), level.eq(0), entering.eq(0)]
 
         remainders = [
             Signal(

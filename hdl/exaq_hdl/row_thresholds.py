@@ -52,14 +52,16 @@ class RowThresholds(wiring.Component):
             ram.output_enable.eq(1),
         ]
 
-        # Codes 1 ... 2**bits - 1 are looked up; code 0 needs no threshold and ends the turn.
+        # Codes 1 ... 2**bits - 1 are looked up; code 0 needs no threshold: there the turn ends.
         code = Signal(config.bits, init=1)
-        read, arrived = Signal(), Signal()
+        read, arrived, complete, move = Signal(), Signal(), Signal(), Signal()
         looked_up = Signal(Ram.latency)
-        done = Signal()
+        full = Signal()
         m.d.comb += [
             read.eq(self.i.valid & (code != 0)),
             arrived.eq(looked_up[-1]),
+            complete.eq(arrived & (code == 0) & ~looked_up[:-1].any()),
+            self.i.ready.eq(complete),
             ram.read_enable.eq(read),
             ram.read_address.eq(Cat(code, self.i.payload.bank)),
         ]
@@ -68,25 +70,24 @@ class RowThresholds(wiring.Component):
             m.d.sync += code.eq(code + 1)
 
         total = Signal(signed(width + 2))
-        formed = Signal(reached_layout(config), reset_less=True)
+        formed = Signal.like(self.o.payload, name="formed", reset_less=True)
         m.d.comb += total.eq(ram.read_data.as_signed() + self.i.payload.maximum)
         with m.If(arrived):
-            bits = Value.cast(formed)
+            reached = Value.cast(formed.reached)
             newest = Mux(total[-1], 0, total[:width])
-            m.d.sync += bits.eq(Cat(bits[width:], newest))
-        # The last sum is in when nothing more is on its way.
-        m.d.sync += done.eq((code == 0) & ~looked_up[:-1].any())
+            m.d.sync += reached.eq(Cat(reached[width:], newest))
+            m.d.sync += [formed[name].eq(self.i.payload[name]) for name in row_tables(config)]
 
-        finish = Signal()
-        m.d.comb += [
-            finish.eq(done & (~self.o.valid | self.o.ready)),
-            self.i.ready.eq(finish),
-        ]
+        # A register of its own keeps the way of `o.ready` short.
         out = Signal.like(self.o.payload, name="out", reset_less=True)
-        m.d.comb += self.o.payload.eq(out)
+        m.d.comb += [
+            self.o.payload.eq(out),
+            move.eq(full & (~self.o.valid | self.o.ready)),
+        ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        with m.If(finish):
-            m.d.sync += [self.o.valid.eq(1), out.reached.eq(formed), code.eq(1), done.eq(0)]
-            m.d.sync += [out[name].eq(self.i.payload[name]) for name in row_tables(config)]
+        with m.If(complete):
+            m.d.sync += full.eq(1)
+        with m.If(move):
+            m.d.sync += [self.o.valid.eq(1), out.eq(formed), full.eq(0), code.eq(1)]
         return m

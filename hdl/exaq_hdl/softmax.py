@@ -122,9 +122,9 @@ class Softmax(wiring.Component):
         #: Cycles after reset until beats are taken, beyond the one that every unit needs.
         self.boot_cycles = 0
         if config.contexts:
-            # Rows that a buffer's beats can be, and those between the buffers.
-            inside = self.row_buffer.depth + self.code_fifo.depth + self.latency
-            self.context_map = ContextMap(config, rows=inside)
+            # Rows wait in these queues, and between them a row a cycle can be on its way.
+            queues = self.max_queue.fifo.depth + self.sum_queue.depth
+            self.context_map = ContextMap(config, rows=queues + self.latency)
             self.table_loader = TableLoader(config)
             self.boot = Boot(config)
             load = Boot.period * 2 * config.levels + self.table_loader.latency
@@ -243,11 +243,10 @@ class Softmax(wiring.Component):
         loader, boot, context_map = self.table_loader, self.boot, self.context_map
         row_done = Signal()
         m.d.sync += row_done.eq(self.normalizer.o.valid & self.normalizer.o.ready)
-        with m.If(boot.active):
-            connect_streams(m, boot.o, loader.i)
-        with m.Else():
-            connect_streams(m, self.load, loader.i)
+        wiring.connect(m, boot.o, loader.boot)
+        wiring.connect(m, wiring.flipped(self.load), loader.i)
         m.d.comb += [
+            loader.booting.eq(boot.active),
             boot.next.eq(loader.commit),
             context_map.row_out.eq(row_done),
             context_map.target.eq(loader.target),

@@ -1,6 +1,6 @@
 """LUT_sum of every bank, and what idle lanes add to it."""
 
-from amaranth.hdl import Cat, Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,12 +8,16 @@ from exaq import SoftmaxConfig
 from exaq_hdl.beats import excess_word, sum_word
 from exaq_hdl.ram import Ram
 
+# Words of a block RAM that is as wide as entries mostly are.
+_BLOCK = 1024
+
 
 class SumRam(wiring.Component):
     """As ``SumRom``, with the tables of a bank: adds a group's exponentials by one lookup.
 
-    Latency 2 cycles; throughput 1 group per cycle. Exact.
-    Source: EXAQ (arXiv 2410.03185), LUT_sum.
+    Latency 3 cycles: a RAM's, and one to choose between RAMs of as many words as fit a usual
+    block RAM, since what stands between a block RAM and its output register is slow. Throughput
+    1 group per cycle. Exact. Source: EXAQ (arXiv 2410.03185), LUT_sum.
 
     Members
     -------
@@ -24,7 +28,7 @@ class SumRam(wiring.Component):
     total : sum of their E_k, ``latency`` cycles later
     """
 
-    latency = Ram.latency
+    latency = Ram.latency + 1
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
@@ -42,16 +46,31 @@ class SumRam(wiring.Component):
         m = Module()
         word = self.store.payload
         entries = (self.config.contexts + 1) << len(self.codes)
-        m.submodules.ram = ram = Ram(width=self.config.group_sum_bits, depth=entries)
-        m.d.comb += [
-            ram.write_enable.eq(self.store.valid),
-            ram.write_address.eq(Cat(word.codes, word.bank)),
-            ram.write_data.eq(word.total),
-            ram.read_enable.eq(self.enable),
-            ram.read_address.eq(Cat(self.codes, self.bank)),
-            ram.output_enable.eq(1),
-            self.total.eq(ram.read_data),
-        ]
+        write_address = Cat(word.codes, word.bank)
+        read_address = Cat(self.codes, self.bank)
+        chosen = read_address[_BLOCK.bit_length() - 1 :]
+        for _ in range(Ram.latency):
+            late = Signal.like(chosen, reset_less=True)
+            m.d.sync += late.eq(chosen)
+            chosen = late
+        total = Signal(len(self.total), reset_less=True)
+        m.d.comb += self.total.eq(total)
+        for k, start in enumerate(range(0, entries, _BLOCK)):
+            m.submodules[f"ram{k}"] = ram = Ram(
+                width=len(self.total), depth=min(_BLOCK, entries - start)
+            )
+            inside = len(ram.write_address)
+            writes = write_address[_BLOCK.bit_length() - 1 :] == k if entries > _BLOCK else 1
+            m.d.comb += [
+                ram.write_enable.eq(self.store.valid & writes),
+                ram.write_address.eq(write_address[:inside]),
+                ram.write_data.eq(word.total),
+                ram.read_enable.eq(self.enable),
+                ram.read_address.eq(read_address[:inside]),
+                ram.output_enable.eq(1),
+            ]
+            with m.If(chosen == k if entries > _BLOCK else 1):
+                m.d.sync += total.eq(ram.read_data)
         return m
 
 

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_hdl.accumulator import ones
 from exaq_hdl.beats import (
+    checked_word,
     excess_word,
     level_word,
     load_word,
@@ -26,12 +27,14 @@ class TableLoader(wiring.Component):
     reasons when its last word is taken, or where a word is missing or too many; then nothing
     has changed. A word marked ``first`` always begins a load.
 
-    Throughput 1 word per cycle; then lanes + 1 cycles for the multiples of E_0, 2**bits cycles
+    Throughput a word in 2 cycles; then lanes + 1 cycles for the multiples of E_0, 2**bits cycles
     to begin, 1 cycle for each of LUT_sum's 2**(bits * group) entries, and 3 to the commit.
 
     Members
     -------
-    i : stream of load_word
+    i : stream of load_word; not taken while booting
+    boot : stream of checked_word; taken while booting
+    booting : the contexts get their first tables
     spare, free : bank to load, and whether no row uses it; ``i`` waits for that
     target : context that is loaded
     commit : pulse: the spare bank is complete
@@ -44,7 +47,7 @@ class TableLoader(wiring.Component):
     def __init__(self, config: SoftmaxConfig):
         self.config = config
         #: Cycles from a good load's last word to its commit.
-        self.latency = config.lanes + 1 + config.levels + 2 ** (config.bits * config.group) + 3
+        self.latency = config.lanes + 1 + config.levels + 2 ** (config.bits * config.group) + 5
 
         def words(layout):
             return Out(stream.Signature(layout(config), always_ready=True))
@@ -52,6 +55,8 @@ class TableLoader(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(load_word(config))),
+                "boot": In(stream.Signature(checked_word(config))),
+                "booting": In(1),
                 "spare": In(config.bank_bits),
                 "free": In(1),
                 "target": Out(max(config.context_bits, 1)),
@@ -73,20 +78,40 @@ class TableLoader(wiring.Component):
 
     def _take_words(self, m):
         config = self.config
-        # Place of the next word in its load; its upper half are exponentials.
-        place = Signal(config.bits + 1)
-        here = Signal.like(place)
+        # A word is cut and registered first, then looked at.
+        layout = checked_word(config)
+        cut = Signal(layout, reset_less=True)
         accept = Signal()
         self._filling = filling = Signal()
         self._start = start = Signal()
-        word, first = self.i.payload.word, self.i.payload.first
+        given = self.i.payload
+        room = Signal()
+        # The last word has been looked at: the load is made, or refused.
+        judge = Signal()
+        m.d.comb += [
+            room.eq(~filling & self.free & ~accept & ~judge),
+            self.i.ready.eq(room & ~self.booting),
+            self.boot.ready.eq(room & self.booting),
+        ]
+        m.d.sync += accept.eq(room & Mux(self.booting, self.boot.valid, self.i.valid))
+        with m.If(self.booting):
+            m.d.sync += cut.eq(self.boot.payload)
+        with m.Else():
+            m.d.sync += [
+                cut.first.eq(given.first),
+                cut.word.eq(given.word),
+                cut.fits.eq(given.word == given.word[: layout["word"].width].as_signed()),
+            ]
+        word, first = cut.word, cut.first
+
+        # Place of the next word in its load; its upper half are exponentials.
+        place = Signal(config.bits + 1)
+        here = Signal.like(place)
         code, is_level = here[: config.bits], here[-1]
         begun = Signal()
         m.d.comb += [
             begun.eq(place != 0),
-            self.i.ready.eq(~filling & self.free),
-            self.idle.eq(~filling & ~begun),
-            accept.eq(self.i.valid & self.i.ready),
+            self.idle.eq(~filling & ~begun & ~accept & ~judge),
             here.eq(Mux(first, 0, place)),
         ]
 
@@ -95,30 +120,28 @@ class TableLoader(wiring.Component):
         width = config.logit_width + 1
         threshold = word[:width].as_signed()
         before = Signal.like(threshold)
+        threshold_fits = cut.fits & (word == threshold) & ((threshold == 0) | threshold[-1])
         wrong = Signal(refusal(config))
         faults = Signal(refusal(config))
-        now = Signal(refusal(config))
-        level_fits = ~word[config.exp_bits :].any()
+        level_fits = cut.fits & ~word[config.exp_bits :].any()
         m.d.comb += [
-            wrong.context.eq(first & (word.as_unsigned() >= config.contexts)),
-            wrong.thresholds.eq(
-                ~first & ~is_level & ((word != threshold) | (threshold > 0) | (threshold < before))
-            ),
+            wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= config.contexts))),
+            wrong.thresholds.eq(~first & ~is_level & (~threshold_fits | (threshold < before))),
             wrong.levels.eq(is_level & (~level_fits | (here.all() & (word == 0)))),
-            Value.cast(now).eq(Mux(first, 0, Value.cast(faults)) | Value.cast(wrong)),
-            start.eq(accept & here.all() & ~Value.cast(now).any()),
+            start.eq(judge & ~Value.cast(faults).any()),
         ]
-        m.d.sync += Value.cast(self.refused).eq(0)
+        m.d.sync += [
+            judge.eq(accept & here.all()),
+            Value.cast(self.refused).eq(Mux(judge, Value.cast(faults), 0)),
+        ]
         with m.If(accept):
             m.d.sync += [
                 place.eq(here + 1),
-                faults.eq(now),
+                Value.cast(faults).eq(Mux(first, 0, Value.cast(faults)) | Value.cast(wrong)),
                 before.eq(Mux(first, -(1 << config.logit_width), threshold)),
             ]
             with m.If(first):
                 m.d.sync += self.target.eq(word)
-            with m.If(here.all()):
-                m.d.sync += self.refused.eq(now)
             with m.If(first == begun):
                 m.d.sync += self.refused.length.eq(1)
                 with m.If(~first):
