@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
@@ -19,25 +19,29 @@ _KINDS = {"integer": "iu", "float": "f", "boolean": "b"}
 
 
 @contextmanager
-def replacing(*paths: Path) -> Iterator[tuple[Path, ...]]:
+def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path, ...]]:
     """Write ``paths`` all or none: yields a temporary path beside each, of the same suffix.
 
     The temporary files exist, empty, from the start, so an output that cannot be written is
     refused before the work begins. When the body ends they take the places of ``paths``; when it
     raises, they go and ``paths`` stay as they were. Wrap the whole computation, not only the
-    writing.
+    writing. ``inputs`` are files that the command reads and that no output may replace.
 
     Raises
     ------
     UserError
-        A folder is missing or not writable, a path is no regular file, or comes twice.
+        A folder is missing or not writable, a path is no regular file, comes twice, or is one of
+        ``inputs``.
     """
     targets = [path.resolve() for path in paths]
+    read = [path.resolve() for path in inputs]
     scratch = [t.with_name(f".{t.stem}.{os.getpid()}{t.suffix}") for t in targets]
     with ExitStack() as stack:
         for path, target, temporary in zip(paths, targets, scratch, strict=True):
             if targets.count(target) > 1:
                 raise UserError(f"cannot write {path}: two outputs of one command have that name")
+            if target in read:
+                raise UserError(f"cannot write {path}: the command reads it")
             try:
                 if target.exists() and not target.is_file():
                     raise UserError(f"cannot write {path}: it is there and not a regular file")

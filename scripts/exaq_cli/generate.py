@@ -13,7 +13,7 @@ from exaq import SoftmaxConfig
 from exaq_cli.describe import describe_tables
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
-from exaq_cli.options import config_options
+from exaq_cli.options import config_options, tables_read
 
 
 @click.command(name="generate")
@@ -58,7 +58,8 @@ def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
         raise UserError(f"{name!r} is no name for a Verilog module: letters, digits and _ make one")
     description = output.with_suffix(".json")
     headers = [output.with_suffix(".h")] if config.contexts and top == "axi" else []
-    with replacing(output, description, *headers) as (verilog, manifest, *header):
+    outputs = (output, description, *headers)
+    with replacing(*outputs, inputs=tables_read()) as (verilog, manifest, *header):
         # Only here: it takes a second, and help or a refusal need not wait for it.
         from exaq_hdl import emit_verilog
         from exaq_hdl.registers import c_header

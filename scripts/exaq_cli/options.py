@@ -142,6 +142,12 @@ def config_given() -> bool:
     return bool(click.get_current_context().meta[_GIVEN])
 
 
+def tables_read() -> list[Path]:
+    """The file that the running command's line has with ``--tables``, if any."""
+    path: Path | None = click.get_current_context().params["tables"]
+    return [] if path is None else [path]
+
+
 def _settle(
     preset: str | None,
     changes: dict[str, Any],

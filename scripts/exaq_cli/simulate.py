@@ -19,7 +19,7 @@ import exaq
 from exaq import SoftmaxConfig
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import load_array, replacing
-from exaq_cli.options import config_options
+from exaq_cli.options import config_options, tables_read
 from exaq_cli.simulate_summary import print_summary
 from exaq_cosim import (
     Simulation,
@@ -142,7 +142,7 @@ def command(
         raise UserError("stall must be at least 0 and below 1, not nan")
     outputs = [path for path in (output, report, waves) if path is not None]
     try:
-        with replacing(*outputs) as temporary:
+        with replacing(*outputs, inputs=tables_read()) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
             given = _Input.load(logits, lengths, mask, contexts_of, config)
             with _CONSOLE.status("Golden model ..."), user_errors():

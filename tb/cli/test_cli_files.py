@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,20 @@ def test_nothing_stays_of_a_failure(tmp_path: Path) -> None:
         half_done()
     assert names(tmp_path) == ["old.txt"]
     assert old.read_text() == "old"
+
+
+def test_what_is_read_is_not_written(tmp_path: Path) -> None:
+    read = tmp_path / "read.txt"
+    read.write_text("precious")
+    message = f"^cannot write {re.escape(str(read))}: the command reads it$"
+    other = tmp_path / "folder" / ".." / "read.txt"
+    with (
+        pytest.raises(UserError, match=message),
+        replacing(tmp_path / "new.txt", read, inputs=[other]),
+    ):
+        pass
+    assert names(tmp_path) == ["read.txt"]
+    assert read.read_text() == "precious"
 
 
 def test_temporary_file_keeps_suffix_and_folder(tmp_path: Path) -> None:

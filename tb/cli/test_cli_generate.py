@@ -252,6 +252,13 @@ def test_refusals(options: str, tmp_path: Path) -> None:
     assert message == REFUSALS[options]
 
 
+def test_the_tables_are_not_overwritten_by_the_description(tmp_path: Path) -> None:
+    table_files(tmp_path)
+    for tables in ("one.json", "../" + tmp_path.name + "/one.json"):
+        message = refusal("generate", "--tables", tables, "-o", "one.v", folder=tmp_path)
+        assert message == "cannot write one.json: the command reads it"
+
+
 def test_a_header_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken.h").mkdir()
     message = refusal("generate", "--contexts", "1", "-o", "taken.v", folder=tmp_path)

@@ -94,6 +94,9 @@ REFUSALS = {
     "logits.npy -o p.npy --tables tables2.json": (
         "the 2 contexts hold different tables: give --contexts-of, the context of each row"
     ),
+    "logits.npy -o p.npy --tables tables1.json --json tables1.json": (
+        "cannot write tables1.json: the command reads it"
+    ),
     "logits.npy -o p.npy --contexts-of of_rows.npy": f"--contexts-of{NO_CONTEXTS}",
     "logits.npy -o p.npy --tables tables1.json --contexts-of of_rows.npy": (
         f"--contexts-of{NO_CONTEXTS}"
