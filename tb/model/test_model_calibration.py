@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_the_unit_has_the_stated_error() -> None:
     p = exaq.softmax(exaq.logits_to_integers(real, config), config)
     apart = exaq.probabilities_to_float(p, config) - exaq.reference.softmax(real)
     assert file.sets[0].statistics["mse"] == pytest.approx((apart**2).sum(-1).mean(), rel=1e-4)
+
+
+def test_a_scale_may_be_a_fraction() -> None:
+    real = logits(12, (20, 30))
+    file = exaq.calibrate([real], logit_scale=Fraction(1, 10))
+    nearly = exaq.calibrate([real], logit_scale=0.1)
+    assert file.logit_scale == Fraction(1, 10)
+    assert file.sets[0].statistics["mse"] == pytest.approx(
+        nearly.sets[0].statistics["mse"], rel=0.01
+    )
+    assert exaq.TableFile.from_dict(file.to_dict()) == file
 
 
 def test_what_gets_tables_of_its_own() -> None:

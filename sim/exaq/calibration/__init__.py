@@ -151,7 +151,7 @@ def _calibrate(
     memory: int,
     advance: Callable[[], None],
 ) -> TableSet:
-    bits, scale = config.bits, float(config.logit_scale)
+    bits = config.bits
     survey = Survey.of(part, config, advance)
     clips = {"paper": survey.paper(bits), "naive": survey.naive(bits)}
     given = {name: _end_points(clip, config) for name, clip in clips.items()}
@@ -159,7 +159,7 @@ def _calibrate(
     lowest = -(2**config.logit_width)
     borders = {-1, 0, *(max(t, lowest) for tables in given.values() for t in tables.thresholds)}
     if rule == "optimal":
-        borders.update(_grid(survey.lowest, scale, config.exp_frac))
+        borders.update(_grid(survey.lowest, float(config.logit_scale), config.exp_frac))
     builder = Builder(sorted(borders), memory)
     for batch in part.batches:
         for block in read(batch, config):
@@ -172,7 +172,12 @@ def _calibrate(
         stages["naive"] = given["naive"]
     if rule == "optimal":
         search = Search(
-            summary, summary.sketch(), OBJECTIVES[minimise], bits, scale, config.exp_frac
+            summary,
+            summary.sketch(),
+            OBJECTIVES[minimise],
+            bits,
+            config.logit_scale,
+            config.exp_frac,
         )
         advance()
         searched, stages["clip"], _ = search.clip((clips["paper"], clips["naive"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Search:
         All rows, and those that starts are chosen by.
     objective
         What is to be least.
-    bits, scale, exp_frac
+    bits, logit_scale, exp_frac
         Format of codes, logits and exponentials.
     """
 
@@ -44,8 +45,13 @@ class Search:
     sketch: Summary
     objective: Objective
     bits: int
-    scale: float
+    logit_scale: float | Fraction
     exp_frac: int
+
+    @property
+    def scale(self) -> float:
+        """Real value of one logit step."""
+        return float(self.logit_scale)
 
     def error(self, tables: Tables) -> float:
         """Mean error over all rows with ``tables``, their thresholds at borders."""
@@ -55,7 +61,7 @@ class Search:
     def end_points(self, clip: float) -> Tables:
         """The end-point tables of a clip, each threshold moved to the nearest border."""
         tables = Tables.from_clip(
-            clip, bits=self.bits, logit_scale=self.scale, exp_frac=self.exp_frac
+            clip, bits=self.bits, logit_scale=self.logit_scale, exp_frac=self.exp_frac
         )
         return self._tables(self.summary.cut(tables.thresholds), tables.exp_rom)
 
