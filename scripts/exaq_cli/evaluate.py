@@ -103,7 +103,8 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "--reports",
     metavar="DIR",
     type=_PATH,
-    help="Put the JSON into this folder too; with --docs: read it from there.  "
+    help="Put the JSON into this folder too, joined with the settings that an earlier run of the "
+    "same model and format put there; with --docs: read it from there.  "
     "[default with --docs: reports/accuracy]",
 )
 @click.option(
@@ -179,6 +180,9 @@ def command(
         raise UserError("--quick is for experiments; for a first look at a model give --texts")
     if files:
         _refuse("--tables", calibrating)
+    for model in models:
+        if model not in BUILT_IN and not Path(model).is_dir():
+            raise UserError(f"{model} is neither {' nor '.join(BUILT_IN)} nor a folder")
     given = {str(path): load_tables(path) for path in files}
     choice = evaluation.Choice(
         rules=rules or RULES,

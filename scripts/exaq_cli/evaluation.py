@@ -133,38 +133,46 @@ def _run_model(
     folder: Path,
     reports: Path | None,
 ) -> None:
+    from exaq.torch import set_tables
     from exaq_eval.evaluation import evaluate
+    from exaq_eval.models import ModelError
     from exaq_eval.plots import draw
-    from exaq_eval.report import file_stem, markdown, to_json
+    from exaq_eval.report import file_stem, load, markdown, merge, to_json
     from exaq_eval.scale import best_scale
 
-    stem = file_stem(task.name, choice.logit_format.logit_width)
+    given = {s.name: choice.given[s.title] for s in settings if s.rule == "file"}
+    for tables in given.values():
+        with user_errors():
+            set_tables(task.model, tables)
     made = [setting for setting in settings if setting.texts]
+    stem = file_stem(task.name, choice.logit_format.logit_width)
     targets = [_make(folder) / f"{stem}{suffix}" for suffix in (".json", ".md", ".png")]
     targets += [folder / f"{stem}.{setting.slug}.tables.json" for setting in made]
-    if reports is not None:
-        targets.append(_make(reports) / f"{stem}.json")
-    with replacing(*targets) as (json_file, text_file, picture, *others):
+    kept = None if reports is None else _make(reports) / f"{stem}.json"
+    before = None
+    if kept is not None and kept.exists():
+        with user_errors():
+            before = load(kept)
+    with replacing(*targets, *([kept] if kept else [])) as (json_file, text_file, picture, *others):
         logit_format = choice.logit_format
-        with _progress(task.name) as told, user_errors():
-            if choice.choose_scale:
-                few = task.calibration[: min(task.calibration_counts.values())]
-                scale = best_scale(task, few, logit_format, told)
-                logit_format = dataclasses.replace(logit_format, logit_scale=scale)
-            given = {
-                setting.name: choice.given[setting.title]
-                for setting in settings
-                if setting.rule == "file"
-            }
-            result = evaluate(task, settings, logit_format, given=given, progress=told)
-        report = result.report | {"command": _command(name)}
+        with _progress(task.name) as told:
+            try:
+                if choice.choose_scale:
+                    few = task.calibration[: min(task.calibration_counts.values())]
+                    scale = best_scale(task, few, logit_format, told)
+                    logit_format = dataclasses.replace(logit_format, logit_scale=scale)
+                result = evaluate(task, settings, logit_format, given=given, progress=told)
+            except ModelError as error:
+                raise UserError(str(error)) from error
+        report = result.report | {"commands": [_command(name)]}
         json_file.write_text(to_json(report), encoding="utf-8")
         text_file.write_text(f"# {task.name}\n\n{markdown(report)}", encoding="utf-8")
         draw(report, picture)
         for setting, path in zip(made, others, strict=False):
             result.tables[setting.name].save(path)
-        if reports is not None:
-            others[-1].write_text(to_json(report), encoding="utf-8")
+        if kept:
+            joined = merge(before, report) if before else report
+            others[-1].write_text(to_json(joined), encoding="utf-8")
     for line in _lines(report):
         click.echo(line)
     click.echo(f"Written: {targets[0]}, .md, .png" + (f", {len(made)} tables" if made else ""))

@@ -19,6 +19,7 @@ import exaq.torch
 from exaq import TableFile
 from exaq.config import plain_real
 from exaq_eval.attention import TINY, Comparison, half_step, rounded_softmax, unit_softmax
+from exaq_eval.models import ModelError
 from exaq_eval.report import FORMAT, VERSION
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
@@ -77,7 +78,15 @@ def evaluate(
         Tables of the settings with the rule ``"file"``, by name; of the same format.
     progress
         Told of every step.
+
+    Raises
+    ------
+    ModelError
+        The float model's output is not finite.
     """
+    exaq.torch.set_tables(task.model, None)
+    if not np.isfinite(task.run(task.texts[0])).all():
+        raise ModelError(f"the output of {task.name} is not finite, with float softmax")
     tables = _calibrate(task, settings, logit_format, progress) | (given or {})
     outputs = _run(task, settings, tables, logit_format, progress)
     prob_bits, layers = logit_format.prob_bits, len(exaq.torch.attention_layers(task.model))
@@ -126,7 +135,6 @@ def _calibrate(
     if not wanted:
         return {}
     most = max(setting.texts for setting in wanted)
-    exaq.torch.set_tables(task.model, None)
     with exaq.torch.record(task.model) as recording:
         for done, text in enumerate(task.calibration[:most]):
             progress(done, most, "recording logits")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from exaq_eval.report import Report, title
 
@@ -62,6 +64,9 @@ def draw(report: Report, path: Path) -> None:
         left.set_xscale("symlog", linthresh=_SMALL)
     for axes in (left, right):
         _finish(axes)
+        for place, (above, below) in enumerate(pairwise(settings)):
+            if above["bits"] != below["bits"]:
+                axes.axhline(place + 0.5, color="#9ca3af", linewidth=0.8)
     figure.suptitle(title(report), x=0.01, ha="left", fontsize=11, color=_INK, weight="bold")
     _key(figure, settings)
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 / height))
@@ -84,6 +89,7 @@ def _finish(axes: Axes) -> None:
     axes.grid(axis="both", color="#e5e7eb", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=8, length=2, color=_FAINT, labelcolor=_INK)
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.label.set(fontsize=9, color=_FAINT)
     for spine in axes.spines.values():
         spine.set_color("#d1d5db")

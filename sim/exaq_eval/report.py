@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from exaq_eval.settings import GRANULARITIES, OBJECTIVES, RULES
+
 #: What a report says it is, and the version of its fields.
 FORMAT, VERSION = "exaq-evaluation", 1
 
@@ -40,6 +42,37 @@ def load(path: Path) -> Report:
 def to_json(report: Report) -> str:
     """Text of the report's file."""
     return json.dumps(report, indent=1, allow_nan=False) + "\n"
+
+
+def merge(old: Report, new: Report) -> Report:
+    """``new`` with the settings and commands of ``old`` that it lacks.
+
+    Both must be of the same model, task, format and versions: else ``new`` as it is. Long lists
+    of settings can so be evaluated in several runs.
+    """
+    if any(old[name] != new[name] for name in ("model", "task", "logits", "versions")):
+        return new
+    settings = {setting["name"]: setting for setting in (*old["settings"], *new["settings"])}
+    return new | {
+        "commands": list(dict.fromkeys((*old["commands"], *new["commands"]))),
+        "settings": sorted(settings.values(), key=_order),
+    }
+
+
+def _order(setting: dict[str, Any]) -> tuple[Any, ...]:
+    """Places settings as ``settings.grid`` does; tables from files come last."""
+    if setting["rule"] == "file":
+        return (2, setting["bits"], setting["name"])
+    if setting["rule"] == "float":
+        return (0,)
+    objective = setting["minimise"]
+    return (
+        1,
+        setting["bits"],
+        GRANULARITIES.index(setting["per"]),
+        RULES.index(setting["rule"]),
+        OBJECTIVES.index(objective) if objective else 0,
+    )
 
 
 def title(report: Report) -> str:
