@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-
 import exaq
-from exaq import TableFile, reference
-from exaq_eval.experiments.base import Experiment, Progress, figure, silent, table
+from exaq import TableFile, Tables, TableSet, reference
+from exaq_eval.experiments import architectures_text
+from exaq_eval.experiments.base import Experiment, Progress, silent
+from exaq_eval.experiments.best_clips import best_clips, peaks
 from exaq_eval.experiments.plotting import COLOURS, panels
+from exaq_eval.experiments.real_rows import RealRows, layer_rows
 from exaq_eval.experiments.rows import rounded, scores
 from exaq_eval.settings import LogitFormat, Setting, grid
 
@@ -27,17 +28,8 @@ MODELS = {
     "sliding window": "the same decoder, each query seeing the last {window} keys alone",
     "classifier": "convolutional network, the output softmax over {classes} classes",
 }
-#: The score of each kind of model, its name for people, and whether more is better.
-SCORES = {
-    "encoder": (("cosine_mean", "mean cosine of embeddings"), ("cosine_min", "least cosine")),
-    "decoder": (("increase", "increase of the loss, nats"),),
-    "classifier": (
-        ("accuracy", "accuracy"),
-        ("log_loss", "log loss, nats"),
-        ("calibration_error", "calibration error"),
-    ),
-}
-_PAPER, _SEARCHED = "paper_clip", "searched_clip"
+#: All probability to the largest logits: what a model loses that needs no more than which they are.
+HARD = Setting(rule="file", bits=2, title="hard maximum")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +46,8 @@ class Architectures(Experiment):
         That encoder and decoder are measured on.
     calibrated
         Texts, or windows, that tables come from.
+    every
+        Of the rows that the best clip is sought on, every so many.
     window
         Keys that a query sees in the sliding window.
     classes, steps, measured
@@ -74,6 +68,7 @@ class Architectures(Experiment):
     texts: int = 36
     windows: int = 64
     calibrated: int = 12
+    every: int = 16
     window: int = 64
     classes: int = 32
     steps: int = 1500
@@ -132,21 +127,32 @@ class Architectures(Experiment):
     def _model(self, task: Task, tell: Progress) -> dict[str, Any]:
         from exaq_eval.evaluation import evaluate
 
-        result = evaluate(task, self._settings(), LogitFormat(), progress=tell)
-        settings = [
-            {
-                "name": setting["name"],
-                "bits": setting["bits"],
-                "task": setting["task"],
-                "attention": setting.get("attention"),
-            }
-            for setting in result.report["settings"]
-        ]
+        formats = LogitFormat()
+        result = evaluate(task, self._settings(), formats, progress=tell)
+        settings = [_plain(setting) for setting in result.report["settings"]]
+        layers, hard = self._beside(task, tell)
         return {
             "kind": task.kind,
-            "settings": settings,
-            "clips": _clips(result.tables, self.widths),
+            "settings": [*settings, hard],
+            "clips": _clips(result.tables, layers, self.widths),
+            "peaks": peaks(layers),
         }
+
+    def _beside(self, task: Task, tell: Progress) -> tuple[list[RealRows], dict[str, Any]]:
+        """Rows of each layer on texts of calibration, and the figures of the hard maximum."""
+        import exaq.torch
+        from exaq_eval.evaluation import evaluate
+
+        exaq.torch.set_tables(task.model, None)
+        with exaq.torch.record(task.model) as recording:
+            for text in task.calibration[: self.calibrated]:
+                task.run(text)
+        layers = [layer_rows(calls, self.every) for calls in recording.layers]
+        formats = LogitFormat()
+        given = {HARD.name: hard_tables(formats)}
+        float_and_hard = [Setting(rule="float"), HARD]
+        result = evaluate(task, float_and_hard, formats, given=given, progress=tell)
+        return layers, _plain(result.report["settings"][1])
 
     def _classifier(self, tell: Progress) -> dict[str, Any]:
         from exaq_eval.experiments.classifier import class_scores, classify
@@ -159,10 +165,10 @@ class Architectures(Experiment):
         exact = reference.softmax(data.logits)
         floor = 0.5 / 2**formats.prob_bits
         settings: list[dict[str, Any]] = []
-        tables: dict[str, TableFile] = {}
-        for setting in self._settings():
+        tables = {HARD.name: hard_tables(formats)}
+        for setting in [*self._settings(), HARD]:
             given = exact
-            if setting.bits:
+            if setting.bits and setting.texts:
                 tables[setting.name] = exaq.calibrate(
                     [data.calibration],
                     bits=setting.bits,
@@ -172,44 +178,31 @@ class Architectures(Experiment):
                     rule=setting.rule,
                     minimise=setting.minimise or "mse",
                 )
+            if setting.bits:
                 config = tables[setting.name].config(prob_bits=formats.prob_bits)
                 integers = exaq.logits_to_integers(data.logits, config)
                 given = exaq.probabilities_to_float(exaq.softmax(integers, config), config)
-            settings.append(
-                {
-                    "name": setting.name,
-                    "bits": setting.bits,
-                    "task": class_scores(given, data.labels, floor),
-                    "attention": scores(exact, given, floor) if setting.bits else None,
-                }
-            )
+            task = {"task": class_scores(given, data.labels, floor)}
+            softmax = {"attention": scores(exact, given, floor) if setting.bits else None}
+            settings.append(_plain(setting.to_dict() | task | softmax))
+        layers = [layer_rows([data.calibration[None]], 1)]
         return {
             "kind": "classifier",
             "settings": settings,
-            "clips": _clips(tables, self.widths),
+            "clips": _clips(tables, layers, self.widths),
+            "peaks": peaks(layers),
             "files": list(data.files),
         }
 
     def body(self, result: dict[str, Any]) -> list[str]:
-        models = result["models"]
-        parts = [
-            "; ".join(f"{model['name']}: {model['what']}" for model in models)
-            + ". Tables for each layer, 16-bit logits; calibrated on data that the classifier and "
-            "the decoders are not measured on (the encoder's calibration texts are among those "
-            "measured). The best clip is the one of end-point tables with the least squared error "
-            "of the softmax output; mean over layers, and range:",
-            _clip_table(models),
-        ]
-        for model in models:
-            parts += [f"**{model['name']}**", _score_table(model)]
-        return [*parts, _conclusion(models)]
+        return architectures_text.body(result["models"])
 
     def plot(self, result: dict[str, Any], path: Path) -> Path:
         models = result["models"]
         with panels(path, 1, len(models), width=3.4, height=3.0) as (line,):
             for axes, model in zip(line, models, strict=True):
-                chosen = [each for each in model["settings"] if each["bits"]]
-                names = [each["name"].replace(", per layer", "") for each in chosen]
+                chosen = [each for each in model["settings"] if each["attention"]]
+                names = [architectures_text.name(each) for each in chosen]
                 colours = [COLOURS[each["bits"] - 2] for each in chosen]
                 axes.barh(names, [each["attention"]["kl"] for each in chosen], color=colours)
                 axes.invert_yaxis()
@@ -222,81 +215,41 @@ class Architectures(Experiment):
         return path
 
 
-def _clips(tables: dict[str, TableFile], widths: Sequence[int]) -> list[dict[str, Any]]:
-    """For each width the clip of the paper's rule and the best one, layer by layer."""
+def hard_tables(formats: LogitFormat) -> TableFile:
+    """Tables that give all probability to the largest logits, in equal parts."""
+    tables = Tables(thresholds=(0, 0, 0), exp_rom=(0, 0, 0, 1))
+    return TableFile(
+        bits=2,
+        logit_width=formats.logit_width,
+        logit_scale=formats.logit_scale,
+        exp_frac=formats.exp_frac,
+        sets=(TableSet(name="all", tables=tables),),
+    )
+
+
+def _clips(
+    tables: dict[str, TableFile], layers: Sequence[RealRows], widths: Sequence[int]
+) -> list[dict[str, Any]]:
+    """For each width the clip of the paper's rule and the best ones, layer by layer."""
     found = []
     for bits in widths:
-        # The one that minimised squared error comes first: see grid.
-        searched = next(
+        paper = next(
             each
             for each in tables.values()
-            if each.bits == bits and each.provenance.get("minimise") == "mse"
+            if each.bits == bits and each.provenance.get("rule") == "paper"
         )
         found.append(
             {
                 "bits": bits,
-                "sigma": [each.statistics["sigma"] for each in searched.sets],
-                "paper": [each.statistics[_PAPER] for each in searched.sets],
-                "best": [each.statistics[_SEARCHED] for each in searched.sets],
+                "sigma": [each.statistics["sigma"] for each in paper.sets],
+                "paper": [each.statistics["paper_clip"] for each in paper.sets],
+                "best": best_clips(layers, bits),
             }
         )
     return found
 
 
-def _clip_table(models: list[dict[str, Any]]) -> str:
-    return table(
-        ("model", "bits", "sigma", "paper's C", "best C"),
-        (
-            (
-                model["name"],
-                clips["bits"],
-                *(_spread(clips[name]) for name in ("sigma", "paper", "best")),
-            )
-            for model in models
-            for clips in model["clips"]
-        ),
-    )
-
-
-def _spread(values: list[float]) -> str:
-    mean = f"{np.mean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.2f} to {max(values):.2f})"
-
-
-def _score_table(model: dict[str, Any]) -> str:
-    shown = SCORES[model["kind"]]
-    rows = []
-    for setting in model["settings"]:
-        attention = setting["attention"]
-        figures = [figure(attention[key]) for key in ("kl", "top1")] if attention else ["", ""]
-        rows.append(
-            (
-                setting["name"].replace(", per layer", ""),
-                *(_score(key, setting["task"][key]) for key, _ in shown),
-                *figures,
-            )
-        )
-    header = ("softmax", *(label for _, label in shown), "divergence, nats a row", "top-1 kept")
-    return table(header, rows)
-
-
-def _score(key: str, value: float) -> str:
-    return f"{value:.4f}" if key.startswith(("cosine", "accuracy")) else f"{value:.3f}"
-
-
-def _conclusion(models: list[dict[str, Any]]) -> str:
-    said = []
-    for model in models:
-        key, label = SCORES[model["kind"]][0]
-        cells = []
-        for bits in sorted({each["bits"] for each in model["settings"] if each["bits"]}):
-            chosen = [each for each in model["settings"] if each["bits"] == bits]
-            better: Callable[..., Any] = min if key == "increase" else max
-            best = better(chosen, key=lambda each: each["task"][key])
-            paper = next(each for each in chosen if "paper" in each["name"])
-            cells.append(
-                f"{_score(key, paper['task'][key])} with the paper's clip and "
-                f"{_score(key, best['task'][key])} at best at {bits} bits ({best['name']})"
-            )
-        said.append(f"{model['name'].capitalize()}, {label}: {'; '.join(cells)}.")
-    return " ".join(said)
+def _plain(setting: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a setting in a report of ``exaq_eval.evaluation``."""
+    kept = {key: setting[key] for key in ("name", "rule", "bits", "minimise", "task")}
+    return kept | {"attention": setting.get("attention")}

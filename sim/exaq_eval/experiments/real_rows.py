@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,21 +115,32 @@ def recorded_rows(texts: int, every: int) -> RealRows:
     with torch.inference_mode(), exaq.torch.record(model.model) as recording:
         for text in model.texts[:texts]:
             model.model(input_ids=model.tokenizer(text)[None])
-    row = max(call.shape[-1] for call in recording.layers[0])
-    blocks: list[Any] = []
-    heads: list[Any] = []
-    for layer, calls in enumerate(recording.layers):
-        for call in calls:
-            chosen = call[:, ::every]
-            count, rows, length = chosen.shape
-            padded = np.full((count, rows, row), -np.inf)
-            padded[..., :length] = chosen
-            blocks.append(padded.reshape(-1, row))
-            heads.append(np.repeat(np.arange(count) + layer * count, rows))
+    layers = [layer_rows(calls, every) for calls in recording.layers]
+    heads = [rows.heads + number * (1 + rows.heads.max()) for number, rows in enumerate(layers)]
+    return RealRows(
+        name=f"{model.name}, recorded in float",
+        logits=np.concatenate([rows.logits for rows in layers]),
+        live=np.concatenate([rows.live for rows in layers]),
+        heads=np.concatenate(heads),
+    )
+
+
+def layer_rows(calls: Sequence[NDArray[Any]], every: int) -> RealRows:
+    """Every ``every``-th row of each call (heads, rows, row) of a layer, -inf where masked."""
+    longest = max(call.shape[-1] for call in calls)
+    blocks = []
+    heads = []
+    for call in calls:
+        chosen = call[:, ::every]
+        count, rows, length = chosen.shape
+        padded = np.full((count, rows, longest), -np.inf)
+        padded[..., :length] = chosen
+        blocks.append(padded.reshape(-1, longest))
+        heads.append(np.repeat(np.arange(count), rows))
     logits = np.concatenate(blocks)
     live = np.isfinite(logits)
     return RealRows(
-        name=f"{model.name}, recorded in float",
+        name="layer",
         logits=np.where(live, logits, 0.0),
         live=live,
         heads=np.concatenate(heads),

@@ -1,0 +1,180 @@
+"""Other architectures: the classifier's figures by hand, the sliding window, the report."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from accuracy_reports import report
+from hypothesis import given
+from hypothesis import strategies as st
+
+import exaq.torch
+from exaq_eval import corpus
+from exaq_eval.experiments.architectures import MODELS, Architectures
+from exaq_eval.experiments.classifier import BINS, WINDOW, class_scores, classify
+from exaq_eval.experiments.sliding import slide
+from exaq_eval.tasks import Embedding, Prediction
+
+QUICK = Architectures.quick()
+
+
+def test_class_scores_of_a_few_rows_by_hand() -> None:
+    probabilities = np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7], [0.9, 0.05, 0.05], [0.0, 0.0, 2.0]])
+    found = class_scores(probabilities, np.array([1, 2, 1, 2]), floor=0.01)
+    # Two tie and one is right; right; wrong; right, and its row has the sum 2.
+    assert found["accuracy"] == pytest.approx((0.5 + 1 + 0 + 1) / 4)
+    assert found["log_loss"] == pytest.approx(-(math.log(0.5 * 0.7 * 0.05)) / 4)
+    # Each row is alone in its bin: |0.5 - 0.5|, |1 - 0.7|, |0 - 0.9|, |1 - 1|.
+    assert found["calibration_error"] == pytest.approx((0 + 0.3 + 0.9 + 0) / 4)
+
+
+def test_a_right_class_of_probability_0_costs_the_floor() -> None:
+    found = class_scores(np.array([[1.0, 0.0]]), np.array([1]), floor=2.0**-17)
+    assert found["log_loss"] == pytest.approx(17 * math.log(2))
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 1)), min_size=1, max_size=20))
+def test_calibration_error_by_brute_force(rows: list[tuple[int, int]]) -> None:
+    # Of two classes the first is the likelier one, by 0.51 to 0.99.
+    confidences = [0.51 + 0.016 * step for step, _ in rows]
+    probabilities = np.array([[c, 1 - c] for c in confidences])
+    labels = np.array([label for _, label in rows])
+    expected = 0.0
+    for bin_number in range(BINS):
+        inside = [k for k, c in enumerate(confidences) if bin_number <= c * BINS < bin_number + 1]
+        if inside:
+            right = sum(labels[k] == 0 for k in inside) / len(inside)
+            sure = sum(confidences[k] for k in inside) / len(inside)
+            expected += abs(right - sure) * len(inside) / len(rows)
+    assert class_scores(probabilities, labels, 0.0)["calibration_error"] == pytest.approx(expected)
+
+
+def test_classifier_learns_and_measures_what_it_did_not_see() -> None:
+    steps: list[tuple[int, int]] = []
+    data = classify(4, 40, 80, 1, lambda done, total: steps.append((done, total)))
+    assert steps == [(k, 40) for k in range(40)]
+    assert data.logits.shape == (80, 4)
+    assert data.calibration.shape == (40, 4)
+    assert data.labels.tolist() == sorted([0, 1, 2, 3] * 20)
+    # Four files: chance is 0.25.
+    assert (data.logits.argmax(axis=-1) == data.labels).mean() > 0.4
+    longest = sorted((len(text) for _, text in corpus.sources()), reverse=True)[:4]
+    texts = dict(corpus.sources())
+    assert [len(texts[name]) for name in data.files] == longest
+    again = classify(4, 40, 80, 1, lambda done, total: None)
+    assert (again.logits == data.logits).all()
+
+
+def test_window_is_shorter_than_every_part_of_a_file() -> None:
+    shortest = sorted((len(text) for _, text in corpus.sources()), reverse=True)[
+        Architectures().classes - 1
+    ]
+    assert 0.15 * shortest > 4 * WINDOW
+
+
+@pytest.fixture(scope="module")
+def decoder(decoder_folder: Path) -> Prediction:
+    model = transformers.LlamaForCausalLM.from_pretrained(decoder_folder).eval()
+    random = np.random.default_rng(0)
+    texts = [torch.from_numpy(random.integers(0, 16, 25)) for _ in range(3)]
+    return Prediction(
+        name="tiny", model=model, texts=texts, calibration=texts, what="random tokens"
+    )
+
+
+def test_a_window_as_long_as_the_text_changes_nothing(decoder: Prediction) -> None:
+    wide = slide(decoder, 24)
+    for text in decoder.texts:
+        assert wide.run(text) == pytest.approx(decoder.run(text), rel=1e-6)
+
+
+def test_each_query_sees_its_last_keys_alone(decoder: Prediction) -> None:
+    narrow = slide(decoder, 5)
+    assert narrow.name == "tiny-window-5"
+    exaq.torch.set_tables(narrow.model, None)
+    with exaq.torch.record(narrow.model) as recording:
+        narrow.run(decoder.texts[0])
+    query, key = np.arange(24)[:, None], np.arange(24)
+    for layer in recording.layers:
+        (logits,) = layer
+        assert (np.isfinite(logits) == ((key <= query) & (key > query - 5))).all()
+    # The first five queries see all there is; later ones lose keys.
+    assert narrow.run(decoder.texts[0][:6]) == pytest.approx(decoder.run(decoder.texts[0][:6]))
+    assert narrow.run(decoder.texts[0]) != pytest.approx(decoder.run(decoder.texts[0]), rel=1e-4)
+
+
+def test_only_a_llama_slides(decoder: Prediction, encoder_folder: Path) -> None:
+    model = transformers.BertModel.from_pretrained(encoder_folder).eval()
+    task = Embedding(
+        name="b", model=model, texts=decoder.texts, calibration=decoder.texts, what="x"
+    )
+    with pytest.raises(TypeError, match=r"^a sliding window needs a Llama decoder, not BertModel$"):
+        slide(task, 4)
+
+
+@pytest.fixture(scope="module")
+def result() -> dict[str, Any]:
+    return QUICK.run()
+
+
+def test_quick_run_is_plain_json_with_all_rules(result: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    (model,) = result["models"]
+    assert [setting["name"] for setting in model["settings"]] == [
+        "float",
+        "2-bit naive, per layer",
+        "2-bit paper, per layer",
+        "2-bit optimal (mse), per layer",
+        "2-bit optimal (kl), per layer",
+    ]
+    exact, *quantized = model["settings"]
+    assert exact["attention"] is None
+    kl = {setting["name"]: setting["attention"]["kl"] for setting in quantized}
+    assert kl["2-bit optimal (kl), per layer"] < kl["2-bit paper, per layer"]
+    (clips,) = model["clips"]
+    assert clips["paper"][0] == pytest.approx(exaq.paper_clip(clips["sigma"][0], 2), rel=1e-4)
+
+
+def test_markdown_and_plot_show_the_result(result: dict[str, Any], tmp_path: Path) -> None:
+    text = QUICK.markdown(result)
+    for setting in result["models"][0]["settings"]:
+        name = setting["name"].replace(", per layer", "")
+        task = setting["task"]
+        start = f"| {name} | {task['accuracy']:.4f} | {task['log_loss']:.3f} | "
+        assert f"{start}{task['calibration_error']:.3f} |" in text
+    assert QUICK.plot(result, tmp_path / "x.png") == tmp_path / "x.png"
+
+
+def test_models_with_attention_are_evaluated_by_the_task(
+    decoder: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Architectures, "task", lambda self, name: slide(decoder, 6))
+    experiment = Architectures(models=("sliding window",), widths=(2,), calibrated=2, window=6)
+    told: list[str] = []
+    (model,) = experiment.run(lambda done, total, now: told.append(now))["models"]
+    assert model["what"] == MODELS["sliding window"].format(window=6, classes=0)
+    assert model["kind"] == "decoder"
+    assert len(model["clips"][0]["best"]) == 2
+    assert [setting["bits"] for setting in model["settings"]] == [None, 2, 2, 2, 2]
+    assert any(now.startswith("sliding window: ") for now in told)
+
+
+def test_report_supports_its_text() -> None:
+    stored = {model["name"]: model for model in report("architectures")["models"]}
+    assert list(stored) == list(MODELS)
+    for model in stored.values():
+        for clips in model["clips"]:
+            assert len(clips["best"]) == len(clips["paper"])
+        find = {setting["name"]: setting for setting in model["settings"]}
+        assert len(find) == 9
+        for bits in (2, 3):
+            paper = find[f"{bits}-bit paper, per layer"]
+            best = find[f"{bits}-bit optimal (kl), per layer"]
+            assert best["attention"]["kl"] < paper["attention"]["kl"]
