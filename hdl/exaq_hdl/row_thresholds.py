@@ -14,6 +14,10 @@ def reached_layout(config: SoftmaxConfig) -> data.ArrayLayout:
     return data.ArrayLayout(unsigned(config.logit_width), config.levels - 1)
 
 
+# Cycles from a threshold's address to its sum: the RAM's, and one to add.
+_LOOKUP = Ram.latency + 1
+
+
 class RowThresholds(wiring.Component):
     """Adds a row's maximum to the thresholds of its bank, one after the other: T_k = max + t_k.
 
@@ -30,7 +34,7 @@ class RowThresholds(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        self.period = self.latency = config.levels + Ram.latency
+        self.period = self.latency = config.levels + _LOOKUP
         super().__init__(
             {
                 "i": In(stream.Signature(of_row(config, "maximum", config.logit_width))),
@@ -55,7 +59,7 @@ class RowThresholds(wiring.Component):
         # Codes 1 ... 2**bits - 1 are looked up; code 0 needs no threshold: there the turn ends.
         code = Signal(config.bits, init=1)
         read, arrived, complete, move = Signal(), Signal(), Signal(), Signal()
-        looked_up = Signal(Ram.latency)
+        looked_up = Signal(_LOOKUP)
         full = Signal()
         m.d.comb += [
             read.eq(self.i.valid & (code != 0)),
@@ -69,9 +73,9 @@ class RowThresholds(wiring.Component):
         with m.If(read):
             m.d.sync += code.eq(code + 1)
 
-        total = Signal(signed(width + 2))
+        total = Signal(signed(width + 2), reset_less=True)
         formed = Signal.like(self.o.payload, name="formed", reset_less=True)
-        m.d.comb += total.eq(ram.read_data.as_signed() + self.i.payload.maximum)
+        m.d.sync += total.eq(ram.read_data.as_signed() + self.i.payload.maximum)
         with m.If(arrived):
             reached = Value.cast(formed.reached)
             newest = Mux(total[-1], 0, total[:width])
