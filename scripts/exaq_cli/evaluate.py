@@ -90,7 +90,7 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "--calibration-texts",
     type=click.IntRange(1),
     help="Calibrate on so many texts.  "
-    "[default: encoders, 12 per layer and 36 per head; decoders, 64 windows]",
+    "[default: encoders, 12 per layer and 36 per head; decoders, 16 windows]",
 )
 @click.option(
     "--output",

@@ -19,7 +19,7 @@ from exaq_eval.models import EvaluationModel, from_folder, minilm, tiny_decoder
 from exaq_eval.scores import embedding_scores, loss_scores
 
 #: Windows that a language model is evaluated on, and those there are to calibrate on.
-WINDOWS, CALIBRATION_WINDOWS = 128, 256
+WINDOWS, CALIBRATION_WINDOWS = 64, 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +118,9 @@ class Prediction(Task):
     """
 
     kind = "decoder"
-    calibration_counts: ClassVar[dict[str, int]] = {"layer": 64, "head": 64}
+    calibration_counts: ClassVar[dict[str, int]] = {"layer": 16, "head": 16}
     #: Windows that attention is compared on at most, spread over all.
-    compared: ClassVar[int] = 32
+    compared: ClassVar[int] = 16
 
     @property
     def attention_texts(self) -> Sequence[Tensor]:

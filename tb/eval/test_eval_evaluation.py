@@ -53,7 +53,7 @@ def decoder(decoder_folder: Path) -> Prediction:
     return Prediction(
         name="tiny",
         model=model,
-        texts=random_texts(34, 17, 17, 16),
+        texts=random_texts(18, 17, 17, 16),
         calibration=random_texts(4, 17, 17, 16),
         what="windows",
     )
@@ -89,7 +89,7 @@ def test_tables_are_those_of_the_first_texts(encoder: Embedding, of_encoder: Eva
     with exaq.torch.record(encoder.model) as recording:
         for text in encoder.texts[:3]:
             encoder.run(text)
-    common = {"logit_width": 12, "logit_scale": 2.0**-5, "exp_frac": 10, "bits": 2}
+    common: dict[str, Any] = {"logit_width": 12, "logit_scale": 2.0**-5, "exp_frac": 10, "bits": 2}
     first = [calls[:2] for calls in recording.layers]
     assert of_encoder.tables == {
         SETTINGS[1].name: exaq.calibrate(first, rule="paper", per="layer", **common),
@@ -189,7 +189,7 @@ def test_attention_of_a_language_model_is_compared_on_windows_spread_over_all(
     chosen = [
         next(k for k, t in enumerate(decoder.texts) if t is c) for c in decoder.attention_texts
     ]
-    assert chosen == list(range(0, 34, 2))
+    assert chosen == list(range(0, 18, 2))
     assert len(chosen) <= Prediction.compared
 
 
