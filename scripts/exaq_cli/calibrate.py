@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 import exaq
 from exaq import SoftmaxConfig, TableFile, TableSet
-from exaq.calibration import OBJECTIVES, PARTS, RULES
+from exaq.calibration import OBJECTIVES, PARTS, RULES, STAGES
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import write_text
 
@@ -50,6 +50,14 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Error for --rule optimal: mse, the squared error of a row's probabilities; kl, the "
     "Kullback-Leibler divergence from the exact row.",
+)
+@click.option(
+    "--stage",
+    type=click.Choice(STAGES),
+    default=STAGES[-1],
+    show_default=True,
+    help="How far --rule optimal goes: clip, a searched clip with end-point levels; levels, its "
+    "thresholds with the best levels; thresholds, both free.",
 )
 @click.option(
     "--per",

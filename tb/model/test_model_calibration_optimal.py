@@ -74,6 +74,23 @@ def test_every_stage_gains_on_real_rows(bits: int, minimise: str) -> None:
     assert file.sets[0].clip is None
 
 
+@pytest.mark.parametrize("minimise", ["mse", "kl"])
+def test_a_stage_may_be_the_last(minimise: str) -> None:
+    real = logits(9, (50, 40))
+    whole = exaq.calibrate([real], minimise=minimise).sets[0].statistics["stages"]
+    for number, stage in enumerate(STAGES[1:], start=2):
+        file = exaq.calibrate([real], minimise=minimise, stage=stage)
+        (entry,) = file.sets
+        assert entry.statistics["stages"] == {name: whole[name] for name in STAGES[:number]}
+        assert entry.statistics["mse"] == whole[stage]["mse"]
+        assert file.provenance["stage"] == stage
+        if stage == "clip":
+            assert entry.clip is not None
+            assert entry.tables == exaq.SoftmaxConfig(clip=entry.clip).tables
+        else:
+            assert entry.clip is None
+
+
 def test_searched_clip_is_the_best_of_a_fine_grid() -> None:
     real = logits(2, (60, 40))
     rows = list(zip(real, integers(real, 0.0625, 8), strict=True))

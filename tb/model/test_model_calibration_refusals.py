@@ -137,6 +137,13 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         "rule must be paper, naive or optimal, not 'best'",
     ),
     ("objective", [ROWS], {"minimise": "mae"}, ValueError, "minimise must be mse or kl, not 'mae'"),
+    (
+        "stage",
+        [ROWS],
+        {"stage": "paper"},
+        ValueError,
+        "stage must be clip, levels or thresholds, not 'paper'",
+    ),
     ("part", [ROWS], {"per": "row"}, ValueError, "per must be all, layer or head, not 'row'"),
     ("bits", [ROWS], {"bits": 5}, ValueError, "bits must be in 2..4, not 5"),
     ("scale", [ROWS], {"logit_scale": 0}, ValueError, "logit_scale must be positive, not 0"),

@@ -25,10 +25,11 @@ from exaq.config import SoftmaxConfig
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables
 
-__all__ = ["OBJECTIVES", "PARTS", "RULES", "calibrate"]
+__all__ = ["OBJECTIVES", "PARTS", "RULES", "STAGES", "calibrate"]
 
 RULES = ("paper", "naive", "optimal")
 PARTS = ("all", "layer", "head")
+STAGES = ("clip", "levels", "thresholds")
 #: Bytes of sums that are kept in memory by default.
 MEMORY = 2**30
 # Borders that free thresholds may take, beside those of the two clips.
@@ -45,6 +46,7 @@ def calibrate(
     exp_frac: int = 13,
     rule: str = "optimal",
     minimise: str = "mse",
+    stage: str = "thresholds",
     per: str = "layer",
     head_axis: int = -3,
     progress: Callable[[int, int], None] | None = None,
@@ -73,6 +75,9 @@ def calibrate(
     minimise
         "mse": the mean over rows of sum (p - q)**2; "kl": of sum p ln(p / q), nats. q is E / S
         with the integer exponentials, before the unit's last rounding.
+    stage
+        How far "optimal" goes: "clip", a searched clip with end-point levels; "levels", its
+        thresholds with the best levels; "thresholds", both free.
     per
         What gets tables of its own: "all" the logits together, each "layer", or each "head".
     head_axis
@@ -97,6 +102,7 @@ def calibrate(
     for name, value, legal in (
         ("rule", rule, RULES),
         ("minimise", minimise, tuple(OBJECTIVES)),
+        ("stage", stage, STAGES),
         ("per", per, PARTS),
     ):
         if value not in legal:
@@ -107,7 +113,7 @@ def calibrate(
         bits=bits, logit_width=logit_width, logit_scale=logit_scale, exp_frac=exp_frac
     )
     parts = collect(layers, masks, per, head_axis)
-    total = sum(2 * part.blocks + _STAGES for part in parts)
+    total = sum(2 * part.blocks + 1 + len(STAGES) for part in parts)
     done = 0
 
     def advance() -> None:
@@ -116,7 +122,7 @@ def calibrate(
         if progress is not None:
             progress(done, total)
 
-    sets = tuple(_calibrate(part, config, rule, minimise, memory, advance) for part in parts)
+    sets = tuple(_calibrate(part, config, rule, minimise, stage, memory, advance) for part in parts)
     if progress is not None:
         progress(total, total)
     return TableFile(
@@ -128,7 +134,7 @@ def calibrate(
         provenance={
             "exaq": metadata.version("exaq-softmax"),
             "rule": rule,
-            **({"minimise": minimise} if rule == "optimal" else {}),
+            **({"minimise": minimise, "stage": stage} if rule == "optimal" else {}),
             "per": per,
             **({"head_axis": head_axis} if per == "head" else {}),
             "layers": [
@@ -139,15 +145,12 @@ def calibrate(
     )
 
 
-# Steps of progress that a part's search takes beside its blocks.
-_STAGES = 4
-
-
 def _calibrate(
     part: Part,
     config: SoftmaxConfig,
     rule: str,
     minimise: str,
+    stage: str,
     memory: int,
     advance: Callable[[], None],
 ) -> TableSet:
@@ -182,11 +185,13 @@ def _calibrate(
         advance()
         searched, stages["clip"], _ = search.clip((clips["paper"], clips["naive"]))
         advance()
-        stages["levels"], _ = search.levels(stages["clip"])
-        advance()
-        stages["thresholds"], _ = search.thresholds(stages["levels"])
-        advance()
-        if stages["thresholds"] == _end_points(searched, config):
+        if stage != "clip":
+            stages["levels"], _ = search.levels(stages["clip"])
+            advance()
+        if stage == "thresholds":
+            stages["thresholds"], _ = search.thresholds(stages["levels"])
+            advance()
+        if stages[stage] == _end_points(searched, config):
             clip = searched
     tables = stages[list(stages)[-1]]
     errors = {name: _errors(summary, stage) for name, stage in stages.items()}
