@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ from accuracy_reports import report
 from hypothesis import given
 from hypothesis import strategies as st
 
+import exaq
 import exaq.torch
+from exaq import reference
 from exaq_eval import corpus
-from exaq_eval.experiments.architectures import MODELS, Architectures
+from exaq_eval.experiments.architectures import MODELS, Architectures, hard_tables
+from exaq_eval.experiments.best_clips import CLIPS, best_clips, peaks
 from exaq_eval.experiments.classifier import BINS, WINDOW, class_scores, classify
+from exaq_eval.experiments.real_rows import RealRows, layer_rows
 from exaq_eval.experiments.sliding import slide
+from exaq_eval.settings import LogitFormat
 from exaq_eval.tasks import Embedding, Prediction
 
 QUICK = Architectures.quick()
@@ -133,6 +139,7 @@ def test_quick_run_is_plain_json_with_all_rules(result: dict[str, Any]) -> None:
         "2-bit paper, per layer",
         "2-bit optimal (mse), per layer",
         "2-bit optimal (kl), per layer",
+        "2-bit, hard maximum",
     ]
     exact, *quantized = model["settings"]
     assert exact["attention"] is None
@@ -142,13 +149,68 @@ def test_quick_run_is_plain_json_with_all_rules(result: dict[str, Any]) -> None:
     assert clips["paper"][0] == pytest.approx(exaq.paper_clip(clips["sigma"][0], 2), rel=1e-4)
 
 
+def test_hard_maximum_keeps_the_accuracy_and_nothing_else(result: dict[str, Any]) -> None:
+    find = {setting["name"]: setting["task"] for setting in result["models"][0]["settings"]}
+    hard, exact = find["2-bit, hard maximum"], find["float"]
+    # 16-bit logits make next to no ties.
+    assert hard["accuracy"] == pytest.approx(exact["accuracy"], abs=0.01)
+    assert hard["calibration_error"] == pytest.approx(1 - hard["accuracy"], abs=0.01)
+    assert hard["log_loss"] > 2 * exact["log_loss"]
+
+
+def test_hard_tables_share_between_equal_maxima() -> None:
+    config = hard_tables(LogitFormat()).config()
+    given_row = exaq.softmax(np.array([[7, 3, 7, 6, -9]]), config)
+    assert given_row.tolist() == [[2**15, 0, 2**15, 0, 0]]
+
+
+def layer() -> RealRows:
+    random = np.random.default_rng(3)
+    calls = [random.normal(0, 2, (2, 12, length)) for length in (20, 32)]
+    calls[0][:, 5, 10:] = -np.inf
+    return layer_rows(calls, 2)
+
+
+def test_layer_rows_join_calls_of_all_heads() -> None:
+    random = np.random.default_rng(3)
+    calls = [random.normal(0, 2, (2, 12, length)) for length in (20, 32)]
+    calls[0][:, 4, 10:] = -np.inf
+    rows = layer_rows(calls, 2)
+    assert rows.logits.shape == (2 * 6 + 2 * 6, 32)
+    assert rows.heads.tolist() == [0] * 6 + [1] * 6 + [0] * 6 + [1] * 6
+    assert rows.live.sum(axis=-1).tolist() == [20, 20, 10, 20, 20, 20] * 2 + [32] * 12
+    assert (rows.logits[7, :20] == calls[0][1, 2]).all()
+    assert (rows.logits[13] == calls[1][0, 2]).all()
+
+
+def test_best_clips_are_those_of_brute_force_in_float() -> None:
+    rows = layer()
+    exact = reference.softmax(rows.logits, rows.live)
+    given_at = [reference.quantized_softmax(rows.logits, c, 2, rows.live) for c in CLIPS]
+    squared = [((exact - q) ** 2).sum(axis=-1).mean() for q in given_at]
+    ratios = (np.where(exact > 0, exact / np.where(q > 0, q, 1), 1) for q in given_at)
+    divergence = [(exact * np.log(r)).sum(axis=-1).mean() for r in ratios]
+    assert best_clips([rows, rows], 2) == {
+        "squared_error": [CLIPS[int(np.argmin(squared))]] * 2,
+        "kl": [CLIPS[int(np.argmin(divergence))]] * 2,
+    }
+
+
+def test_peaks_are_the_largest_probabilities() -> None:
+    even = layer_rows([np.zeros((1, 3, 4))], 1)
+    sharp = layer_rows([np.array([[[20.0, 0, 0, 0]]])], 1)
+    found = peaks([even, sharp])
+    assert found["largest"] == pytest.approx((3 * 0.25 + 1) / 4, abs=1e-6)
+    assert found["nearly_one"] == 0.25
+
+
 def test_markdown_and_plot_show_the_result(result: dict[str, Any], tmp_path: Path) -> None:
     text = QUICK.markdown(result)
     for setting in result["models"][0]["settings"]:
-        name = setting["name"].replace(", per layer", "")
+        name = setting["name"].replace(", per layer", "").replace("2-bit, hard", "hard")
         task = setting["task"]
-        start = f"| {name} | {task['accuracy']:.4f} | {task['log_loss']:.3f} | "
-        assert f"{start}{task['calibration_error']:.3f} |" in text
+        start = f"| {name} | {task['accuracy']:.4f} | {task['log_loss']:.4f} | "
+        assert f"{start}{task['calibration_error']:.4f} |" in text
     assert QUICK.plot(result, tmp_path / "x.png") == tmp_path / "x.png"
 
 
@@ -156,14 +218,27 @@ def test_models_with_attention_are_evaluated_by_the_task(
     decoder: Prediction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Architectures, "task", lambda self, name: slide(decoder, 6))
-    experiment = Architectures(models=("sliding window",), widths=(2,), calibrated=2, window=6)
+    experiment = Architectures(
+        models=("sliding window",), widths=(2,), calibrated=2, every=3, window=6
+    )
     told: list[str] = []
     (model,) = experiment.run(lambda done, total, now: told.append(now))["models"]
     assert model["what"] == MODELS["sliding window"].format(window=6, classes=0)
     assert model["kind"] == "decoder"
-    assert len(model["clips"][0]["best"]) == 2
-    assert [setting["bits"] for setting in model["settings"]] == [None, 2, 2, 2, 2]
+    assert [setting["bits"] for setting in model["settings"]] == [None, 2, 2, 2, 2, 2]
     assert any(now.startswith("sliding window: ") for now in told)
+    # Two layers; no row has more than six live elements, so none is flatter than a sixth.
+    (clips,) = model["clips"]
+    assert [len(clips["best"][key]) for key in ("squared_error", "kl")] == [2, 2]
+    assert 1 / 6 < model["peaks"]["largest"] <= 1
+
+
+def test_missing_torch_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "exaq.torch")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    need = r"^exaq\.torch needs torch; install it by: pip install 'exaq-softmax\[torch\]'$"
+    with pytest.raises(ImportError, match=need):
+        QUICK.run()
 
 
 def test_report_supports_its_text() -> None:
@@ -171,9 +246,9 @@ def test_report_supports_its_text() -> None:
     assert list(stored) == list(MODELS)
     for model in stored.values():
         for clips in model["clips"]:
-            assert len(clips["best"]) == len(clips["paper"])
+            assert len(clips["best"]["kl"]) == len(clips["paper"])
         find = {setting["name"]: setting for setting in model["settings"]}
-        assert len(find) == 9
+        assert len(find) == 10
         for bits in (2, 3):
             paper = find[f"{bits}-bit paper, per layer"]
             best = find[f"{bits}-bit optimal (kl), per layer"]

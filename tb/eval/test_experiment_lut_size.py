@@ -42,8 +42,9 @@ def test_without_a_compiler_there_is_numpy_alone(
 ) -> None:
     monkeypatch.setattr(lookup_speed, "_COMPILER", "no-such-compiler")
     assert compile_total(tmp_path) is None
-    result = {"units": [], "processor": measure_lookups(64, 1)}
-    assert result["processor"]["compiled"] is None
+    processor = measure_lookups(64, 1)
+    assert processor["compiled"] is None
+    result = {"units": [], "processor": processor}
     text = QUICK.markdown(result)
     assert "NumPy: four codes a lookup" in text
     assert " C: " not in text
@@ -78,11 +79,11 @@ def test_caches_are_unknown_where_the_system_does_not_tell(
 
 def test_units_compare_the_four_sizes() -> None:
     for device, wide in SERIES:
-        units = [u for u in UNITS if u.device == device and (u.lanes == 60) == wide]
+        units = [u for u in UNITS if u.device == device and (u.lanes > 6) == wide]
         assert [unit.entries for unit in units] == [64, 256, 1024, 4096]
         assert {unit.config.max_row for unit in units} == {1020}
-        if wide:
-            assert {unit.lanes for unit in units} == {60}
+        # The smallest table and the largest have equal lanes.
+        assert units[0].lanes == units[-1].lanes == max(unit.lanes for unit in units)
     for unit in UNITS:
         assert unit.config == SoftmaxConfig(lanes=unit.lanes, group=unit.group, max_row=1020)
         assert len(unit.config.tables.sum_rom(unit.group)) == unit.entries
@@ -138,7 +139,7 @@ def test_report_has_every_unit_of_today_s_verilog() -> None:
 def test_report_supports_its_text() -> None:
     stored = report("lut-size")
     for device, wide in SERIES:
-        units = [u for u in stored["units"] if u["device"] == device and (u["lanes"] == 60) == wide]
+        units = [u for u in stored["units"] if u["device"] == device and (u["lanes"] > 6) == wide]
         assert units[-1]["bram"] / units[-1]["lanes"] > units[0]["bram"] / units[0]["lanes"]
         clocks = [unit["mhz"]["median"] for unit in units]
         # Seeds alone differ by some 10 %.
