@@ -156,6 +156,13 @@ def test_a_load_waits_until_the_unit_is_ready() -> None:
 
 
 @pytest.mark.simulator
+def test_slow_answers_are_no_hang() -> None:
+    slow, soon = run(unit(BVALID="wrote && age[8:0] == 0")), run(unit())
+    assert slow.load_cycles > 17 * 512
+    np.testing.assert_array_equal(slow.probabilities[:45], soon.probabilities[:45])
+
+
+@pytest.mark.simulator
 @pytest.mark.parametrize(
     ("broken", "stall", "message"),
     [
@@ -167,6 +174,11 @@ def test_a_load_waits_until_the_unit_is_ready() -> None:
             "m_axis payload changed before the beat was taken (cycle",
         ),
         ({"BVALID": "worded"}, 0.5, "s_axi answers what was not asked (cycle"),
+        (
+            {"BVALID": "addressed", "WREADY": "addressed && !worded && age[1:0] == 0"},
+            0,
+            "s_axi answers what was not asked (cycle",
+        ),
         ({"BVALID": "wrote || age > 80"}, 0, "s_axi answers what was not asked (cycle"),
         ({"RVALID": "reading || wrote"}, 0, "s_axi answers what was not asked (cycle"),
         (
