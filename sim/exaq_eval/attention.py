@@ -78,6 +78,35 @@ class Figures:
         }
 
 
+@dataclass
+class Sharpness:
+    """How sharp the attention of the float model is, over all rows.
+
+    A model whose rows each look at one key is served by almost any table; what few bits cost
+    shows on rows that spread.
+    """
+
+    rows: int = 0
+    largest: float = 0.0
+    entropy: float = 0.0
+
+    def add(self, logits: Array) -> None:
+        """Add the rows of ``logits``, shape (..., row), -inf where masked."""
+        live = np.isfinite(logits)
+        p = reference.softmax(np.where(live, logits, 0), live)
+        self.rows += int(live.any(axis=-1).sum())
+        self.largest += float(p.max(axis=-1).sum())
+        self.entropy -= float((p * np.log(np.where(p > 0, p, 1))).sum())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Means over rows of the largest probability and of the entropy in nats, for JSON."""
+        return {
+            "rows": self.rows,
+            "largest_probability": self.largest / self.rows,
+            "entropy": self.entropy / self.rows,
+        }
+
+
 #: Probabilities (heads, rows, row), float64, of logits of a layer with -inf for masked ones.
 Softmax = Callable[[int, Array], Array]
 

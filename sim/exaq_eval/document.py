@@ -32,6 +32,9 @@ class Earlier:
     paper: tuple[float, ...]
 
 
+#: Mean largest probability of a row from which a model does not tell tables apart.
+NEARLY_ONE_HOT = 0.75
+
 #: Figures to beat, by model and width.
 TO_BEAT: dict[str, dict[int, Earlier]] = {
     "minilm": {
@@ -165,6 +168,39 @@ def _in_short(evaluations: list[Report]) -> Iterator[str]:
         "mild: by less than 5 %, else lossy."
     )
     yield from filter(None, map(_ties, evaluations[:1]))
+    yield from map(_sharpness, _widest(evaluations))
+
+
+def _widest(evaluations: list[Report]) -> Iterator[Report]:
+    """The first report of each model, which is that of its widest logits."""
+    seen = set()
+    for report in evaluations:
+        if report["model"]["name"] not in seen:
+            seen.add(report["model"]["name"])
+            yield report
+
+
+def _sharpness(report: Report) -> str:
+    name, attention = report["model"]["name"], report["float_attention"]
+    measured = (
+        f"The float attention of {name} gives the likeliest key of a row a probability of "
+        f"{attention['largest_probability']:.2f} in the mean; the entropy is "
+        f"{attention['entropy']:.2f} nats."
+    )
+    if not _one_hot(report):
+        return measured
+    return (
+        f"{measured} **That is nearly one-hot, so {name} is no test of few bits**: a table need "
+        "only keep one key apart from the rest, which most do. Its small losses are a property of "
+        "this training and say nothing about decoders whose attention spreads. For such, others "
+        "report a real cost: LLaMA-3.2-1B goes from perplexity 12.66 to 17.75 with EXAQ at 2 bits, "
+        "to 13.76 at 3 (IntAttention, arXiv 2511.21513, table 3)."
+    )
+
+
+def _one_hot(report: Report) -> bool:
+    largest: float = report["float_attention"]["largest_probability"]
+    return largest >= NEARLY_ONE_HOT
 
 
 def _cost(report: Report, setting: Setting | None) -> str:
@@ -177,6 +213,8 @@ def _cost(report: Report, setting: Setting | None) -> str:
 
 
 def _verdict(report: Report, setting: Setting) -> str:
+    if _one_hot(report):
+        return "no test, see below"
     if report["model"]["kind"] == "encoder":
         worst = setting["task"]["cosine_min"]
         return "good" if worst > 0.99 else "usable" if worst > 0.95 else "lossy"
@@ -212,7 +250,8 @@ def _to_beat(evaluations: list[Report]) -> Iterator[str]:
         "An earlier search of ours, for clip and levels per head but not for thresholds, left "
         "these figures to beat: cosine mean and min, or nats. It ran on other docstrings and "
         "another training of the decoder; how hard these are for the paper's rule, per layer, "
-        "says how far the two compare."
+        "says how far the two compare. Where the paper's rule here already beats the figure, "
+        "beating it proves nothing about calibration, and no verdict is given."
     )
     heads = ["model", "softmax", "to beat", "here", "beaten", "paper's rule then", "here"]
     rows = []
@@ -232,11 +271,10 @@ def _against(
     report: Report, setting: Setting, paper: Setting | None, earlier: Earlier
 ) -> list[str]:
     here = _scored(report, setting)
-    if report["model"]["kind"] == "encoder":
-        beaten = [a > b for a, b in zip(here, earlier.best, strict=True)]
-    else:
-        beaten = [here[0] < earlier.best[0]]
+    beaten = _beats(report, here, earlier)
     verdict = "yes" if all(beaten) else "mean only" if beaten[0] else "no"
+    if paper and all(_beats(report, _scored(report, paper), earlier)):
+        verdict = "no test: so does the paper's rule"
     return [
         report["model"]["name"],
         setting["name"],
@@ -246,6 +284,12 @@ def _against(
         _words(report, earlier.paper),
         _words(report, _scored(report, paper)) if paper else "",
     ]
+
+
+def _beats(report: Report, scores: tuple[float, ...], earlier: Earlier) -> list[bool]:
+    """Whether each score is better than the earlier study's: a cosine higher, a loss lower."""
+    sign = 1 if report["model"]["kind"] == "encoder" else -1
+    return [sign * a > sign * b for a, b in zip(scores, earlier.best, strict=True)]
 
 
 def _scored(report: Report, setting: Setting) -> tuple[float, ...]:

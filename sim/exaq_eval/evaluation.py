@@ -18,7 +18,14 @@ import exaq
 import exaq.torch
 from exaq import TableFile
 from exaq.config import plain_real
-from exaq_eval.attention import TINY, Comparison, half_step, rounded_softmax, unit_softmax
+from exaq_eval.attention import (
+    TINY,
+    Comparison,
+    Sharpness,
+    half_step,
+    rounded_softmax,
+    unit_softmax,
+)
 from exaq_eval.models import ModelError
 from exaq_eval.report import FORMAT, VERSION
 from exaq_eval.settings import LogitFormat, Setting
@@ -96,7 +103,8 @@ def evaluate(
         floor=half_step(prob_bits),
     )
     rounding = Comparison({"rounded": rounded_softmax(logit_format)}, layers=layers, floor=TINY)
-    compare(task, task.attention_texts, (units, rounding), progress)
+    sharpness = Sharpness()
+    compare(task, task.attention_texts, (units, rounding), progress, sharpness=sharpness)
     exact = outputs[settings[0].name]
     report = {
         "format": FORMAT,
@@ -106,6 +114,7 @@ def evaluate(
         "logits": asdict(logit_format)
         | {"logit_scale": plain_real(logit_format.logit_scale)}
         | {"rounding_alone": rounding.to_dict("rounded")},
+        "float_attention": sharpness.to_dict(),
         "settings": [
             setting.to_dict()
             | {"task": task.scores(exact, outputs[setting.name], setting.texts)}
@@ -195,6 +204,7 @@ def compare(
     comparisons: Sequence[Comparison],
     progress: Progress = silent,
     now: str = "comparing attention",
+    sharpness: Sharpness | None = None,
 ) -> None:
     """Add the logits that the model, as it is, has in ``texts`` to each of ``comparisons``."""
     for done, text in enumerate(texts):
@@ -203,6 +213,8 @@ def compare(
             task.run(text)
         for layer, calls in enumerate(recording.layers):
             for logits in calls:
+                if sharpness is not None:
+                    sharpness.add(logits)
                 for comparison in comparisons:
                     comparison.add(layer, logits)
     progress(len(texts), len(texts), now)

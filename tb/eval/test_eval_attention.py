@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig, TableFile, Tables, TableSet
-from exaq_eval.attention import Comparison, rounded_softmax, unit_softmax
+from exaq_eval.attention import Comparison, Sharpness, rounded_softmax, unit_softmax
 from exaq_eval.settings import LogitFormat
 
 HEADS = 3
@@ -119,3 +119,18 @@ def test_rows_without_a_live_element_do_not_count(per_head: TableFile) -> None:
     assert doubled["rows"] == 2 * alone["rows"]
     for name in ("kl", "squared_error", "top1"):
         assert doubled[name] == pytest.approx(alone[name])
+
+
+def test_sharpness_is_a_mean_over_live_rows() -> None:
+    far = -2000.0
+    rows = np.array([[0.0, far, far], [1.0, 1.0, -np.inf], [-np.inf] * 3, [2.0, 2.0, 2.0]])
+    sharpness = Sharpness()
+    sharpness.add(rows[None, :1])
+    sharpness.add(rows[None, 1:])
+    assert sharpness.to_dict() == pytest.approx(
+        {
+            "rows": 3,
+            "largest_probability": (1 + 1 / 2 + 1 / 3) / 3,
+            "entropy": (0 + math.log(2) + math.log(3)) / 3,
+        }
+    )

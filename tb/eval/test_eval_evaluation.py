@@ -175,6 +175,12 @@ def test_attention_is_compared_with_the_models_own(
                 q = exaq.softmax(steps, config, live)
                 errors += list(np.square(q / 4096 - p).sum(axis=-1))
                 sums += list((q / 4096).sum(axis=-1))
+    everything = [
+        row for calls in exact for call in calls for row in call.reshape(-1, call.shape[-1])
+    ]
+    assert result.report["float_attention"]["largest_probability"] == pytest.approx(
+        np.mean([row.max() for row in everything]), rel=1e-4
+    )
     figures = by_name(result)[setting.name]["attention"]
     assert figures["rows"] == len(errors)
     assert figures["squared_error"] == pytest.approx(np.mean(errors), rel=1e-4)

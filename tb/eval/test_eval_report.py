@@ -63,6 +63,7 @@ def make_report(
             "prob_bits": 16,
             "rounding_alone": {"kl": 1.25e-6},
         },
+        "float_attention": {"rows": 4321, "largest_probability": 0.26, "entropy": 3.4},
         "settings": [
             setting.to_dict()
             | {"task": figures(kind, place)}
@@ -262,10 +263,13 @@ def test_page_has_every_report_in_order(folder: Path, tmp_path: Path) -> None:
 
 def test_page_holds_figures_against_those_to_beat(folder: Path) -> None:
     reports = [report.load(folder / f"{name}-int16.json") for name in ("minilm", "decoder")]
+    reports[0]["settings"][2]["task"]["cosine_min"] = 0.5
+    decoder = "| decoder | {}-bit optimal ({}), per head | {} | **{}** | {} | {} | {} |"
+    no_test = "no test: so does the paper's rule"
     rows = _section(document.text(reports, []), "Figures to beat").splitlines()[5:]
     assert rows == [
         f"| minilm | 2-bit optimal ({objective}), per head | 0.9928, 0.9860 | **{here}** | {word} "
-        "| 0.9840, 0.9433 | 0.9980, 0.9960 |"
+        "| 0.9840, 0.9433 | 0.9980, 0.5000 |"
         for objective, here, word in (
             ("mse", "0.9930, 0.9860", "mean only"),
             ("kl", "0.9920, 0.9840", "no"),
@@ -275,11 +279,13 @@ def test_page_holds_figures_against_those_to_beat(folder: Path) -> None:
         "| 0.9955, 0.9910 | 0.9900, 0.9800 |"
         for objective, here in (("mse", "0.9850, 0.9700"), ("kl", "0.9840, 0.9680"))
     ] + [
-        "| decoder | 2-bit optimal (mse), per head | +0.110 | **+0.070** | yes | +0.630 | +0.020 |",
-        "| decoder | 2-bit optimal (kl), per head | +0.110 | **+0.080** | yes | +0.630 | +0.020 |",
-        "| decoder | 3-bit optimal (mse), per head | +0.039 | **+0.150** | no | +0.244 | +0.100 |",
-        "| decoder | 3-bit optimal (kl), per head | +0.039 | **+0.160** | no | +0.244 | +0.100 |",
+        decoder.format(2, "mse", "+0.110", "+0.070", no_test, "+0.630", "+0.020"),
+        decoder.format(2, "kl", "+0.110", "+0.080", no_test, "+0.630", "+0.020"),
+        decoder.format(3, "mse", "+0.039", "+0.150", "no", "+0.244", "+0.100"),
+        decoder.format(3, "kl", "+0.039", "+0.160", "no", "+0.244", "+0.100"),
     ]
+    reports[1]["settings"][2]["task"]["increase"] = 0.12
+    assert "**+0.070** | yes | +0.630 | +0.120 |" in document.text(reports, [])
     reports[0]["settings"][7]["task"]["cosine_min"] = 0.9861
     assert "**0.9930, 0.9861** | yes |" in document.text(reports, [])
 
@@ -303,7 +309,18 @@ def test_page_sums_up_what_each_width_costs(folder: Path) -> None:
         "| decoder, 16-bit logits | 4 | +0.170 (+18.5%) | +0.180 (+19.7%) | **+0.170 (+18.5%)** "
         "| naive, per layer | lossy |",
     ]
-    assert "is the right one in 98% of rows" in lines[-1]
+    assert any("is the right one in 98% of rows" in line for line in lines)
+
+
+def test_nearly_one_hot_attention_is_no_test(folder: Path) -> None:
+    made = report.load(folder / "decoder-int16.json")
+    plain = _section(document.text([made], []), "In short")
+    assert "likeliest key of a row a probability of 0.26 in the mean; the entropy is 3.40" in plain
+    assert "no test" not in plain
+    made["float_attention"]["largest_probability"] = document.NEARLY_ONE_HOT
+    warned = _section(document.text([made], []), "In short")
+    assert warned.count("| no test, see below |") == 3
+    assert "**That is nearly one-hot, so decoder is no test of few bits**" in warned
 
 
 def test_folder_without_reports_is_refused(tmp_path: Path) -> None:
