@@ -15,7 +15,6 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
-    LlamaForCausalLM,
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -114,7 +113,7 @@ def tiny_decoder(
     return EvaluationModel(
         name="decoder",
         kind="decoder",
-        model=_load(LlamaForCausalLM, folder),
+        model=_load(AutoModelForCausalLM, folder),
         tokenizer=tiny.encode,
         max_tokens=tiny.CONTEXT,
         texts=(corpus.validation_text(),),

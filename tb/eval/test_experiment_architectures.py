@@ -116,12 +116,12 @@ def test_each_query_sees_its_last_keys_alone(decoder: Prediction) -> None:
     assert narrow.run(decoder.texts[0]) != pytest.approx(decoder.run(decoder.texts[0]), rel=1e-4)
 
 
-def test_only_a_llama_slides(decoder: Prediction, encoder_folder: Path) -> None:
+def test_only_a_decoder_slides(decoder: Prediction, encoder_folder: Path) -> None:
     model = transformers.BertModel.from_pretrained(encoder_folder).eval()
     task = Embedding(
         name="b", model=model, texts=decoder.texts, calibration=decoder.texts, what="x"
     )
-    with pytest.raises(TypeError, match=r"^a sliding window needs a Llama decoder, not BertModel$"):
+    with pytest.raises(TypeError, match=r"^a sliding window needs a decoder, not BertModel$"):
         slide(task, 4)
 
 
