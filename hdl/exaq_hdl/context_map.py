@@ -34,7 +34,7 @@ class ContextMap(wiring.Component):
     commit : the spare bank becomes that of ``target``, for rows from the next cycle on
     filling : the contexts get their first banks, in their order: ``commit`` finds no former one
     spare : the bank to load
-    free : whether no row uses the spare bank
+    free : whether no row uses the spare bank: those given a bank before it was spare are done
     """
 
     latency = 1
