@@ -181,7 +181,7 @@ def _run_model(
 def run_experiments(names: Sequence[str], quick: bool, folder: Path, reports: Path | None) -> None:
     """Run each experiment and write its figures, its section and its picture."""
     from exaq_eval.document import experiment_stem, has_plot
-    from exaq_eval.experiments import EXPERIMENTS
+    from exaq_eval.experiments import EXPERIMENTS, ExperimentError
 
     for name in names:
         if name not in EXPERIMENTS:
@@ -196,7 +196,7 @@ def run_experiments(names: Sequence[str], quick: bool, folder: Path, reports: Pa
             with _progress(name) as told:
                 try:
                     result = experiment.run(told)
-                except ImportError as error:
+                except (ImportError, ExperimentError) as error:
                     raise UserError(str(error)) from error
             text = json.dumps(result, indent=1, allow_nan=False) + "\n"
             text_file.write_text(experiment.markdown(result), encoding="utf-8")

@@ -20,11 +20,13 @@ import exaq
 import exaq.torch
 from exaq import reference
 from exaq_eval import corpus
+from exaq_eval.experiments import ExperimentError
 from exaq_eval.experiments.architectures import MODELS, Architectures, hard_tables
 from exaq_eval.experiments.best_clips import CLIPS, best_clips, peaks
 from exaq_eval.experiments.classifier import BINS, WINDOW, class_scores, classify
 from exaq_eval.experiments.real_rows import RealRows, layer_rows
 from exaq_eval.experiments.sliding import slide
+from exaq_eval.experiments.widths import Widths
 from exaq_eval.settings import LogitFormat
 from exaq_eval.tasks import Embedding, Prediction
 
@@ -239,6 +241,18 @@ def test_missing_torch_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -
     need = r"^exaq\.torch needs torch; install it by: pip install 'exaq-softmax\[torch\]'$"
     with pytest.raises(ImportError, match=need):
         QUICK.run()
+
+
+def test_missing_models_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EXAQ_CACHE", str(tmp_path))
+    need = rf"^there is no decoder in {tmp_path}\S*; train it.*\.py$"
+    with pytest.raises(ExperimentError, match=need):
+        Architectures(models=("sliding window",)).run()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ExperimentError, match=r"^the model all-MiniLM-L6-v2 is missing; "):
+        Architectures(models=("encoder",)).run()
+    with pytest.raises(ExperimentError, match=r"^the model all-MiniLM-L6-v2 is missing; "):
+        Widths(widths=(2,)).run()
 
 
 def test_report_supports_its_text() -> None:

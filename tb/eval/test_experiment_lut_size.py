@@ -12,7 +12,8 @@ from accuracy_reports import report
 
 import exaq_fpga.bench
 from exaq import SoftmaxConfig
-from exaq_eval.experiments import lookup_speed
+from exaq_cosim import ToolError
+from exaq_eval.experiments import ExperimentError, lookup_speed
 from exaq_eval.experiments.lookup_speed import GROUPS, caches, compile_total, measure_lookups
 from exaq_eval.experiments.lut_size import UNITS, LutSize, Unit
 from exaq_fpga.bench import verilog_hash
@@ -119,6 +120,16 @@ def test_run_measures_each_unit_with_its_seeds(monkeypatch: pytest.MonkeyPatch) 
     assert first["elements_per_second"] == 600e6
     text = experiment.markdown(result)
     assert "| ECP5 LFE5UM-85F-6 | 256 | 4 | 1 | 400 | 100 | 5 | 150 | 4 | 600 | 150 |" in text
+
+
+def test_a_tool_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(*arguments: Any, **options: Any) -> dict[str, Any]:
+        raise ToolError("yosys is missing")
+
+    monkeypatch.setattr(exaq_fpga.bench, "measure", measure)
+    experiment = LutSize(units=(Unit("ecp5-85", 4, 4),), lookups=64, repeat=1)
+    with pytest.raises(ExperimentError, match=r"^yosys is missing$"):
+        experiment.run()
 
 
 def test_report_has_every_unit_of_today_s_verilog() -> None:

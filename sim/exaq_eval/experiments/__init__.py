@@ -6,7 +6,7 @@ Importing them needs NumPy alone; what a single one needs besides is imported wh
 from __future__ import annotations
 
 from exaq_eval.experiments.architectures import Architectures
-from exaq_eval.experiments.base import Experiment, Progress
+from exaq_eval.experiments.base import Experiment, ExperimentError, Progress
 from exaq_eval.experiments.clip import Clip
 from exaq_eval.experiments.distribution import Distribution
 from exaq_eval.experiments.lut_size import LutSize
@@ -19,4 +19,4 @@ EXPERIMENTS: dict[str, Experiment] = {
     for each in (Distribution(), Clip(), Shapes(), LutSize(), Architectures(), Widths())
 }
 
-__all__ = ["EXPERIMENTS", "Experiment", "Progress"]
+__all__ = ["EXPERIMENTS", "Experiment", "ExperimentError", "Progress"]

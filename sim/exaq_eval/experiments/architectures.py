@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import exaq
 from exaq import TableFile, Tables, TableSet, reference
 from exaq_eval.experiments import architectures_text
-from exaq_eval.experiments.base import Experiment, Progress, silent
+from exaq_eval.experiments.base import Experiment, ExperimentError, Progress, silent
 from exaq_eval.experiments.best_clips import best_clips, peaks
 from exaq_eval.experiments.plotting import COLOURS, panels
 from exaq_eval.experiments.real_rows import RealRows, layer_rows
@@ -82,7 +82,6 @@ class Architectures(Experiment):
         )
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
-        """As of the base; exaq_eval.models.ModelError where a model is missing."""
         # First of all: its message names the extra where PyTorch is missing.
         import_module("exaq.torch")
         models = []
@@ -104,17 +103,20 @@ class Architectures(Experiment):
 
         Raises
         ------
-        exaq_eval.models.ModelError
+        ExperimentError
             The model is missing.
         """
         # Only here: the other experiments need no PyTorch.
         from exaq_eval.experiments.sliding import slide
-        from exaq_eval.models import minilm, tiny_decoder
+        from exaq_eval.models import ModelError, minilm, tiny_decoder
         from exaq_eval.tasks import task_of
 
-        if name == "encoder":
-            return task_of(minilm(), self.texts)
-        task = task_of(tiny_decoder(), self.windows)
+        try:
+            if name == "encoder":
+                return task_of(minilm(), self.texts)
+            task = task_of(tiny_decoder(), self.windows)
+        except ModelError as error:
+            raise ExperimentError(str(error)) from error
         return slide(task, self.window) if name == "sliding window" else task
 
     def _what(self, name: str) -> str:

@@ -16,6 +16,10 @@ def silent(done: int, total: int, now: str) -> None:
     """A ``Progress`` that shows nothing."""
 
 
+class ExperimentError(RuntimeError):
+    """A model or a tool that an experiment needs is missing or fails; the message is one line."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Experiment(ABC):
     """One question, answered by one command; fields of subclasses are its sizes and seeds.
@@ -47,6 +51,8 @@ class Experiment(ABC):
         ------
         ImportError
             An optional package is missing; the message names it.
+        ExperimentError
+            A model or a tool is missing or fails.
         """
 
     @abstractmethod

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from exaq import SoftmaxConfig
 from exaq_eval.experiments import lut_size_text
-from exaq_eval.experiments.base import Experiment, Progress, silent
+from exaq_eval.experiments.base import Experiment, ExperimentError, Progress, silent
 from exaq_eval.experiments.lookup_speed import measure_lookups
 from exaq_eval.experiments.plotting import COLOURS, legend, panels
 
@@ -77,7 +77,6 @@ class LutSize(Experiment):
         return cls(units=(), lookups=2**12, repeat=2)
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
-        """As of the base; exaq_cosim.ToolError where a tool is missing or fails."""
         # Emission, cycles, synthesis and the seeds of each unit, and the loops.
         total = len(self.units) * (3 + len(self.seeds)) + 1
         progress(0, total, "loops on the processor")
@@ -90,18 +89,20 @@ class LutSize(Experiment):
 
     def _build(self, unit: Unit, done: int, total: int, progress: Progress) -> dict[str, Any]:
         # Only here: the other experiments need neither Amaranth nor synthesis.
+        from exaq_cosim import ToolError
         from exaq_fpga.bench import measure, summary
         from exaq_fpga.devices import DEVICES
 
-        step = iter(range(done, total))
-        report = measure(
-            unit.config,
-            DEVICES[unit.device],
-            seeds=self.seeds,
-            step=lambda now: progress(
-                next(step), total, f"{unit.device}, {unit.lanes} lanes, {unit.entries}: {now}"
-            ),
-        )
+        steps = iter(range(done, total))
+
+        def step(now: str) -> None:
+            what = f"{unit.device}, {unit.lanes} lanes, {unit.entries}: {now}"
+            progress(next(steps), total, what)
+
+        try:
+            report = measure(unit.config, DEVICES[unit.device], seeds=self.seeds, step=step)
+        except ToolError as error:
+            raise ExperimentError(str(error)) from error
         figures = summary(report)
         return {
             "bits": BITS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 import exaq
 from exaq import Tables, reference
 from exaq.data import load_attention_sample
+from exaq_eval.experiments.base import ExperimentError
 from exaq_eval.experiments.rows import Floats
 
 
@@ -102,16 +104,20 @@ def recorded_rows(texts: int, every: int) -> RealRows:
     ------
     ImportError
         PyTorch or Transformers are missing.
-    exaq_eval.models.ModelError
+    ExperimentError
         The model is missing.
     """
-    # Only here: the shipped logits need neither.
+    # Only here: the shipped logits need neither. The first one's message names the extra.
+    import_module("exaq.torch")
     import torch
 
     import exaq.torch
-    from exaq_eval.models import minilm
+    from exaq_eval.models import ModelError, minilm
 
-    model = minilm()
+    try:
+        model = minilm()
+    except ModelError as error:
+        raise ExperimentError(str(error)) from error
     with torch.inference_mode(), exaq.torch.record(model.model) as recording:
         for text in model.texts[:texts]:
             model.model(input_ids=model.tokenizer(text)[None])
