@@ -128,24 +128,27 @@ class LutSize(Experiment):
         return lut_size_text.body(result)
 
     def plot(self, result: dict[str, Any], path: Path) -> Path:
-        with panels(path, 1, 2, width=4.2, height=3.0) as ((left, right),):
+        with panels(path, 1, 3) as ((cells, rams, right),):
             for colour, (label, units) in zip(
                 COLOURS, lut_size_text.series(result["units"]), strict=False
             ):
-                left.plot(
-                    [unit["entries"] for unit in units],
-                    [unit["lut4"] / unit["lanes"] for unit in units],
-                    "o-",
-                    color=colour,
-                    label=label,
-                )
-            left.set(
-                xscale="log", xlabel="entries of LUT_sum", ylabel="LUT4 a lane", ylim=(0, None)
-            )
-            left.set_xticks([64, 256, 1024, 4096], ["64", "256", "1024", "4096"])
-            left.minorticks_off()
+                # Of equally many lanes: the fixed part is then the same.
+                most = max(unit["lanes"] for unit in units)
+                equal = [unit for unit in units if unit["lanes"] == most]
+                for axes, key in ((cells, "lut4"), (rams, "bram")):
+                    axes.plot(
+                        [unit["entries"] for unit in equal],
+                        [unit[key] for unit in equal],
+                        "o-",
+                        color=colour,
+                        label=f"{label.partition(',')[0]}, {most} lanes",
+                    )
+            for axes, label in ((cells, "LUT4 of the unit"), (rams, "block RAMs of the unit")):
+                axes.set(xscale="log", xlabel="entries of LUT_sum", ylabel=label, ylim=(0, None))
+                axes.set_xticks([64, 256, 1024, 4096], ["64", "256", "1024", "4096"])
+                axes.minorticks_off()
             if result["units"]:
-                legend(left)
+                legend(cells, loc="lower left")
             for colour, (label, key) in zip(
                 COLOURS, (("NumPy", "numpy"), ("C", "compiled")), strict=False
             ):
@@ -171,9 +174,9 @@ class LutSize(Experiment):
                 )
             right.set(
                 xscale="log",
+                yscale="log",
                 xlabel="size of the table in KiB",
-                ylabel="time of a lookup / that of 64 entries",
-                ylim=(0, None),
+                ylabel="lookup / that of 64 entries",
             )
             legend(right)
         return path

@@ -105,7 +105,8 @@ def _processor_parts(processor: dict[str, Any]) -> list[str]:
         f"of 4 bytes, one thread, best of {processor['repeat']} runs that took turns. Time of a "
         "lookup over that of 64 entries, and codes of 2 bits added up in a given time over that of "
         "one code a lookup; packing codes into addresses is not counted. The last tables are "
-        "larger than any LUT_sum of the unit, to show where the caches end:",
+        "larger than any LUT_sum of the unit, to show where the caches end; how the largest fare "
+        "depends on what else the machine does:",
         table(
             (
                 "codes a lookup",
