@@ -1,66 +1,24 @@
-"""Coroutines of the regression; they run inside the simulator, on one configuration.
-
-The environment names the files: EXAQ_SIMULATION a JSON with the configuration and the declared
-latency, EXAQ_HITS where the hit bins go.
-"""
+"""Coroutines of the regression; they run inside the simulator, on one configuration."""
 
 from __future__ import annotations
 
-import functools
-import json
-import os
-import signal
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from rtl_bench import Bench
-from rtl_bins import Hits, config_bins
 from rtl_rows import Row
+from rtl_simulation import (
+    CAN_STREAM,
+    CONFIG,
+    LATENCY,
+    LONG,
+    check_never_held_back,
+    check_no_bubble,
+    on_bench,
+    rtl_test,
+)
 from rtl_stalls import STALLS
-
-from exaq import SoftmaxConfig
-
-# A simulator that hangs within one time step reaches no timeout of simulated time.
-signal.alarm(540)
-
-_SIMULATION = json.loads(Path(os.environ["EXAQ_SIMULATION"]).read_text(encoding="utf-8"))
-CONFIG = SoftmaxConfig.from_dict(_SIMULATION["config"])
-LATENCY = _SIMULATION["latency"]
-HITS = Hits()
-
-#: Whether rows can be long enough to stream without a bubble.
-CAN_STREAM = CONFIG.full_rate_row <= CONFIG.max_row
-#: Whether a row can have so many beats that few such rows must do.
-LONG = CONFIG.beats > 256
-
-
-def rtl_test(when: bool = True) -> Callable[[Any], Any]:
-    """A cocotb test, left out where the configuration has nothing to show.
-
-    Left out, not skipped: cocotb runs skipped tests that COCOTB_TEST_FILTER names.
-    """
-    if when:
-        return cocotb.test(timeout_time=1.5, timeout_unit="ms")
-    return lambda generator: None
-
-
-def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    """Gives ``test`` a fresh Bench, drains it afterwards and writes the bins hit so far."""
-
-    @functools.wraps(test)
-    async def run(dut: Any, **options: Any) -> None:
-        label = ",".join(str(value) for value in options.values())
-        bench = Bench(dut, CONFIG, HITS, f"{test.__name__}[{label}]")
-        await bench.start()
-        await test(bench, **options)
-        await bench.finish()
-        bench.monitor.hit(*config_bins(CONFIG))
-        HITS.write(Path(os.environ["EXAQ_HITS"]))
-
-    return run
 
 
 @rtl_test()
@@ -233,11 +191,7 @@ async def uniform_rows_at_full_rate(bench: Bench, length: str) -> None:
     bench.send(bench.rows.random(elements) for _ in range(count))
     await bench.drain()
     check_never_held_back(bench)
-    given = bench.monitor.log.given
-    if given[-1] - given[0] + 1 != len(given):
-        bench.monitor.fail(
-            f"{len(given)} beats of rows of {elements} took {given[-1] - given[0] + 1} cycles"
-        )
+    check_no_bubble(bench, f"rows of {elements}")
     bench.monitor.hit("rate.uniform")
 
 
@@ -259,14 +213,6 @@ async def mixed_rows_at_full_rate(bench: Bench, order: str) -> None:
     check_never_held_back(bench)
     check_schedule(bench)
     bench.monitor.hit("rate.mixed")
-
-
-def check_never_held_back(bench: Bench) -> None:
-    log = bench.monitor.log
-    if log.held_back:
-        bench.monitor.fail(f"the input was held back in cycles {log.held_back[:10]}")
-    if log.taken[-1] - log.taken[0] + 1 != len(log.taken):
-        bench.monitor.fail("the source left a bubble: nothing is measured")
 
 
 def check_schedule(bench: Bench) -> None:

@@ -15,12 +15,19 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from cocotb.types import LogicArray
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
-from rtl_bins import Hits, row_bins, sequence_bins
+from rtl_bins import Hits, context_bins, row_bins, sequence_bins
+from rtl_counts import Counts, Event
+from rtl_registers import BusMonitor, Registers
 from rtl_rows import Beat, Row, Rows
 from rtl_stalls import STALLS
+from rtl_tables import Contexts
 
 from exaq import SoftmaxConfig
+from exaq_hdl.register_map import COUNTERS, REGISTERS
 
+_LOAD_WORD = REGISTERS["LOAD_WORD"].offset
+#: Names of the counters.
+COUNTS = tuple(each.name for each in COUNTERS)
 #: Part of every random generator's seed.
 SEED = 20240910
 
@@ -58,19 +65,33 @@ class Monitor:
     ``tvalid`` is low after an edge in reset; once high it stays, and the payload with it, until
     ``tready``; no valid payload is undefined; ``tkeep`` is all ones but on a last beat and its
     tail is contiguous in whole lanes; ``tuser`` is set on last beats only; every beat is the
-    one expected.
+    one expected, by the tables that were in force when the beat was taken that closed the row.
+    A load takes effect where one is awaited only, the declared cycles after its last word. The
+    AXI4-Lite port keeps to BusMonitor's rules.
     """
 
-    def __init__(self, dut: Any, config: SoftmaxConfig, hits: Hits, test: str) -> None:
+    def __init__(
+        self, dut: Any, config: SoftmaxConfig, hits: Hits, test: str, load_cycles: int
+    ) -> None:
         self.dut = dut
         self.config = config
         self.log = Log.empty()
         self.cycle = 0
         self.last_progress = 0
         self.returned: list[Row] = []
+        self._load_cycles = load_cycles
+        self._words: deque[int] = deque(maxlen=3)
+        self.contexts = Contexts(config)
+        self.counts = Counts()
+        self._bus = BusMonitor(dut, self._read, self.fail) if config.contexts else None
         self._hits = hits
         self._test = test
+        self._sent: deque[Row] = deque()
         self._expected: deque[tuple[Row, list[Beat]]] = deque()
+        self._masked: deque[Event] = deque()
+        self._beats_in = 0
+        self._closed: Row | None = None
+        self._closed_before: Row | None = None
         self._beat = 0
         self._shown: Beat | None = None
         self._stalled = 0
@@ -83,7 +104,12 @@ class Monitor:
     @property
     def outstanding(self) -> int:
         """Rows that did not come back yet."""
-        return len(self._expected)
+        return len(self._sent) + len(self._expected)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that are not taken yet, up to the beat that closes them."""
+        return len(self._sent)
 
     @property
     def beats_of_row_given(self) -> int:
@@ -92,11 +118,18 @@ class Monitor:
 
     def expect(self, row: Row) -> None:
         """Adds a row that must come back after all before it."""
-        self._expected.append((row, row.expected()))
+        self._sent.append(row)
 
     def _forget(self) -> None:
+        self._sent.clear()
         self._expected.clear()
-        self._beat = self._stalled = self._rows_in = 0
+        self._masked.clear()
+        self.contexts.reset()
+        self.counts.reset()
+        if self._bus:
+            self._bus.forget()
+        self._closed = self._closed_before = None
+        self._beat = self._stalled = self._rows_in = self._beats_in = 0
         self._shown = None
         self._in_row = self._last_was_one_beat = False
 
@@ -127,8 +160,11 @@ class Monitor:
                 self._was_reset = True
             elif self._was_reset:
                 self._reset_edges = 0
+                self._closed_before, self._closed = self._closed, None
+                loaded = bool(self._bus) and self._look_at_loads()
                 self._look_at_input(self._read("s_axis_tready"))
                 self._look_at_output(self._read("m_axis_tvalid"))
+                self._hit_loads(loaded)
 
     def _read(self, name: str) -> int:
         value = getattr(self.dut, name).value
@@ -137,6 +173,53 @@ class Monitor:
         except ValueError:
             self.fail(f"{name} is {value}")
 
+    def _look_at_loads(self) -> bool:
+        assert self._bus
+        self._bus.look()
+        if self.dut.s_axi_awready.value and int(self.dut.s_axi_awaddr.value) == _LOAD_WORD:
+            self._words.append(self.cycle)
+        # Inside the unit, but the one place where the cycle of a load shows.
+        loaded = bool(self.dut.core.loaded.value)
+        if loaded and not self.contexts.take_effect():
+            self.fail("a load takes effect though none is awaited")
+        # A word moves on in the cycle after the bus has given it.
+        if loaded and self.cycle - self._load_cycles - 1 not in self._words:
+            self.fail(
+                f"a load takes effect {[self.cycle - word - 1 for word in self._words]} cycles "
+                f"after its last words, declared are {self._load_cycles}"
+            )
+        return loaded
+
+    def _hit_loads(self, loaded: bool) -> None:
+        if self.contexts.awaited is None:
+            return
+        loading = self.contexts.awaited[0]
+        if self._closed is not None:
+            if self.contexts.known(self._closed.context) != loading:
+                self.hit("load.other_context")
+            elif loaded:
+                self.hit("load.row_in_cycle_of_effect")
+            elif self.contexts.in_force:
+                self.hit("load.new_tables_before_done")
+            else:
+                self.hit("load.old_tables_after_words")
+        before = self._closed_before
+        if loaded and before and self.contexts.known(before.context) == loading:
+            self.hit("load.row_in_cycle_before_effect")
+        if loaded and any(self.contexts.known(row.context) == loading for row, _ in self._expected):
+            self.hit("load.rows_in_flight")
+
+    def _close_row(self) -> None:
+        if not self._sent:
+            self.fail("a beat is taken that nobody sent")
+        row = self._sent.popleft()
+        if self.config.contexts:
+            row = row.by(self.contexts.tables[self.contexts.known(row.context)])
+        self._closed = row
+        self._expected.append((row, row.expected()))
+        if row.all_masked:
+            self._masked.append(self.counts.begin("MASKED_ROWS", self.cycle))
+
     def _look_at_input(self, ready: int) -> None:
         if not self.dut.s_axis_tvalid.value:
             if self._in_row:
@@ -144,6 +227,7 @@ class Monitor:
             self._last_was_one_beat = False
         elif not ready:
             self.log.held_back.append(self.cycle)
+            self.counts.add("INPUT_STALLED", self.cycle)
             self.hit("flow.input_held_back")
             self._last_was_one_beat = False
         else:
@@ -155,7 +239,13 @@ class Monitor:
                 self.hit("flow.one_beat_rows_every_cycle")
             self._last_was_one_beat = one_beat
             self._in_row = not last
+            self._beats_in += 1
+            if self._beats_in == self.config.beats or (last and self._beats_in < self.config.beats):
+                self._close_row()
+                if not last:
+                    self.counts.add("LONG_ROWS", self.cycle)
             if last:
+                self._beats_in = 0
                 self.log.taken_last.append(self.cycle)
                 self._rows_in += 1
                 if self._rows_in >= 3:
@@ -174,6 +264,7 @@ class Monitor:
             keep=self._read("m_axis_tkeep"),
             error=self._read("m_axis_tuser"),
             last=self._read("m_axis_tlast"),
+            context=self._read("m_axis_tid") if self.config.context_bits else 0,
         )
         if self._shown is None:
             if self._beat == 0:
@@ -187,6 +278,7 @@ class Monitor:
         else:
             self._shown = beat
             self._stalled += 1
+            self.counts.add("OUTPUT_STALLED", self.cycle)
             self.hit("flow.output_stalled", "flow.valid_before_ready")
             if beat.last:
                 self.hit("flow.output_stalled_on_last")
@@ -214,7 +306,9 @@ class Monitor:
     def _hex(self, beat: Beat) -> str:
         size = 8 * self.config.prob_bytes
         lanes = [beat.data >> (size * i) & (2**size - 1) for i in range(self.config.lanes)]
-        return f"{lanes} keep {beat.keep:b} error {beat.error} last {beat.last}"
+        return (
+            f"{lanes} keep {beat.keep:b} error {beat.error} last {beat.last} context {beat.context}"
+        )
 
     def _give(self, beat: Beat) -> None:
         if self._stalled == 1:
@@ -226,8 +320,12 @@ class Monitor:
         self._beat += 1
         self.last_progress = self.cycle
         self.log.given.append(self.cycle)
+        self.counts.add("BEATS", self.cycle)
         if beat.last:
             row, _ = self._expected.popleft()
+            self.counts.add("ROWS", self.cycle)
+            if row.all_masked:
+                self._masked.popleft().last = self.cycle
             self._beat = 0
             self._rows_in -= 1
             self.returned.append(row)
@@ -240,14 +338,23 @@ class Bench:
     While the source shows nothing, noise lies on its payload: X in simulators that know it.
     """
 
-    def __init__(self, dut: Any, config: SoftmaxConfig, hits: Hits, test: str) -> None:
+    def __init__(
+        self,
+        dut: Any,
+        config: SoftmaxConfig,
+        hits: Hits,
+        test: str,
+        boot_cycles: int,
+        load_cycles: int,
+    ) -> None:
         self.dut = dut
         self.config = config
+        self.boot_cycles = boot_cycles
         self.rng = np.random.default_rng([SEED, crc32(test.encode())])
-        self.rows = Rows(config, self.rng)
         self.test = test
         self.hits = hits
-        self.monitor = Monitor(dut, config, hits, test.partition("[")[0])
+        self.monitor = Monitor(dut, config, hits, test.partition("[")[0], load_cycles)
+        self.rows = Rows(config, self.rng, self.monitor.contexts)
         dut.aresetn.value = 0
         self.source = AxiStreamSource(
             AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, dut.aresetn, False
@@ -257,6 +364,8 @@ class Bench:
         )
         for driver in (self.source, self.sink):
             driver.log.setLevel(logging.ERROR)
+        if config.contexts:
+            self.registers = Registers(dut, self.monitor.contexts, self.rng, self.monitor.fail)
 
     async def start(self) -> None:
         """Starts the clock and everything that watches, then resets the unit."""
@@ -265,14 +374,30 @@ class Bench:
         cocotb.start_soon(self._noise())
         await self.reset(4)
 
-    async def reset(self, cycles: int) -> None:
-        """Resets the unit for some edges; whatever was on its way is gone."""
+    async def reset(self, cycles: int, *, boot: bool = True) -> None:
+        """Resets the unit for some edges; whatever was on its way is gone.
+
+        With ``boot`` waits until the unit takes beats, which must be when it has to.
+        """
         self.dut.aresetn.value = 0
         self.source.clear()
         self.sink.clear()
         await ClockCycles(self.dut.aclk, cycles)
         self.dut.aresetn.value = 1
         await ClockCycles(self.dut.aclk, 1)
+        if boot and self.boot_cycles:
+            await self._boot()
+
+    async def _boot(self) -> None:
+        waited = 0
+        while not self.dut.s_axis_tready.value and waited <= self.boot_cycles:
+            await RisingEdge(self.dut.aclk)
+            waited += 1
+        if waited != self.boot_cycles + 1:
+            self.monitor.fail(
+                f"s_axis_tready is low for {waited} cycles after reset, not for "
+                f"{self.boot_cycles + 1}"
+            )
 
     def stall(self, source: str = "never", sink: str = "never") -> None:
         """Sets the patterns of STALLS by which both sides pause from now on."""
@@ -309,6 +434,10 @@ class Bench:
         await ClockCycles(self.dut.aclk, 100)
         if not self.dut.s_axis_tready.value:
             self.monitor.fail("s_axis_tready is low though every row came back")
+        if self.config.contexts:
+            self.monitor.hit(*context_bins(self.config, self.monitor.returned))
+            for name in COUNTS:
+                await self.check_count(name)
         self.monitor.hit(*sequence_bins(self.config, self.monitor.returned))
         log = self.monitor.log
         self.dut._log.info(
@@ -316,9 +445,23 @@ class Bench:
             f"{self.monitor.cycle} cycles"
         )
 
+    async def check_count(self, name: str) -> None:
+        """Reads a counter, which must read what the monitor has seen."""
+        first = self.monitor.cycle
+        count = await self.registers.read(name)
+        fewest, most = self.monitor.counts.bounds(name, first, self.monitor.cycle)
+        if not fewest <= count <= most:
+            self.monitor.fail(f"{name} reads {count}, not {fewest} to {most}")
+
+    async def clear_count(self, name: str) -> None:
+        """Clears a counter by writing anything."""
+        first = self.monitor.cycle
+        await self.registers.write(name, int(self.rng.integers(2**32)))
+        self.monitor.counts.clear(name, first, self.monitor.cycle)
+
     async def _noise(self) -> None:
         dut = self.dut
-        names = ("s_axis_tdata", "s_axis_tkeep", "s_axis_tlast", "s_axis_tuser")
+        names = ("s_axis_tdata", "s_axis_tkeep", "s_axis_tlast", "s_axis_tuser", "s_axis_tid")
         signals = [getattr(dut, name) for name in names if hasattr(dut, name)]
         two_valued = cocotb.SIM_NAME.startswith("Verilator")
         edge = FallingEdge(dut.aclk)

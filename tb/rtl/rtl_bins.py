@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from rtl_rows import Row
 from rtl_stalls import STALLS
+from rtl_tables import BAD_LOADS
 
 from exaq import SoftmaxConfig, quantize
 from exaq_hdl.normalizer import Normalizer
@@ -40,6 +41,10 @@ _BINS = {
         "one_divider",
         "several_dividers",
         "several_rings",
+        "one_context",
+        "several_contexts",
+        "contexts_no_power_of_two",
+        "sum_ram_several",
     ),
     "row": (
         "one_element",
@@ -97,12 +102,46 @@ _BINS = {
         "valid_before_ready",
         "ready_before_valid",
     ),
+    "context": (
+        "every",
+        "changes_with_every_row",
+        "unknown",
+        "unknown_over_long",
+    ),
+    "load": (
+        "rows_in_flight",
+        "other_context",
+        "old_tables_after_words",
+        "new_tables_before_done",
+        "row_in_cycle_before_effect",
+        "row_in_cycle_of_effect",
+        "same_context_again",
+        "other_context_next",
+        "waits_for_rows",
+        "word_while_waiting",
+        "without_a_gap",
+        "at_full_rate",
+        *(f"bad_{kind}" for kind in BAD_LOADS),
+        "bad_too_few",
+        "bad_too_many",
+        "bad_stray",
+    ),
+    "register": (
+        "constants",
+        "errors",
+        "counters_running",
+        "counters_cleared",
+    ),
     "reset": (
         "idle",
         "row_half_in",
         "row_half_out",
         "output_stalled",
         "while_dropping",
+        "in_boot",
+        "in_load_words",
+        "in_load_fill",
+        "while_load_waits",
     ),
     "rate": (
         "uniform",
@@ -166,6 +205,10 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "one_divider": (dividers, rings) == (1, 1),
         "several_dividers": dividers > 1 and rings == 1,
         "several_rings": rings > 1,
+        "one_context": config.contexts == 1,
+        "several_contexts": config.contexts > 1,
+        "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
+        "sum_ram_several": (config.contexts + 1) << config.bits * config.group > 1024,
     }
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
 
@@ -197,8 +240,21 @@ def _shape_bins(row: Row) -> Iterator[str]:
     return (f"row.{name}" for name, is_hit in hit.items() if is_hit)
 
 
+def context_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
+    """Bins of the contexts of all rows of a test, in the order they came back."""
+    numbers = [row.context for row in rows]
+    if set(numbers) >= set(range(config.contexts)):
+        yield "context.every"
+    if any(len({*three}) == 3 for three in zip(numbers, numbers[1:], numbers[2:], strict=False)):
+        yield "context.changes_with_every_row"
+    if any(row.unknown for row in rows):
+        yield "context.unknown"
+    if any(row.unknown and row.over_long for row in rows):
+        yield "context.unknown_over_long"
+
+
 def _value_bins(row: Row) -> Iterator[str]:
-    config, live = row.config, row.live
+    config, live = row.rules, row.live
     if not live.any():
         return
     logits = row.logits[live]

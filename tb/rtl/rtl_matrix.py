@@ -66,7 +66,41 @@ MATRIX: dict[str, SoftmaxConfig] = {
         bits=4, lanes=2, logit_width=24, logit_scale=2**-19, max_row=96, full_rate_row=80
     ),
     "4bit-x1": SoftmaxConfig(bits=4, lanes=1, max_row=48, full_rate_row=32, prob_bits=18),
+    # One context: no tid. Several rows fit between a row's maximum and its sum.
+    "2bit-x4-contexts1": SoftmaxConfig(contexts=1, max_row=48, full_rate_row=32),
+    # Rows of a beat alone: as many as can be inside, each with its context; LUT_sum not worth it.
+    "2bit-x4-contexts2-one-beat": SoftmaxConfig(
+        contexts=2, group=1, max_row=4, prob_bits=12, logit_width=6, exp_frac=9
+    ),
+    # A number without a context; free tables, each different, with thresholds beyond all logits.
+    "3bit-x2-contexts3-free": SoftmaxConfig(
+        bits=3,
+        lanes=2,
+        max_row=40,
+        full_rate_row=32,
+        prob_bits=9,
+        contexts=3,
+        context_tables=(
+            Tables(
+                thresholds=(-300, -127, -100, -64, -20, -1, 0),
+                exp_rom=(1, 2, 3, 8191, 5, 12000, 16383, 1),
+            ),
+            Tables(thresholds=(-9, -7, -6, -5, -2, -2, -1), exp_rom=(0, 0, 9, 70, 0, 300, 5, 9000)),
+            Tables(thresholds=(-256,) * 7, exp_rom=(16383, 0, 0, 0, 0, 0, 0, 16383)),
+        ),
+    ),
+    # LUT_sum of several block RAMs; three numbers without a context; no masks.
+    "4bit-x2-contexts5-nomask": SoftmaxConfig(
+        bits=4,
+        lanes=2,
+        masking=False,
+        logit_width=12,
+        logit_scale=2**-7,
+        max_row=64,
+        full_rate_row=64,
+        contexts=5,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.
-ICARUS = ("2bit-x4-nomask-group1", "2bit-x4-free", "3bit-x2-free")
+ICARUS = ("2bit-x4-nomask-group1", "2bit-x4-free", "3bit-x2-free", "3bit-x2-contexts3-free")

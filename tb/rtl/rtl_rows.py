@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
 from numpy.typing import NDArray
+from rtl_tables import Contexts, alone
 
-from exaq import SoftmaxConfig, softmax
+from exaq import SoftmaxConfig, Tables, softmax
 
 
 @dataclass(frozen=True)
 class Beat:
-    """One output beat as the bus carries it: ``data`` and ``keep`` are the ports' values."""
+    """One output beat as the bus carries it: ``data`` and ``keep`` are the ports' values.
+
+    ``context`` is ``tid``, 0 where there is none.
+    """
 
     data: int
     keep: int
     error: int
     last: int
+    context: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Row:
     null_beat
         Whether ``tlast`` comes alone, in a further beat without elements. Only where the
         elements fill their beats.
+    context
+        What ``tid`` says; 0 where there is none.
+    tables
+        What the row goes by; None until that is known. Always the configuration's where it has
+        no contexts.
     """
 
     config: SoftmaxConfig
@@ -47,6 +57,30 @@ class Row:
     live: NDArray[np.bool_]
     kind: str
     null_beat: bool = False
+    context: int = 0
+    tables: Tables | None = None
+
+    def by(self, tables: Tables) -> Row:
+        """The row going by ``tables``."""
+        return replace(self, tables=tables)
+
+    @property
+    def rules(self) -> SoftmaxConfig:
+        """The configuration of a unit without contexts that has only this row's tables."""
+        if not self.config.contexts:
+            return self.config
+        assert self.tables is not None
+        return alone(self.config, self.tables)
+
+    @property
+    def all_masked(self) -> bool:
+        """Whether none of the elements that come back is live."""
+        return not self.live[: self.config.max_row].any()
+
+    @property
+    def unknown(self) -> bool:
+        """Whether there is no such context."""
+        return self.context >= max(self.config.contexts, 1)
 
     @property
     def elements(self) -> int:
@@ -76,7 +110,7 @@ class Row:
             return np.zeros(0, dtype=np.int64)
         live = self.live[:kept]
         mask = None if live.all() else live
-        return softmax(self.logits[:kept], self.config, mask=mask).astype(np.int64)
+        return softmax(self.logits[:kept], self.rules, mask=mask).astype(np.int64)
 
     def expected(self) -> list[Beat]:
         """The beats that must come back."""
@@ -92,8 +126,9 @@ class Row:
             Beat(
                 data=int.from_bytes(data[beat].tobytes(), "little"),
                 keep=_bits(keep[beat]),
-                error=int(self.over_long and beat == self.beats_out - 1),
+                error=int((self.over_long or self.unknown) and beat == self.beats_out - 1),
                 last=int(beat == self.beats_out - 1),
+                context=self.context,
             )
             for beat in range(self.beats_out)
         ]
@@ -102,7 +137,7 @@ class Row:
         """The row on the bus. Whatever the unit must not look at holds noise.
 
         That is: pad bits, absent lanes' data and masks, ``tkeep`` before the last beat, and
-        ``tkeep`` of the upper bytes of every lane.
+        ``tkeep`` of the upper bytes of every lane; ``tid`` but with the beat that closes the row.
         """
         config, beats = self.config, self.beats_in
         lanes, width = config.lanes, config.logit_bytes
@@ -116,31 +151,60 @@ class Row:
         keep = rng.random((*shape, width)) < 0.5
         keep[-1, :, 0] = present[-1]
         data = words.astype("<u8").view(np.uint8).reshape(*shape, 8)[:, :, :width]
+        numbers = [0]
+        if config.context_bits:
+            numbers = rng.integers(0, 1 << config.context_bits, beats).tolist()
+            numbers[self.beats_out - 1] = self.context
         return AxiStreamFrame(
             data.tobytes(),
             tkeep=[int(bit) for bit in keep.reshape(-1)],
             tuser=[_bits(beat) for beat in masked for _ in range(lanes * width)],
+            tid=[number for number in numbers for _ in range(lanes * width)],
         )
 
     def __str__(self) -> str:
         masked = np.flatnonzero(~self.live).tolist()
         null = ", then a null beat" if self.null_beat else ""
-        return f"{self.kind} row of {self.elements}{null}: {self.logits.tolist()}, masked {masked}"
+        tables = f" of context {self.context} by {self.tables}" if self.config.contexts else ""
+        return (
+            f"{self.kind} row of {self.elements}{null}{tables}: {self.logits.tolist()}, "
+            f"masked {masked}"
+        )
 
 
 class Rows:
-    """Makes rows for one configuration from one random generator."""
+    """Makes rows for one configuration from one random generator.
 
-    def __init__(self, config: SoftmaxConfig, rng: np.random.Generator) -> None:
+    Rows of random contexts, ``next`` first; their values look for the thresholds that their
+    context has when they are made.
+    """
+
+    def __init__(
+        self, config: SoftmaxConfig, rng: np.random.Generator, contexts: Contexts | None = None
+    ) -> None:
         self.config = config
         self.rng = rng
+        self.contexts = Contexts(config) if contexts is None else contexts
+        self.next = 0
         self.low, self.high = config.logit_range
 
     def row(self, logits: object, kind: str, live: object = None, null_beat: bool = False) -> Row:
         """A row of given values."""
         values = np.asarray(logits, dtype=np.int64)
         alive = np.ones(len(values), dtype=bool) if live is None else np.asarray(live, dtype=bool)
-        return Row(self.config, values, alive, kind, null_beat)
+        row = Row(self.config, values, alive, kind, null_beat, self.next)
+        if self.config.context_bits:
+            self.next = int(self.rng.integers(1 << self.config.context_bits))
+        return row
+
+    def of(self, context: int, elements: int | None = None) -> Row:
+        """A random row of a given context."""
+        self.next = context
+        return self.random(elements)
+
+    @property
+    def _thresholds(self) -> tuple[int, ...]:
+        return self.contexts.tables[self.contexts.known(self.next)].thresholds
 
     def length(self) -> int:
         """A random length, short and longest rows favoured."""
@@ -180,13 +244,13 @@ class Rows:
 
     def _near_thresholds(self, count: int) -> NDArray[np.int64]:
         top = self.rng.integers(self.high // 2, self.high + 1)
-        steps = self.rng.choice([0, *self.config.tables.thresholds], count)
+        steps = self.rng.choice([0, *self._thresholds], count)
         logits = np.clip(top + steps + self.rng.integers(-1, 2, count), self.low, top)
         logits[self.rng.integers(count)] = top
         return logits
 
     def _normal(self, count: int) -> NDArray[np.int64]:
-        sigma = max(1.0, abs(self.config.tables.thresholds[0]) / 2)
+        sigma = max(1.0, abs(self._thresholds[0]) / 2)
         draws = np.rint(self.rng.normal(0, sigma, count)).astype(np.int64)
         return np.clip(draws, self.low, self.high)
 
@@ -218,10 +282,13 @@ class Rows:
             logits = np.full(longest, low)
             logits[place] = high
             yield self.row(logits, "lone maximum")
-        for threshold in sorted(set(config.tables.thresholds)):
-            if high + threshold - 1 >= low:
-                steps = np.array([0, threshold, threshold - 1, min(threshold + 1, 0)])
-                yield self.row(np.resize(high + steps, min(longest, 4 * lanes)), "at a threshold")
+        for context, tables in enumerate(self.contexts.tables):
+            for threshold in sorted(set(tables.thresholds)):
+                if high + threshold - 1 >= low:
+                    steps = np.array([0, threshold, threshold - 1, min(threshold + 1, 0)])
+                    self.next = context
+                    logits = np.resize(high + steps, min(longest, 4 * lanes))
+                    yield self.row(logits, "at a threshold")
 
     def masks(self) -> Iterator[Row]:
         """Causal masks, all-masked rows, masked beats, lone live elements."""

@@ -1,9 +1,9 @@
 """The emitted AXI top in a Verilog simulator, against the golden model.
 
 Each test simulates one configuration of ``rtl_matrix.MATRIX``: every coroutine of
-``cocotb_softmax.py``, on Verilator and for some configurations on Icarus too. Files stay in
-``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog, ``simulation.log``, ``hits.json`` and, with
-``WAVES=1`` in the environment, the waveform.
+``cocotb_softmax.py`` and, with contexts, of ``cocotb_loads.py``, on Verilator and for some
+configurations on Icarus too. Files stay in ``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog,
+``simulation.log``, ``hits.json`` and, with ``WAVES=1`` in the environment, the waveform.
 
     pytest tb/rtl -n 2                              everything, checks coverage
     pytest tb/rtl -k 3bit                           configurations of 3 bits
@@ -38,7 +38,8 @@ from exaq_hdl import emit_verilog
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "rtl"
 TESTPLAN = HERE.parent / "testplan.toml"
-COROUTINES = HERE / "cocotb_softmax.py"
+#: The coroutines of every unit, and those of units with contexts.
+COROUTINES = (HERE / "cocotb_softmax.py", HERE / "cocotb_loads.py")
 
 SEED = 1
 # Short runs: compile time counts for more than speed.
@@ -109,6 +110,8 @@ def test_emitted_verilog(
     simulation = {
         "config": MATRIX[name].to_dict(),
         "latency": emitted.manifest["latency"]["cycles"],
+        "boot_cycles": emitted.manifest.get("contexts", {}).get("cycles_after_reset", 0),
+        "load_cycles": emitted.manifest.get("contexts", {}).get("cycles_of_a_load", 0),
     }
     (build / "simulation.json").write_text(json.dumps(simulation), encoding="utf-8")
     hits = build / "hits.json"
@@ -126,7 +129,7 @@ def test_emitted_verilog(
     log = build / "simulation.log"
     try:
         runner.test(
-            test_module="cocotb_softmax",
+            test_module=[path.stem for path in COROUTINES[: 2 if MATRIX[name].contexts else 1]],
             hdl_toplevel="exaq_softmax",
             build_dir=build,
             seed=SEED,
@@ -148,7 +151,7 @@ def test_emitted_verilog(
 def failures(log: Path) -> str:
     """What a failed simulation's log says about its failures."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    found = re.findall(r"\w+Error: .*(?:\n  in .*)?|cocotb_softmax\S+ +FAIL", text)
+    found = re.findall(r"\w+Error: .*(?:\n  in .*)?|cocotb_(?:softmax|loads)\S+ +FAIL", text)
     return "\n".join([*found, f"all of it in {log}"])
 
 
@@ -160,10 +163,10 @@ def test_testplan_names_every_bin() -> None:
 
 def test_testplan_names_existing_tests() -> None:
     """Each bin has an intent and tests that exist; each coroutine is named for some bin."""
-    tree = ast.parse(COROUTINES.read_text(encoding="utf-8"))
     coroutines = {
         node.name
-        for node in tree.body
+        for path in COROUTINES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
         if isinstance(node, ast.AsyncFunctionDef) and node.decorator_list
     }
     plan = read_plan()

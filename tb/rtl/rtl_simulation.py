@@ -1,0 +1,79 @@
+"""What a simulation is told, and how its coroutines become tests; runs inside the simulator.
+
+The environment names the files: EXAQ_SIMULATION a JSON with the configuration and what the
+manifest declares, EXAQ_HITS where the hit bins go.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import cocotb
+from rtl_bench import Bench
+from rtl_bins import Hits, config_bins
+
+from exaq import SoftmaxConfig
+
+# A simulator that hangs within one time step reaches no timeout of simulated time.
+signal.alarm(540)
+
+_SIMULATION = json.loads(Path(os.environ["EXAQ_SIMULATION"]).read_text(encoding="utf-8"))
+CONFIG = SoftmaxConfig.from_dict(_SIMULATION["config"])
+LATENCY: int = _SIMULATION["latency"]
+#: Of the manifest: cycles_after_reset, cycles_of_a_load; 0 without contexts.
+BOOT_CYCLES: int = _SIMULATION["boot_cycles"]
+LOAD_CYCLES: int = _SIMULATION["load_cycles"]
+HITS = Hits()
+
+#: Whether rows can be long enough to stream without a bubble.
+CAN_STREAM = CONFIG.full_rate_row <= CONFIG.max_row
+#: Whether a row can have so many beats that few such rows must do.
+LONG = CONFIG.beats > 256
+
+
+def rtl_test(when: bool = True) -> Callable[[Any], Any]:
+    """A cocotb test, left out where the configuration has nothing to show.
+
+    Left out, not skipped: cocotb runs skipped tests that COCOTB_TEST_FILTER names.
+    """
+    if when:
+        return cocotb.test(timeout_time=1.5, timeout_unit="ms")
+    return lambda generator: None
+
+
+def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Gives ``test`` a fresh Bench, drains it afterwards and writes the bins hit so far."""
+
+    @functools.wraps(test)
+    async def run(dut: Any, **options: Any) -> None:
+        label = ",".join(str(value) for value in options.values())
+        bench = Bench(dut, CONFIG, HITS, f"{test.__name__}[{label}]", BOOT_CYCLES, LOAD_CYCLES)
+        await bench.start()
+        await test(bench, **options)
+        await bench.finish()
+        bench.monitor.hit(*config_bins(CONFIG))
+        HITS.write(Path(os.environ["EXAQ_HITS"]))
+
+    return run
+
+
+def check_never_held_back(bench: Bench) -> None:
+    """Fails where the input was held back, or the source did not try to stream."""
+    log = bench.monitor.log
+    if log.held_back:
+        bench.monitor.fail(f"the input was held back in cycles {log.held_back[:10]}")
+    if log.taken[-1] - log.taken[0] + 1 != len(log.taken):
+        bench.monitor.fail("the source left a bubble: nothing is measured")
+
+
+def check_no_bubble(bench: Bench, what: str) -> None:
+    """Fails where beats left in other cycles than ones that follow each other."""
+    given = bench.monitor.log.given
+    if given[-1] - given[0] + 1 != len(given):
+        bench.monitor.fail(f"{len(given)} beats of {what} took {given[-1] - given[0] + 1} cycles")

@@ -1,0 +1,139 @@
+"""Tables that the regression loads, good and bad, and which of them rows go by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from exaq import SoftmaxConfig, Tables
+
+#: The kinds of ``bad_loads``.
+BAD_LOADS = (
+    "descending",
+    "above_0",
+    "too_low",
+    "level_too_wide",
+    "level_negative",
+    "last_level_0",
+    "unknown_context",
+    "all_at_once",
+)
+
+
+@cache
+def alone(config: SoftmaxConfig, tables: Tables) -> SoftmaxConfig:
+    """A unit without contexts that has only these tables."""
+    return config.replace(contexts=0, tables=tables)
+
+
+@dataclass
+class Contexts:
+    """Which tables each context has; without contexts there is one that never changes.
+
+    A load is awaited from before its last word is written until software has seen how it ended.
+    Meanwhile it may take effect, once, and rows go by it from that cycle on.
+    """
+
+    config: SoftmaxConfig
+    tables: list[Tables] = field(default_factory=list)
+    awaited: tuple[int, Tables] | None = None
+    in_force: bool = False
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Every context has the tables of reset, and no load is awaited."""
+        self.tables[:] = self.config.context_tables or (self.config.tables,)
+        self.awaited = None
+        self.in_force = False
+
+    def known(self, number: int) -> int:
+        """The context that a row of context ``number`` goes by."""
+        return number if number < len(self.tables) else 0
+
+    def expect(self, context: int, tables: Tables) -> None:
+        """Awaits a load."""
+        self.awaited = (context, tables)
+        self.in_force = False
+
+    def take_effect(self) -> bool:
+        """The awaited load is in force; False where none is awaited, or it was before."""
+        if self.awaited is None or self.in_force:
+            return False
+        context, tables = self.awaited
+        self.tables[context] = tables
+        self.in_force = True
+        return True
+
+    def settle(self) -> bool:
+        """The awaited load is over; whether it is in force."""
+        self.awaited = None
+        return self.in_force
+
+
+def random_tables(config: SoftmaxConfig, rng: np.random.Generator) -> Tables:
+    """Free tables that a unit takes word by word: any span of thresholds, any exponentials."""
+    lowest = -(2**config.logit_width)
+    span = int(rng.choice([3, 40, 2 ** (config.logit_width - 1), -lowest]))
+    thresholds = np.sort(-rng.integers(0, span + 1, config.levels - 1))
+    if rng.random() < 0.2:
+        thresholds[0] = lowest
+    exponentials = rng.integers(0, 2**config.exp_bits, config.levels)
+    exponentials[rng.random(config.levels) < 0.1] = 2**config.exp_bits - 1
+    exponentials[-1] = max(1, exponentials[-1])
+    return Tables(
+        thresholds=tuple(map(int, thresholds)), exp_rom=tuple(int(each) for each in exponentials)
+    )
+
+
+def words_of(context: int, tables: Tables) -> list[int]:
+    """The words of a load: for LOAD_BEGIN the first, for LOAD_WORD the others."""
+    return [context, *tables.thresholds, *tables.exp_rom]
+
+
+@dataclass(frozen=True)
+class BadLoad:
+    """A load that is wrong. ``reasons`` are the fields of STATUS that say so."""
+
+    kind: str
+    words: list[int]
+    reasons: frozenset[str]
+
+
+def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLoad]:
+    """Every way in which a load of the right length can be wrong, by a step and by far."""
+    lowest, widest = -(2**config.logit_width), 2**config.exp_bits
+    extremes = (-(2**31), 2**31 - 1)
+    first_level = config.levels
+
+    def bad(kind: str, changes: dict[int, int], *reasons: str) -> BadLoad:
+        words = words_of(int(rng.integers(config.contexts)), random_tables(config, rng))
+        for place, word in changes.items():
+            words[place] = word
+        return BadLoad(kind, words, frozenset(reasons))
+
+    flat = dict.fromkeys(range(1, first_level), -5)
+    for place in sorted({1, 1 + (first_level - 2) // 2, first_level - 2}):
+        yield bad("descending", flat | {place: -4, place + 1: -5}, "thresholds")
+    for word in (1, 2**config.logit_width, extremes[1]):
+        yield bad("above_0", flat | {first_level - 1: word}, "thresholds")
+    yield bad("above_0", flat | {1: 3}, "thresholds")
+    for word in (lowest - 1, 2 * lowest, extremes[0]):
+        yield bad("too_low", flat | {1: word}, "thresholds")
+    for word in (widest, widest + 1, 2 * widest, extremes[1]):
+        place = int(rng.integers(first_level, 2 * config.levels))
+        yield bad("level_too_wide", {place: word}, "levels")
+    for word in (-1, 1 - widest, -widest, extremes[0]):
+        place = int(rng.integers(first_level, 2 * config.levels))
+        yield bad("level_negative", {place: word}, "levels")
+    yield bad("last_level_0", {2 * config.levels - 1: 0}, "levels")
+    beyond = 1 << config.context_bits
+    for word in sorted({config.contexts, beyond, 2 * beyond + config.contexts - 1, 2**16}):
+        yield bad("unknown_context", {0: word}, "context")
+    for word in (-1, *extremes):
+        yield bad("unknown_context", {0: word}, "context")
+    yield bad("all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "levels")
