@@ -56,7 +56,8 @@ class Softmax(wiring.Component):
     registers.
 
     With contexts, tables can be loaded at any time. A row goes by the tables that its context
-    has when the row's last beat is taken: those of the last load whose ``loaded`` came before.
+    has when the row's last beat is taken: those of the last load whose ``loaded`` came in that
+    cycle or before.
     No load disturbs a row, of its own context or another, or holds one back. After reset the
     unit first loads the configuration's ``context_tables``; until then it takes no beat.
 
@@ -68,8 +69,8 @@ class Softmax(wiring.Component):
         while rows use the tables that the load before has replaced
     loaded : with contexts: pulse, a load is in effect
     refused : with contexts: refusal, for one cycle: a load was refused, no table has changed
-    busy : with contexts: from reset until beats are taken, and from a load's first word until
-        ``loaded`` or ``refused``
+    busy : with contexts: from reset until the cycle before ``i.ready``, and from a load's first
+        word until ``loaded`` or ``refused``
     events : with contexts: events of each cycle, a cycle late
     """
 

@@ -1,70 +1,18 @@
 """Loads of tables, good and bad, against what the words say; and every word that is written."""
 
 import random
-from typing import NamedTuple
 
 import pytest
 from amaranth.hdl import Value
 from unit_bench import Bench, pack, stalls, unpack
-from unit_tables import excess_words, level_words, lut_sum, random_tables, threshold_words
+from unit_loads import Word, good, outcomes, timeline
+from unit_tables import excess_words, level_words, lut_sum, threshold_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.beats import checked_word, load_word, refusal, sum_word
 from exaq_hdl.table_loader import TableLoader
 
-# A word of a load: whether it is marked first, and its value.
-Word = tuple[bool, int]
 LARGEST, SMALLEST = 2**31 - 1, -(2**31)
-# Cycles from a word's taking to the refusal that follows from it.
-CUT_SHORT, JUDGED = 2, 3
-
-
-class Outcome(NamedTuple):
-    """What follows from the word at place ``word`` of all words."""
-
-    word: int
-    reasons: set[str]
-    context: int = 0
-    tables: Tables | None = None
-
-
-def faults(config: SoftmaxConfig, load: list[int]) -> set[str]:
-    """What is wrong with a load of the right length."""
-    context, rest = load[0], load[1:]
-    thresholds, levels = rest[: config.levels - 1], rest[config.levels - 1 :]
-    reasons = set()
-    if not 0 <= context < config.contexts:
-        reasons.add("context")
-    if thresholds != sorted(thresholds):
-        reasons.add("thresholds")
-    if any(not -(2**config.logit_width) <= t <= 0 for t in thresholds):
-        reasons.add("thresholds")
-    if any(not 0 <= e < 2 ** (config.exp_frac + 1) for e in levels) or levels[-1] == 0:
-        reasons.add("levels")
-    return reasons
-
-
-def outcomes(config: SoftmaxConfig, words: list[Word]) -> list[Outcome]:
-    found, load = [], []
-    for k, (first, word) in enumerate(words):
-        if first == bool(load):
-            found.append(Outcome(k, {"length"}))
-        if first:
-            load = []
-        if first or load:
-            load.append(word)
-        if len(load) == 2 * config.levels:
-            reasons = faults(config, load)
-            if reasons:
-                found.append(Outcome(k, reasons))
-            else:
-                tables = Tables(
-                    thresholds=tuple(load[1 : config.levels]),
-                    exp_rom=tuple(load[config.levels :]),
-                )
-                found.append(Outcome(k, set(), load[0], tables))
-            load = []
-    return found
 
 
 class Run:
@@ -113,35 +61,13 @@ class Run:
 
     def _check(self) -> None:
         times = [*self.boot.times, *self.feed.times]
-        commits = []
-        refusals: dict[int, set[str]] = {}
-        open_cycles = set()
-        begun = None
-        ends = {outcome.word: outcome for outcome in self.expected}
-        for k, (first, _) in enumerate(self.words):
-            outcome = ends.get(k)
-            begun = times[k] + 1 if begun is None and first else begun
-            if outcome is None or outcome.reasons == {"length"}:
-                if outcome:
-                    refusals[times[k] + CUT_SHORT] = outcome.reasons
-                open_cycles.add(times[k] + 1)
-                continue
-            if outcome.reasons:
-                end = times[k] + JUDGED
-                refusals[end] = outcome.reasons
-            else:
-                end = times[k] + self.loader.latency + 1
-                commits.append((end - 1, outcome.context))
-            open_cycles.update(range(begun, end))
-            begun = None
-        if begun is not None:
-            open_cycles.update(range(begun, len(self.state.values)))
-        assert self.commits == commits
+        found = timeline(self.config, self.words, times, self.loader.latency)
+        assert self.commits == [(now, o.context) for now, o in found.good]
         for now, (commit, _, reasons, idle) in enumerate(self.state.values):
-            found = unpack(refusal(self.config), reasons)
-            assert {name for name in found if found[name]} == refusals.get(now, set()), now
-            assert commit == ((now, self.state.values[now][1]) in commits), now
-            assert idle == (now not in open_cycles), now
+            flags = unpack(refusal(self.config), reasons)
+            assert {name for name in flags if flags[name]} == found.refused.get(now, set()), now
+            assert commit == ((now, self.state.values[now][1]) in self.commits), now
+            assert idle == (not found.busy(now)), now
         for ready, boot_ready, free, booting in self.gates.values:
             assert not (ready and booting)
             assert not (boot_ready and not booting)
@@ -180,12 +106,6 @@ class Run:
 def words_of(words, config: SoftmaxConfig, bank: int, tables: Tables) -> list[int]:
     """What ``words`` are of ``tables`` in ``bank``, the lowest field of each."""
     return [word | bank for word in words(config, [tables])]
-
-
-def good(config: SoftmaxConfig, rng: random.Random) -> list[Word]:
-    context = rng.randrange(config.contexts)
-    words = config.load_words(context, random_tables(config, rng))
-    return [(k == 0, word) for k, word in enumerate(words)]
 
 
 SHAPES = [(2, g) for g in range(1, 7)] + [(3, g) for g in range(1, 5)] + [(4, g) for g in (1, 2, 3)]
