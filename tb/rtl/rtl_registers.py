@@ -9,11 +9,10 @@ from typing import Any, NoReturn
 import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
-from rtl_stalls import STALLS
-from rtl_tables import Contexts, words_of
-
 from exaq import Tables
 from exaq_hdl.register_map import REGISTERS
+from rtl_stalls import STALLS
+from rtl_tables import Contexts, words_of
 
 _STATUS = REGISTERS["STATUS"]
 #: Ones in all sticky bits of STATUS.

@@ -8,10 +8,9 @@ from functools import cached_property
 
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
-from numpy.typing import NDArray
-from rtl_tables import Contexts, alone
-
 from exaq import SoftmaxConfig, Tables, softmax
+from numpy.typing import NDArray
+from rtl_tables import Contexts, alone, random_tables
 
 
 @dataclass(frozen=True)
@@ -201,6 +200,24 @@ class Rows:
         """A random row of a given context."""
         self.next = context
         return self.random(elements)
+
+    def mixed(self) -> Row:
+        """A random row, now and then one that is too long or has no live element."""
+        draw = self.rng.random()
+        if draw < 0.05:
+            return self.over_long(int(self.rng.integers(1, 2 * self.config.lanes + 1)))
+        row = self.random()
+        if draw < 0.1 and self.config.masking:
+            return self.row(row.logits, "all-masked", np.zeros(row.elements, dtype=bool))
+        return row
+
+    def context(self) -> int:
+        """A random context, one that there is."""
+        return int(self.rng.integers(self.config.contexts))
+
+    def tables(self) -> Tables:
+        """Random tables for a context."""
+        return random_tables(self.config, self.rng)
 
     @property
     def _thresholds(self) -> tuple[int, ...]:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
+from exaq import SoftmaxConfig
 from rtl_bench import Bench
 from rtl_bins import Hits, config_bins
-
-from exaq import SoftmaxConfig
 
 # A simulator that hangs within one time step reaches no timeout of simulated time.
 signal.alarm(540)

@@ -1,9 +1,10 @@
 """The emitted AXI top in a Verilog simulator, against the golden model.
 
 Each test simulates one configuration of ``rtl_matrix.MATRIX``: every coroutine of
-``cocotb_softmax.py`` and, with contexts, of ``cocotb_loads.py``, on Verilator and for some
-configurations on Icarus too. Files stay in ``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog,
-``simulation.log``, ``hits.json`` and, with ``WAVES=1`` in the environment, the waveform.
+``cocotb_softmax.py`` and, with contexts, of ``cocotb_loads.py`` and ``cocotb_registers.py``, on
+Verilator and for some configurations on Icarus too. Files stay in
+``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog, ``simulation.log``, ``hits.json`` and, with
+``WAVES=1`` in the environment, the waveform.
 
     pytest tb/rtl -n 2                              everything, checks coverage
     pytest tb/rtl -k 3bit                           configurations of 3 bits
@@ -30,16 +31,15 @@ from typing import Any
 
 import pytest
 from cocotb_tools.runner import get_runner
+from exaq_hdl import emit_verilog
 from rtl_bins import BINS, merge
 from rtl_matrix import ICARUS, MATRIX
-
-from exaq_hdl import emit_verilog
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "rtl"
 TESTPLAN = HERE.parent / "testplan.toml"
 #: The coroutines of every unit, and those of units with contexts.
-COROUTINES = (HERE / "cocotb_softmax.py", HERE / "cocotb_loads.py")
+COROUTINES = tuple(HERE / f"cocotb_{name}.py" for name in ("softmax", "loads", "registers"))
 
 SEED = 1
 # Short runs: compile time counts for more than speed.
@@ -129,7 +129,7 @@ def test_emitted_verilog(
     log = build / "simulation.log"
     try:
         runner.test(
-            test_module=[path.stem for path in COROUTINES[: 2 if MATRIX[name].contexts else 1]],
+            test_module=[path.stem for path in COROUTINES[: 3 if MATRIX[name].contexts else 1]],
             hdl_toplevel="exaq_softmax",
             build_dir=build,
             seed=SEED,
@@ -151,7 +151,7 @@ def test_emitted_verilog(
 def failures(log: Path) -> str:
     """What a failed simulation's log says about its failures."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    found = re.findall(r"\w+Error: .*(?:\n  in .*)?|cocotb_(?:softmax|loads)\S+ +FAIL", text)
+    found = re.findall(r"\w+Error: .*(?:\n  in .*)?|cocotb_\w+\.\S+ +FAIL", text)
     return "\n".join([*found, f"all of it in {log}"])
 
 
