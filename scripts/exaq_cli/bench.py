@@ -71,6 +71,12 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
     show_default=True,
     help="File whose table is replaced.",
 )
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Of the README's configurations, measure those alone whose report is missing or is of "
+    "other Verilog, seeds or tools.",
+)
 @config_options
 def command(
     config: SoftmaxConfig,
@@ -80,6 +86,7 @@ def command(
     report: Path | None,
     reports: Path,
     readme: Path,
+    stale: bool,
 ) -> None:
     """Synthesise, place and route the unit, and count cycles on its compiled Verilog.
 
@@ -88,13 +95,16 @@ def command(
 
     \b
     exaq bench
+    exaq bench --stale
     exaq bench --preset 2bit-x16
     exaq bench --lanes 4 --max-row 256 --device ice40-up5k --json up5k.json
     """
     if config_given() or device or plain or report is not None:
+        if stale:
+            raise UserError("--stale is about the README's configurations, not about one of yours")
         _one(config, device or "ecp5-85", plain, seeds, report)
     else:
-        _all(seeds, reports, readme)
+        _all(seeds, reports, readme, stale)
 
 
 def _one(
@@ -113,24 +123,37 @@ def _one(
         click.echo(f"Figures        {target}")
 
 
-def _all(seeds: tuple[int, ...], folder: Path, readme: Path) -> None:
+def _all(seeds: tuple[int, ...], folder: Path, readme: Path, stale: bool) -> None:
     from exaq_fpga.bench import CASES
 
     before, after = _around_table(readme)
     if not folder.is_dir():
         raise UserError(f"cannot write to {folder}: no such folder")
-    targets = [folder / f"{case.name}.json" for case in CASES]
-    results = []
-    with replacing(*targets, readme) as temporary, _progress(len(CASES), seeds) as step:
-        for case, path in zip(CASES, temporary, strict=False):
+    targets = {case: folder / f"{case.name}.json" for case in CASES}
+    results = {case: _kept(case, targets[case], seeds) if stale else None for case in CASES}
+    todo = [case for case in CASES if results[case] is None]
+    paths = [targets[case] for case in todo]
+    with replacing(*paths, readme) as temporary, _progress(len(todo), seeds) as step:
+        for case, path in zip(todo, temporary, strict=False):
             told = _prefixed(step, case.name)
             config = SoftmaxConfig.preset(case.preset)
             result = _measure(config, case.device, case.plain, seeds, told)
             path.write_text(_text(result), encoding="utf-8")
-            results.append((case, result))
+            results[case] = result
         temporary[-1].write_text(before + _table(results) + after, encoding="utf-8")
-    click.echo(f"Reports        {len(CASES)} in {folder}")
+    click.echo(f"Reports        {len(todo)} of {len(CASES)} in {folder}")
     click.echo(f"Table          {readme}")
+
+
+def _kept(case: Case, path: Path, seeds: tuple[int, ...]) -> dict[str, Any] | None:
+    """The report at ``path`` if measuring anew could give nothing else."""
+    from exaq_fpga.bench import still_true
+
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return report if still_true(report, case, seeds) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _measure(
@@ -163,10 +186,10 @@ def _around_table(readme: Path) -> tuple[str, str]:
     return f"{before}{begin}\n", f"\n{end}{after}"
 
 
-def _table(results: list[tuple[Case, dict[str, Any]]]) -> str:
+def _table(results: dict[Case, Any]) -> str:
     from exaq_fpga.bench import table
 
-    return table((case.preset, result) for case, result in results)
+    return table((case.preset, result) for case, result in results.items())
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.bench import ROW, measure, summary, table
+from exaq_fpga.bench import CASES, ROW, measure, still_true, summary, table
 from exaq_fpga.devices import DEVICES
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--lanes", "1", "--max-row", "64", "--device", "ice40-up5k", "--seeds", "2,1"]
 
 
@@ -55,6 +57,34 @@ def test_same_configuration_measures_the_same_twice() -> None:
     assert first == again
 
 
+def test_stale_keeps_reports_that_still_hold(tmp_path: Path) -> None:
+    """Nothing is measured; the table is drawn anew from what the repository holds."""
+    shutil.copytree(ROOT / "reports", tmp_path / "reports")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    begin, end = "<!-- bench:begin -->\n", "\n<!-- bench:end -->"
+    before, _, rest = text.partition(begin)
+    (tmp_path / "README.md").write_text(before + begin + "old" + end + rest.partition(end)[2])
+    done = run_bench("--stale", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Reports        0 of {len(CASES)} in reports\n")
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("change", ["verilog", "seeds", "tools"])
+def test_a_report_of_something_else_is_stale(change: str) -> None:
+    case = CASES[0]
+    report = json.loads((ROOT / "reports" / f"{case.name}.json").read_text(encoding="utf-8"))
+    seeds = [int(seed) for seed in report["mhz"]["seeds"]]
+    assert still_true(report, case, seeds)
+    if change == "verilog":
+        report["verilog_sha256"] = "0" * 64
+    elif change == "seeds":
+        seeds = seeds[:-1]
+    else:
+        report["versions"]["yosys"] += ".1"
+    assert not still_true(report, case, seeds)
+
+
 def test_table_shows_the_figures_at_the_median() -> None:
     cycles = {
         "128": {"elements_per_cycle": 6.4, "first_in_to_last_out": 62},
@@ -95,6 +125,10 @@ def test_table_shows_the_figures_at_the_median() -> None:
         (
             ["--seeds", "1,1"],
             "Invalid value for '--seeds': '1,1' is no list of different whole numbers, as 1,2,3",
+        ),
+        (
+            ["--lanes", "4", "--stale"],
+            "--stale is about the README's configurations, not about one of yours",
         ),
         (
             ["--device", "ice40-hx8k", "--plain"],
