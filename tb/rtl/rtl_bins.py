@@ -43,7 +43,6 @@ _BINS = {
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
-        "sum_ram_several",
     ),
     "row": (
         "one_element",
@@ -207,7 +206,6 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "one_context": config.contexts == 1,
         "several_contexts": config.contexts > 1,
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
-        "sum_ram_several": (config.contexts + 1) << config.bits * config.group > 1024,
     }
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
 

@@ -89,10 +89,11 @@ MATRIX: dict[str, SoftmaxConfig] = {
             Tables(thresholds=(-256,) * 7, exp_rom=(16383, 0, 0, 0, 0, 0, 0, 16383)),
         ),
     ),
-    # LUT_sum of several block RAMs; three numbers without a context; no masks.
+    # Three numbers without a context; no masks, no LUT_sum worth the name.
     "4bit-x2-contexts5-nomask": SoftmaxConfig(
         bits=4,
         lanes=2,
+        group=1,
         masking=False,
         logit_width=12,
         logit_scale=2**-7,
