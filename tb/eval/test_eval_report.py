@@ -312,6 +312,16 @@ def test_page_sums_up_what_each_width_costs(folder: Path) -> None:
     assert any("is the right one in 98% of rows" in line for line in lines)
 
 
+def test_page_calls_nothing_best_where_no_rule_optimal_was_measured(folder: Path) -> None:
+    made = report.load(folder / "minilm-int16.json")
+    made["settings"] = [s for s in made["settings"] if (s["bits"], s["rule"]) != (4, "optimal")]
+    short = _section(document.text([made], []), "In short")
+    assert (
+        "| minilm, 16-bit logits | 4 | 0.9830 (0.9660) | 0.9820 (0.9640) | not measured |  |  |"
+    ) in short
+    assert short.count("not measured") == 1
+
+
 def test_nearly_one_hot_attention_is_no_test(folder: Path) -> None:
     made = report.load(folder / "decoder-int16.json")
     plain = _section(document.text([made], []), "In short")
