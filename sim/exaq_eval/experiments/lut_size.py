@@ -37,12 +37,11 @@ class Unit:
         return 2 ** (BITS * self.group)
 
 
-#: Lanes of one or two groups, and, where there is room, of two to four: 6, and 12, hold a whole
-#: number of all groups but those of 5, and 6 of those of 4, which get the nearest number of lanes.
-UNITS = (
-    *(Unit("ice40-hx8k", lanes, group) for lanes, group in ((6, 3), (4, 4), (5, 5), (6, 6))),
-    *(Unit("ecp5-85", lanes, group) for lanes, group in ((6, 3), (4, 4), (5, 5), (6, 6))),
-    *(Unit("ecp5-85", lanes, group) for lanes, group in ((12, 3), (12, 4), (10, 5), (12, 6))),
+#: About as many lanes for each size: those that make one group or two.
+UNITS = tuple(
+    Unit(device, lanes, group)
+    for device in ("ice40-hx8k", "ecp5-85")
+    for lanes, group in ((6, 3), (4, 4), (5, 5), (6, 6))
 )
 
 
@@ -141,7 +140,7 @@ class LutSize(Experiment):
                         [unit[key] for unit in equal],
                         "o-",
                         color=colour,
-                        label=f"{label.partition(',')[0]}, {most} lanes",
+                        label=f"{label}, {most} lanes",
                     )
             for axes, label in ((cells, "LUT4 of the unit"), (rams, "block RAMs of the unit")):
                 axes.set(xscale="log", xlabel="entries of LUT_sum", ylabel=label, ylim=(0, None))

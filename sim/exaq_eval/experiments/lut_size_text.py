@@ -15,11 +15,10 @@ def body(result: dict[str, Any]) -> list[str]:
 
 
 def series(units: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Units of one device and of about as many lanes, by what they are called."""
+    """Units of each device, by what people call it."""
     found: dict[str, list[dict[str, Any]]] = {}
     for unit in units:
-        lanes = "4 to 6 lanes" if unit["lanes"] <= 6 else "10 to 12 lanes"
-        found.setdefault(f"{unit['title'].split()[0]}, {lanes}", []).append(unit)
+        found.setdefault(unit["title"].split()[0], []).append(unit)
     return list(found.items())
 
 
@@ -89,7 +88,8 @@ def _units_conclusion(units: list[dict[str, Any]]) -> str:
     return (
         ". ".join(said) + ". LUT_sum is looked up in a pipeline, so its size does not set the "
         "clock beyond what places and routes differ by, and a beat takes its lanes whatever the "
-        "table: in hardware a larger LUT_sum saves a few adders, and pays for them in block RAM. "
+        "table: in hardware a larger LUT_sum spares adders, which weigh no more than these figures "
+        "show, and pays in block RAM. "
         "That is the reverse of a processor, where each lookup takes time."
     )
 
