@@ -132,7 +132,7 @@ class Divider(wiring.Component):
                     m.d.sync += level.eq(increment(level))
                 with m.If(cycle[-1]):
                     m.d.sync += primed.eq(1)
-                m.d.sync += last.eq(cycle[-2] & primed & (level == (ahead - 2) % config.levels))
+                m.d.sync += last.eq(cycle[-2] & primed & (level == ExpRam.latency))
                 with m.If(last):
                     m.d.sync += [cycle.eq(start), primed.eq(0), level.eq(0), entering.eq(0)]
 

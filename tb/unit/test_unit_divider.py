@@ -2,12 +2,15 @@
 
 import random
 from fractions import Fraction
+from itertools import chain, pairwise, repeat
 from math import floor
 
 import pytest
-from unit_bench import Bench, stalls, unpack
+from unit_bench import Bench, pack, stalls, unpack
+from unit_tables import bank_tables, level_words
 
 from exaq import SoftmaxConfig, Tables
+from exaq_hdl.beats import of_row
 from exaq_hdl.divider import Divider, quotient_layout
 
 CONFIGS = {
@@ -109,3 +112,72 @@ def test_latency(name: str, units: int) -> None:
     assert run.drain.times[-1] - offered == run.divider.latency
     burst = run.drain.times[-units:]
     assert burst == list(range(burst[0], burst[0] + units))
+
+
+BANKED = {
+    "2 bits, 1 context": SoftmaxConfig(contexts=1, prob_bits=9),
+    "3 bits": SoftmaxConfig(bits=3, prob_bits=8, max_row=64, contexts=3),
+    "4 bits, wide": SoftmaxConfig(bits=4, prob_bits=24, exp_frac=24, max_row=64, contexts=2),
+    "narrow": SoftmaxConfig(prob_bits=4, exp_frac=4, max_row=8, contexts=5),
+}
+BANKED_CASES = [(name, 2**k) for name, c in BANKED.items() for k in range(c.bits + 1)]
+
+
+class BankedRun:
+    """Divides the exponentials of a bank by each of ``rows``, a bank and a sum; checks them.
+
+    The last bank is spare: it is written for as long as rows are divided.
+    """
+
+    def __init__(self, config, units, banks, rows, *, pause=None, sink=None):
+        self.divider = divider = Divider(config, units=units)
+        everything = (1 << config.sum_bits) - 1
+        layout = of_row(config, "complement", config.sum_bits)
+        context = {"context": 0} if config.context_bits else {}
+        sums = [{"complement": everything - s, "bank": bank} | context for bank, s in rows]
+        bench = Bench(divider, limit=20000)
+        words = level_words(config, banks)
+        spare = words[-config.levels :]
+        bench.feed(divider.store, [*words, *spare * 40])
+        pause = chain(repeat(True, len(words)), pause or repeat(False))
+        self.feed = bench.feed(divider.i, [pack(layout, word) for word in sums], pause)
+        self.drain = bench.drain(divider.o, config.levels * len(rows), sink)
+        bench.run(more=60)
+        for k, (bank, s) in enumerate(rows):
+            of_bank = config.replace(contexts=0, tables=banks[bank])
+            found = self.drain.items[k * config.levels : (k + 1) * config.levels]
+            if s >= max(1, min(of_bank.tables.exp_rom)):
+                check(of_bank, [s], found)
+
+
+def banked_rows(config, banks, rng: random.Random, count: int) -> list[tuple[int, int]]:
+    """Banks change from row to row, mostly; sums as ``sums`` has them, masked rows too."""
+    rows = []
+    for _ in range(count):
+        bank = rng.randrange(config.contexts)
+        of_bank = config.replace(contexts=0, tables=banks[bank])
+        rows.append((bank, rng.choice([0, *(sums(of_bank, rng, 9))])))
+    return rows
+
+
+@pytest.mark.parametrize(("name", "units"), BANKED_CASES)
+def test_each_row_has_its_bank(name: str, units: int) -> None:
+    """Back to back, in ``period`` cycles a row: nothing of one row's bank gets into the next."""
+    config, rng = BANKED[name], random.Random(units)
+    banks = bank_tables(config, units)
+    rows = banked_rows(config, banks, rng, 120 // config.levels + 6)
+    run = BankedRun(config, units, banks, rows)
+    times = run.feed.times
+    assert {b - a for a, b in pairwise(times)} == {run.divider.period}
+    begin = next(now for now, word in enumerate(run.feed.offered) if word is not None)
+    # The last quotient comes `latency` cycles after the sum.
+    last = run.drain.times[config.levels - 1 :: config.levels]
+    assert last == [begin + run.divider.latency + k * run.divider.period for k in range(len(rows))]
+
+
+@pytest.mark.parametrize(("name", "units"), BANKED_CASES)
+def test_each_row_has_its_bank_under_stalls(name: str, units: int) -> None:
+    config, rng = BANKED[name], random.Random(name)
+    banks = bank_tables(config, units + 1)
+    rows = banked_rows(config, banks, rng, 9)
+    BankedRun(config, units, banks, rows, pause=stalls(units, 0.9), sink=stalls(2, 0.4))

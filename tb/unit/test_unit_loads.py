@@ -20,6 +20,7 @@ from unit_tables import random_tables
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.beats import events, load_word, probability_beat, refusal
 from exaq_hdl.exp_ram import ExpRam
+from exaq_hdl.normalizer import Normalizer
 from exaq_hdl.ram import Ram
 from exaq_hdl.row_thresholds import RowThresholds
 from exaq_hdl.softmax import Softmax
@@ -45,6 +46,9 @@ CONFIGS = {
         bits=3, lanes=2, group=2, max_row=48, logit_width=11, masking=False, contexts=5
     ),
     "4 contexts, 4 bits": different(bits=4, lanes=1, group=1, max_row=40, prob_bits=24, contexts=4),
+    "serial divider": different(
+        lanes=1, group=1, max_row=40, full_rate_row=62, prob_bits=12, contexts=2
+    ),
     "3 rings": different(
         lanes=4, group=1, max_row=64, full_rate_row=32, prob_bits=24, exp_frac=4, contexts=3
     ),
@@ -203,6 +207,13 @@ def test_random_loads(name: str, seed: int) -> None:
     run = Run(config, rows, words, pause=pause, sink=sink, load_pause=load_pause)
     assert run.timeline.refused
     assert sum(now < run.ends[-1] for now, _ in run.timeline.good) >= 4
+
+
+def test_every_kind_of_divider_is_there() -> None:
+    """Units of a ring, and rings."""
+    kinds = {Normalizer.choose(config) for config in CONFIGS.values()}
+    assert {units for units, _ in kinds} >= {1, 4}
+    assert max(rings for _, rings in kinds) >= 3
 
 
 ONE_BEAT = CONFIGS["one beat"]

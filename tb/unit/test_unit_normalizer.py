@@ -6,10 +6,11 @@ from itertools import chain, cycle, repeat
 from math import floor
 
 import pytest
-from unit_bench import Bench, stalls, unpack
+from unit_bench import Bench, pack, stalls, unpack
+from unit_tables import bank_tables, level_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import table_layout
+from exaq_hdl.beats import of_row, table_layout
 from exaq_hdl.normalizer import Normalizer
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
@@ -153,3 +154,85 @@ def test_a_waiting_table_stops_the_divisions() -> None:
     run = Run(config, chosen, sink=chain([True] * asleep, repeat(False)))
     assert sum(time < asleep for time in run.feed.times) <= 2 * run.normalizer.rings
     assert run.drain.times[0] == asleep
+
+
+# As CHOICES, with contexts: a row takes 4 cycles more, in which its exponentials are looked up.
+BANKED = {
+    "1 context": (SoftmaxConfig(contexts=1), 4, 1),
+    "2 contexts": (SoftmaxConfig(contexts=2, full_rate_row=4 * 77), 1, 1),
+    "1 unit no more": (SoftmaxConfig(contexts=3, full_rate_row=4 * 76), 2, 1),
+    "2 rings": (SoftmaxConfig(contexts=3, full_rate_row=4 * 24), 4, 2),
+    "4 rings": (SoftmaxConfig(contexts=5, full_rate_row=32, prob_bits=24), 4, 5),
+    "3 bits": (SoftmaxConfig(contexts=9, bits=3, full_rate_row=4 * 16), 8, 2),
+}
+
+
+class BankedRun:
+    """Makes the tables of ``rows``, a bank and a sum each, and checks them, in order.
+
+    Contexts are others than banks. The last bank is spare, and written all the time.
+    """
+
+    def __init__(self, config, rows, banks, *, pause=None, sink=None):
+        self.normalizer = normalizer = Normalizer(config)
+        everything = (1 << config.sum_bits) - 1
+        layout = of_row(config, "complement", config.sum_bits)
+        given, expected = [], []
+        for k, (bank, s) in enumerate(rows):
+            context = {"context": k % config.contexts} if config.context_bits else {}
+            word = {"complement": everything - s, "bank": bank} | context
+            given.append(pack(layout, word))
+            probabilities = table(config.replace(contexts=0, tables=banks[bank]), s) if s else None
+            expected.append((probabilities, context.get("context")))
+        bench = Bench(normalizer, limit=12000)
+        words = level_words(config, banks)
+        bench.feed(normalizer.store, [*words, *words[-config.levels :] * 60])
+        pause = chain(repeat(True, len(words)), pause or repeat(False))
+        self.feed = bench.feed(normalizer.i, given, pause)
+        self.drain = bench.drain(normalizer.o, len(rows), sink)
+        bench.run(more=80)
+        for word, (probabilities, context) in zip(self.drain.items, expected, strict=True):
+            found = unpack(table_layout(config), word)
+            if config.context_bits:
+                assert found["context"] == context
+                found = found["table"]
+            assert probabilities in (None, found)
+
+
+def banked_rows(config, rng: random.Random, count: int, banks) -> list[tuple[int, int]]:
+    """Sums that hold every level of their bank; some of masked rows."""
+    rows = []
+    for _ in range(count):
+        bank = rng.randrange(config.contexts)
+        of_bank = config.replace(contexts=0, tables=banks[bank])
+        rows.append((bank, rng.choice([0, *sums(of_bank, rng, 14)])))
+    return rows
+
+
+@pytest.mark.parametrize("name", BANKED)
+def test_choose_with_contexts(name: str) -> None:
+    config, units, rings = BANKED[name]
+    assert Normalizer.choose(config) == (units, rings)
+
+
+@pytest.mark.parametrize("name", BANKED)
+def test_tables_of_banks_under_back_pressure(name: str) -> None:
+    """In order, each with its own context."""
+    config = BANKED[name][0]
+    banks = bank_tables(config, 1)
+    rows = banked_rows(config, random.Random(name), 30, banks)
+    BankedRun(config, rows, banks, pause=stalls(1, 0.5), sink=stalls(2, 0.8))
+
+
+@pytest.mark.parametrize("name", BANKED)
+def test_paced_rows_of_banks_are_never_refused(name: str) -> None:
+    """As a full-rate stream of shortest rows brings them: each table in ``latency`` cycles."""
+    config = BANKED[name][0]
+    beats = config.full_rate_beats
+    banks = bank_tables(config, 2)
+    rows = banked_rows(config, random.Random(name), 12, banks)
+    run = BankedRun(config, rows, banks, pause=cycle([False] + [True] * (beats - 1)))
+    begin = run.feed.times[0]
+    assert run.feed.times == [begin + k * beats for k in range(len(rows))]
+    delays = {b - a for a, b in zip(run.feed.times, run.drain.times, strict=True)}
+    assert delays == {run.normalizer.latency}
