@@ -1,13 +1,16 @@
 """The row's sum against Python's ``sum``."""
 
 import random
+from itertools import chain, repeat
 
 import pytest
-from unit_bench import Bench, ceil_log2, pack, stalls
+from unit_bench import Bench, ceil_log2, pack, stalls, unpack
+from unit_tables import bank_tables, excess_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.accumulator import Accumulator
-from exaq_hdl.beats import code_beat
+from exaq_hdl.beats import code_beat, of_row
+from exaq_hdl.sum_ram import SumRam
 from exaq_hdl.sum_rom import SumRom
 
 # A beat: for each lane its code, or None where nothing is live.
@@ -137,3 +140,71 @@ def test_every_number_of_live_lanes() -> None:
 def test_latency(config: SoftmaxConfig, latency: int) -> None:
     accumulator = run(config, [[[3] * config.lanes]])
     assert accumulator.latency == latency == 4 + ceil_log2(config.groups)
+
+
+BANKED = {
+    "1 context": SoftmaxConfig(lanes=4, max_row=48, contexts=1),
+    "3 contexts, 1 lane": SoftmaxConfig(lanes=1, max_row=12, contexts=3, exp_frac=24),
+    "5 contexts, 5 groups": SoftmaxConfig(lanes=5, max_row=60, bits=3, contexts=5),
+    "2 contexts, 16 groups": SoftmaxConfig(lanes=64, max_row=768, contexts=2, masking=False),
+}
+
+
+@pytest.mark.parametrize("name", BANKED)
+@pytest.mark.parametrize("seed", [None, 1])
+def test_rows_of_banks(name: str, seed: int | None) -> None:
+    """Each row by its bank, which goes on with the sum, as its context does; one cycle later.
+
+    The last bank is spare, and written all the time.
+    """
+    config = BANKED[name]
+    rng = random.Random(name)
+    banks = bank_tables(config, 4)
+    words, totals, ends, expected = [], [], [], []
+    everything = (1 << config.sum_bits) - 1
+    for k in range(60):
+        bank = rng.randrange(config.contexts)
+        tables_of_row = {"bank": bank}
+        if config.context_bits:
+            tables_of_row["context"] = k % config.contexts
+        rom = banks[bank].exp_rom
+        density = rng.choice([0.0, 0.3, 1.0])
+        row = [random_beat(rng, config, density) for _ in range(rng.choice([1, 1, 2, 12]))]
+        for place, codes in enumerate(row):
+            live = sum((code is not None) << lane for lane, code in enumerate(codes))
+            beat = {"codes": [code or 0 for code in codes], "last": int(place == len(row) - 1)}
+            beat |= {"tail": live, "error": rng.getrandbits(1)} | tables_of_row
+            if config.masking:
+                beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
+            words.append(pack(code_beat(config), beat))
+            totals.append(
+                [
+                    sum(rom[code or 0] for code in codes[at : at + config.group])
+                    for at in range(0, config.lanes, config.group)
+                ]
+            )
+        ends.append(len(words) - 1)
+        total = sum(rom[code] for beat in row for code in beat if code is not None)
+        expected.append({"complement": everything - total} | tables_of_row)
+    accumulator = Accumulator(config)
+    bench = Bench(accumulator)
+    stored = excess_words(config, banks)
+    spare = stored[-(config.lanes + 1) :]
+    bench.feed(accumulator.store, [*stored, *spare * 20])
+    pause = repeat(False) if seed is None else stalls(seed)
+    feed = bench.feed(accumulator.i, words, chain(repeat(True, len(stored)), pause))
+
+    def give_totals(ctx, cycle: int) -> None:
+        taken = cycle - SumRam.latency
+        of_beat = [rng.getrandbits(config.group_sum_bits) for _ in range(config.groups)]
+        if taken >= 0 and feed.offered[taken] is not None:
+            of_beat = totals[sum(word is not None for word in feed.offered[:taken])]
+        ctx.set(accumulator.totals.as_value(), pack(accumulator.totals.shape(), of_beat))
+
+    bench.every(give_totals)
+    drain = bench.drain(accumulator.o, len(ends))
+    bench.run()
+    layout = of_row(config, "complement", config.sum_bits)
+    assert [unpack(layout, word) for word in drain.items] == expected
+    assert drain.times == [feed.times[end] + accumulator.latency for end in ends]
+    assert accumulator.latency == 5 + ceil_log2(config.groups)

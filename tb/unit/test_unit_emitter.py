@@ -45,7 +45,14 @@ class Run:
         bench = Bench(self.emitter)
         pauses = [None] * 3 if seed is None else [stalls(seed + k) for k in range(3)]
         self.beats = bench.feed(self.emitter.i, beats, pauses[0])
-        tables = [pack(table_layout(config), table) for table, _ in rows]
+        if config.context_bits:
+            numbers = [rng.randrange(config.contexts) for _ in rows]
+            given = [{"table": t, "context": n} for (t, _), n in zip(rows, numbers, strict=True)]
+            of_beats = [n for (_, row), n in zip(rows, numbers, strict=True) for _ in row]
+            expected = [b | {"context": n} for b, n in zip(expected, of_beats, strict=True)]
+        else:
+            given = [table for table, _ in rows]
+        tables = [pack(table_layout(config), table) for table in given]
         self.tables = bench.feed(self.emitter.table, tables, pauses[1] if late is None else late)
         self.drain = bench.drain(self.emitter.o, len(beats), pauses[2])
         bench.run()
@@ -104,6 +111,15 @@ def test_stalls(bits: int, seed: int) -> None:
     config = SoftmaxConfig(bits=bits, lanes=2, max_row=20)
     rng = random.Random(seed)
     Run(config, random_rows(config, rng, rng.choices([1, 1, 2, 3, 10], k=60)), seed=seed)
+
+
+@pytest.mark.parametrize("contexts", [1, 2, 5])
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_each_row_has_its_context(contexts: int, seed: int | None) -> None:
+    """On every beat; a single context needs no number."""
+    config = SoftmaxConfig(lanes=2, max_row=20, contexts=contexts)
+    rng = random.Random(contexts)
+    Run(config, random_rows(config, rng, rng.choices([1, 1, 2, 10], k=60)), seed=seed)
 
 
 @pytest.mark.parametrize("beats", [1, 2, 5])

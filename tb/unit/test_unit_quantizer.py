@@ -4,10 +4,12 @@ import random
 
 import pytest
 from unit_bench import Bench, pack, stalls, unpack
+from unit_tables import bank_tables
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import code_beat, row_beat
+from exaq_hdl.beats import code_beat, of_row, row_beat
 from exaq_hdl.quantizer import Quantizer
+from exaq_hdl.row_thresholds import reached_layout
 
 Row = tuple[int, list[tuple[int, bool]]]
 
@@ -155,3 +157,81 @@ def test_stalls_masks_and_tails(masking: bool, seed: int) -> None:
 
 def test_latency_and_reaction() -> None:
     assert (Quantizer.latency, Quantizer.reaction) == (2, 3)
+
+
+def run_banked(config: SoftmaxConfig, rows: list[tuple], *, seed: int | None = None) -> None:
+    """As ``run``; each row also has the tables that its logits are compared with."""
+    rng = random.Random(seed)
+    beats, expected, items = [], [], []
+    for k, (tables, maximum, elements) in enumerate(rows):
+        of_row_tables = {"bank": k % (config.contexts + 1)}
+        if config.context_bits:
+            of_row_tables["context"] = rng.randrange(config.contexts)
+        reached = [max(maximum + t, 0) for t in tables.thresholds]
+        layout = of_row(config, "reached", reached_layout(config))
+        items.append(pack(layout, {"reached": reached} | of_row_tables))
+        for begin in range(0, len(elements), config.lanes):
+            part = elements[begin : begin + config.lanes]
+            part = part + [(0, False)] * (config.lanes - len(part))
+            flags = {
+                "tail": (1 << len(elements[begin : begin + config.lanes])) - 1,
+                "last": int(begin + config.lanes >= len(elements)),
+                "error": rng.getrandbits(1),
+            }
+            if config.masking:
+                flags["live"] = sum(live << lane for lane, (_, live) in enumerate(part))
+            beats.append(pack(row_beat(config), flags | {"logits": [x for x, _ in part]}))
+            codes = [
+                sum(x - maximum >= t for t in tables.thresholds) if live else 0 for x, live in part
+            ]
+            expected.append(flags | {"codes": codes} | of_row_tables)
+    quantizer = Quantizer(config)
+    bench = Bench(quantizer)
+    pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]
+    feed = bench.feed(quantizer.i, beats, pauses[0])
+    reached_rows = bench.feed(quantizer.reached, items, pauses[1])
+    bench.every(
+        lambda ctx, _: ctx.set(quantizer.room, int(pauses[2] is None or not next(pauses[2])))
+    )
+    room = bench.probe(quantizer.room)
+    drain = bench.drain(quantizer.o, len(beats))
+    bench.run()
+    assert [unpack(code_beat(config), word) for word in drain.items] == expected
+    assert drain.times == [time + Quantizer.latency for time in feed.times]
+    assert all(room.values[time - Quantizer.reaction] for time in drain.times)
+    ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]
+    assert reached_rows.times == ends
+    if seed is None:
+        assert feed.times == list(range(1, 1 + len(beats)))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_every_pair_of_4_bits_with_tables_of_banks(bits: int) -> None:
+    """Every maximum and logit, with thresholds at both ends, equal ones and any."""
+    config = SoftmaxConfig(bits=bits, lanes=16, max_row=16, logit_width=4, contexts=3)
+    rows = [
+        (tables, maximum, elements)
+        for seed in range(3)
+        for tables in bank_tables(config, seed)
+        for maximum, elements in every_pair(4)
+    ]
+    run_banked(config, rows)
+
+
+@pytest.mark.parametrize("masking", [True, False])
+@pytest.mark.parametrize("contexts", [1, 5])
+def test_stalls_masks_and_tails_with_tables_of_banks(masking: bool, contexts: int) -> None:
+    config = SoftmaxConfig(
+        bits=3, lanes=4, max_row=64, logit_width=9, masking=masking, contexts=contexts
+    )
+    rng = random.Random(contexts)
+    banks = bank_tables(config, 7)
+    rows = []
+    for _ in range(60):
+        length = rng.choice([1, 2, 3, 4, 4, 5, 8, 13, 64])
+        maximum = rng.randint(0, rng.choice([20, 511]))
+        live = [not masking or rng.random() < 0.7 for _ in range(length)]
+        rows.append(
+            (rng.choice(banks), maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live])
+        )
+    run_banked(config, rows, seed=contexts)

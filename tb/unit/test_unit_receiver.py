@@ -123,3 +123,52 @@ def test_row_of_exactly_max_row_is_no_error() -> None:
         (3, 1, 0),
         *plain, (3, 1, 1),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("contexts", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("stalled", [False, True])
+def test_contexts(contexts: int, stalled: bool) -> None:
+    """The number beside a row's last beat counts, also where that closes a row too long.
+
+    A row of a context that does not exist is marked; rows too long are told apart from it.
+    """
+    config = SoftmaxConfig(lanes=2, max_row=6, contexts=contexts)
+    rng = random.Random(contexts)
+    rows = [random_row(rng, config, n) for n in lengths(config, rng)]
+    receiver = Receiver(config)
+    assert hasattr(receiver, "context") == (contexts > 1)
+    assert hasattr(receiver, "unknown") == (contexts in (3, 5))
+    words, expected, last_beats = [], [], []
+    for row in rows:
+        out = expected_row(config, row)
+        for k, beat in enumerate(row):
+            if config.context_bits:
+                beat["context"] = rng.getrandbits(config.context_bits)
+            words.append(pack(logit_beat(config), beat))
+            if k != len(out) - 1:
+                continue
+            context = beat.get("context", 0)
+            unknown = context >= contexts
+            last_beats.append((context, unknown, len(row) > len(out)))
+            out[-1]["error"] |= unknown
+        expected += out
+    bench = Bench(receiver)
+    bench.feed(receiver.i, words, stalls(1) if stalled else None)
+    closed = stalls(2)
+    bench.every(lambda ctx, _: ctx.set(receiver.room, int(not (stalled and next(closed)))))
+    drain = bench.drain(receiver.o, len(expected))
+    long_row = bench.probe(receiver.long_row)
+    context = bench.probe(receiver.context) if contexts > 1 else None
+    unknown = bench.probe(receiver.unknown) if contexts in (3, 5) else None
+    bench.run()
+    found = [unpack(row_beat(config), word) for word in drain.items]
+    assert found == expected
+    ends = [time for time, beat in zip(drain.times, found, strict=True) if beat["last"]]
+    for time, of_row in zip(ends, last_beats, strict=True):
+        seen = (
+            context.values[time] if context else 0,
+            bool(unknown and unknown.values[time]),
+            bool(long_row.values[time]),
+        )
+        assert seen == of_row
+    assert sum(long_row.values) == sum(is_long for _, _, is_long in last_beats) > 0
