@@ -46,6 +46,8 @@ CASES = (
     Case("2bit-x4", "ecp5-85", plain=True),
     Case("2bit-x4", "ice40-hx8k"),
     Case("2bit-x4", "ice40-up5k"),
+    Case("2bit-x4-c12", "ecp5-85"),
+    Case("2bit-x4-c12", "ice40-hx8k"),
     Case("2bit-x16", "ecp5-85"),
     Case("2bit-x16", "ecp5-85", plain=True),
     Case("2bit-x32", "ecp5-85"),
@@ -92,11 +94,7 @@ def measure(
         "device": device.name,
         "output_registers_in_block_ram": device.family == "ecp5" and not plain,
         "verilog_sha256": verilog_hash(verilog),
-        "versions": {
-            "yosys": tools.version("yosys"),
-            "nextpnr": tools.version(f"nextpnr-{device.family}"),
-            "amaranth": f"amaranth {importlib.metadata.version('amaranth')}",
-        },
+        "versions": _versions(device),
         "flags": result.flags,
         "size": result.size,
         "registers_in_block_ram": result.folded,
@@ -104,6 +102,24 @@ def measure(
         "mhz": result.fmax | {"seeds": {str(each.seed): each.fmax for each in result.routes}},
         "critical_path": _critical_path(result),
         "cycles": cycles,
+    }
+
+
+def still_true(report: dict[str, Any], case: Case, seeds: Sequence[int]) -> bool:
+    """Whether ``report`` is of the Verilog, the seeds and the tools that there are now."""
+    config = SoftmaxConfig.preset(case.preset)
+    return bool(
+        report["verilog_sha256"] == verilog_hash(emit_verilog(config, name=TOP).verilog)
+        and report["versions"] == _versions(DEVICES[case.device])
+        and list(report["mhz"]["seeds"]) == [str(seed) for seed in seeds]
+    )
+
+
+def _versions(device: Device) -> dict[str, str]:
+    return {
+        "yosys": tools.version("yosys"),
+        "nextpnr": tools.version(f"nextpnr-{device.family}"),
+        "amaranth": f"amaranth {importlib.metadata.version('amaranth')}",
     }
 
 
