@@ -55,8 +55,9 @@ _RULES = """\
 **naive** clips at the mean of the smallest logits, so nothing is cut off. **paper** is EXAQ's
 linear fit of the clip to the logits' standard deviation. **optimal** chooses thresholds and levels
 that minimise the error of the softmax's output on calibration logits, as mean squared error (mse)
-or as KL divergence (kl). All four are the same hardware with other tables. Tables are one set for
-each layer, or one for each head. How they are found: [calibration](calibration.md)."""
+or as KL divergence (kl); with mse-levels only clip and levels are chosen so, and the thresholds
+stay half-way between the clip's own levels. All are the same hardware with other tables. Tables are
+one set for each layer, or one for each head. How they are found: [calibration](calibration.md)."""
 
 
 def pictures(reports: Path) -> list[str]:

@@ -157,7 +157,8 @@ def _calibrate(
 
         options: dict[str, Any] = {"bits": setting.bits, "per": setting.per}
         if setting.minimise:
-            options["minimise"] = setting.minimise
+            options["minimise"], _, stage = setting.minimise.partition("-")
+            options |= {"stage": stage} if stage else {}
         tables[setting.name] = exaq.calibrate(
             [calls[: setting.texts] for calls in recording.layers],
             rule=setting.rule,

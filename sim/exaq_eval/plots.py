@@ -23,6 +23,7 @@ _COLOURS = {
     ("naive", None): "#9ca3af",
     ("paper", None): "#d97706",
     ("optimal", "mse"): "#2563eb",
+    ("optimal", "mse-levels"): "#0891b2",
     ("optimal", "kl"): "#7c3aed",
     ("file", None): "#059669",
 }

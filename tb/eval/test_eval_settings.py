@@ -11,7 +11,7 @@ TEXTS = {"layer": 12, "head": 36}
 
 def test_all_settings_stand_once_in_order() -> None:
     names = [setting.name for setting in grid(texts=TEXTS)]
-    rules = ("naive", "paper", "optimal (mse)", "optimal (kl)")
+    rules = ("naive", "paper", "optimal (mse)", "optimal (mse-levels)", "optimal (kl)")
     assert names == [
         "float",
         *(
