@@ -210,7 +210,7 @@ class Architectures(Experiment):
                 axes.invert_yaxis()
                 axes.set(
                     title=model["name"],
-                    xlabel="divergence of the softmax, nats a row",
+                    xlabel="divergence, nats a row",
                     xscale="log",
                 )
                 axes.tick_params(axis="y", labelsize=7)
