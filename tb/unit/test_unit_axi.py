@@ -8,9 +8,11 @@ import pytest
 from amaranth.hdl import Cat, ClockDomain, ClockSignal, Module
 from oracle import softmax_row
 from unit_bench import Bench, stalls
+from unit_tables import bank_tables
 
 from exaq import SoftmaxConfig
 from exaq_hdl import AxiSoftmax
+from exaq_hdl.control import AXI_LITE
 
 # Bits of a logit, bits of a probability, lanes, masks.
 SIZES = [
@@ -45,13 +47,17 @@ class Ports:
         self.top.domains.bus = ClockDomain(reset_less=True)
         self.top.d.comb += axi.aclk.eq(ClockSignal("bus"))
         user = [axi.s_axis_tuser] if config.masking else []
+        number = [axi.s_axis_tid] if config.context_bits else []
+        numbers = [axi.m_axis_tid] if config.context_bits else []
         self.i = SimpleNamespace(
-            payload=Cat(axi.s_axis_tdata, axi.s_axis_tkeep, axi.s_axis_tlast, *user),
+            payload=Cat(axi.s_axis_tdata, axi.s_axis_tkeep, axi.s_axis_tlast, *user, *number),
             valid=axi.s_axis_tvalid,
             ready=axi.s_axis_tready,
         )
         self.o = SimpleNamespace(
-            payload=Cat(axi.m_axis_tdata, axi.m_axis_tkeep, axi.m_axis_tlast, axi.m_axis_tuser),
+            payload=Cat(
+                axi.m_axis_tdata, axi.m_axis_tkeep, axi.m_axis_tlast, axi.m_axis_tuser, *numbers
+            ),
             valid=axi.m_axis_tvalid,
             ready=axi.m_axis_tready,
         )
@@ -183,3 +189,51 @@ def test_reset_is_active_low_and_empties_the_unit(when: int) -> None:
     drain = bench.drain(ports.o, 10000)
     bench.run()
     assert drain.items == expected
+
+
+@pytest.mark.parametrize("contexts", [1, 2, 3])
+def test_tid_chooses_the_tables_and_comes_back(contexts: int) -> None:
+    """As it stands beside tlast; with a single context there is none. Unknown ones are marked."""
+    config = SoftmaxConfig(lanes=2, group=1, max_row=12, contexts=contexts)
+    each = bank_tables(config, contexts)[:contexts]
+    config = config.replace(context_tables=tuple(each))
+    rng = random.Random(contexts)
+    numbers = 2**config.context_bits
+    words, expected = [], []
+    for _ in range(24):
+        row = [rng.randint(*config.logit_range) for _ in range(rng.randint(1, 15))]
+        live = [rng.random() < 0.8 for _ in row]
+        tid = rng.randrange(numbers)
+        given = beats_in(config, rng, row, live)
+        noise = [rng.randrange(numbers) for _ in given]
+        closing = min(len(given), config.beats) - 1
+        noise[closing] = tid
+        width = 8 * config.logit_bytes * config.lanes + config.logit_bytes * config.lanes
+        width += 1 + config.lanes
+        words += [word | n << width for word, n in zip(given, noise, strict=True)]
+        known = tid < contexts
+        of_row = config.replace(contexts=0, tables=each[tid if known else 0])
+        out = beats_out(of_row, row, live)
+        width = (8 * config.prob_bytes + config.prob_bytes) * config.lanes + 2
+        out[-1] |= int(not known) << width - 1
+        expected += [word | tid << width for word in out]
+    ports = Ports(config)
+    bench = ports.bench()
+    bench.feed(ports.i, words)
+    drain = bench.drain(ports.o, len(expected), stalls(2))
+    bench.run()
+    assert drain.items == expected
+
+
+@pytest.mark.parametrize("contexts", [0, 1, 2, 5])
+def test_ports_of_contexts(contexts: int) -> None:
+    """tid where there is something to choose, AXI4-Lite where there is something to load."""
+    axi = Ports(SoftmaxConfig(lanes=1, max_row=4, contexts=contexts))
+    Bench(axi.top, domain="bus").run(cycles=1)
+    members = axi.axi.signature.members
+    widths = {name: len(getattr(axi.axi, name)) for name in members if "tid" in name}
+    bits = {2: 1, 5: 3}.get(contexts)
+    assert widths == ({"s_axis_tid": bits, "m_axis_tid": bits} if bits else {})
+    assert {name for name in members if name.startswith("s_axi_")} == (
+        set(AXI_LITE) if contexts else set()
+    )
