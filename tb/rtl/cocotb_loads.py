@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import cocotb
 from cocotb.triggers import ClockCycles
-from exaq_hdl.register_map import REGISTERS
 from rtl_bench import Bench
 from rtl_rows import Row
 from rtl_simulation import (
@@ -22,6 +21,8 @@ from rtl_simulation import (
     rtl_test,
 )
 from rtl_tables import words_of
+
+from exaq_hdl.register_map import REGISTERS
 
 
 @rtl_test()
@@ -59,7 +60,8 @@ async def loads_without_a_gap(bench: Bench, sink: str) -> None:
     bench.stall(sink=sink)
     rows = cocotb.start_soon(bench.stream(bench.rows.mixed))
     for context in (0, 0, CONFIG.contexts - 1, 0, CONFIG.contexts - 1, CONFIG.contexts - 1):
-        await bench.registers.load(context, bench.rows.tables())
+        await bench.registers.push(context, bench.rows.tables())
+        await bench.registers.see_done()
     rows.cancel()
     bench.monitor.hit("load.without_a_gap")
 
@@ -70,7 +72,7 @@ async def loads_without_a_gap(bench: Bench, sink: str) -> None:
 async def rows_around_the_effect(bench: Bench, sink: str) -> None:
     """Rows of a beat in every cycle round the one in which a load takes effect."""
     registers = bench.registers
-    for ahead in (6, 9, 12, 15, 7, 8):
+    for ahead in bench.rng.permutation(range(3, 15)).tolist():
         bench.stall(sink=sink)
         context = bench.rows.context()
         await registers.give(context, bench.rows.tables())
@@ -78,7 +80,8 @@ async def rows_around_the_effect(bench: Bench, sink: str) -> None:
         bench.send(bench.rows.of(context, CONFIG.lanes) for _ in range(10))
         await registers.see_done()
         # The spare bank is that of the rows before: overwritten as soon as it may be.
-        await registers.load(bench.rows.context(), bench.rows.tables())
+        await registers.push(bench.rows.context(), bench.rows.tables())
+        await registers.see_done()
         await bench.drain()
 
 

@@ -13,13 +13,14 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
 from cocotb.types import LogicArray
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
-from exaq import SoftmaxConfig
-from exaq_hdl.register_map import COUNTERS
 from rtl_bins import Hits, context_bins, sequence_bins
 from rtl_monitor import SEED, Monitor
 from rtl_registers import Registers
 from rtl_rows import Row, Rows
 from rtl_stalls import STALLS
+
+from exaq import SoftmaxConfig
+from exaq_hdl.register_map import COUNTERS
 
 #: Names of the counters.
 COUNTS = tuple(each.name for each in COUNTERS)

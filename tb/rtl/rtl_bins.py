@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-from exaq import SoftmaxConfig, quantize
-from exaq_hdl.normalizer import Normalizer
 from rtl_rows import Row
 from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
+
+from exaq import SoftmaxConfig, quantize
+from exaq_hdl.normalizer import Normalizer
 
 _BINS = {
     "config": (

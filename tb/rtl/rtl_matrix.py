@@ -68,9 +68,9 @@ MATRIX: dict[str, SoftmaxConfig] = {
     "4bit-x1": SoftmaxConfig(bits=4, lanes=1, max_row=48, full_rate_row=32, prob_bits=18),
     # One context: no tid. Several rows fit between a row's maximum and its sum.
     "2bit-x4-contexts1": SoftmaxConfig(contexts=1, max_row=48, full_rate_row=32),
-    # Rows of a beat alone: as many as can be inside, each with its context; LUT_sum not worth it.
-    "2bit-x4-contexts2-one-beat": SoftmaxConfig(
-        contexts=2, group=1, max_row=4, prob_bits=12, logit_width=6, exp_frac=9
+    # One serial divider: a row needs its exponentials long after the row before has left.
+    "2bit-x1-contexts2": SoftmaxConfig(
+        contexts=2, lanes=1, max_row=48, full_rate_row=140, logit_width=6, exp_frac=9
     ),
     # A number without a context; free tables, each different, with thresholds beyond all logits.
     "3bit-x2-contexts3-free": SoftmaxConfig(

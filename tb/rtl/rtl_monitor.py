@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from cocotb.triggers import RisingEdge
-from exaq import SoftmaxConfig
-from exaq_hdl.register_map import REGISTERS
 from rtl_bins import Hits, row_bins
 from rtl_counts import Counts, Event
 from rtl_registers import BusMonitor
 from rtl_rows import Beat, Row
 from rtl_tables import Contexts
+
+from exaq import SoftmaxConfig
+from exaq_hdl.register_map import REGISTERS
 
 #: Part of every random generator's seed.
 SEED = 20240910

@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
-from exaq import Tables
-from exaq_hdl.register_map import REGISTERS
 from rtl_stalls import STALLS
 from rtl_tables import Contexts, words_of
+
+from exaq import Tables
+from exaq_hdl.register_map import REGISTERS
 
 _STATUS = REGISTERS["STATUS"]
 #: Ones in all sticky bits of STATUS.
@@ -149,11 +150,11 @@ class Registers:
             if "ready" not in await self.status():
                 self.fail(f"STATUS.ready is 0 behind word {place} of a load")
 
-    async def burst(self, words: Sequence[int]) -> None:
-        """Writes a load as fast as the bus goes."""
+    async def burst(self, words: Sequence[int], *, begin: bool = True) -> None:
+        """Writes words of a load as fast as the bus goes."""
         events = []
         for place, word in enumerate(words):
-            offset = REGISTERS["LOAD_WORD" if place else "LOAD_BEGIN"].offset
+            offset = REGISTERS["LOAD_BEGIN" if begin and place == 0 else "LOAD_WORD"].offset
             events.append(self.master.init_write(offset, (word % 2**32).to_bytes(4, "little")))
         for place, event in enumerate(events):
             await event.wait()
@@ -172,6 +173,15 @@ class Registers:
         else:
             self.contexts.expect(context, tables)
             await self.burst(words)
+
+    async def push(self, context: int, tables: Tables) -> None:
+        """Writes a load as early and fast as can be: tries to begin it until that is taken."""
+        words = words_of(context, tables)
+        while not await self.write_at(REGISTERS["LOAD_BEGIN"].offset, context):
+            pass
+        await self.clear()
+        self.contexts.expect(context, tables)
+        await self.burst(words[1:], begin=False)
 
     async def see_done(self) -> None:
         """Waits for the load that was given; it must take effect, and nothing else happen."""

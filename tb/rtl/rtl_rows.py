@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
-from exaq import SoftmaxConfig, Tables, softmax
 from numpy.typing import NDArray
 from rtl_tables import Contexts, alone, random_tables
+
+from exaq import SoftmaxConfig, Tables, softmax
 
 
 @dataclass(frozen=True)

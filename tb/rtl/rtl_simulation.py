@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import cocotb
-from exaq import SoftmaxConfig
 from rtl_bench import Bench
 from rtl_bins import Hits, config_bins
+
+from exaq import SoftmaxConfig
 
 # A simulator that hangs within one time step reaches no timeout of simulated time, but one of
 # processor time. Time on the wall would tell more of what else the machine does.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import numpy as np
+
 from exaq import SoftmaxConfig, Tables
 
 #: The kinds of ``bad_loads``.

@@ -31,9 +31,10 @@ from typing import Any
 
 import pytest
 from cocotb_tools.runner import get_runner
-from exaq_hdl import emit_verilog
 from rtl_bins import BINS, merge
 from rtl_matrix import ICARUS, MATRIX
+
+from exaq_hdl import emit_verilog
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "rtl"
