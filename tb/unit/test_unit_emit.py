@@ -15,9 +15,13 @@ from unit_bench import Bench, pack
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
-from exaq_hdl.beats import logit_beat
+from exaq_hdl.beats import load_word, logit_beat
 
-CASES = [(preset, top) for preset in PRESETS for top in TOPS]
+CONFIGS = {preset: SoftmaxConfig.preset(preset) for preset in PRESETS} | {
+    "1 context": SoftmaxConfig(contexts=1, max_row=64),
+    "3 contexts": SoftmaxConfig(bits=3, lanes=2, max_row=64, masking=False, contexts=3),
+}
+CASES = [(name, top) for name in CONFIGS for top in TOPS]
 EVERY = pytest.mark.parametrize(("preset", "top"), CASES)
 SECONDS = 300
 
@@ -40,7 +44,7 @@ SYSTEMVERILOG = """
 
 @functools.cache
 def emitted(preset: str, top: str) -> Emitted:
-    return emit_verilog(SoftmaxConfig.preset(preset), top=top)
+    return emit_verilog(CONFIGS[preset], top=top)
 
 
 def code(text: str) -> str:
@@ -68,21 +72,24 @@ def test_language_is_verilog_2001_without_start_up_hazards(preset: str, top: str
     events = re.findall(r"\balways\s*@\s*(.{0,20})", text)
     assert events
     assert all(re.match(r"\(posedge \w+\)", event) for event in events)
-    # Contents of ROMs are all that is set at start-up: registers have a reset.
+    # Contents of ROMs are all that is set at start-up: registers have a reset. Zeros of the map
+    # of banks come from the writer of memories; boot writes it before anything is read.
     starts = re.findall(r"\binitial\b(.*?)\bend\b", text, re.DOTALL)
     assert len(starts) == len(re.findall(r"\binitial\b", text)) > 0
     for start in starts:
-        assert re.fullmatch(r"\s*begin\s+(rom\[\d+\] = \d+'h[0-9a-f]+;\s+)+", start)
+        word = r"(rom\[\d+\] = \d+'h[0-9a-f]+|banks\[\d+\] = \d+'h0+);"
+        assert re.fullmatch(rf"\s*begin\s+({word}\s+)+", start)
 
 
 @EVERY
 def test_manifest(preset: str, top: str) -> None:
     """Says what the text and the configuration say; survives JSON."""
     found = emitted(preset, top).manifest
-    config = SoftmaxConfig.preset(preset)
+    config = CONFIGS[preset]
     assert json.loads(json.dumps(found)) == found
     assert list(found) == [
-        "name", "top", "config", "ports", "tables", "latency", "full_rate_row", "versions",
+        "name", "top", "config", "ports", "tables", "latency", "full_rate_row",
+        *(["contexts"] if config.contexts else []), "versions",
     ]  # fmt: skip
     assert found["name"] == "exaq_softmax"
     assert found["top"] == top
@@ -120,6 +127,30 @@ def test_manifest_latency_is_what_the_unit_takes() -> None:
     for top in TOPS:
         latency = emitted("2bit-x4", top).manifest["latency"]
         assert latency == {"cycles": cycles, "counted_from": "beats of the row"}
+
+
+@pytest.mark.parametrize("name", ["1 context", "3 contexts"])
+def test_manifest_tells_the_cycles_of_contexts(name: str) -> None:
+    """Measured: from reset to the first beat, and from a load's last word to its effect."""
+    config = CONFIGS[name]
+    unit = Softmax(config)
+    bench = Bench(unit)
+    words = config.load_words(0, config.tables)
+    load = [pack(load_word(config), {"first": not k, "word": w}) for k, w in enumerate(words)]
+    feed = bench.feed(unit.load, load)
+    seen = bench.probe(unit.i.ready, unit.loaded)
+    bench.run(more=600)
+    ready, loaded = zip(*seen.values, strict=True)
+    for top in TOPS:
+        assert emitted(name, top).manifest["contexts"] == {
+            "number": config.contexts,
+            "cycles_after_reset": ready.index(1) - 1,
+            "cycles_of_a_load": loaded.index(1) - feed.times[-1],
+            "refused_bits": ["length", "context", "thresholds", "levels"],
+            "events_bits": [
+                "row", "beat", "input_stalled", "output_stalled", "long_row", "masked_row",
+            ],
+        }  # fmt: skip
 
 
 def test_masks_have_ports_only_where_there_are_masks() -> None:
@@ -245,10 +276,10 @@ design -reset
 
 
 def test_yosys_finds_no_latch_and_nothing_to_complain_about(tmp_path: Path) -> None:
-    """Every preset, and one with the other top: tops differ in their ports alone."""
+    """Every configuration, and one with the other top: tops differ in their ports alone."""
     script = ""
-    for preset, top in [*((preset, "axi") for preset in PRESETS), ("2bit-x4", "core")]:
-        file = f"{preset}-{top}.v"
+    for preset, top in [*((name, "axi") for name in CONFIGS), ("2bit-x4", "core")]:
+        file = f"{preset}-{top}.v".replace(" ", "-")
         (tmp_path / file).write_text(emitted(preset, top).verilog)
         script += CHECK.format(file=file)
     done = yosys(tmp_path, script)
