@@ -126,13 +126,14 @@ def test_row_of_exactly_max_row_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("contexts", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("max_row", [2, 6])
 @pytest.mark.parametrize("stalled", [False, True])
-def test_contexts(contexts: int, stalled: bool) -> None:
+def test_contexts(contexts: int, max_row: int, stalled: bool) -> None:
     """The number beside a row's last beat counts, also where that closes a row too long.
 
     A row of a context that does not exist is marked; rows too long are told apart from it.
     """
-    config = SoftmaxConfig(lanes=2, max_row=6, contexts=contexts)
+    config = SoftmaxConfig(lanes=2, max_row=max_row, contexts=contexts)
     rng = random.Random(contexts)
     rows = [random_row(rng, config, n) for n in lengths(config, rng)]
     receiver = Receiver(config)
