@@ -272,6 +272,28 @@ def _to_beat(evaluations: list[Report]) -> Iterator[str]:
                     if setting:
                         rows.append(_against(report, setting, paper, earlier))
     yield table(heads, rows)
+    if rows:
+        yield _chosen(rows)
+
+
+def _chosen(rows: list[list[str]]) -> str:
+    """How each objective does in all rows of the table, so that none is picked row by row."""
+    verdicts: dict[str, list[str]] = {}
+    for _, name, _, _, verdict, *_ in rows:
+        verdicts.setdefault(name.partition("(")[2].partition(")")[0], []).append(verdict)
+    counts = ", ".join(
+        f"{objective} {each.count('yes')} of {len(each)}" for objective, each in verdicts.items()
+    )
+    figures = len({(model, aim) for model, _, aim, *_ in rows})
+    words = f"Figures that each objective beats outright: {counts}."
+    if any(each.count("yes") == figures for each in verdicts.values()):
+        return words
+    return (
+        f"{words} **No single objective beats all {figures}.** The objective that does best in a "
+        "row is known only after measuring it on these very texts, so a row that one objective "
+        "beats and another does not is no promise for other texts. A worst text is a single one "
+        "of them, and turns more easily than a mean."
+    )
 
 
 def _against(

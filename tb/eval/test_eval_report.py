@@ -267,7 +267,8 @@ def test_page_holds_figures_against_those_to_beat(folder: Path) -> None:
     reports[0]["settings"][2]["task"]["cosine_min"] = 0.5
     decoder = "| decoder | {}-bit optimal ({}), per head | {} | **{}** | {} | {} | {} |"
     no_test = "no test: so does the paper's rule"
-    rows = _section(document.text(reports, []), "Figures to beat").splitlines()[5:]
+    lines = _section(document.text(reports, []), "Figures to beat").splitlines()
+    rows = [line for line in lines[5:] if line.startswith("| ")]
     assert rows == [
         f"| minilm | 2-bit optimal ({objective}), per head | 0.9928, 0.9860 | **{here}** | {word} "
         "| 0.9840, 0.9433 | 0.9980, 0.5000 |"
@@ -289,6 +290,27 @@ def test_page_holds_figures_against_those_to_beat(folder: Path) -> None:
     assert "**+0.070** | yes | +0.630 | +0.120 |" in document.text(reports, [])
     reports[0]["settings"][7]["task"]["cosine_min"] = 0.9861
     assert "**0.9930, 0.9861** | yes |" in document.text(reports, [])
+
+
+def test_page_says_whether_one_objective_beats_all() -> None:
+    def row(model: str, objective: str, aim: str, verdict: str) -> list[str]:
+        return [model, f"2-bit optimal ({objective}), per head", aim, "x", verdict, "y", "z"]
+
+    split = [
+        row("minilm", "mse", "a", "mean only"),
+        row("minilm", "mse-levels", "a", "yes"),
+        row("minilm", "mse", "b", "yes"),
+        row("minilm", "mse-levels", "b", "no test: so does the paper's rule"),
+    ]
+    words = document._chosen(split)
+    assert "outright: mse 1 of 2, mse-levels 1 of 2." in words
+    assert "**No single objective beats all 2.**" in words
+    split[0][4] = "yes"
+    assert document._chosen(split) == (
+        "Figures that each objective beats outright: mse 2 of 2, mse-levels 1 of 2."
+    )
+    # One objective that was measured on a part only has not beaten all.
+    assert "**No single" in document._chosen([split[1], row("minilm", "kl", "b", "yes")])
 
 
 def test_page_sums_up_what_each_width_costs(folder: Path) -> None:
