@@ -167,9 +167,7 @@ class Bench:
 
     async def clear_count(self, name: str) -> None:
         """Clears a counter by writing anything."""
-        first = self.monitor.cycle
         await self.registers.write(name, int(self.rng.integers(2**32)))
-        self.monitor.counts.clear(name, first, self.monitor.cycle)
 
     async def _noise(self) -> None:
         dut = self.dut

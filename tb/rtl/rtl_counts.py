@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from exaq_hdl.register_map import COUNTERS
 
 #: Within so many cycles the unit counts what shows at its ports.
-SOON = 4
+SOON = 2
 #: A counter reads as it was at most so many cycles before its address was taken.
 STALE = 8
 
@@ -29,7 +29,7 @@ class Counts:
     def reset(self) -> None:
         """Nothing has happened."""
         self._events: dict[str, list[Event]] = {each.name: [] for each in COUNTERS}
-        self._cleared: dict[str, tuple[int, int]] = {each.name: (0, 0) for each in COUNTERS}
+        self._cleared: dict[str, int] = {each.name: 0 for each in COUNTERS}
 
     def add(self, name: str, cycle: int) -> None:
         """An event that shows in this cycle."""
@@ -40,17 +40,17 @@ class Counts:
         self._events[name].append(Event(cycle, None))
         return self._events[name][-1]
 
-    def clear(self, name: str, first: int, last: int) -> None:
-        """The counter was cleared in a cycle from ``first`` to ``last``."""
-        self._cleared[name] = (first, last)
+    def clear(self, name: str, cycle: int) -> None:
+        """The counter is cleared in this cycle, in which an event counts."""
+        self._cleared[name] = cycle
 
     def bounds(self, name: str, first: int, last: int) -> tuple[int, int]:
         """Fewest and most that the counter may read in a read from ``first`` to ``last``."""
-        cleared, clear = self._cleared[name]
+        cleared = self._cleared[name]
         surely = [
             event
             for event in self._events[name]
-            if event.first >= clear and event.last is not None and event.last < first - STALE
+            if event.first >= cleared and event.last is not None and event.last < first - STALE
         ]
         maybe = [
             event

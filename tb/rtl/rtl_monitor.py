@@ -14,11 +14,12 @@ from rtl_rows import Beat, Row
 from rtl_tables import Contexts
 
 from exaq import SoftmaxConfig
-from exaq_hdl.register_map import REGISTERS
+from exaq_hdl.register_map import COUNTERS, REGISTERS
 
 #: Part of every random generator's seed.
 SEED = 20240910
 _LOAD_WORD = REGISTERS["LOAD_WORD"].offset
+_COUNTERS = {each.offset: each.name for each in COUNTERS}
 
 
 @dataclass
@@ -159,8 +160,12 @@ class Monitor:
     def _look_at_loads(self) -> bool:
         assert self._bus
         self._bus.look()
-        if self.dut.s_axi_awready.value and int(self.dut.s_axi_awaddr.value) == _LOAD_WORD:
-            self._words.append(self.cycle)
+        if self.dut.s_axi_awready.value and self.dut.s_axi_wstrb.value == 0b1111:
+            address = int(self.dut.s_axi_awaddr.value)
+            if address == _LOAD_WORD:
+                self._words.append(self.cycle)
+            elif address in _COUNTERS:
+                self.counts.clear(_COUNTERS[address], self.cycle)
         # Inside the unit, but the one place where the cycle of a load shows.
         loaded = bool(self.dut.core.loaded.value)
         if loaded and not self.contexts.take_effect():
