@@ -63,7 +63,10 @@ MAP = {
 }
 STICKY = 0x7F00
 ERRORS = 0x7E00
-CONFIGS = {name: SoftmaxConfig.preset(name, contexts=3) for name in PRESETS} | {
+CONFIGS = {
+    name: SoftmaxConfig.preset(name, contexts=preset.get("contexts", 3))
+    for name, preset in PRESETS.items()
+} | {
     "largest": SoftmaxConfig(
         bits=4,
         lanes=64,

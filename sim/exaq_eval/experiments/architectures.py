@@ -124,7 +124,7 @@ class Architectures(Experiment):
 
     def _settings(self) -> list[Setting]:
         texts = {"layer": self.calibrated}
-        return list(grid(bits=self.widths, per=("layer",), texts=texts))
+        return list(grid(bits=self.widths, per=("layer",), minimise=("mse", "kl"), texts=texts))
 
     def _model(self, task: Task, tell: Progress) -> dict[str, Any]:
         from exaq_eval.evaluation import evaluate
