@@ -23,7 +23,7 @@ class AxiSoftmax(wiring.Component):
     m_axis_tdata : probabilities, zero-extended
     m_axis_tkeep : ones, but for the absent lanes of a row's last beat
     m_axis_tuser : the row was longer than max_row, or its context is unknown; with tlast only
-    s_axis_tid, m_axis_tid : with several contexts: the row's; looked at with tlast only
+    s_axis_tid, m_axis_tid : with several contexts: the row's; the beat that closes it counts
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """
 
