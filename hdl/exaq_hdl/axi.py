@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.control import AXI_LITE, Control
-from exaq_hdl.softmax import Softmax, connect_streams
+from exaq_hdl.softmax import Softmax
 
 
 class AxiSoftmax(wiring.Component):
@@ -110,6 +110,6 @@ class AxiSoftmax(wiring.Component):
         for name, (member, _) in AXI_LITE.items():
             outer, inner = getattr(self, name), getattr(control, name)
             m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
-        connect_streams(m, control.load, self.softmax.load)
+        wiring.connect(m, control.load, self.softmax.load)
         for name in ("loaded", "refused", "busy", "events"):
             m.d.comb += getattr(control, name).eq(getattr(self.softmax, name))

@@ -1,14 +1,12 @@
 """The tables that the contexts hold after reset."""
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import checked_word
-
-# Smaller tables are cheaper in logic than in a block RAM.
-_BLOCK_BITS = 1024
+from exaq_hdl.sum_rom import rom
 
 
 class Boot(wiring.Component):
@@ -45,11 +43,8 @@ class Boot(wiring.Component):
             sets = sets[:1]
         words = [word for tables in sets for word in config.load_words(0, tables)]
         width = checked_word(config)["word"].width
-        style = {"ram_style": "block"} if len(words) * width >= _BLOCK_BITS else {}
-        m.submodules.rom = rom = memory.Memory(
-            shape=signed(width), depth=len(words), init=words, attrs=style
-        )
-        port = rom.read_port()
+        m.submodules.rom = table = rom(signed(width), words)
+        port = table.read_port()
 
         active = Signal(init=1)
         place = Signal(config.bits + 1)

@@ -284,12 +284,3 @@ def late(m, value, cycles: int, name: str):
         m.d.sync += register.eq(value)
         value = register
     return value
-
-
-def connect_streams(m, source, target):
-    """Connects streams in the branch of ``m`` that is open, which wiring.connect cannot."""
-    m.d.comb += [
-        target.valid.eq(source.valid),
-        Value.cast(target.payload).eq(Value.cast(source.payload)),
-        source.ready.eq(target.ready),
-    ]

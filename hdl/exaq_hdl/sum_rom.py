@@ -1,6 +1,6 @@
 """LUT_sum: the sum of a group's exponentials by one lookup."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Shape, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,13 @@ from exaq import SoftmaxConfig
 
 # Smaller tables are cheaper in logic than in a block RAM.
 _BLOCK_BITS = 1024
+
+
+def rom(shape, words):
+    """A memory that holds ``words``, in block RAM where that is the cheaper place."""
+    bits = len(words) * Shape.cast(shape).width
+    style = {"ram_style": "block"} if bits >= _BLOCK_BITS else {}
+    return memory.Memory(shape=shape, depth=len(words), init=words, attrs=style)
 
 
 class SumRom(wiring.Component):
@@ -34,9 +41,8 @@ class SumRom(wiring.Component):
         m = Module()
         init = [int(entry) for entry in self.config.tables.sum_rom(self.config.group)]
         width = self.config.group_sum_bits
-        style = {"ram_style": "block"} if len(init) * width >= _BLOCK_BITS else {}
-        m.submodules.rom = rom = memory.Memory(shape=width, depth=len(init), init=init, attrs=style)
-        port = rom.read_port()
+        m.submodules.rom = table = rom(width, init)
+        port = table.read_port()
         output = Signal(width, reset_less=True)
         m.d.comb += [port.addr.eq(self.codes), self.total.eq(output)]
         m.d.sync += output.eq(port.data)
