@@ -1,0 +1,1 @@
+"""What a board has round the softmax unit: link, clock, top."""

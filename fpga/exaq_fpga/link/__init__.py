@@ -1,0 +1,1 @@
+"""The link between a host and a board: messages, frames, rows; what both sides share."""

@@ -1,0 +1,197 @@
+"""Messages of the link: types, layouts, limits. docs/link.md is their specification.
+
+A message is a type, a tag and a body. On the line it stands in a frame (see
+``exaq_fpga.link.frames``). The host sends requests; the board answers each in the order of their
+coming, with the request's tag. Besides answers it sends only ERROR messages, which report what it
+had to drop. Numbers of several octets are little-endian.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from importlib import metadata
+from typing import Any
+
+from exaq import SoftmaxConfig
+from exaq_hdl.register_map import build_crc
+
+#: Version of this protocol: a host refuses a board with another.
+VERSION = 1
+#: First octets of an identity.
+MAGIC = b"EXAQ"
+#: Set in the type of an answer.
+ANSWER = 0x80
+#: Octets of a message before its body: type, tag.
+HEADER = 2
+#: Octets of the CRC-32 that follows a message in its frame.
+CHECK = 4
+#: Octets of a row before its elements: length - 1, and a word of context and MASKED.
+ROW_HEADER = 4
+#: In a row's second word: octets of live bits come among the logits.
+MASKED = 0x8000
+#: Logits that an octet of live bits in front of them is for.
+MASK_RUN = 8
+#: Octets of a word of LOAD_TABLES.
+LOAD_WORD = 4
+#: Octets of the receive buffer that a message takes beside its own.
+OVERHEAD = CHECK + 2
+#: Octets of the receive buffer that a host keeps free for STATUS requests.
+RESERVE = 64
+
+
+class Type(IntEnum):
+    """First octet of a message from the host; the answer to it has ``ANSWER`` set as well."""
+
+    IDENTIFY = 1
+    STATUS = 2
+    ROWS = 3
+    LOAD_TABLES = 4
+
+
+#: First octet of an ERROR message; its body is an octet of Fault.
+ERROR = 0xFF
+
+
+class Fault(IntFlag):
+    """Why a board sends an ERROR.
+
+    DAMAGED, OVERFLOW and LINE report, with tag 0, what was dropped since the last report.
+    UNKNOWN and MALFORMED answer a request, with its tag: there is no such type, or not of that
+    length.
+    """
+
+    DAMAGED = 1
+    OVERFLOW = 2
+    LINE = 4
+    UNKNOWN = 8
+    MALFORMED = 16
+
+
+class RowsStatus(IntFlag):
+    """Last octet of the answer to ROWS: 0, or why the answer is not that of the rows asked for.
+
+    MALFORMED: a row is longer than max_row, has no such context, is masked where the unit has
+    no masking, or the message ended within it; what follows was dropped. ROW_ERROR: the unit
+    flagged a row.
+    """
+
+    MALFORMED = 1
+    ROW_ERROR = 2
+
+
+#: What STATUS answers with: 32-bit counters modulo 2**32 since reset, in this order.
+COUNTERS = {
+    "messages": "messages taken",
+    "damaged": "frames dropped: wrong CRC, wrong COBS, or shorter than a message",
+    "overflows": "frames dropped: no room in the receive buffer",
+    "line_errors": "octets dropped: no stop bit",
+    "refused": "messages answered by ERROR",
+    "rows": "rows that left the unit",
+    "beats": "beats that left the unit",
+    "stalled": "cycles in which the unit had a beat to give and the link was busy",
+}
+
+
+def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
+    """Octets of a row of ``length`` logits in a ROWS message, its header included."""
+    mask = -(-length // MASK_RUN) if masked else 0
+    return ROW_HEADER + length * config.logit_bytes + mask
+
+
+def longest_message(config: SoftmaxConfig) -> int:
+    """Octets of the longest message that a host must be able to send: a row of ``max_row``."""
+    return HEADER + row_octets(config, config.max_row, masked=config.masking)
+
+
+def buffer_octets(config: SoftmaxConfig) -> int:
+    """Size of a board's receive buffer: a power of two that holds three longest messages."""
+    need = 3 * (longest_message(config) + OVERHEAD) + RESERVE
+    return max(512, 1 << (need - 1).bit_length())
+
+
+class IdentityError(ValueError):
+    """An answer to IDENTIFY that no board of this protocol version gives."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What a board says of itself: the answer to IDENTIFY.
+
+    Parameters
+    ----------
+    board
+        Name of the board it was built for.
+    config
+        The unit's configuration, tables included.
+    version
+        Of the generator.
+    clock
+        Of the unit, in Hz.
+    baud
+        Of the UART.
+    buffer
+        Octets of the receive buffer.
+    """
+
+    board: str
+    config: SoftmaxConfig
+    clock: int
+    baud: int
+    buffer: int
+    version: str = metadata.version("exaq-softmax")
+
+    _FIXED = struct.Struct("<4sB3xII")
+
+    def to_octets(self) -> bytes:
+        """Body of the answer: magic, protocol version, three zeros, CRC-32 of the configuration
+        (``exaq_hdl.register_map.build_crc``), size of the receive buffer, and all of it as JSON,
+        compressed by zlib.
+        """
+        fixed = self._FIXED.pack(MAGIC, VERSION, build_crc(self.config), self.buffer)
+        values = {
+            "board": self.board,
+            "version": self.version,
+            "clock": self.clock,
+            "baud": self.baud,
+            "config": self.config.to_dict(),
+        }
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+        return fixed + zlib.compress(text.encode(), 9)
+
+    @classmethod
+    def from_octets(cls, octets: bytes) -> Identity:
+        """The identity in an answer's body.
+
+        Raises
+        ------
+        IdentityError
+            It is none, or of another protocol version; the message says what it is.
+        """
+        if octets[: len(MAGIC)] != MAGIC or len(octets) < cls._FIXED.size:
+            raise IdentityError("what answers is no softmax unit of this project")
+        _, version, crc, buffer = cls._FIXED.unpack_from(octets)
+        if version != VERSION:
+            raise IdentityError(
+                f"the board speaks version {version} of the link, this program version {VERSION}"
+            )
+        try:
+            values: dict[str, Any] = json.loads(zlib.decompress(octets[cls._FIXED.size :]))
+            identity = cls(
+                board=str(values["board"]),
+                version=str(values["version"]),
+                clock=int(values["clock"]),
+                baud=int(values["baud"]),
+                buffer=buffer,
+                config=SoftmaxConfig.from_dict(values["config"]),
+            )
+        except (zlib.error, KeyError, TypeError, ValueError) as error:
+            raise IdentityError(
+                f"the board's configuration cannot be read by this version: {error}"
+            ) from error
+        if build_crc(identity.config) != crc:
+            raise IdentityError("the board's configuration and its CRC do not fit each other")
+        return identity

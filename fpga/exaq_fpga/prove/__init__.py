@@ -1,0 +1,1 @@
+"""Proofs of what was built: bitstreams and netlists, simulated against the golden model."""
