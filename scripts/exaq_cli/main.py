@@ -19,6 +19,11 @@ _COMMANDS = {
     "simulate": "Stream an array of logits through the unit's compiled Verilog.",
     "calibrate": "Make tables from a model's own attention logits.",
     "evaluate": "Measure what softmax of few bits costs on a model.",
+    "boards": "List the boards: device, clock, pins, programmer, how far verified.",
+    "build": "Make a board's bitstream.",
+    "program": "Write a board's bitstream into it.",
+    "stream": "Stream an array of logits through a board, and check every bit.",
+    "board": "Run a virtual board: the whole design compiled, its UART a pseudo-terminal.",
     "bench": "Measure size, clock and cycles of a configuration.",
     "demo": "Run the unit on real attention logits and compare it with float softmax.",
 }

@@ -93,6 +93,7 @@ COUNTERS = {
     "rows": "rows that left the unit",
     "beats": "beats that left the unit",
     "stalled": "cycles in which the unit had a beat to give and the link was busy",
+    "loads": "sets of tables loaded",
 }
 
 
