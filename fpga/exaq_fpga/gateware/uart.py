@@ -1,0 +1,126 @@
+"""UART, 8N1: eight data bits, lowest first, no parity, one stop bit."""
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
+
+from exaq_fpga.gateware.octets import LINE, OCTETS
+
+#: Fewest clock cycles a bit may take.
+LEAST_DIVISOR = 4
+
+_DATA_BITS = 8
+
+
+def _checked(divisor):
+    if not isinstance(divisor, int) or divisor < LEAST_DIVISOR:
+        raise ValueError(
+            f"divisor must be an integer of at least {LEAST_DIVISOR} clock cycles a bit, "
+            f"not {divisor!r}"
+        )
+    return divisor
+
+
+class UartReceiver(wiring.Component):
+    """Takes octets from a line.
+
+    Each bit is sampled once, in its middle. An octet is out a cycle after the middle of its stop
+    bit was sampled, so the next may begin up to half a bit early, and octets may follow each
+    other without a gap. A low of at most ``divisor // 2`` cycles begins no octet. Where the stop
+    bit is low, the octet is dropped and nothing is taken until the line is high again: a break of
+    any length is one error.
+
+    Parameters
+    ----------
+    divisor
+        Clock cycles a bit, at least 4.
+
+    Members
+    -------
+    rx : the pin; synchronised here
+    o : stream of octets, always ready
+    error : pulse: an octet without stop bit was dropped
+    """
+
+    def __init__(self, divisor):
+        self.divisor = _checked(divisor)
+        super().__init__({"rx": In(1, init=1), "o": Out(LINE), "error": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        rx = Signal(init=1)
+        m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
+
+        # A one runs ahead of the data bits; when it has come down to bit 0, all are in.
+        shift = Signal(1 + _DATA_BITS, reset_less=True)
+        timer = Signal(range(self.divisor))
+        sample = Signal()
+        m.d.comb += [sample.eq(timer == 0), self.o.payload.eq(shift[1:])]
+        m.d.sync += [self.o.valid.eq(0), self.error.eq(0), timer.eq(timer - 1)]
+        with m.If(sample):
+            m.d.sync += timer.eq(self.divisor - 1)
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += timer.eq(self.divisor // 2 - 1)
+                with m.If(~rx):
+                    m.next = "START"
+            with m.State("START"), m.If(sample):
+                m.d.sync += shift.eq(1 << _DATA_BITS)
+                with m.If(rx):
+                    m.next = "IDLE"
+                with m.Else():
+                    m.next = "OCTET"
+            with m.State("OCTET"), m.If(sample):
+                with m.If(~shift[0]):
+                    m.d.sync += shift.eq(Cat(shift[1:], rx))
+                with m.Else():
+                    m.d.sync += [self.o.valid.eq(rx), self.error.eq(~rx)]
+                    with m.If(rx):
+                        m.next = "IDLE"
+                    with m.Else():
+                        m.next = "BREAK"
+            with m.State("BREAK"), m.If(rx):
+                m.next = "IDLE"
+        return m
+
+
+class UartTransmitter(wiring.Component):
+    """Puts octets on a line. Throughput one octet in ``10 * divisor`` cycles, without a gap.
+
+    The start bit begins a cycle after the octet was taken. ``i.ready`` is high while the line is
+    idle and in the last cycle of a stop bit.
+
+    Parameters
+    ----------
+    divisor
+        Clock cycles a bit, at least 4.
+
+    Members
+    -------
+    i : stream of octets
+    tx : the pin, a register; high while idle and in reset
+    """
+
+    def __init__(self, divisor):
+        self.divisor = _checked(divisor)
+        super().__init__({"i": In(OCTETS), "tx": Out(1, init=1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        # The stop bit is the last one in: when it has gone out, zeros are left.
+        shift = Signal(_DATA_BITS + 1)
+        timer = Signal(range(self.divisor))
+        bit_ends = Signal()
+        m.d.comb += [bit_ends.eq(timer == 0), self.i.ready.eq(bit_ends & (shift == 0))]
+        with m.If(~bit_ends):
+            m.d.sync += timer.eq(timer - 1)
+        with m.Elif(shift != 0):
+            m.d.sync += [Cat(self.tx, shift).eq(shift), timer.eq(self.divisor - 1)]
+        with m.Elif(self.i.valid):
+            m.d.sync += [
+                Cat(self.tx, shift).eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))),
+                timer.eq(self.divisor - 1),
+            ]
+        return m
