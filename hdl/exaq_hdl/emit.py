@@ -108,7 +108,7 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
         raise ValueError(f"name must be a Verilog identifier, not {name!r}")
     component = TOPS[top](config)
     ram = _RAM.replace("exaq_softmax", name)
-    text = _to_verilog(
+    text = rtlil_to_verilog(
         rtlil.convert(component, name=name, platform=VerilogTarget(ram), emit_src=False)
     )
     text = _name_modules(text, name)
@@ -153,10 +153,21 @@ def _contexts(unit: Softmax) -> dict[str, Any]:
     }
 
 
-def _to_verilog(rtlil_text: str) -> str:
+def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
+    """Verilog-2001 of a design as Amaranth's ``rtlil.convert`` writes it.
+
+    Parameters
+    ----------
+    rtlil_text
+        The design. Cells of modules that it does not hold stay instances.
+    initial
+        Whether registers have their initial values, as an FPGA gives them. The unit itself needs
+        but its reset.
+    """
     # Amaranth's own writer leaves `always @*` blocks that an event-driven simulator never
     # starts; `proc` turns them into expressions.
     strip = "-remove generator -remove top -remove src -remove amaranth.hierarchy"
+    values = "" if initial else " -remove init"
     script = "\n".join(
         [
             f"read_rtlil <<end_of_rtlil\n{rtlil_text}\nend_of_rtlil",
@@ -164,7 +175,7 @@ def _to_verilog(rtlil_text: str) -> str:
             "opt_expr -keepdc",
             "opt_clean -purge",
             "memory_collect",
-            f"attrmap {strip} -remove amaranth.decoding -remove init",
+            f"attrmap {strip} -remove amaranth.decoding{values}",
             f"attrmap -modattr {strip}",
             "write_verilog -norename",
         ]

