@@ -1,0 +1,84 @@
+"""A board's end of the link: frames in, frames out, and the unit between them."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_fpga.gateware.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.frame_sender import FrameSender
+from exaq_fpga.gateware.octets import LINE, OCTETS
+from exaq_fpga.gateware.responder import Responder
+from exaq_fpga.link.protocol import buffer_octets
+from exaq_hdl.softmax import add_named
+
+
+class Station(wiring.Component):
+    """Answers the frames of a line of any kind by what ``unit`` makes of the rows in them.
+
+    The receive buffer holds ``exaq_fpga.link.protocol.buffer_octets``; a host that sends no more
+    than fits loses nothing. Back-pressure on ``tx`` holds its payload, and leaves messages in
+    the buffer.
+
+    Parameters
+    ----------
+    config
+        The unit's configuration.
+    identity
+        Body of the answer to IDENTIFY: ``Identity.to_octets()``.
+    unit
+        A component with the ports of ``exaq_hdl.softmax.Softmax``; becomes a submodule.
+
+    Members
+    -------
+    rx : LINE, the octets that come
+    line_error : pulse: the line has lost an octet
+    tx : OCTETS, the octets to send
+    active : an answer is under way
+    """
+
+    def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any):
+        self.config = config
+        self.unit = unit
+        self.receiver = FrameReceiver(buffer_octets(config))
+        self.responder = Responder(config, identity)
+        self.sender = FrameSender()
+        super().__init__(
+            {
+                "rx": In(LINE),
+                "line_error": In(1),
+                "tx": Out(OCTETS),
+                "active": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        receiver, responder, sender, unit = self.receiver, self.responder, self.sender, self.unit
+        add_named(m, "receiver", receiver)
+        add_named(m, "responder", responder)
+        add_named(m, "sender", sender)
+        add_named(m, "unit", unit)
+        wiring.connect(m, wiring.flipped(self.rx), receiver.i)
+        wiring.connect(m, receiver.o, responder.i)
+        wiring.connect(m, responder.o, sender.i)
+        wiring.connect(m, sender.o, wiring.flipped(self.tx))
+        wiring.connect(m, responder.logits, unit.i)
+        wiring.connect(m, unit.o, responder.probabilities)
+        m.d.comb += [
+            responder.taken.eq(receiver.taken),
+            responder.damaged.eq(receiver.damaged),
+            responder.overflow.eq(receiver.overflow),
+            responder.line_error.eq(self.line_error),
+            self.active.eq(responder.active),
+        ]
+        if self.config.contexts:
+            wiring.connect(m, responder.load, unit.load)
+            m.d.comb += [
+                responder.length.eq(receiver.length),
+                responder.loaded.eq(unit.loaded),
+                responder.refused.eq(unit.refused),
+            ]
+        return m

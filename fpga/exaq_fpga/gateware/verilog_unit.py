@@ -1,0 +1,65 @@
+"""The softmax unit as emitted, in a design that is elaborated here."""
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.beats import events, load_word, logit_beat, probability_beat, refusal
+
+#: Name of the Verilog module; that of ``exaq_hdl.emit.emit_verilog`` by default.
+MODULE = "exaq_softmax"
+
+
+class VerilogUnit(wiring.Component):
+    """Ports of ``exaq_hdl.softmax.Softmax`` round the Verilog module ``MODULE``.
+
+    Its text is that of ``emit_verilog(config, top="core")``, which has to be put beside the
+    design's own. It runs in domain ``sync``, whose reset must come once after power-up.
+    Amaranth's simulator has no Verilog: simulate with ``Softmax`` in its place.
+
+    Members
+    -------
+    i, o, load, loaded, refused, busy, events : as of ``Softmax``
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        ports = {
+            "i": In(stream.Signature(logit_beat(config))),
+            "o": Out(stream.Signature(probability_beat(config))),
+        }
+        if config.contexts:
+            ports |= {
+                "load": In(stream.Signature(load_word(config))),
+                "loaded": Out(1),
+                "refused": Out(refusal(config)),
+                "busy": Out(1),
+                "events": Out(events(config)),
+            }
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.core = Instance(
+            MODULE,
+            ("i", "clk", ClockSignal()),
+            ("i", "rst", ResetSignal()),
+            *(
+                ("i" if flow is In else "o", name, value)
+                for name, (flow, value) in self.verilog_ports().items()
+            ),
+        )
+        return m
+
+    def verilog_ports(self):
+        """For each port of the module, clock and reset apart, its direction and value here."""
+        ports = {}
+        for path, member, port in self.signature.flatten(self):
+            name = "_".join(path).replace("_payload", "")
+            if path[-1] != "payload":
+                ports[name] = (member.flow, Value.cast(port))
+                continue
+            for field, _ in port.shape():
+                ports[f"{name}_{field}"] = (member.flow, Value.cast(port[field]))
+        return ports
