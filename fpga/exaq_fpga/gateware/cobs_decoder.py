@@ -18,11 +18,11 @@ FRAME_ITEM = data.StructLayout({"data": 8, "end": 1, "good": 1})
 class CobsDecoder(wiring.Component):
     """Turns octets of a line into frames without their stuffing.
 
-    Latency 1 cycle; throughput 1 octet per cycle. An octet in gives at most one item out; a
-    delimiter gives a frame's end, or nothing where no octet stands before it. Where a delimiter
-    comes within a block, the frame ends with ``good`` low. Whatever came before, the octet after
-    a delimiter begins a frame. A frame whose last full block is followed by an empty one is taken
-    as one without it.
+    Latency 1 cycle; throughput 1 octet per cycle. An octet in gives at most one item out, whose
+    payload holds until the next octet; a delimiter gives a frame's end, or nothing where no octet
+    stands before it. Where a delimiter comes within a block, the frame ends with ``good`` low.
+    Whatever came before, the octet after a delimiter begins a frame. A frame whose last full
+    block is followed by an empty one is taken as one without it.
 
     Members
     -------
@@ -42,16 +42,16 @@ class CobsDecoder(wiring.Component):
         # A zero stands between the last block and the next.
         zero = Signal()
         octet = self.i.payload
-        item = self.o.payload
+        item = Signal(FRAME_ITEM, reset_less=True)
         block_ended = Signal()
-        m.d.comb += block_ended.eq(left == 0)
-        m.d.sync += [
-            self.o.valid.eq(0),
-            item.data.eq(Mux(block_ended, 0, octet)),
-            item.end.eq(octet == DELIMITER),
-            item.good.eq(block_ended),
-        ]
+        m.d.comb += [block_ended.eq(left == 0), self.o.payload.eq(item)]
+        m.d.sync += self.o.valid.eq(0)
         with m.If(self.i.valid):
+            m.d.sync += [
+                item.data.eq(Mux(block_ended, 0, octet)),
+                item.end.eq(octet == DELIMITER),
+                item.good.eq(block_ended),
+            ]
             with m.If(octet == DELIMITER):
                 m.d.sync += [self.o.valid.eq(begun), begun.eq(0), left.eq(0), zero.eq(0)]
             with m.Elif(block_ended):

@@ -1,5 +1,6 @@
 """The check of frames: CRC-32 as zlib computes it, in hardware."""
 
+from amaranth.hdl import ResetInserter
 from amaranth.lib import crc
 
 #: Bits that go into the check in a cycle. An octet then takes as long as the fastest UART has
@@ -9,6 +10,12 @@ CHECK_BITS = 2
 CHECK_CYCLES = 8 // CHECK_BITS
 
 
-def frame_check():
-    """The processor of a frame's check, which takes ``CHECK_BITS`` bits per cycle."""
-    return crc.catalog.CRC32_ISO_HDLC(data_width=CHECK_BITS).create()
+def add_frame_check(m, restart):
+    """Add the processor of a check, ``CHECK_BITS`` bits per cycle, as submodule ``check``.
+
+    ``restart`` begins a new check and goes before ``valid``. It is a reset, because the
+    processor's own ``start`` costs logic in every bit.
+    """
+    processor = crc.catalog.CRC32_ISO_HDLC(data_width=CHECK_BITS).create()
+    m.submodules.check = ResetInserter(restart)(processor)
+    return processor

@@ -1,11 +1,12 @@
 """From octets of the line to messages that wait to be taken."""
 
-from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq_fpga.gateware.cobs_decoder import CobsDecoder
-from exaq_fpga.gateware.frame_check import CHECK_BITS, CHECK_CYCLES, frame_check
+from exaq_fpga.gateware.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
+from exaq_fpga.gateware.octet_ram import OctetRam
 from exaq_fpga.gateware.octets import LINE, MESSAGES
 from exaq_fpga.link.protocol import CHECK, HEADER
 
@@ -65,120 +66,130 @@ class FrameReceiver(wiring.Component):
         )
 
     def elaborate(self, platform):
-        # Pointers have a bit more than an address has: their difference is what is in use.
+        # Pointers have a bit more than an address has, to tell a full buffer from an empty one.
         # From `read` to `head` stand messages that are whole; the reader keeps to them. From
-        # `head` to `write` stands what arrives, with room for its length in front.
+        # `head` to `write` stands what arrives, with room for its length in front. That room is
+        # always there: the places of the last message's CRC, which are free again.
         m = Module()
         m.submodules.cobs = cobs = CobsDecoder()
-        m.submodules.check = check = frame_check()
-        m.submodules.buffer = buffer = memory.Memory(shape=8, depth=self.size, init=[])
-        write_port, read_port = buffer.write_port(), buffer.read_port()
+        m.submodules.buffer = buffer = OctetRam(self.size)
         wiring.connect(m, wiring.flipped(self.i), cobs.i)
         pointer = range(2 * self.size)
         head, read = Signal(pointer), Signal(pointer)
-        write = Signal(pointer, init=LENGTH_OCTETS)
         storing_length = Signal()
-        self._write_side(m, cobs.o, check, write_port, (head, write, read), storing_length)
+        self._write_side(m, cobs.o, buffer, head, read, storing_length)
 
         waiting = Signal()
         m.d.sync += waiting.eq((read != head) & ~storing_length)
-        self._read_side(m, read_port, read, waiting)
+        self._read_side(m, buffer, read, waiting)
         return m
 
-    def _write_side(self, m, item, check, port, pointers, storing_length):
-        head, write, read = pointers
+    def _write_side(self, m, item, buffer, head, read, storing_length):
+        write = Signal.like(head, init=LENGTH_OCTETS)
         # The message's length so far, modulo the range of pointers: the check is not in it.
-        before = -CHECK % (2 * self.size)
-        length = Signal(write.shape(), init=before)
+        length = Signal.like(head, init=-CHECK % (2 * self.size))
         too_short = Signal()
         no_room, lost = Signal(), Signal()
-        good = Signal()
         m.d.comb += too_short.eq(length[-1] | (length[:-1] < HEADER))
-        m.d.sync += no_room.eq((write - read)[: len(write)] >= self.size)
+        m.d.sync += no_room.eq(write ^ read == self.size)
 
-        bits = Signal(8, reset_less=True)
-        bits_left = Signal(CHECK_CYCLES)
-        m.d.comb += [check.data.eq(bits[:CHECK_BITS]), check.valid.eq(bits_left[0])]
-        m.d.sync += [bits.eq(bits >> CHECK_BITS), bits_left.eq(bits_left >> 1)]
-
-        m.d.sync += [self.taken.eq(0), self.damaged.eq(0), self.overflow.eq(0)]
+        # An octet goes into the check in the cycle it comes in and those after it.
+        restart = Signal()
+        check = add_frame_check(m, restart)
+        is_octet = Signal()
+        step = Signal(range(CHECK_CYCLES))
+        octet = item.payload.data
         m.d.comb += [
-            port.addr.eq(write),
-            port.data.eq(item.payload.data),
-            storing_length.eq(1),
+            is_octet.eq(item.valid & ~item.payload.end),
+            check.valid.eq(is_octet | (step != 0)),
+            check.data.eq(octet.word_select(step, CHECK_BITS)),
         ]
+        with m.If(check.valid):
+            m.d.sync += step.eq(step + 1)
+
+        # What `write` becomes: its sum with `step_by`, or `head`.
+        go_back = Signal()
+        step_by = Signal(range(LENGTH_OCTETS + 1))
+        m.d.sync += write.eq(Mux(go_back, head, write + step_by))
+        m.d.comb += [buffer.write_address.eq(write), buffer.write_data.eq(octet)]
 
         def store(octet):
-            m.d.comb += [port.en.eq(1), port.data.eq(octet)]
-            m.d.sync += write.eq(write + 1)
+            m.d.comb += [
+                buffer.write_enable.eq(1),
+                buffer.write_data.eq(octet),
+                step_by.eq(1),
+            ]
 
+        m.d.comb += storing_length.eq(1)
+        m.d.sync += [self.taken.eq(0), self.damaged.eq(0), self.overflow.eq(0)]
         with m.FSM():
             with m.State("FRAME"):
                 m.d.comb += storing_length.eq(0)
-                m.d.sync += good.eq(item.payload.good)
                 with m.If(item.valid & item.payload.end):
                     m.next = "JUDGE"
-                with m.Elif(item.valid):
-                    m.d.sync += [bits.eq(item.payload.data), bits_left.eq(~0)]
-                    with m.If(no_room):
-                        m.d.sync += lost.eq(1)
-                    with m.Else():
-                        store(item.payload.data)
-                        m.d.sync += length.eq(length + 1)
+                with m.Elif(is_octet & no_room):
+                    m.d.sync += lost.eq(1)
+                with m.Elif(is_octet):
+                    store(octet)
+                    m.d.sync += length.eq(length + 1)
             with m.State("JUDGE"):
-                m.next = "RETURN"
+                m.d.comb += go_back.eq(1)
+                m.next = "RESTART"
                 with m.If(lost):
                     m.d.sync += self.overflow.eq(1)
-                with m.Elif(~good | ~check.match_detected | too_short):
+                with m.Elif(~item.payload.good | ~check.match_detected | too_short):
                     m.d.sync += self.damaged.eq(1)
                 with m.Else():
-                    m.d.sync += [self.taken.eq(1), write.eq(head), head.eq(write - CHECK)]
+                    m.d.sync += [self.taken.eq(1), head.eq(write - CHECK)]
                     m.next = "LENGTH_LOW"
             with m.State("LENGTH_LOW"):
                 store(length[:8])
                 m.next = "LENGTH_HIGH"
             with m.State("LENGTH_HIGH"):
                 store(length[8:])
-                m.next = "RETURN"
-            with m.State("RETURN"):
-                m.d.comb += check.start.eq(1)
-                m.d.sync += [write.eq(head), length.eq(before), lost.eq(0)]
-                m.next = "LEAVE_ROOM"
-            with m.State("LEAVE_ROOM"):
-                m.d.sync += write.eq(write + LENGTH_OCTETS)
+                m.next = "NEXT"
+            with m.State("NEXT"):
+                m.d.comb += go_back.eq(1)
+                m.next = "RESTART"
+            with m.State("RESTART"):
+                m.d.comb += [restart.eq(1), step_by.eq(LENGTH_OCTETS)]
+                m.d.sync += [length.eq(length.init), lost.eq(0)]
                 m.next = "FRAME"
 
-    def _read_side(self, m, port, read, waiting):
-        left = Signal.like(self.length)
-        m.d.comb += [port.addr.eq(read), port.en.eq(0)]
+    def _read_side(self, m, buffer, read, waiting):
+        fetch = Signal()
+        moved = Signal.like(self.length)
+        is_last = Signal()
+        m.d.comb += [
+            buffer.read_enable.eq(fetch),
+            buffer.read_address.eq(read),
+            is_last.eq(moved == self.length),
+        ]
+        with m.If(fetch):
+            m.d.sync += read.eq(read + 1)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 
-        def fetch():
-            m.d.comb += port.en.eq(1)
-            m.d.sync += read.eq(read + 1)
-
         with m.FSM():
             with m.State("WAIT"), m.If(waiting & ~self.o.valid):
-                fetch()
+                m.d.comb += fetch.eq(1)
+                m.d.sync += moved.eq(1)
                 m.next = "LENGTH_LOW"
             with m.State("LENGTH_LOW"):
-                fetch()
-                m.d.sync += self.length.eq(port.data)
+                m.d.comb += fetch.eq(1)
+                m.d.sync += self.length[:8].eq(buffer.read_data)
                 m.next = "LENGTH_HIGH"
             with m.State("LENGTH_HIGH"):
-                fetch()
-                whole = Cat(self.length[:8], port.data)
-                m.d.sync += [self.length.eq(whole), left.eq(whole)]
+                m.d.comb += fetch.eq(1)
+                m.d.sync += self.length[8:].eq(buffer.read_data)
                 m.next = "OCTET"
             with m.State("OCTET"), m.If(~self.o.valid):
+                m.d.comb += fetch.eq(~is_last)
                 m.d.sync += [
                     self.o.valid.eq(1),
-                    self.o.payload.data.eq(port.data),
-                    self.o.payload.last.eq(left == 1),
-                    left.eq(left - 1),
+                    self.o.payload.data.eq(buffer.read_data),
+                    self.o.payload.last.eq(is_last),
+                    moved.eq(moved + 1),
                 ]
-                with m.If(left == 1):
+                with m.If(is_last):
                     m.next = "WAIT"
-                with m.Else():
-                    fetch()

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq_fpga.gateware.cobs_encoder import CobsEncoder
-from exaq_fpga.gateware.frame_check import CHECK_BITS, CHECK_CYCLES, frame_check
+from exaq_fpga.gateware.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.octets import MESSAGES, OCTETS
 from exaq_fpga.link.protocol import CHECK
 
@@ -13,9 +13,9 @@ from exaq_fpga.link.protocol import CHECK
 class FrameSender(wiring.Component):
     """Sends each message in a frame: its octets and their CRC-32, stuffed, and a delimiter.
 
-    Throughput ``cycles_per_octet`` cycles for each octet of message and CRC: a UART of any
-    divisor is kept busy while messages wait. Back-pressure on ``o`` holds messages back once
-    two blocks of 254 octets wait.
+    Throughput ``cycles_per_octet`` cycles for each octet of message and CRC and a cycle more for
+    the message: a UART of any divisor is kept busy while messages wait. Back-pressure on ``o``
+    holds messages back once two blocks of 254 octets wait.
 
     Members
     -------
@@ -23,35 +23,34 @@ class FrameSender(wiring.Component):
     o : stream of octets
     """
 
-    cycles_per_octet = CHECK_CYCLES + 1
+    cycles_per_octet = 1 + CHECK_CYCLES
 
     def __init__(self):
         super().__init__({"i": In(MESSAGES), "o": Out(OCTETS)})
 
     def elaborate(self, platform):
-        # One octet at a time: it is loaded, handed to the encoder, and shifted into the check
-        # from that cycle on. The check's own octets go the same way: inverted, they are what the
-        # check's register is going to shift out, which leaves zeros behind it and brings the next
-        # octet to its low end.
+        # One octet at a time: it is loaded, handed to the encoder, and goes into the check from
+        # that cycle on. The check's own octets go the same way: inverted, they are what the
+        # check's register is about to shift out, which leaves zeros behind them and brings the
+        # next octet to its low end.
         m = Module()
+        restart = Signal()
         m.submodules.cobs = cobs = CobsEncoder()
-        m.submodules.check = check = frame_check()
+        check = add_frame_check(m, restart)
         wiring.connect(m, wiring.flipped(self.o), cobs.o)
 
         octet = Signal(8, reset_less=True)
         message_ends = Signal()
         in_check = Signal()
         check_left = Signal(range(CHECK))
-        shifts_left = Signal(range(CHECK_CYCLES))
+        step = Signal(range(CHECK_CYCLES))
         m.d.comb += [
             cobs.i.payload.data.eq(octet),
             cobs.i.payload.last.eq(in_check & (check_left == 0)),
-            check.data.eq(octet[:CHECK_BITS] ^ in_check.replicate(CHECK_BITS)),
+            check.data.eq(octet.word_select(step, CHECK_BITS) ^ in_check.replicate(CHECK_BITS)),
         ]
-
-        def shift():
-            m.d.comb += check.valid.eq(1)
-            m.d.sync += [octet.eq(octet >> CHECK_BITS), shifts_left.eq(shifts_left - 1)]
+        with m.If(check.valid):
+            m.d.sync += step.eq(step + 1)
 
         with m.FSM():
             with m.State("LOAD"):
@@ -59,18 +58,16 @@ class FrameSender(wiring.Component):
                 m.d.sync += [
                     octet.eq(Mux(in_check, check.crc[:8], self.i.payload.data)),
                     message_ends.eq(self.i.payload.last),
-                    shifts_left.eq(CHECK_CYCLES - 1),
                 ]
                 with m.If(in_check | self.i.valid):
                     m.next = "HAND"
             with m.State("HAND"):
-                m.d.comb += cobs.i.valid.eq(1)
+                m.d.comb += [cobs.i.valid.eq(1), check.valid.eq(cobs.i.ready)]
                 with m.If(cobs.i.ready):
-                    shift()
-                    m.next = "SHIFT"
-            with m.State("SHIFT"):
-                shift()
-                with m.If(shifts_left == 0):
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                m.d.comb += check.valid.eq(1)
+                with m.If(step == CHECK_CYCLES - 1):
                     m.next = "LOAD"
                     with m.If(~in_check):
                         m.d.sync += [in_check.eq(message_ends), check_left.eq(CHECK - 1)]
@@ -78,8 +75,8 @@ class FrameSender(wiring.Component):
                         m.d.sync += check_left.eq(check_left - 1)
                         with m.If(check_left == 0):
                             m.d.sync += in_check.eq(0)
-                            m.next = "START"
-            with m.State("START"):
-                m.d.comb += check.start.eq(1)
+                            m.next = "RESTART"
+            with m.State("RESTART"):
+                m.d.comb += restart.eq(1)
                 m.next = "LOAD"
         return m
