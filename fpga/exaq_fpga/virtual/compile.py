@@ -77,7 +77,7 @@ def compile_board(
         prefix="Vboard",
         sources={name: folder.joinpath(name).read_text(encoding="utf-8") for name in _HARNESS},
         defines=[f"EXAQ_DIVISOR={divisor}", f"EXAQ_TRACE={int(tracing)}"],
-        model_flags=("-O2",),
+        model_flags=("-O1",),
         verilator_flags=flags,
     )
     wrapped = {f"{_WRAPPER}.v": _wrapper(top, pins)}

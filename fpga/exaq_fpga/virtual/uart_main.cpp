@@ -132,7 +132,7 @@ public:
         while (cycles_ < options_.boot) cycle();
         std::printf("%s\n", terminal_.name().c_str());
         std::fflush(stdout);
-        while (cycles_ % kLook || !stop_.asked()) {
+        while (!ended()) {
             if (driver_.resting()) feed();
             cycle();
             if (sampler_.step(board_->tx)) hear();
@@ -161,6 +161,12 @@ private:
 #endif
     }
 
+    bool ended() {
+        if (cycles_ < next_look_) return false;
+        next_look_ = cycles_ + kLook;
+        return stop_.asked();
+    }
+
     // Puts the next octet of the host on the line, if there is one.
     void feed() {
         if (inbox_.empty()) {
@@ -169,7 +175,8 @@ private:
             next_read_ = cycles_ + kOctetCycles;
             if (inbox_.empty()) return;
         }
-        if (silence_ && answers_.octets()) answers_.waited(silence_);
+        // Between two octets of the board there is a moment's silence as well.
+        if (silence_ > kOctetCycles) answers_.waited(silence_);
         silence_ = 0;
         driver_.send(inbox_.front());
         inbox_.pop_front();
@@ -203,8 +210,7 @@ private:
         }
         if (silence_ >= options_.linger) {
             stand([&] { terminal_.wait(-1); });
-            next_read_ = 0;
-            if (Stop::seen()) cycles_ += -cycles_ % kLook;
+            next_read_ = next_look_ = 0;
         }
     }
 
@@ -246,7 +252,7 @@ private:
     Answers answers_;
     std::deque<uint8_t> inbox_;
     std::vector<uint8_t> outbox_, bits_;
-    uint64_t cycles_ = 0, silence_ = 0, next_read_ = 0, from_host_ = 0, broken_ = 0;
+    uint64_t cycles_ = 0, silence_ = 0, next_read_ = 0, next_look_ = 0, from_host_ = 0, broken_ = 0;
     double standing_ = 0;
 };
 
