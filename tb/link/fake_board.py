@@ -1,0 +1,401 @@
+"""Boards in Python at pseudo-terminals, made from docs/link.md alone, and lines that damage octets.
+
+Nothing here is shared with the host's code: framing goes octet by octet, rows are read one by one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import struct
+import threading
+import tty
+import zlib
+from collections import deque
+from collections.abc import Callable, Collection
+from typing import Any, Self
+
+import numpy as np
+
+import exaq
+from exaq import SoftmaxConfig, Tables
+
+IDENTIFY, STATUS, ROWS, LOAD_TABLES, ERROR = 1, 2, 3, 4, 0xFF
+DAMAGED, OVERFLOW, UNKNOWN, MALFORMED = 1, 2, 8, 16
+COUNTED = (
+    *("messages", "damaged", "overflows", "line_errors", "refused"),
+    *("rows", "beats", "stalled", "loads"),
+)
+
+
+def stuffed(octets: bytes) -> bytes:
+    """A frame of COBS with its delimiter, made octet by octet."""
+    out = bytearray([0])
+    count = 0
+    for number, octet in enumerate(octets):
+        if octet:
+            out.append(octet)
+        if octet == 0 or len(out) - count == 255:
+            out[count] = len(out) - count
+            if octet == 0 or number + 1 < len(octets):
+                count = len(out)
+                out.append(0)
+            else:
+                return bytes(out) + b"\0"
+    out[count] = len(out) - count
+    return bytes(out) + b"\0"
+
+
+def unstuffed(blocks: bytes) -> bytes | None:
+    """What was stuffed, or None where the last block is not whole."""
+    out = bytearray()
+    left, zero = 0, False
+    for octet in blocks:
+        if left:
+            out.append(octet)
+            left -= 1
+        else:
+            if zero:
+                out.append(0)
+            left, zero = octet - 1, octet != 255
+    return None if left else bytes(out)
+
+
+def framed(message: bytes) -> bytes:
+    return stuffed(message + struct.pack("<I", zlib.crc32(message)))
+
+
+class Noise:
+    """A line on which each octet is now and then flipped in a bit, dropped, doubled, or followed
+    by a foreign one; ``begin`` octets pass unharmed.
+    """
+
+    def __init__(self, seed: int, rate: float, kinds: str = "fdxi", begin: int = 0) -> None:
+        self._rng = random.Random(seed)
+        self._rate, self._kinds, self._begin = rate, kinds, begin
+        self.faults = 0
+
+    def __call__(self, octets: bytes) -> bytes:
+        out = bytearray()
+        for octet in octets:
+            if self._begin > 0:
+                self._begin -= 1
+            elif self._rng.random() < self._rate:
+                self.faults += 1
+                kind = self._rng.choice(self._kinds)
+                out += {
+                    "f": bytes([octet ^ 1 << self._rng.randrange(8)]),
+                    "d": b"",
+                    "x": bytes([octet, octet]),
+                    "i": bytes([octet, self._rng.randrange(256)]),
+                }[kind]
+                continue
+            out.append(octet)
+        return bytes(out)
+
+
+class Device:
+    """Anything at a pseudo-terminal: what comes goes through ``respond`` in a thread of its own.
+
+    Members
+    -------
+    port
+        Path of the terminal, which stays open: hosts come and go.
+    """
+
+    def __init__(self, respond: Callable[[bytes], bytes] | None = None) -> None:
+        self._respond = respond
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.port = os.ttyname(self._slave)
+        self._stopped, self._stop = os.pipe()
+        self._out = bytearray()
+        self._thread = threading.Thread(target=self._serve)
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.write(self._stop, b".")
+        self._thread.join(20)
+        for descriptor in (self._master, self._slave, self._stopped, self._stop):
+            os.close(descriptor)
+        assert not self._thread.is_alive()
+        if self.failure is not None:
+            raise self.failure
+
+    def _serve(self) -> None:
+        try:
+            while self._step():
+                pass
+        except BaseException as error:
+            self.failure = error
+
+    def _step(self) -> bool:
+        writers = [self._master] if self._out else []
+        readable, writable, _ = select.select(
+            [self._master, self._stopped], writers, [], self.patience()
+        )
+        if self._stopped in readable:
+            return False
+        if self._master in readable:
+            self.take(os.read(self._master, 65536))
+        elif writable:
+            del self._out[: os.write(self._master, self._out)]
+        elif not self._out:
+            self.idle()
+        return True
+
+    def patience(self) -> float | None:
+        """How long to wait for the host before ``idle``."""
+        return None
+
+    def take(self, octets: bytes) -> None:
+        """Octets from the host."""
+        if self._respond is not None:
+            self._out += self._respond(octets)
+
+    def idle(self) -> None:
+        """Nothing came for a while, and everything is sent."""
+
+
+class FakeBoard(Device):
+    """A board as docs/link.md has it, with golden models for rows.
+
+    It answers only when no more octets come, so that the host always has under way whatever it
+    dares to.
+
+    Parameters
+    ----------
+    config
+        Of the unit.
+    buffer
+        Octets of the receive buffer.
+    window
+        Octets of answers that the host says it can receive.
+    from_host, to_host
+        What the line does to octets.
+    deaf, doubled
+        Numbers of requests, counted as they come, that are not heard, or heard twice.
+    mute, echoed
+        Numbers of answers that are not sent, or sent twice.
+    silent_from, reset_at
+        Number of the answer from which on nothing is sent; number of that before which
+        the board is reset and forgets everything.
+    alter
+        What becomes of an answer: called with its number and the message.
+    identity
+        Body of the answer to IDENTIFY, where it is not that of ``config``.
+
+    Members
+    -------
+    complaints
+        What the host did that it must not.
+    counters
+        As STATUS tells them.
+    asked, answered
+        Types of requests taken; answers sent, but for what is muted.
+    """
+
+    def __init__(
+        self,
+        config: SoftmaxConfig,
+        *,
+        buffer: int = 4096,
+        window: int = 4096,
+        baud: int = 1_000_000,
+        from_host: Callable[[bytes], bytes] = bytes,
+        to_host: Callable[[bytes], bytes] = bytes,
+        deaf: Collection[int] = (),
+        doubled: Collection[int] = (),
+        mute: Collection[int] = (),
+        echoed: Collection[int] = (),
+        silent_from: int | None = None,
+        reset_at: int | None = None,
+        alter: Callable[[int, bytes], bytes] = lambda number, message: message,
+        identity: bytes | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.buffer, self.window, self.baud = buffer, window, baud
+        self.from_host, self.to_host = from_host, to_host
+        self.deaf, self.doubled, self.mute, self.echoed = deaf, doubled, mute, echoed
+        self.silent_from, self.reset_at, self.alter = silent_from, reset_at, alter
+        self.identity = self._identity() if identity is None else identity
+        self.complaints: list[str] = []
+        self.asked: list[int] = []
+        self.answered: list[bytes] = []
+        self._heard = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.counters = dict.fromkeys(COUNTED, 0)
+        self.tables: list[Tables] = list(self.config.context_tables)
+        self._line = bytearray()
+        self._queue: deque[bytes] = deque()
+        self._faults = 0
+
+    def _identity(self) -> bytes:
+        config = self.config.to_dict()
+        text = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
+        values = {
+            "board": "fake", "version": "1.2.3", "clock": 24_000_000, "baud": self.baud,
+            "config": config,
+        }  # fmt: skip
+        head = b"EXAQ" + bytes([1, 0, 0, 0]) + struct.pack("<II", zlib.crc32(text), self.buffer)
+        return head + zlib.compress(json.dumps(values).encode())
+
+    def patience(self) -> float | None:
+        return 0.0005 if self._queue or self._faults else None
+
+    def take(self, octets: bytes) -> None:
+        for octet in self.from_host(octets):
+            if octet:
+                self._line.append(octet)
+            elif self._line:
+                frame = bytes(self._line)
+                self._line.clear()
+                self._frame(frame)
+
+    def _frame(self, frame: bytes) -> None:
+        octets = unstuffed(frame)
+        if octets is None or len(octets) < 6:
+            return self._fault("damaged", DAMAGED)
+        message, check = octets[:-4], octets[-4:]
+        if struct.pack("<I", zlib.crc32(message)) != check:
+            return self._fault("damaged", DAMAGED)
+        self._heard += 1
+        for _ in range(
+            0 if self._heard - 1 in self.deaf else 1 + (self._heard - 1 in self.doubled)
+        ):
+            self._message(message)
+        return None
+
+    def _message(self, message: bytes) -> None:
+        if sum(len(other) + 6 for other in [*self._queue, message]) > self.buffer:
+            return self._fault("overflows", OVERFLOW)
+        self._queue.append(message)
+        self.asked.append(message[0])
+        self.counters["messages"] += 1
+        # What a duplicate takes is not the host's doing.
+        distinct = set(self._queue)
+        room = sum(len(other) + 6 for other in distinct if other[0] != STATUS)
+        if room > self.buffer - 64:
+            self.complaints.append(f"{room} octets of requests in a buffer of {self.buffer}")
+        replies = [self._reply_octets(other) for other in distinct if other[0] == ROWS]
+        if len(replies) > 1 and sum(replies) > self.window:
+            self.complaints.append(f"{sum(replies)} octets of answers for {self.window}")
+        return None
+
+    def _reply_octets(self, message: bytes) -> int:
+        rows, _ = self._rows(message[2:])
+        return 8 + 1 + sum(len(logits) for logits, _, _ in rows) * self.config.prob_bytes
+
+    def _fault(self, counter: str, fault: int) -> None:
+        self.counters[counter] += 1
+        self._faults |= fault
+
+    def idle(self) -> None:
+        if self._faults:
+            self._send(bytes([ERROR, 0, self._faults]))
+            self._faults = 0
+        elif self._queue:
+            if len(self.answered) == self.reset_at:
+                self.reset_at = None
+                self._reset()
+                return
+            self._send(self._answer(self._queue.popleft()), numbered=True)
+
+    def _send(self, message: bytes, *, numbered: bool = False) -> None:
+        number = len(self.answered)
+        times = 1
+        if numbered:
+            message = self.alter(number, message)
+            self.answered.append(message)
+            times = 0 if number in self.mute else 1 + (number in self.echoed)
+        if self.silent_from is None or number < self.silent_from:
+            self._out += self.to_host(framed(message) * times)
+
+    def _answer(self, message: bytes) -> bytes:
+        kind, tag, body = message[0], message[1], message[2:]
+        answer = {
+            IDENTIFY: self._identify, STATUS: self._status, ROWS: self._softmax,
+            LOAD_TABLES: self._load,
+        }.get(kind)  # fmt: skip
+        result = UNKNOWN if answer is None else answer(body)
+        if isinstance(result, int):
+            self.counters["refused"] += 1
+            return bytes([ERROR, tag, result])
+        return bytes([kind | 0x80, tag]) + result
+
+    def _identify(self, body: bytes) -> bytes | int:
+        return MALFORMED if body else self.identity
+
+    def _status(self, body: bytes) -> bytes | int:
+        return MALFORMED if body else struct.pack("<9I", *self.counters.values())
+
+    def _load(self, body: bytes) -> bytes | int:
+        config = self.config
+        if not config.contexts:
+            return UNKNOWN
+        if len(body) != 8 * config.levels:
+            return bytes([1])
+        context, *words = struct.unpack(f"<{2 * config.levels}i", body)
+        thresholds, levels = words[: config.levels - 1], words[config.levels - 1 :]
+        if not 0 <= context < config.contexts:
+            return bytes([2])
+        self.tables[context] = Tables(thresholds=tuple(thresholds), exp_rom=tuple(levels))
+        self.counters["loads"] += 1
+        return bytes([0])
+
+    def _rows(self, body: bytes) -> tuple[list[tuple[list[int], list[bool], int]], bool]:
+        """Logits, live bits and context of each row, and whether all of it was well formed."""
+        config = self.config
+        size = config.logit_bytes
+        rows: list[tuple[list[int], list[bool], int]] = []
+        at = 0
+        while at < len(body):
+            if at + 4 > len(body):
+                return rows, False
+            last, word = struct.unpack_from("<HH", body, at)
+            at += 4
+            masked, context = bool(word & 0x8000), word & 0x3FF
+            if last >= config.max_row or context >= max(1, config.contexts):
+                return rows, False
+            if masked and not config.masking:
+                return rows, False
+            logits: list[int] = []
+            live: list[bool] = []
+            for element in range(last + 1):
+                if element % 8 == 0:
+                    bits = body[at] if masked and at < len(body) else 255
+                    at += masked
+                if at + size > len(body):
+                    return rows, False
+                logits.append(int.from_bytes(body[at : at + size], "little", signed=True))
+                live.append(bool(bits >> element % 8 & 1))
+                at += size
+            rows.append((logits, live, context))
+        return rows, bool(rows)
+
+    def _softmax(self, body: bytes) -> bytes:
+        rows, good = self._rows(body)
+        out = b""
+        for logits, live, context in rows:
+            config = self.config
+            if config.contexts:
+                config = config.replace(tables=self.tables[context])
+            for p in self.golden(logits, live, config):
+                out += int(p).to_bytes(config.prob_bytes, "little")
+            self.counters["rows"] += 1
+            self.counters["beats"] += -(-len(logits) // config.lanes)
+        return out + bytes([not good])
+
+    def golden(self, logits: list[int], live: list[bool], config: SoftmaxConfig) -> Any:
+        """Probabilities of a row."""
+        return exaq.softmax(np.array(logits), config, np.array(live))
