@@ -161,12 +161,12 @@ def _place_and_route(device: Device, arguments: list[str], seed: int, folder: Pa
     return Route(
         seed=seed,
         fmax=round(speed["achieved"], 2),
-        path=_segments(path),
+        path=path_segments(path),
         used={name: use["used"] for name, use in document["utilization"].items()},
     )
 
 
-def _segments(path: dict[str, Any]) -> tuple[Segment, ...]:
+def path_segments(path: dict[str, Any]) -> tuple[Segment, ...]:
     """The path's steps, each run of steps along a carry chain as one."""
     segments: list[Segment] = []
     for step in path["path"]:

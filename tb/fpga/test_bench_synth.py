@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,8 @@ def test_a_design_that_does_not_fit_is_refused_in_the_tools_words() -> None:
 
 
 def test_a_missing_tool_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tools._ENTRY, "yosys", ("yowasp_absent", "run_yosys"))
+    absent = replace(tools._TOOLS["yosys"], package="yowasp-absent")
+    monkeypatch.setitem(tools._TOOLS, "yosys", absent)
     message = r"^yosys is not installed; get it with: pip install 'exaq-softmax\[fpga\]'$"
     with pytest.raises(ToolError, match=message):
         synth.implement(DESIGN, "known", DEVICES["ecp5-85"], seeds=(1,))

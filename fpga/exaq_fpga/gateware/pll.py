@@ -1,0 +1,42 @@
+"""A PLL for a clock: which settings come nearest."""
+
+from fractions import Fraction
+
+from exaq_fpga.gateware.pll_ecp5 import Ecp5Pll
+from exaq_fpga.gateware.pll_gowin import GowinPll
+from exaq_fpga.gateware.pll_ice40 import Ice40Pll
+
+#: The PLL of each family.
+PLLS = {"ice40": Ice40Pll, "ecp5": Ecp5Pll, "gowin": GowinPll}
+#: Largest part by which a PLL's clock may miss the one asked for.
+TOLERANCE = Fraction(1, 100)
+
+
+def nearest_pll(family, reference, clock):
+    """The PLL of ``family`` that makes the nearest to ``clock`` out of ``reference``, in Hz.
+
+    Of several as near, that with the fastest phase comparison, which locks best.
+
+    Raises
+    ------
+    ValueError
+        None comes within ``TOLERANCE``; the message tells the range and the nearest ones.
+    """
+    settings = list(PLLS[family].settings(reference))
+    best = min(settings, key=lambda pll: (abs(pll.frequency - clock), -pll.comparison))
+    if abs(best.frequency - clock) <= TOLERANCE * clock:
+        return best
+    made = sorted({pll.frequency for pll in settings})
+    near = [max((f for f in made if f < clock), default=None)]
+    near.append(min((f for f in made if f > clock), default=None))
+    raise ValueError(
+        f"no PLL setting makes {megahertz(clock)} MHz out of {megahertz(reference)} MHz; nearest: "
+        + " and ".join(f"{megahertz(f)} MHz" for f in near if f is not None)
+        + f"; legal: {megahertz(reference)} MHz itself and {megahertz(made[0])} to "
+        f"{megahertz(made[-1])} MHz"
+    )
+
+
+def megahertz(frequency):
+    """``frequency``, in Hz, as text in MHz, with the digits that matter."""
+    return f"{float(frequency) / 1e6:.6g}"
