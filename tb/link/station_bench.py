@@ -1,115 +1,24 @@
-"""Messages as a host packs them, their answers, and a simulation that exchanges the two.
-
-All from the words of docs/link.md, octet by octet: nothing here uses the host's own code.
-"""
+"""Drives a board's streams cycle by cycle, in Amaranth's simulator."""
 
 from __future__ import annotations
 
 import random
-import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from amaranth.hdl import Value
+from amaranth.hdl import Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
+from station_rows import ERROR
 
-import exaq
-from exaq import SoftmaxConfig, Tables
-
-IDENTIFY, STATUS, ROWS, LOAD_TABLES = 1, 2, 3, 4
-ANSWER, ERROR = 0x80, 0xFF
-DAMAGED, OVERFLOW, LINE, UNKNOWN, MALFORMED = 1, 2, 4, 8, 16
-#: Names of the counters in the answer to STATUS.
-COUNTS = [
-    "messages",
-    "damaged",
-    "overflows",
-    "line_errors",
-    "refused",
-    "rows",
-    "beats",
-    "stalled",
-    "loads",
-]
+from exaq import SoftmaxConfig
+from exaq_fpga.gateware.octets import MESSAGES
+from exaq_fpga.gateware.responder import Responder
+from exaq_fpga.link.protocol import buffer_octets
+from exaq_hdl.softmax import Softmax
 
 Pause = Iterator[bool] | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row to send. ``live``: a flag per logit, or None for a row without a mask."""
-
-    logits: tuple[int, ...]
-    live: tuple[bool, ...] | None = None
-    context: int = 0
-
-    def octets(self, config: SoftmaxConfig) -> bytes:
-        """As it stands in the body of ROWS; pad bits of the logits are noise."""
-        rng = random.Random(len(self.logits))
-        size = -(-config.logit_width // 8)
-        word = self.context | (0 if self.live is None else 0x8000)
-        parts = [struct.pack("<HH", len(self.logits) - 1, word)]
-        for k in range(0, len(self.logits), 8):
-            if self.live is not None:
-                flags = self.live[k : k + 8]
-                bits = sum(1 << i for i, flag in enumerate(flags) if flag)
-                noise = rng.getrandbits(8) >> len(flags) << len(flags)
-                parts.append(bytes([bits | noise]))
-            for logit in self.logits[k : k + 8]:
-                pad = rng.getrandbits(8 * size) >> config.logit_width << config.logit_width
-                number = logit & (1 << config.logit_width) - 1 | pad
-                parts.append(number.to_bytes(size, "little"))
-        return b"".join(parts)
-
-    def probabilities(self, config: SoftmaxConfig, held: Sequence[Tables] = ()) -> list[int]:
-        """What the golden model makes of it; ``held``: the contexts' tables, if not the first."""
-        used = config
-        if config.contexts:
-            tables = (held or config.context_tables)[self.context]
-            used = config.replace(contexts=0, tables=tables)
-        mask = None if self.live is None else np.array(self.live)
-        return [int(p) for p in exaq.softmax(np.array(self.logits), used, mask)]
-
-    def answer(self, config: SoftmaxConfig, held: Sequence[Tables] = ()) -> bytes:
-        """Its octets in the answer."""
-        size = -(-config.prob_bits // 8)
-        return b"".join(p.to_bytes(size, "little") for p in self.probabilities(config, held))
-
-
-def random_row(config: SoftmaxConfig, rng: random.Random, length: int | None = None) -> Row:
-    """Logits around a level of their own, or anywhere; with a mask or without."""
-    low, high = config.logit_range
-    count = length or rng.choice([1, rng.randint(1, config.max_row), config.max_row])
-    centre, width = rng.randint(low, high), rng.choice([1, 2, 30, high])
-    logits = [min(max(centre + rng.randint(-width, width), low), high) for _ in range(count)]
-    live = None
-    if config.masking and rng.random() < 0.6:
-        density = rng.choice([0.0, 0.5, 0.5, 1.0])
-        live = tuple(rng.random() < density for _ in logits)
-    return Row(tuple(logits), live, rng.randrange(max(config.contexts, 1)))
-
-
-def rows_message(config: SoftmaxConfig, tag: int, rows: Sequence[Row]) -> bytes:
-    return bytes([ROWS, tag]) + b"".join(row.octets(config) for row in rows)
-
-
-def rows_answer(
-    config: SoftmaxConfig, tag: int, rows: Sequence[Row], held: Sequence[Tables] = ()
-) -> bytes:
-    body = b"".join(row.answer(config, held) for row in rows)
-    return bytes([ROWS | ANSWER, tag]) + body + b"\0"
-
-
-def load_message(tag: int, words: Sequence[int]) -> bytes:
-    return bytes([LOAD_TABLES, tag]) + b"".join(struct.pack("<i", word) for word in words)
-
-
-def counts(answer: bytes) -> dict[str, int]:
-    """The counters in an answer to STATUS."""
-    assert answer[0] == STATUS | ANSWER
-    return dict(zip(COUNTS, struct.unpack("<9I", answer[2:]), strict=True))
 
 
 def stalls(seed: int, probability: float = 0.5) -> Iterator[bool]:
@@ -121,100 +30,257 @@ def stalls(seed: int, probability: float = 0.5) -> Iterator[bool]:
             yield rng.random() < level
 
 
-class Exchange:
-    """Sends ``messages`` to a component's ``i`` and collects ``count`` of them from its ``o``.
+class Feed:
+    """Offers ``words`` to a stream; ``times`` are the cycles in which they were taken.
 
-    ``answers`` are what came, ``times`` the cycles of each octet. An offer that is withdrawn or
-    changed, a message too many, and ``limit`` cycles are errors. ``every(ctx, cycle)`` is called
-    before each clock edge. ``gate(sent, come)``: whether the next message may go.
+    While nothing is offered, the payload is noise. ``gate``: whether the word of a
+    number may go.
     """
 
     def __init__(
         self,
-        component: Any,
+        stream: Any,
+        words: Sequence[int],
+        pause: Pause = None,
+        gate: Callable[[int], bool] | None = None,
+    ):
+        self.words = list(words)
+        self.times: list[int] = []
+        self.signals = [stream.ready]
+        self._stream, self._pause, self._gate = stream, pause, gate
+        self._payload = Value.cast(stream.payload)
+        self._noise = random.Random(1)
+        self._offered = False
+
+    @property
+    def done(self) -> bool:
+        return len(self.times) == len(self.words)
+
+    def before(self, ctx: Any) -> None:
+        paused = self._pause is not None and next(self._pause)
+        if not self._offered:
+            open_gate = self._gate is None or self._gate(len(self.times))
+            self._offered = not (self.done or paused) and open_gate
+            noise = self._noise.getrandbits(len(self._payload))
+            ctx.set(self._stream.valid, int(self._offered))
+            ctx.set(self._payload, self.words[len(self.times)] if self._offered else noise)
+
+    def after(self, cycle: int, sampled: list[int]) -> None:
+        if self._offered and sampled[0]:
+            self.times.append(cycle)
+            self._offered = False
+
+
+class Drain:
+    """Takes words from a stream, and fails where one is withdrawn or changes."""
+
+    def __init__(self, stream: Any, pause: Pause = None):
+        self.words: list[int] = []
+        self.times: list[int] = []
+        self.signals = [stream.valid, Value.cast(stream.payload)]
+        self._stream, self._pause = stream, pause
+        self._held: int | None = None
+        self._open = 0
+
+    def before(self, ctx: Any) -> None:
+        self._open = int(not (self._pause is not None and next(self._pause)))
+        ctx.set(self._stream.ready, self._open)
+
+    def after(self, cycle: int, sampled: list[int]) -> None:
+        valid, payload = sampled
+        if self._held is not None:
+            assert (valid, payload) == (1, self._held), f"cycle {cycle}: an offer changed"
+        self._held = payload if valid and not self._open else None
+        if valid and self._open:
+            self.words.append(payload)
+            self.times.append(cycle)
+
+
+class Watch:
+    """Calls ``function`` with the cycle and the values of ``signals`` in it."""
+
+    def __init__(self, signals: Sequence[Any], function: Callable[..., None]):
+        self.signals = [Value.cast(signal) for signal in signals]
+        self._function = function
+
+    def before(self, ctx: Any) -> None:
+        pass
+
+    def after(self, cycle: int, sampled: list[int]) -> None:
+        self._function(cycle, *sampled)
+
+
+class Drive:
+    """Sets ``signals`` to what ``function`` gives for each cycle."""
+
+    signals: Sequence[Any] = ()
+
+    def __init__(self, driven: Sequence[Any], function: Callable[[int], Sequence[int]]):
+        self._driven, self._function = driven, function
+        self._cycle = 0
+
+    def before(self, ctx: Any) -> None:
+        values = self._function(self._cycle)
+        for signal, value in zip(self._driven, values, strict=True):
+            ctx.set(Value.cast(signal), value)
+        self._cycle += 1
+
+    def after(self, cycle: int, sampled: list[int]) -> None:
+        pass
+
+
+def simulate(
+    component: Any,
+    parts: Sequence[Any],
+    done: Callable[[], bool],
+    *,
+    limit: int = 30000,
+    more: int = 60,
+) -> None:
+    """Run ``component`` until ``done`` and ``more`` cycles on; ``limit`` cycles are a failure."""
+
+    async def drive(ctx: Any) -> None:
+        left = more
+        signals = [signal for part in parts for signal in part.signals]
+        for cycle in range(limit):
+            for part in parts:
+                part.before(ctx)
+            _, _, *sampled = await ctx.tick().sample(*signals)
+            for part in parts:
+                part.after(cycle, [sampled.pop(0) for _ in part.signals])
+            left -= done()
+            if not left:
+                return
+        raise AssertionError(f"not done after {limit} cycles")
+
+    simulator: Any = Simulator(component)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(drive)
+    simulator.run()
+
+
+def message_words(messages: Sequence[bytes]) -> list[int]:
+    """Messages as payloads of their octets: ``last`` above the octet."""
+    return [
+        octet | (k == len(message) - 1) << 8
+        for message in messages
+        for k, octet in enumerate(message)
+    ]
+
+
+def messages_of(words: Sequence[int]) -> list[bytes]:
+    """The whole messages in payloads."""
+    messages, octets = [], bytearray()
+    for word in words:
+        octets.append(word & 0xFF)
+        if word >> 8:
+            messages.append(bytes(octets))
+            octets.clear()
+    return messages
+
+
+# Generic in its types only.
+Component: Any = wiring.Component
+
+
+class Board(Component):
+    """A responder and its unit."""
+
+    pulses = ("taken", "damaged", "overflow", "line_error")
+
+    def __init__(self, config: SoftmaxConfig, identity: bytes = b"identity"):
+        self.config = config
+        self.unit: Any = Softmax(config)
+        self.responder: Any = Responder(config, identity)
+        ports: dict[str, Any] = {"i": In(MESSAGES), "o": Out(MESSAGES), "active": Out(1)}
+        ports |= {name: In(1) for name in self.pulses}
+        if config.contexts:
+            ports["length"] = In(range(buffer_octets(config) + 1))
+        super().__init__(ports)
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        m.submodules.unit = unit = self.unit
+        m.submodules.responder = responder = self.responder
+        wiring.connect(m, wiring.flipped(self.i), responder.i)
+        wiring.connect(m, responder.o, wiring.flipped(self.o))
+        wiring.connect(m, responder.logits, unit.i)
+        wiring.connect(m, unit.o, responder.probabilities)
+        m.d.comb += self.active.eq(responder.active)
+        m.d.comb += [getattr(responder, name).eq(getattr(self, name)) for name in self.pulses]
+        if self.config.contexts:
+            wiring.connect(m, responder.load, unit.load)
+            m.d.comb += [
+                responder.length.eq(self.length),
+                responder.loaded.eq(unit.loaded),
+                responder.refused.eq(unit.refused),
+            ]
+        return m
+
+
+class Exchange:
+    """Sends ``messages`` to a board and waits for as many answers.
+
+    ``answers`` are what came, ``reports`` what the board sent of itself, each with the cycle of
+    its first octet. A message too many is a failure, and so is a unit that is left with a row.
+    ``parts`` are driven or watched beside; ``gate``: whether the octet of a number may go.
+    """
+
+    def __init__(
+        self,
+        board: Any,
         messages: Sequence[bytes],
-        count: int,
         *,
         source: Pause = None,
         sink: Pause = None,
+        parts: Sequence[Any] = (),
+        gate: Callable[[int], bool] | None = None,
         limit: int = 30000,
-        more: int = 60,
-        every: Callable[[Any, int], None] | None = None,
-        gate: Callable[[int, int], bool] | None = None,
+        more: int = 100,
     ):
-        self.answers: list[bytes] = []
-        self.times: list[list[int]] = []
-        self.taken: list[int] = []
-        self._messages, self._count = list(messages), count
-        self._source, self._sink = source, sink
-        self._limit, self._more = limit, more
-        self._every, self._gate = every, gate
-        self._top: Any = component
-        simulator = Simulator(component)
-        simulator.add_clock(1e-6)
-        simulator.add_testbench(self._drive)
-        simulator.run()
+        self.feed = Feed(board.i, message_words(messages), source, gate)
+        self.drain = Drain(board.o, sink)
+        self._lengths = [len(message) for message in messages for _ in message]
+        unit = board.unit
+        #: Rows that the unit has taken to their end, and given; it has begun another.
+        self.rows_in = self.rows_out = 0
+        self.row_begun = False
 
-    async def _drive(self, ctx: Any) -> None:
-        top = self._top
-        given = [
-            (octet, k == len(message) - 1, len(message))
-            for message in self._messages
-            for k, octet in enumerate(message)
+        def count(cycle: int, taken: int, last: int, given: int) -> None:
+            if taken:
+                self.rows_in += last
+                self.row_begun = not last
+            self.rows_out += given
+
+        watched = [
+            unit.i.valid & unit.i.ready,
+            unit.i.payload.last,
+            unit.o.valid & unit.o.ready & unit.o.payload.last,
         ]
-        place = sent = 0
-        offered = waiting = False
-        held = None
-        coming: list[int] = []
-        times: list[int] = []
-        left = self._more
-        noise = random.Random(1)
-        for cycle in range(self._limit):
-            paused = self._source is not None and next(self._source)
-            if not waiting:
-                begins = place == 0 or (place < len(given) and given[place - 1][1])
-                blocked = begins and self._gate and not self._gate(sent, len(self.answers))
-                offered = place < len(given) and not paused and not blocked
-                octet, last, length = (
-                    given[place]
-                    if offered
-                    else (noise.getrandbits(8), noise.getrandbits(1), noise.getrandbits(8))
-                )
-                ctx.set(top.i.valid, int(offered))
-                ctx.set(Value.cast(top.i.payload), octet | int(last) << 8)
-                if hasattr(top, "length"):
-                    ctx.set(top.length, length)
-            open_sink = int(not (self._sink is not None and next(self._sink)))
-            ctx.set(top.o.ready, open_sink)
-            if self._every:
-                self._every(ctx, cycle)
-            _, _, ready, valid, payload = await ctx.tick().sample(
-                top.i.ready, top.o.valid, Value.cast(top.o.payload)
-            )
-            waiting = offered and not ready
-            if offered and ready:
-                self.taken.append(cycle)
-                sent += given[place][1]
-                place += 1
-            if held is not None:
-                assert valid, f"cycle {cycle}: an octet was withdrawn"
-                assert payload == held, f"cycle {cycle}: an octet changed"
-            held = payload if valid and not open_sink else None
-            if valid and open_sink:
-                coming.append(payload & 0xFF)
-                times.append(cycle)
-                if payload >> 8:
-                    self.answers.append(bytes(coming))
-                    self.times.append(times)
-                    coming, times = [], []
-            if place == len(given) and len(self.answers) >= self._count:
-                left -= 1
-                if not left:
-                    break
-        else:
-            raise AssertionError(
-                f"after {self._limit} cycles {place} of {len(given)} octets have been taken "
-                f"and {len(self.answers)} of {self._count} messages come"
-            )
-        assert not coming
-        assert len(self.answers) == self._count
+        every = [self.feed, self.drain, Watch(watched, count), *parts]
+        if hasattr(board, "length"):
+            every.append(Drive([board.length], self._length))
+
+        self.answers: list[bytes] = []
+        self.reports: list[tuple[int, bytes]] = []
+        self._parsed = 0
+
+        def done() -> bool:
+            for message in messages_of(self.drain.words[self._parsed :]):
+                if message[:2] == bytes([ERROR, 0]):
+                    self.reports.append((self.drain.times[self._parsed], message))
+                else:
+                    self.answers.append(message)
+                self._parsed += len(message)
+            return self.feed.done and len(self.answers) >= len(messages)
+
+        simulate(board, every, done, limit=limit, more=more)
+        assert self._parsed == len(self.drain.words)
+        assert len(self.answers) == len(messages)
+        assert not self.row_begun
+        assert self.rows_in == self.rows_out
+
+    def _length(self, cycle: int) -> tuple[int]:
+        # What it says while nothing is offered is noise.
+        place = len(self.feed.times)
+        return (self._lengths[place] if place < len(self._lengths) else cycle % 100,)
