@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: one line, exit code 2, no traceback."""
+"""Errors of one line without a traceback: what is the user's to mend, and what went wrong."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ class UserError(Exception):
     """Something the user asked for cannot be; the message says what, and what is legal.
 
     ``exaq_cli.main`` prints it as ``exaq: error: MESSAGE`` on stderr and exits with code 2.
+    """
+
+
+class BreakdownError(Exception):
+    """Something outside the program failed on the way, such as the link to a board.
+
+    ``exaq_cli.main`` prints it as it does a ``UserError``, and exits with code 3.
     """
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from exaq_cli.errors import UserError
+from exaq_cli.errors import BreakdownError, UserError
 
 # Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
 # help and errors need not wait for a simulator's imports.
@@ -60,7 +60,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line ``args`` (None: the process's own) and exit.
 
     Exit codes: 0, done; 1, done and found wanting, or the reader of the output went away;
-    2, the user's error, with one line ``exaq: error: ...`` on stderr; 130, interrupted.
+    2, the user's error, with one line ``exaq: error: ...`` on stderr; 3, something else failed on
+    the way, with such a line; 130, interrupted.
     """
     try:
         code = _exaq.main(args, prog_name="exaq", standalone_mode=False)
@@ -74,15 +75,17 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _fail(error.format_message())
     except UserError as error:
         _fail(str(error))
+    except BreakdownError as error:
+        _fail(str(error), 3)
     except OSError as error:
         where = "" if error.filename is None else f": {error.filename}"
         _fail(f"{error.strerror or error}{where}")
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 2) -> NoReturn:
     click.echo(f"exaq: error: {' '.join(message.split())}", err=True)
-    sys.exit(2)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import exaq
 from exaq import SoftmaxConfig
 from exaq_cli.errors import UserError, user_errors
-from exaq_cli.files import load_array, replacing
+from exaq_cli.files import replacing
 from exaq_cli.options import config_options, tables_read
+from exaq_cli.row_input import RowInput, row_options
 from exaq_cli.simulate_summary import print_summary
 from exaq_cosim import (
     Simulation,
@@ -35,7 +34,6 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(name="simulate")
-@click.argument("logits", metavar="LOGITS.npy", type=_FILE)
 @click.option(
     "-o",
     "--output",
@@ -54,25 +52,7 @@ _FILE = click.Path(path_type=Path)
     help="rtl: the emitted Verilog, compiled (the first time takes some seconds), cycle by cycle. "
     "golden: the NumPy model of the same bits.",
 )
-@click.option(
-    "--lengths",
-    metavar="FILE.npy",
-    type=_FILE,
-    help="Elements of each row, 1 to row: integers in the logits' shape without its last axis.",
-)
-@click.option(
-    "--mask",
-    metavar="FILE.npy",
-    type=_FILE,
-    help="Elements that take part: booleans, True = live, that broadcast to the logits' shape.",
-)
-@click.option(
-    "--contexts-of",
-    metavar="FILE.npy",
-    type=_FILE,
-    help="Context of each row, for a unit with contexts: integers from 0 that broadcast to the "
-    "logits' shape without its last axis.",
-)
+@row_options
 @click.option(
     "--load",
     is_flag=True,
@@ -144,7 +124,7 @@ def command(
     try:
         with replacing(*outputs, inputs=tables_read()) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
-            given = _Input.load(logits, lengths, mask, contexts_of, config)
+            given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
                 probabilities = golden(
@@ -200,38 +180,8 @@ def _check_contexts(config: SoftmaxConfig, contexts_of: Path | None, load: bool)
         )
 
 
-@dataclass(frozen=True)
-class _Input:
-    logits: NDArray[Any]
-    lengths: NDArray[Any] | None
-    mask: NDArray[Any] | None
-    contexts: NDArray[Any] | None
-
-    @classmethod
-    def load(
-        cls,
-        logits: Path,
-        lengths: Path | None,
-        mask: Path | None,
-        contexts: Path | None,
-        config: SoftmaxConfig,
-    ) -> _Input:
-        array = load_array(logits, "integer", "float")
-        rows = array.shape[:-1]
-        given = cls(
-            logits=array,
-            lengths=None if lengths is None else load_array(lengths, "integer", fits=rows),
-            mask=None if mask is None else load_array(mask, "boolean", fits=array.shape),
-            contexts=None if contexts is None else load_array(contexts, "integer", fits=rows),
-        )
-        if array.dtype.kind != "f":
-            return given
-        with user_errors():
-            return replace(given, logits=exaq.logits_to_integers(array, config))
-
-
 def _simulate(
-    given: _Input,
+    given: RowInput,
     config: SoftmaxConfig,
     load: bool,
     stall: float,
@@ -268,7 +218,7 @@ def _simulate(
         )
 
 
-def _golden_figures(given: _Input, seconds: float) -> dict[str, Any]:
+def _golden_figures(given: RowInput, seconds: float) -> dict[str, Any]:
     rows, row = given.logits.shape[:-1], given.logits.shape[-1]
     lengths = np.broadcast_to(row if given.lengths is None else given.lengths, rows)
     elements = int(lengths.sum())

@@ -51,7 +51,7 @@ class RowPacker:
         masked: NDArray[np.bool_] = np.zeros(len(rows.lengths), np.bool_)
         if rows.live is not None:
             within = self._place < rows.lengths[:, None]
-            masked = (within & ~rows.live).any(axis=-1)
+            masked |= (within & ~rows.live).any(axis=-1)
         # A row's kind: what decides how its octets lie.
         self._kinds = rows.lengths * 2 + masked
         kinds, kind_of = np.unique(self._kinds, return_inverse=True)

@@ -1,0 +1,84 @@
+"""The arrays that commands stream: logits, and what goes with each row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from numpy.typing import NDArray
+
+import exaq
+from exaq import SoftmaxConfig
+from exaq_cli.errors import user_errors
+from exaq_cli.files import load_array
+
+R = TypeVar("R")
+
+_FILE = click.Path(path_type=Path)
+
+
+def row_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a click command the argument ``logits``, and the options ``lengths``, ``mask`` and
+    ``contexts_of``: paths for ``RowInput.load``.
+    """
+    parts = (
+        click.argument("logits", metavar="LOGITS.npy", type=_FILE),
+        click.option(
+            "--lengths",
+            metavar="FILE.npy",
+            type=_FILE,
+            help="Elements of each row, 1 to row: integers in the logits' shape without its last "
+            "axis.",
+        ),
+        click.option(
+            "--mask",
+            metavar="FILE.npy",
+            type=_FILE,
+            help="Elements that take part: booleans, True = live, that broadcast to the logits' "
+            "shape.",
+        ),
+        click.option(
+            "--contexts-of",
+            metavar="FILE.npy",
+            type=_FILE,
+            help="Context of each row, for a unit with contexts: integers from 0 that broadcast "
+            "to the logits' shape without its last axis.",
+        ),
+    )
+    for part in reversed(parts):
+        command = part(command)
+    return command
+
+
+@dataclass(frozen=True)
+class RowInput:
+    """Logits of shape (..., row), and what is given of lengths, mask and contexts."""
+
+    logits: NDArray[Any]
+    lengths: NDArray[Any] | None
+    mask: NDArray[Any] | None
+    contexts: NDArray[Any] | None
+
+    @classmethod
+    def load(
+        cls, logits: Path, lengths: Path | None, mask: Path | None, contexts: Path | None
+    ) -> RowInput:
+        """What the files hold; UserError where one does not fit."""
+        array = load_array(logits, "integer", "float")
+        rows = array.shape[:-1]
+        return cls(
+            logits=array,
+            lengths=None if lengths is None else load_array(lengths, "integer", fits=rows),
+            mask=None if mask is None else load_array(mask, "boolean", fits=array.shape),
+            contexts=None if contexts is None else load_array(contexts, "integer", fits=rows),
+        )
+
+    def integers(self, config: SoftmaxConfig) -> RowInput:
+        """The same with integer logits: those of a floating-point type are quantized."""
+        if self.logits.dtype.kind != "f":
+            return self
+        with user_errors():
+            return replace(self, logits=exaq.logits_to_integers(self.logits, config))
