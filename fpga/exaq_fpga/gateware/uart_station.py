@@ -25,7 +25,7 @@ class UartStation(wiring.Component):
     Members
     -------
     rx : pin from the host; needs no synchroniser
-    tx : pin to the host
+    tx : pin to the host, a register, high while idle and in reset
     active : an answer is under way
     """
 
@@ -34,7 +34,7 @@ class UartStation(wiring.Component):
         self.receiver = UartReceiver(divisor)
         self.transmitter = UartTransmitter(divisor)
         self.station = Station(config, identity, unit)
-        super().__init__({"rx": In(1), "tx": Out(1, init=1), "active": Out(1)})
+        super().__init__({"rx": In(1), "tx": Out(1), "active": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
