@@ -87,9 +87,11 @@ def compile_board(
 def _wrapper(top: str, pins: Pins) -> str:
     """Gives the top's pins plain names and one direction each."""
     return f"""module {_WRAPPER} (input clock, input rx, output tx);
+  wire clock_pin = clock;
+  wire rx_pin = rx;
   {_identifier(top)} board (
-    .{_identifier(pins.clock)} (clock),
-    .{_identifier(pins.rx)} (rx),
+    .{_identifier(pins.clock)} (clock_pin),
+    .{_identifier(pins.rx)} (rx_pin),
     .{_identifier(pins.tx)} (tx)
   );
 endmodule

@@ -10,7 +10,6 @@
 #include <deque>
 #include <fcntl.h>
 #include <poll.h>
-#include <pty.h>
 #include <string>
 #include <termios.h>
 #include <unistd.h>
@@ -55,12 +54,15 @@ private:
 class Terminal {
 public:
     explicit Terminal(Stop& stop) : stop_(stop) {
-        char name[256];
-        if (openpty(&master_, &slave_, name, nullptr, nullptr)) {
-            std::perror("openpty");
+        master_ = posix_openpt(O_RDWR | O_NOCTTY);
+        if (master_ >= 0 && !grantpt(master_) && !unlockpt(master_)) {
+            name_ = ptsname(master_);
+            slave_ = open(name_.c_str(), O_RDWR | O_NOCTTY);
+        }
+        if (slave_ < 0) {
+            std::perror("no pseudo-terminal");
             std::exit(1);
         }
-        name_ = name;
         termios settings;
         tcgetattr(slave_, &settings);
         cfmakeraw(&settings);

@@ -1,0 +1,43 @@
+"""A board's design, as synthesis gets it, to a program."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from exaq_fpga.gateware.verilog_unit import MODULE
+from exaq_fpga.prepared import TOP, Prepared
+from exaq_fpga.virtual.compile import Pins, compile_board
+from exaq_hdl.emit import rtlil_to_verilog
+
+#: Cycles of a bit on a virtual board's serial port, where no baud rate is asked for: the fewer,
+#: the faster in real time.
+DIVISOR = 4
+
+
+def board_verilog(prepared: Prepared) -> list[str]:
+    """The whole design with models of the vendor's cells: self-contained Verilog of module TOP.
+
+    The PLL's model passes the clock on: its pin takes the unit's clock.
+    """
+    folder = files("exaq_fpga.virtual")
+    cells = (f"cells_{prepared.spec.family}.v", "pll.v")
+    return [
+        rtlil_to_verilog(prepared.files[f"{TOP}.il"], initial=True),
+        prepared.files[f"{MODULE}.v"],
+        *(folder.joinpath(name).read_text(encoding="utf-8") for name in cells),
+    ]
+
+
+def compile_design(prepared: Prepared, *, tracing: bool = False) -> Path:
+    """The program of the virtual board for ``prepared``, compiled unless it is in the cache.
+
+    Raises
+    ------
+    ToolError
+        No C++ compiler, no Verilator, or one of them failed.
+    """
+    pins = Pins(**{name: prepared.ports[name] for name in ("clock", "rx", "tx")})
+    return compile_board(
+        board_verilog(prepared), top=TOP, pins=pins, divisor=prepared.divisor, tracing=tracing
+    )
