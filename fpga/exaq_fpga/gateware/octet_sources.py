@@ -11,7 +11,7 @@ _OCTET = 8
 
 
 class IdentityRom(wiring.Component):
-    """Gives the octets of ``identity``, again and again, ``last`` with its last one.
+    """Gives the octets of ``identity``, not empty, again and again, ``last`` with its last one.
 
     Throughput: an octet in 2 cycles. They stand in a memory with a registered output.
 
@@ -21,8 +21,6 @@ class IdentityRom(wiring.Component):
     """
 
     def __init__(self, identity: bytes):
-        if not identity:
-            raise ValueError("an identity has one octet at least")
         self.identity = identity
         super().__init__({"o": Out(MESSAGES)})
 
