@@ -1,0 +1,154 @@
+"""The emitted Verilog in the place of the unit: its ports, and rows through it."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import pytest
+import serial
+from amaranth.back import rtlil  # type: ignore[attr-defined]
+from amaranth.hdl import ClockDomain, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from station_frames import frame, messages_in
+from station_rows import (
+    ANSWER,
+    LOAD_TABLES,
+    STATUS,
+    counts,
+    load_message,
+    random_row,
+    rows_answer,
+    rows_message,
+)
+
+from exaq import SoftmaxConfig, Tables
+from exaq_fpga.gateware.uart_station import UartStation
+from exaq_fpga.gateware.verilog_unit import MODULE, VerilogUnit
+from exaq_fpga.virtual.board import VirtualBoard
+from exaq_fpga.virtual.compile import Pins, compile_board
+from exaq_hdl.emit import emit_verilog, rtlil_to_verilog
+
+CONFIGS = {
+    "masks": SoftmaxConfig(lanes=4, max_row=8, full_rate_row=32),
+    "no masks": SoftmaxConfig(lanes=1, max_row=4, masking=False, logit_width=12, prob_bits=20),
+    "1 context": SoftmaxConfig(lanes=2, max_row=8, full_rate_row=32, contexts=1),
+    "5 contexts": SoftmaxConfig(bits=3, lanes=8, max_row=16, contexts=5, masking=False),
+}
+EVERY = pytest.mark.parametrize("name", CONFIGS)
+DIVISOR = 4
+# Until a board that does not answer has failed.
+PATIENCE = 60.0
+
+Component: Any = wiring.Component
+to_rtlil: Any = rtlil.convert
+
+
+def verilog_ports(text: str) -> dict[str, tuple[str, int]]:
+    """Direction and width of each port of ``MODULE``, from its text."""
+    body = text.split(f"module {MODULE}(")[1].split("endmodule")[0]
+    found = {}
+    for direction, high, name in re.findall(
+        r"^ *(input|output)(?: reg| wire)? *(?:\[(\d+):0\])? *(\w+) *;", body, re.MULTILINE
+    ):
+        found[name] = (direction, int(high or 0) + 1)
+    return found
+
+
+@EVERY
+def test_ports(name: str) -> None:
+    """The instance has every port of the emitted module, and no other; direction and width."""
+    config = CONFIGS[name]
+    unit: Any = VerilogUnit(config)
+    ports = {"clk": ("input", 1), "rst": ("input", 1)} | {
+        port: ("input" if flow is In else "output", len(value))
+        for port, (flow, value) in unit.verilog_ports().items()
+    }
+    assert ports == verilog_ports(emit_verilog(config, top="core").verilog)
+    # It can be elaborated, and holds one instance.
+    assert to_rtlil(unit).count(f"cell \\{MODULE} ") == 1
+
+
+class Top(Component):
+    """A station whose domain is reset in its first cycles."""
+
+    def __init__(self, config: SoftmaxConfig):
+        self.station: Any = UartStation(config, b"identity", VerilogUnit(config), DIVISOR)
+        super().__init__({"clock": In(1), "rx": In(1), "tx": Out(1)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        sync: Any = ClockDomain("sync")
+        start: Any = ClockDomain("start", reset_less=True)
+        m.domains += [sync, start]
+        cycles = Signal(3)
+        m.d.start += cycles.eq(cycles + ~cycles.all())
+        m.submodules.station = station = self.station
+        m.d.comb += [
+            start.clk.eq(self.clock),
+            sync.clk.eq(self.clock),
+            sync.rst.eq(~cycles.all()),
+            station.rx.eq(self.rx),
+            self.tx.eq(station.tx),
+        ]
+        return m
+
+
+def exchange(config: SoftmaxConfig, requests: list[bytes]) -> list[bytes]:
+    """Answers of the verilated station, one request at a time."""
+    design = rtlil_to_verilog(to_rtlil(Top(config), name="top"), initial=True)
+    sources = [design, emit_verilog(config, top="core").verilog]
+    pins = Pins(clock="clock", rx="rx", tx="tx")
+    program = compile_board(sources, top="top", pins=pins, divisor=DIVISOR)
+    answers = []
+    with (
+        VirtualBoard(program) as board,
+        serial.Serial(board.port, timeout=PATIENCE) as port,
+    ):
+        for request in requests:
+            port.write(frame(request))
+            answers += messages_in(port.read_until(b"\0"))
+    return answers
+
+
+def new_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
+    thresholds = sorted(rng.randint(-(2**config.logit_width), 0) for _ in range(config.levels - 1))
+    levels = [rng.randrange(1, 2**config.exp_bits) for _ in range(config.levels)]
+    return Tables(thresholds=tuple(thresholds), exp_rom=tuple(levels))
+
+
+@pytest.mark.simulator
+@EVERY
+def test_rows(name: str) -> None:
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    held = list(config.context_tables)
+    requests, expected = [], []
+    loads = rows_sent = 0
+    for tag in range(1, 40):
+        if config.contexts and tag % 7 == 0:
+            context = rng.randrange(config.contexts)
+            held[context] = new_tables(config, rng)
+            requests.append(load_message(tag, config.load_words(context, held[context])))
+            expected.append(bytes([LOAD_TABLES | ANSWER, tag, 0]))
+            loads += 1
+            continue
+        rows = [random_row(config, rng) for _ in range(rng.randint(1, 9))]
+        requests.append(rows_message(config, tag, rows))
+        expected.append(rows_answer(config, tag, rows, held))
+        rows_sent += len(rows)
+    if config.contexts:
+        words = config.load_words(0, held[0])
+        requests.append(load_message(50, [*words[:-1], 0]))
+        expected.append(bytes([LOAD_TABLES | ANSWER, 50, 8]))
+    answers = exchange(config, [*requests, bytes([STATUS, 99])])
+    assert answers[:-1] == expected
+    found = counts(answers[-1])
+    assert (found["messages"], found["rows"], found["loads"]) == (
+        len(requests) + 1,
+        rows_sent,
+        loads,
+    )
+    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["refused"] == 0
