@@ -198,6 +198,8 @@ class FakeBoard(Device):
         What the host did that it must not.
     counters
         As STATUS tells them.
+    deepest
+        Most requests that were waiting at a time.
     asked, answered
         Types of requests taken; answers sent, but for what is muted.
     """
@@ -228,6 +230,7 @@ class FakeBoard(Device):
         self.silent_from, self.reset_at, self.alter = silent_from, reset_at, alter
         self.identity = self._identity() if identity is None else identity
         self.complaints: list[str] = []
+        self.deepest = 0
         self.asked: list[int] = []
         self.answered: list[bytes] = []
         self._heard = 0
@@ -237,7 +240,8 @@ class FakeBoard(Device):
         self.counters = dict.fromkeys(COUNTED, 0)
         self.tables: list[Tables] = list(self.config.context_tables)
         self._line = bytearray()
-        self._queue: deque[bytes] = deque()
+        # Messages that wait, and whether they are copies that the line made.
+        self._queue: deque[tuple[bytes, bool]] = deque()
         self._faults = 0
 
     def _identity(self) -> bytes:
@@ -269,25 +273,24 @@ class FakeBoard(Device):
         message, check = octets[:-4], octets[-4:]
         if struct.pack("<I", zlib.crc32(message)) != check:
             return self._fault("damaged", DAMAGED)
+        number = self._heard
         self._heard += 1
-        for _ in range(
-            0 if self._heard - 1 in self.deaf else 1 + (self._heard - 1 in self.doubled)
-        ):
-            self._message(message)
+        for copy in range(0 if number in self.deaf else 1 + (number in self.doubled)):
+            self._message(message, bool(copy))
         return None
 
-    def _message(self, message: bytes) -> None:
-        if sum(len(other) + 6 for other in [*self._queue, message]) > self.buffer:
+    def _message(self, message: bytes, copy: bool) -> None:
+        if sum(len(other) + 6 for other, _ in self._queue) + len(message) + 6 > self.buffer:
             return self._fault("overflows", OVERFLOW)
-        self._queue.append(message)
+        self._queue.append((message, copy))
+        self.deepest = max(self.deepest, len(self._queue))
         self.asked.append(message[0])
         self.counters["messages"] += 1
-        # What a duplicate takes is not the host's doing.
-        distinct = set(self._queue)
-        room = sum(len(other) + 6 for other in distinct if other[0] != STATUS)
+        sent = [other for other, copied in self._queue if not copied]
+        room = sum(len(other) + 6 for other in sent if other[0] != STATUS)
         if room > self.buffer - 64:
             self.complaints.append(f"{room} octets of requests in a buffer of {self.buffer}")
-        replies = [self._reply_octets(other) for other in distinct if other[0] == ROWS]
+        replies = [self._reply_octets(other) for other in sent if other[0] == ROWS]
         if len(replies) > 1 and sum(replies) > self.window:
             self.complaints.append(f"{sum(replies)} octets of answers for {self.window}")
         return None
@@ -309,7 +312,8 @@ class FakeBoard(Device):
                 self.reset_at = None
                 self._reset()
                 return
-            self._send(self._answer(self._queue.popleft()), numbered=True)
+            message, _ = self._queue.popleft()
+            self._send(self._answer(message), numbered=True)
 
     def _send(self, message: bytes, *, numbered: bool = False) -> None:
         number = len(self.answered)
