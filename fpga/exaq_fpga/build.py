@@ -22,8 +22,9 @@ __all__ = ["BuildError", "Built", "Prepared", "build", "prepare"]
 
 #: Kept of a build that failed: why.
 FAILED = "failed.txt"
-_OUTPUTS = (".rpt", ".json", ".syn.json", ".tim", ".asc", ".bin", ".config", ".bit", ".svf")
-_OUTPUTS += (".pnr.json", ".fs", ".report.json")
+# Suffixes of what the tools write: routed designs and bitstreams, and what comes before.
+_ROUTED = (".asc", ".bin", ".config", ".bit", ".svf", ".pnr.json", ".fs")
+_OUTPUTS = (".rpt", ".json", ".syn.json", ".tim", ".report.json", *_ROUTED)
 
 
 class BuildError(Exception):
@@ -68,6 +69,8 @@ def build(
     try:
         return _build(prepared, folder, step)
     except (BuildError, ToolError) as error:
+        for suffix in _ROUTED:
+            (folder / (TOP + suffix)).unlink(missing_ok=True)
         (folder / FAILED).write_text(f"{error}\n", encoding="utf-8")
         raise
 

@@ -77,6 +77,34 @@ class Prepared:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Rates:
+    """Clock and baud rate of a design as they will be, in Hz, and what makes them.
+
+    ``pll`` is one of ``exaq_fpga.gateware.pll``, or None: the clock pin's own clock.
+    """
+
+    clock: int
+    baud: int
+    divisor: int
+    pll: Any
+
+
+def settle_rates(spec: BoardSpec, clock: int | None = None, baud: int | None = None) -> Rates:
+    """The rates of a design for ``spec``; None stands for the board's own.
+
+    Raises
+    ------
+    ValueError
+        No PLL setting makes the clock, or no divider the baud rate; the message tells what can be.
+    """
+    clock = spec.clock if clock is None else clock
+    baud = spec.baud if baud is None else baud
+    pll = None if clock == spec.reference else nearest_pll(spec.family, spec.reference, clock)
+    made = clock if pll is None else round(pll.frequency)
+    return Rates(made, baud, uart_divisor(made, baud), pll)
+
+
 def prepare(
     spec: BoardSpec,
     config: SoftmaxConfig | None = None,
@@ -97,27 +125,27 @@ def prepare(
     Raises
     ------
     ValueError
-        No PLL setting makes the clock, or no divider the baud rate; the message tells what can be.
+        See ``settle_rates``.
     """
     config = spec.config if config is None else config
-    wanted = spec.clock if clock is None else clock
-    pll = None if wanted == spec.reference else nearest_pll(spec.family, spec.reference, wanted)
-    made = wanted if pll is None else round(pll.frequency)
-    rate = spec.baud if baud is None else baud
-    divisor = uart_divisor(made, rate)
+    rates = settle_rates(spec, clock, baud)
     identity = Identity(
-        board=spec.name, config=config, clock=made, baud=rate, buffer=buffer_octets(config)
+        board=spec.name,
+        config=config,
+        clock=rates.clock,
+        baud=rates.baud,
+        buffer=buffer_octets(config),
     )
     platform = spec.new_platform()
     platform.add_file(f"{MODULE}.v", emit_verilog(config, top="core", name=MODULE).verilog)
     octets = identity.to_octets()
-    top = BoardTop(spec, config, octets, clock=made, pll=pll, divisor=divisor)
+    top = BoardTop(spec, config, octets, clock=rates.clock, pll=rates.pll, divisor=rates.divisor)
     plan = platform.prepare(
         top,
         TOP,
         emit_src=False,
-        synth_opts=" ".join(("-no-rw-check", *spec.synth)),
-        nextpnr_opts=f"--freq {megahertz(made)} --seed {seed} --timing-allow-fail "
+        synth_opts=" ".join(spec.synth),
+        nextpnr_opts=f"--freq {megahertz(rates.clock)} --seed {seed} --timing-allow-fail "
         f"--report {REPORT}",
     )
     scripts = ("build_",)
@@ -126,10 +154,10 @@ def prepare(
     return Prepared(
         spec=spec,
         config=config,
-        clock=made,
-        baud=rate,
+        clock=rates.clock,
+        baud=rates.baud,
         seed=seed,
-        divisor=divisor,
+        divisor=rates.divisor,
         identity=identity,
         files={
             name: text

@@ -85,6 +85,27 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
     Options override the preset's values. A value or a combination that no unit can have is a
     UserError with the reason.
     """
+    return _configured(command, lambda others: {})
+
+
+def board_config_options(command: Callable[..., R]) -> Callable[..., R]:
+    """As ``config_options``, for a command with an argument ``board``, a name of BOARDS.
+
+    Where no preset is given, the options change the board's default configuration.
+    """
+
+    def settings(others: dict[str, Any]) -> dict[str, Any]:
+        from exaq_fpga.boards import BOARDS
+
+        return BOARDS[others["board"]].settings
+
+    return _configured(command, settings)
+
+
+def _configured(
+    command: Callable[..., R], settings: Callable[[dict[str, Any]], dict[str, Any]]
+) -> Callable[..., R]:
+    """``settings`` gives what the options change, of the command's other arguments."""
 
     @functools.wraps(command)
     def configured(*args: Any, preset: str | None, masking: bool | None, **others: Any) -> R:
@@ -94,7 +115,8 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
         sources = {name: value for name, value in sources.items() if value is not None}
         given = bool(changes or sources) or preset is not None
         click.get_current_context().meta[_GIVEN] = given
-        return command(*args, config=_settle(preset, changes, **sources), **others)
+        base = settings(others) if preset is None else {}
+        return command(*args, config=_settle(preset, base, changes, **sources), **others)
 
     options = [
         click.option(
@@ -150,6 +172,7 @@ def tables_read() -> list[Path]:
 
 def _settle(
     preset: str | None,
+    base: dict[str, Any],
     changes: dict[str, Any],
     *,
     sigma: float | None = None,
@@ -165,7 +188,8 @@ def _settle(
     with user_errors():
         if preset is not None:
             SoftmaxConfig.preset(preset)
-            changes = PRESETS[preset] | changes
+            base = PRESETS[preset]
+        changes = base | changes
         if tables is not None:
             return load_tables(tables).config(tables_name, **changes)
         config = SoftmaxConfig(**changes)
