@@ -227,7 +227,7 @@ class Bench:
                         return
             assert cycles is not None, f"not done after {self.limit} cycles"
 
-        simulator = Simulator(self._component)
+        simulator: Any = Simulator(self._component)
         simulator.add_clock(1e-6, domain=self.domain)
         simulator.add_testbench(drive)
         simulator.run()
@@ -251,7 +251,7 @@ def truth_table(function: Callable[[Any], Any], width: int, inputs: Iterable[int
             ctx.set(given, word)
             results.append(ctx.get(found))
 
-    simulator = Simulator(m)
+    simulator: Any = Simulator(m)
     simulator.add_testbench(drive)
     simulator.run()
     return results

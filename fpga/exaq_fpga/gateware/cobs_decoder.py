@@ -54,13 +54,13 @@ class CobsDecoder(wiring.Component):
             ]
             with m.If(octet == DELIMITER):
                 m.d.sync += [self.o.valid.eq(begun), begun.eq(0), left.eq(0), zero.eq(0)]
-            with m.Elif(block_ended):
-                m.d.sync += [
-                    self.o.valid.eq(zero),
-                    begun.eq(1),
-                    left.eq(octet - 1),
-                    zero.eq(octet != FULL_BLOCK),
-                ]
             with m.Else():
-                m.d.sync += [self.o.valid.eq(1), left.eq(left - 1)]
+                # A code counts itself.
+                m.d.sync += [
+                    self.o.valid.eq(~block_ended | zero),
+                    begun.eq(1),
+                    left.eq(Mux(block_ended, octet, left) - 1),
+                ]
+                with m.If(block_ended):
+                    m.d.sync += zero.eq(octet != FULL_BLOCK)
         return m

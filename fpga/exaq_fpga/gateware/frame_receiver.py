@@ -90,7 +90,7 @@ class FrameReceiver(wiring.Component):
         length = Signal.like(head, init=-CHECK % (2 * self.size))
         too_short = Signal()
         no_room, lost = Signal(), Signal()
-        m.d.comb += too_short.eq(length[-1] | (length[:-1] < HEADER))
+        m.d.sync += too_short.eq(length[-1] | (length[:-1] < HEADER))
         m.d.sync += no_room.eq(write ^ read == self.size)
 
         # An octet goes into the check in the cycle it comes in and those after it.
@@ -99,6 +99,8 @@ class FrameReceiver(wiring.Component):
         is_octet = Signal()
         step = Signal(range(CHECK_CYCLES))
         octet = item.payload.data
+        matches = Signal()
+        m.d.sync += matches.eq(check.match_detected)
         m.d.comb += [
             is_octet.eq(item.valid & ~item.payload.end),
             check.valid.eq(is_octet | (step != 0)),
@@ -137,7 +139,7 @@ class FrameReceiver(wiring.Component):
                 m.next = "RESTART"
                 with m.If(lost):
                     m.d.sync += self.overflow.eq(1)
-                with m.Elif(~item.payload.good | ~check.match_detected | too_short):
+                with m.Elif(~item.payload.good | ~matches | too_short):
                     m.d.sync += self.damaged.eq(1)
                 with m.Else():
                     m.d.sync += [self.taken.eq(1), head.eq(write - CHECK)]
@@ -163,8 +165,8 @@ class FrameReceiver(wiring.Component):
         m.d.comb += [
             buffer.read_enable.eq(fetch),
             buffer.read_address.eq(read),
-            is_last.eq(moved == self.length),
         ]
+        m.d.sync += is_last.eq(0)
         with m.If(fetch):
             m.d.sync += read.eq(read + 1)
         with m.If(self.o.ready):
@@ -183,13 +185,16 @@ class FrameReceiver(wiring.Component):
                 m.d.comb += fetch.eq(1)
                 m.d.sync += self.length[8:].eq(buffer.read_data)
                 m.next = "OCTET"
-            with m.State("OCTET"), m.If(~self.o.valid):
-                m.d.comb += fetch.eq(~is_last)
-                m.d.sync += [
-                    self.o.valid.eq(1),
-                    self.o.payload.data.eq(buffer.read_data),
-                    self.o.payload.last.eq(is_last),
-                    moved.eq(moved + 1),
-                ]
-                with m.If(is_last):
-                    m.next = "WAIT"
+            with m.State("OCTET"):
+                # In time: octets move in every other cycle at most, and no message has just one.
+                m.d.sync += is_last.eq(moved == self.length)
+                with m.If(~self.o.valid):
+                    m.d.comb += fetch.eq(~is_last)
+                    m.d.sync += [
+                        self.o.valid.eq(1),
+                        self.o.payload.data.eq(buffer.read_data),
+                        self.o.payload.last.eq(is_last),
+                        moved.eq(moved + 1),
+                    ]
+                    with m.If(is_last):
+                        m.next = "WAIT"

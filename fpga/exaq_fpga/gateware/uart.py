@@ -1,5 +1,7 @@
 """UART, 8N1: eight data bits, lowest first, no parity, one stop bit."""
 
+from fractions import Fraction
+
 from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
@@ -11,6 +13,7 @@ from exaq_fpga.gateware.octets import LINE, OCTETS
 LEAST_DIVISOR = 4
 
 _DATA_BITS = 8
+_STOP_BIT = 1 + _DATA_BITS
 
 
 def _checked(divisor):
@@ -22,14 +25,26 @@ def _checked(divisor):
     return divisor
 
 
+def tolerance(divisor):
+    """By what part of ``divisor`` cycles a sender's bits may be longer, and shorter.
+
+    The receiver sees a start bit up to a cycle late. Its sample of the stop bit must fall neither
+    into the bit before that nor, where octets follow each other without a gap, behind it.
+    """
+    sample = _checked(divisor) // 2 + _STOP_BIT * divisor
+    return (
+        Fraction(sample, _STOP_BIT * divisor) - 1,
+        1 - Fraction(sample + 1, (_STOP_BIT + 1) * divisor),
+    )
+
+
 class UartReceiver(wiring.Component):
     """Takes octets from a line.
 
-    Each bit is sampled once, in its middle. An octet is out a cycle after the middle of its stop
-    bit was sampled, so the next may begin up to half a bit early, and octets may follow each
-    other without a gap. A low of at most ``divisor // 2`` cycles begins no octet. Where the stop
-    bit is low, the octet is dropped and nothing is taken until the line is high again: a break of
-    any length is one error.
+    Each bit is sampled once, in its middle, and an octet is out once its stop bit was; octets may
+    follow each other without a gap. how far the sender's clock may be off, ``tolerance`` says. A low
+    of at most ``divisor // 2`` cycles begins no octet. Where the stop bit is low, the octet is
+    dropped and nothing is taken until the line is high again: a break of any length is one error.
 
     Parameters
     ----------
