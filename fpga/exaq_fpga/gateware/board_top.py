@@ -43,12 +43,14 @@ class BoardTop(wiring.Component):
         m.submodules.clocking = Clocking(pin, self.clock, self.pll, pad=spec.pll_pad)
         m.submodules.station = station
         link = platform.request("uart", dir="-")
-        m.submodules.rx = rx = io.Buffer("i", link.rx)
-        m.submodules.tx = tx = io.Buffer("o", link.tx)
+        m.submodules.rx = rx = io.Buffer(io.Direction.Input, link.rx)
+        m.submodules.tx = tx = io.Buffer(io.Direction.Output, link.tx)
         m.d.comb += [station.rx.eq(rx.i), tx.o.eq(station.tx)]
         if spec.led is not None:
             name, part = spec.led
             led = platform.request(name, dir="-")
-            m.submodules.led = led = io.Buffer("o", getattr(led, part) if part else led)
+            m.submodules.led = led = io.Buffer(
+                io.Direction.Output, getattr(led, part) if part else led
+            )
             m.d.comb += led.o.eq(station.active)
         return m

@@ -41,7 +41,7 @@ class Clocking(wiring.Component):
         if self.pll is not None and self.pad:
             source = self.pin.io
         else:
-            m.submodules.buffer = buffer = io.Buffer("i", self.pin)
+            m.submodules.buffer = buffer = io.Buffer(io.Direction.Input, self.pin)
             source = buffer.i
         steady = Signal()
         if self.pll is None:

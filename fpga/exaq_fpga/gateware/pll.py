@@ -1,21 +1,23 @@
 """A PLL for a clock: which settings come nearest."""
 
 from fractions import Fraction
+from typing import Any
 
 from exaq_fpga.gateware.pll_ecp5 import Ecp5Pll
 from exaq_fpga.gateware.pll_gowin import GowinPll
 from exaq_fpga.gateware.pll_ice40 import Ice40Pll
 
 #: The PLL of each family.
-PLLS = {"ice40": Ice40Pll, "ecp5": Ecp5Pll, "gowin": GowinPll}
+PLLS: dict[str, Any] = {"ice40": Ice40Pll, "ecp5": Ecp5Pll, "gowin": GowinPll}
 #: Largest part by which a PLL's clock may miss the one asked for.
 TOLERANCE = Fraction(1, 100)
 
 
-def nearest_pll(family, reference, clock):
+def nearest_pll(family: str, reference: int, clock: int) -> Any:
     """The PLL of ``family`` that makes the nearest to ``clock`` out of ``reference``, in Hz.
 
-    Of several as near, that with the fastest phase comparison, which locks best.
+    Of several as near, that with the fastest phase comparison, which locks best, and of those
+    that with its oscillator nearest to the middle of its range.
 
     Raises
     ------
@@ -23,7 +25,7 @@ def nearest_pll(family, reference, clock):
         None comes within ``TOLERANCE``; the message tells the range and the nearest ones.
     """
     settings = list(PLLS[family].settings(reference))
-    best = min(settings, key=lambda pll: (abs(pll.frequency - clock), -pll.comparison))
+    best = min(settings, key=lambda p: (abs(p.frequency - clock), -p.comparison, p.strain))
     if abs(best.frequency - clock) <= TOLERANCE * clock:
         return best
     made = sorted({pll.frequency for pll in settings})
@@ -37,6 +39,6 @@ def nearest_pll(family, reference, clock):
     )
 
 
-def megahertz(frequency):
+def megahertz(frequency: Fraction | int) -> str:
     """``frequency``, in Hz, as text in MHz, with the digits that matter."""
     return f"{float(frequency) / 1e6:.6g}"

@@ -65,6 +65,11 @@ class Ecp5Pll:
         """Frequency of the oscillator, in Hz."""
         return self.frequency * self.clkop_div
 
+    @property
+    def strain(self):
+        """How far the oscillator is from the middle of its range, in Hz."""
+        return abs(self.oscillator - Fraction(sum(OSCILLATOR), 2))
+
     def legal(self):
         """Whether the device's data sheet allows these settings."""
         return (

@@ -58,6 +58,11 @@ class GowinPll:
         """Frequency of the oscillator, in Hz."""
         return self.frequency * self.odiv
 
+    @property
+    def strain(self):
+        """How far the oscillator is from the middle of its range, in Hz."""
+        return abs(self.oscillator - Fraction(sum(OSCILLATOR), 2))
+
     def legal(self):
         """Whether the device's data sheet allows these settings."""
         return (

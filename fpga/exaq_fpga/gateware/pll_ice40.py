@@ -59,6 +59,11 @@ class Ice40Pll:
         """Of the output, in Hz."""
         return self.oscillator / 2**self.divq
 
+    @property
+    def strain(self):
+        """How far the oscillator is from the middle of its range, in Hz."""
+        return abs(self.oscillator - Fraction(sum(OSCILLATOR), 2))
+
     def legal(self):
         """Whether the device's data sheet allows these settings."""
         return (
