@@ -67,6 +67,15 @@ def framed(message: bytes) -> bytes:
     return stuffed(message + struct.pack("<I", zlib.crc32(message)))
 
 
+def identity_of(config: SoftmaxConfig, buffer: int = 4096, baud: int = 1_000_000) -> bytes:
+    """Body of the answer to IDENTIFY."""
+    fields = config.to_dict()
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()
+    values = {"board": "fake", "version": "1.2.3", "clock": 24_000_000, "baud": baud}
+    head = b"EXAQ" + bytes([1, 0, 0, 0]) + struct.pack("<II", zlib.crc32(text), buffer)
+    return head + zlib.compress(json.dumps(values | {"config": fields}).encode())
+
+
 class Noise:
     """A line on which each octet is now and then flipped in a bit, dropped, doubled, or followed
     by a foreign one; ``begin`` octets pass unharmed.
@@ -224,11 +233,11 @@ class FakeBoard(Device):
     ) -> None:
         super().__init__()
         self.config = config
-        self.buffer, self.window, self.baud = buffer, window, baud
+        self.buffer, self.window = buffer, window
         self.from_host, self.to_host = from_host, to_host
         self.deaf, self.doubled, self.mute, self.echoed = deaf, doubled, mute, echoed
         self.silent_from, self.reset_at, self.alter = silent_from, reset_at, alter
-        self.identity = self._identity() if identity is None else identity
+        self.identity = identity_of(config, buffer, baud) if identity is None else identity
         self.complaints: list[str] = []
         self.deepest = 0
         self.asked: list[int] = []
@@ -243,16 +252,6 @@ class FakeBoard(Device):
         # Messages that wait, and whether they are copies that the line made.
         self._queue: deque[tuple[bytes, bool]] = deque()
         self._faults = 0
-
-    def _identity(self) -> bytes:
-        config = self.config.to_dict()
-        text = json.dumps(config, sort_keys=True, separators=(",", ":")).encode()
-        values = {
-            "board": "fake", "version": "1.2.3", "clock": 24_000_000, "baud": self.baud,
-            "config": config,
-        }  # fmt: skip
-        head = b"EXAQ" + bytes([1, 0, 0, 0]) + struct.pack("<II", zlib.crc32(text), self.buffer)
-        return head + zlib.compress(json.dumps(values).encode())
 
     def patience(self) -> float | None:
         return 0.0005 if self._queue or self._faults else None

@@ -193,14 +193,17 @@ def test_an_answer_of_the_wrong_length_is_asked_for_again() -> None:
             lambda answer: answer[:-1] + b"\2",
             r"the board reports an error in rows 0 to 11 \(status 2\)$",
         ),
-        (lambda answer: bytes([ERROR, answer[1], 8]), "the board refuses a ROWS request: unknown$"),
+        (
+            lambda answer: bytes([ERROR, answer[1], 8]),
+            "the board refuses the request ROWS: unknown$",
+        ),
         (
             lambda answer: bytes([ERROR, answer[1], 16]),
-            "the board refuses a ROWS request: malformed$",
+            "the board refuses the request ROWS: malformed$",
         ),
         (
             lambda answer: bytes([ERROR, answer[1]]),
-            "the board refuses a ROWS request: without a reason$",
+            "the board refuses the request ROWS: without a reason$",
         ),
     ],
 )

@@ -117,7 +117,7 @@ def _open_error(name: str, baud: int, error: Exception) -> PortError:
         return NoPortError(f"no device is behind the port {name}{_others()}")
     if number == errno.ENOTTY or "Could not configure port" in str(error):
         return PortError(f"{name} is no serial port{_others()}")
-    if "baud" in str(error).lower():
+    if isinstance(error, OverflowError) or "baud" in str(error).lower():
         return PortError(f"the port {name} cannot do {baud} baud")
     return PortError(f"cannot open the port {name}: {_reason(error)}")
 

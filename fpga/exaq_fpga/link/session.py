@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TypeVar, cast
 
 from exaq_fpga.link.errors import LinkError, RefusedError
@@ -157,7 +157,7 @@ class Session:
         # A delimiter ends what an earlier host may have left on the line.
         self._pending = bytearray(DELIMITER)
         # Silence is counted from here; it may lie ahead, where octets are being sent.
-        self._heard = time.monotonic()
+        self._heard = monotonic()
         self._idle = self._heard
         self._fruitless = 0
         self._silences = 0
@@ -183,7 +183,7 @@ class Session:
         """
         following = iter(requests)
         fresh: Request | None = next(following, None)
-        self._heard = time.monotonic()
+        self._heard = monotonic()
         self._silences = self._fruitless = 0
         try:
             while True:
@@ -231,10 +231,10 @@ class Session:
 
     def _receive(self) -> list[bytes]:
         """Send and receive what there is; wait for it until the silence is too long."""
-        wait = max(self._heard, self._idle) + self._timeout - time.monotonic()
+        wait = max(self._heard, self._idle) + self._timeout - monotonic()
         before = len(self._pending)
         octets = self._port.exchange(self._pending, max(wait, 0))
-        now = time.monotonic()
+        now = monotonic()
         sent = before - len(self._pending)
         if wait <= 0 and not octets:
             self._silent()
@@ -263,7 +263,7 @@ class Session:
                 f"{self._timeout:g} s apart, were in vain"
             )
         self._silences += 1
-        self._heard = time.monotonic()
+        self._heard = monotonic()
         self._probe(_PROBES)
 
     def _take(self, message: bytes) -> tuple[Request, bytes] | None:
@@ -296,7 +296,7 @@ class Session:
         if kind == ERROR:
             reasons = Fault(body[0] if body else 0)
             raise RefusedError(
-                f"the board refuses a {request.type.name} request: "
+                f"the board refuses the request {request.type.name}: "
                 f"{(reasons.name or 'without a reason').lower()}"
             )
         return request, body
