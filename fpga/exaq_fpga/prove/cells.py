@@ -23,7 +23,7 @@ _LIBRARIES = {
     ),
     "gowin": ("gowin/cells_sim.v", "gowin/cells_xtra_gw1n.v"),
 }
-_MODULE = re.compile(r"^module +(\\\S+|\w+)\s*[#(;].*?^endmodule", re.DOTALL | re.MULTILINE)
+_MODULE = re.compile(r"^module +(\\\S+|\w+)\s*[#(;].*?^\s*endmodule\b", re.DOTALL | re.MULTILINE)
 _SPECIFY = re.compile(r"^\s*specify\b.*?\bendspecify\b", re.DOTALL | re.MULTILINE)
 # Of a port left open; every port in question is connected in a netlist out of a bitstream.
 _DEFAULT = re.compile(r"`ICE40_DEFAULT_ASSIGNMENT_(?:V\([^)]*\)|[01])")
@@ -53,16 +53,17 @@ def models(family: str, types: Iterable[str]) -> str:
         found[name] = text
         body = text.split(";", 1)[1]
         missing += [word for word in set(re.findall(r"\w+", body)) if word in library]
-    ours = [
-        files(__package__).joinpath(name).read_text()
-        for name in ("block_ram.v", "gowin_ram.v", "pll.v")
-    ]
+    ours = [_ours(name) for name in ("block_ram.v", "gowin_ram.v", "pll.v")]
     return "\n\n".join([*(found[name] for name in sorted(found)), *ours])
 
 
+def _ours(name: str) -> str:
+    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
 def _library(family: str) -> dict[str, str]:
-    """Text of every cell of the family by its name; the first of a name counts."""
-    cells: dict[str, str] = {}
+    """Text of every cell by its name: our pads, and what Yosys has of the family."""
+    cells = {match[1]: match[0] for match in _MODULE.finditer(_ours("pads.v"))}
     folder = _yosys_share()
     for name in _LIBRARIES[family]:
         path = folder / name

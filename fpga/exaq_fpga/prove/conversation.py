@@ -14,11 +14,13 @@ from exaq_fpga.link.frames import FrameDecoder, encode_frame
 from exaq_fpga.link.port import Port
 from exaq_fpga.link.protocol import ANSWER, ERROR, Fault, Type
 from exaq_fpga.prepared import Prepared
-from exaq_fpga.prove.rows import ProofRows, proof_rows
+from exaq_fpga.prove.rows import ProofRows
 
 # Seconds of silence that are taken for one: a simulated board is slow.
 _PATIENCE = 60.0
 _STATUS_TAG = 7
+# Rows that go once more through the board when something has gone wrong.
+_FEW = 8
 
 
 @dataclass
@@ -42,7 +44,7 @@ def converse(port: str, prepared: Prepared, rows: ProofRows) -> Findings:
     try:
         _stream(port, prepared, rows, findings)
         _damage(port, findings)
-        _stream_again(port, prepared, findings)
+        _stream_again(port, prepared, rows.first(_FEW), findings)
     except BoardError as error:
         findings.faults.append(str(error))
     return findings
@@ -127,9 +129,8 @@ def _damage(port: str, findings: Findings) -> None:
         )
 
 
-def _stream_again(port: str, prepared: Prepared, findings: Findings) -> None:
+def _stream_again(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) -> None:
     """The next program finds the board in order."""
-    rows = proof_rows(prepared.config, 0)
     with _open(port, prepared) as board:
         if rows.contexts is not None:
             board.load_tables(0, prepared.config.context_tables[0])

@@ -36,8 +36,11 @@ def netlist_verilog(folder: Path, name: str, *, top: str, family: str) -> str:
     for cell_name, cell in netlist.cells.items():
         if cell["type"] in _RAMS:
             _check_ram(cell_name, cell, constants)
-    text = Path(name).stem + ".proof.v"
-    script = f"read_json {name}; delete t:{_SCOPES}; write_verilog -noattr {text}"
+        elif cell["type"] == "TRELLIS_IO":
+            _replace_pad(cell_name, cell)
+    netlist.write(folder / "proof.json")
+    text = "proof.v"
+    script = f"read_json proof.json; delete t:{_SCOPES}; write_verilog -noattr {text}"
     command = tools.find("yosys")
     tools.run_command("yosys", command, ["-q", "-p", script], folder)
     types = set(netlist.count()) - {_SCOPES}
@@ -52,6 +55,18 @@ def _constants(netlist: Netlist) -> dict[Bit, str]:
             (bits,) = cell["connections"].values()
             constants[bits[0]] = "0" if cell["type"] == "GND" else "1"
     return constants
+
+
+def _replace_pad(name: str, cell: dict[str, Any]) -> None:
+    """Take the model of a pad's one direction for that of all."""
+    direction = cell["parameters"].get("DIR", "INPUT")
+    pads = {"INPUT": ("exaq_proof_input", "BO"), "OUTPUT": ("exaq_proof_output", "BIT")}
+    if direction not in pads:
+        raise ToolError(f"there is no model of TRELLIS_IO {name}: it is {direction}")
+    cell["type"], pins = pads[direction]
+    for part in ("connections", "port_directions"):
+        cell[part] = {pin: value for pin, value in cell[part].items() if pin in pins}
+    cell["port_directions"]["B"] = "input" if direction == "INPUT" else "output"
 
 
 def _check_ram(name: str, cell: dict[str, Any], constants: dict[Bit, str]) -> None:

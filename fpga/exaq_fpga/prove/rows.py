@@ -37,6 +37,16 @@ class ProofRows:
         """Of all rows, masked ones included."""
         return int(self.lengths.sum())
 
+    def first(self, count: int) -> ProofRows:
+        """The first ``count`` rows."""
+        longest = int(self.lengths[:count].max())
+        return ProofRows(
+            logits=self.logits[:count, :longest],
+            mask=self.mask[:count, :longest],
+            lengths=self.lengths[:count],
+            contexts=None if self.contexts is None else self.contexts[:count],
+        )
+
 
 def proof_rows(config: SoftmaxConfig, elements: int) -> ProofRows:
     """Rows for a unit of ``config``; all corners, and others up to about ``elements`` in all.
