@@ -87,7 +87,9 @@ class Run:
         self.begun: list[int] = []
         held = hold or repeat(False)
 
-        def watch(cycle: int, row: int, ended: int, malformed: int) -> None:
+        def watch(cycle: int, row: int, ended: int, malformed: int, both: int) -> None:
+            # `hold` counts on it: no row is begun while the one before has not been told of.
+            assert not both
             if row:
                 self.rows.append(cycle)
             if ended:
@@ -96,11 +98,12 @@ class Run:
                 # Nothing of the next body has been taken yet.
                 assert len(self.feed.times) == sum(map(len, bodies[: len(self.ends)]))
 
+        both = reader.o.valid & reader.i.valid & reader.i.ready
         parts = [
             Drive([reader.hold], lambda cycle: [int(next(held))]),
             self.feed,
             self.drain,
-            Watch([reader.row, reader.ended, reader.malformed], watch),
+            Watch([reader.row, reader.ended, reader.malformed, both], watch),
         ]
         simulate(reader, parts, lambda: len(self.ends) == len(bodies), limit=limit, more=30)
         self.beats = [unpacked(config, word) for word in self.drain.words]
@@ -164,7 +167,9 @@ def test_mask_without_masking() -> None:
 @EVERY
 @pytest.mark.parametrize("stalled", [False, True])
 def test_cut_at_every_octet(name: str, stalled: bool) -> None:
-    """What has come is there, and what has been begun is closed, at once."""
+    """What has come is there, and what has been begun is closed, at once. Then the other way
+    round, so that each cut comes after one that has left more behind.
+    """
     config = CONFIGS[name]
     rng = random.Random(name)
     length = min(config.max_row, 11)
@@ -174,7 +179,8 @@ def test_cut_at_every_octet(name: str, stalled: bool) -> None:
     whole = first.octets(config) + second.octets(config)
     rows = [first, second]
     bodies, expected = [], []
-    for end in range(1, len(whole) + 1):
+    ends = range(1, len(whole) + 1)
+    for end in (*ends, *reversed(ends)):
         bodies.append(whole[:end])
         done, more, malformed = cut_rows(config, whole[:end])
         assert malformed == (end not in (len(first.octets(config)), len(whole)))
