@@ -11,7 +11,7 @@ from exaq.config import plain_real
 
 _TABLES = ("tables", "context_tables")
 # What a file of tables says beside the tables.
-_OF_FILE = ("bits", "logit_width", "logit_scale", "exp_frac")
+_OF_FILE = ("bits", "logit_width", "logit_scale", "exp_frac", "contexts")
 
 
 def differences(config: SoftmaxConfig, board: SoftmaxConfig, *, load: bool) -> list[str]:
@@ -39,6 +39,9 @@ def differences(config: SoftmaxConfig, board: SoftmaxConfig, *, load: bool) -> l
             names.add("clip")
         if options["tables"] is not None:
             names |= {*_OF_FILE, *_TABLES} & set(wanted)
+    if "context_tables" in wanted:
+        # They tell the tables as well.
+        names.discard("tables")
     if load:
         names -= {*_TABLES, "clip"}
         if options["contexts"] is None:
@@ -53,5 +56,5 @@ def differences(config: SoftmaxConfig, board: SoftmaxConfig, *, load: bool) -> l
 
 def _words(name: str, found: Any, wanted: Any) -> str:
     if name in _TABLES:
-        return f"other {name}"
+        return "other tables"
     return f"{name} {found}, not {wanted}"
