@@ -1,6 +1,6 @@
 """Consistent overhead byte stuffing (S. Cheshire, M. Baker, 1999), put on."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,15 +8,18 @@ from exaq_fpga.gateware.cobs_decoder import DELIMITER, FULL_BLOCK
 from exaq_fpga.gateware.octet_ram import OctetRam
 from exaq_fpga.gateware.octets import MESSAGES, OCTETS
 
+#: Octets of the buffer: it holds an open block and as much again that is ready to be sent.
+BUFFER = 512
+
 
 class CobsEncoder(wiring.Component):
     """Turns messages into frames: stuffed octets with a delimiter behind.
 
     The stuffing is the shortest: nothing follows a full block that ends a message. A block is
-    sent once it is whole (254 octets, a zero, the message's end), while the next is taken.
-    Throughput in, 1 octet per cycle and a cycle more for each block; out, an octet in 2 cycles
-    and 2 cycles more for each block. Back-pressure on ``o`` holds ``i`` back once two blocks
-    wait; ``i.ready`` does not depend on ``o.ready``.
+    sent once it is whole (254 octets, a zero, the message's end) while those behind it are taken.
+    Throughput in, 1 octet per cycle, a cycle more for each block and one for the delimiter; out,
+    an octet in ``cycles_per_octet`` cycles. Back-pressure on ``o`` holds ``i`` back once at
+    least 257 octets wait to be sent; ``i.ready`` does not depend on ``o.ready``.
 
     Members
     -------
@@ -24,102 +27,65 @@ class CobsEncoder(wiring.Component):
     o : stream of octets
     """
 
+    cycles_per_octet = 2
+
     def __init__(self):
         super().__init__({"i": In(MESSAGES), "o": Out(OCTETS)})
 
     def elaborate(self, platform):
-        # The memory holds two blocks, each with its code at its first place. The block to write
-        # and the block to read are counted modulo 4: equal, none is whole; two apart, both are.
+        # From `read` to `open` stand octets to be sent as they are. At `open` is the place of the
+        # open block's code, behind it the block's octets so far, up to `fill`.
         m = Module()
-        places = FULL_BLOCK + 1
-        m.submodules.blocks = blocks = OctetRam(2 * places)
-        writing, reading = Signal(2), Signal(2)
-        # By block: it ends a message.
-        ends = Signal(2)
-        self._write_side(m, blocks, (writing, reading), ends)
-        self._read_side(m, blocks, (writing, reading), ends)
-        return m
+        m.submodules.buffer = buffer = OctetRam(BUFFER)
+        place = range(BUFFER)
+        read, open_, fill = Signal(place), Signal(place, name="open"), Signal(place, init=1)
+        self._write_side(m, buffer, read, open_, fill)
 
-    def _write_side(self, m, blocks, counts, ends):
-        writing, reading = counts
-        fill = Signal(range(FULL_BLOCK + 1), init=1)
-        closing = Signal()
-        # The block to close is the message's last; an empty one follows that is.
-        last, empty_follows = Signal(), Signal()
-        octet = self.i.payload
-        store = Signal()
-        free = Signal()
-        m.d.comb += [
-            free.eq(writing ^ reading != 0b10),
-            self.i.ready.eq(free & ~closing),
-            store.eq(self.i.valid & self.i.ready),
-            blocks.write_enable.eq(free & (closing | self.i.valid)),
-        ]
-        with m.If(closing):
-            m.d.comb += [
-                blocks.write_address.eq(Cat(Const(0, len(fill)), writing[0])),
-                blocks.write_data.eq(fill),
-            ]
-            with m.If(free):
-                m.d.sync += [
-                    ends.bit_select(writing[0], 1).eq(last),
-                    writing.eq(writing + 1),
-                    fill.eq(1),
-                    closing.eq(empty_follows),
-                    last.eq(1),
-                    empty_follows.eq(0),
-                ]
-        with m.Else():
-            m.d.comb += [
-                blocks.write_address.eq(Cat(fill, writing[0])),
-                blocks.write_data.eq(octet.data),
-            ]
-            with m.If(store & (octet.data == 0)):
-                m.d.sync += [closing.eq(1), last.eq(0), empty_follows.eq(octet.last)]
-            with m.Elif(store):
-                m.d.sync += [
-                    fill.eq(fill + 1),
-                    closing.eq(octet.last | (fill == FULL_BLOCK - 1)),
-                    last.eq(octet.last),
-                ]
-
-    def _read_side(self, m, blocks, counts, ends):
-        writing, reading = counts
         fetch = Signal()
-        # Place of the next octet to fetch: as high as the code when all are.
-        place = Signal(range(FULL_BLOCK + 1))
-        code = Signal(8, reset_less=True)
         m.d.comb += [
-            blocks.read_enable.eq(fetch),
-            blocks.read_address.eq(Cat(place, reading[0])),
+            fetch.eq((read != open_) & ~self.o.valid),
+            buffer.read_enable.eq(fetch),
+            buffer.read_address.eq(read),
+            self.o.payload.eq(buffer.read_data),
         ]
         with m.If(fetch):
-            m.d.sync += place.eq(place + 1)
-        with m.If(self.o.ready):
+            m.d.sync += [self.o.valid.eq(1), read.eq(read + 1)]
+        with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        return m
 
-        sent = Signal(8, reset_less=True)
-        m.d.comb += self.o.payload.eq(sent)
-
-        def send(octet):
-            m.d.sync += [sent.eq(octet), self.o.valid.eq(1)]
-
-        with m.FSM():
-            with m.State("WAIT"), m.If(writing != reading):
-                m.d.comb += fetch.eq(1)
-                m.next = "CODE"
-            with m.State("CODE"):
-                m.d.sync += code.eq(blocks.read_data)
-                m.next = "OCTET"
-            with m.State("OCTET"), m.If(~self.o.valid):
-                send(blocks.read_data)
-                with m.If(place != code):
-                    m.d.comb += fetch.eq(1)
-                with m.Else():
-                    m.d.sync += [reading.eq(reading + 1), place.eq(0)]
-                    m.next = "WAIT"
-                    with m.If(ends.bit_select(reading[0], 1)):
-                        m.next = "DELIMITER"
-            with m.State("DELIMITER"), m.If(~self.o.valid):
-                send(DELIMITER)
-                m.next = "WAIT"
+    def _write_side(self, m, buffer, read, open_, fill):
+        octet = self.i.payload
+        code = Signal(range(FULL_BLOCK + 1), init=1)
+        # To close a block is to write its code; behind the last one goes the delimiter like a code.
+        closing = Signal()
+        # What is closed is the message's last block; an empty one follows that is.
+        last, empty_follows = Signal(), Signal()
+        free, take, is_zero = Signal(), Signal(), Signal()
+        m.d.comb += [
+            free.eq(fill != read),
+            self.i.ready.eq(free & ~closing),
+            take.eq(self.i.valid & self.i.ready),
+            is_zero.eq(octet.data == 0),
+            buffer.write_enable.eq((closing & free) | (take & ~is_zero)),
+            buffer.write_address.eq(Mux(closing, open_, fill)),
+            buffer.write_data.eq(Mux(closing, code, octet.data)),
+        ]
+        with m.If(buffer.write_enable):
+            m.d.sync += fill.eq(fill + 1)
+        with m.If(closing & free):
+            m.d.sync += [
+                open_.eq(fill),
+                code.eq(Mux(last, DELIMITER, 1)),
+                closing.eq(last | empty_follows),
+                last.eq(empty_follows),
+                empty_follows.eq(0),
+            ]
+        with m.Elif(take & is_zero):
+            m.d.sync += [closing.eq(1), empty_follows.eq(octet.last)]
+        with m.Elif(take):
+            m.d.sync += [
+                code.eq(code + 1),
+                closing.eq(octet.last | (code == FULL_BLOCK - 1)),
+                last.eq(octet.last),
+            ]

@@ -15,7 +15,7 @@ class FrameSender(wiring.Component):
 
     Throughput ``cycles_per_octet`` cycles for each octet of message and CRC and a cycle more for
     the message: a UART of any divisor is kept busy while messages wait. Back-pressure on ``o``
-    holds messages back once two blocks of 254 octets wait.
+    holds messages back once at least 257 octets wait to be sent.
 
     Members
     -------
