@@ -17,6 +17,7 @@ help:
 	@echo 'make test         all tests'
 	@echo 'make lint         style and types'
 	@echo 'make bench        size, clock and cycles, written to reports/ and README.md'
+	@echo 'make boards       bitstreams for all boards, proven, reports/boards and README.md; an hour'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
 	@echo 'make bench-cosim  speed of the compiled Verilog'
 	@echo 'make clean        remove what builds and tests left; .venv stays'
@@ -36,6 +37,10 @@ lint: .venv/.all
 
 bench: .venv/.fpga
 	$(BIN)/exaq bench $(ARGS)
+
+# Boards with a report that still holds are left alone: make boards ARGS=--all builds them too.
+boards: .venv/.fpga
+	$(BIN)/python scripts/build_boards.py $(ARGS)
 
 bench-model: .venv/.base
 	$(BIN)/python scripts/bench_model.py $(ARGS)
@@ -77,4 +82,4 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo test lint bench bench-model bench-cosim clean
+.PHONY: help setup demo test lint bench boards bench-model bench-cosim clean

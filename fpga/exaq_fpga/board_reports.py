@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from exaq_fpga import tools
 from exaq_fpga.boards import BOARDS, BoardSpec
 from exaq_fpga.gateware.pll import megahertz
+from exaq_fpga.prepared import Prepared
 
 #: Where the repository keeps them, a file for each board.
 FOLDER = Path(__file__).resolve().parents[2] / "reports" / "boards"
+#: Marks round the README's table.
+MARKS = "<!-- boards:begin -->", "<!-- boards:end -->"
 
 # Cells of nextpnr's reports: logic, block RAM.
 _CELLS = {
@@ -46,8 +50,20 @@ def proof(report: Mapping[str, Any] | None) -> str:
     if done is None:
         return "built, timing closed; not simulated"
     what = "bitstream" if done["how"] == "bitstream" else "netlist after synthesis"
-    right = "equal to the model" if not done["mismatches"] else f"{done['mismatches']} WRONG"
-    return f"{what} simulated, {done['rows']} rows {right}"
+    faults = len(done["faults"])
+    if done["mismatches"] or faults:
+        return f"{what} simulated: {done['mismatches']} elements wrong, {faults} other faults"
+    return f"{what} simulated, {done['rows']} rows equal to the model"
+
+
+def still_true(report: Mapping[str, Any] | None, prepared: Prepared) -> bool:
+    """Whether ``report`` is of ``prepared``, with the tools that there are now, and proven."""
+    return (
+        report is not None
+        and report["inputs_sha256"] == prepared.fingerprint
+        and report["proof"] is not None
+        and all(tools.find(tool).version == told for tool, told in report["versions"].items())
+    )
 
 
 def table(reports: Mapping[str, Mapping[str, Any]]) -> str:

@@ -103,8 +103,14 @@ def command(
         report = _prove(prepared, built, folder, step) if prove else built.report
     for line in _summary(prepared, built, report):
         click.echo(line)
-    if report["proof"] and report["proof"]["mismatches"]:
+    if prove and not _holds(report):
+        for fault in report["proof"]["faults"]:
+            click.echo(f"exaq: fault: {fault}", err=True)
         click.get_current_context().exit(1)
+
+
+def _holds(report: dict[str, Any]) -> bool:
+    return not report["proof"]["mismatches"] and not report["proof"]["faults"]
 
 
 def _build(prepared: Prepared, folder: Path, step: Callable[[str], None]) -> Built:

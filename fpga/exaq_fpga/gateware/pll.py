@@ -1,5 +1,6 @@
 """A PLL for a clock: which settings come nearest."""
 
+import functools
 from fractions import Fraction
 from typing import Any
 
@@ -24,7 +25,7 @@ def nearest_pll(family: str, reference: int, clock: int) -> Any:
     ValueError
         None comes within ``TOLERANCE``; the message tells the range and the nearest ones.
     """
-    settings = list(PLLS[family].settings(reference))
+    settings = _settings(family, reference)
     best = min(settings, key=lambda p: (abs(p.frequency - clock), -p.comparison, p.strain))
     if abs(best.frequency - clock) <= TOLERANCE * clock:
         return best
@@ -37,6 +38,11 @@ def nearest_pll(family: str, reference: int, clock: int) -> Any:
         + f"; legal: {megahertz(reference)} MHz itself and {megahertz(made[0])} to "
         f"{megahertz(made[-1])} MHz"
     )
+
+
+@functools.cache
+def _settings(family: str, reference: int) -> tuple[Any, ...]:
+    return tuple(PLLS[family].settings(reference))
 
 
 def megahertz(frequency: Fraction | int) -> str:
