@@ -151,7 +151,8 @@ class VirtualBoard:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        if self._process is not None:
+            self.stop()
 
     def start(self) -> None:
         """Start the board; when this returns, ``port`` can be opened.
@@ -177,6 +178,7 @@ class VirtualBoard:
         self.port = self._process.stdout.readline().rstrip("\n")
         if not self.port:
             _, errors = self._process.communicate()
+            self._process = None
             raise ToolError(f"the virtual board does not start: {errors.strip() or 'no message'}")
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -196,7 +198,7 @@ class VirtualBoard:
             The program failed.
         """
         if self._statistics is None:
-            process = self._running()
+            process, self._process = self._running(), None
             try:
                 # The end of its standard input ends it.
                 output, errors = process.communicate(timeout=_END_SECONDS)
@@ -214,5 +216,5 @@ class VirtualBoard:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            raise ToolError("the virtual board was not started")
+            raise ToolError("the virtual board does not run")
         return self._process
