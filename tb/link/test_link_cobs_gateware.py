@@ -139,12 +139,14 @@ def test_encoder_takes_what_its_buffer_holds() -> None:
 
 
 def test_rates_of_the_encoder() -> None:
-    """In: an octet a cycle and one for each block's code and the delimiter. Out: its attribute."""
+    """In and out: its attribute; in, codes and delimiters take as long as octets."""
     encoding = Encoding([b"\x01" * BLOCK, b"\x02" * BLOCK])
     # The first frame's first octets leave before the second frame could fill the buffer.
-    assert encoding.feed.times == [*range(BLOCK), *range(BLOCK + 2, 2 * BLOCK + 2)]
-    steps = {after - before for before, after in pairwise(encoding.drain.times)}
-    assert steps == {CobsEncoder.cycles_per_octet}
+    step = CobsEncoder.cycles_per_octet
+    between = step * (1 + 2)
+    steps = [after - before for before, after in pairwise(encoding.feed.times)]
+    assert steps == [step] * (BLOCK - 1) + [between] + [step] * (BLOCK - 1)
+    assert {after - before for before, after in pairwise(encoding.drain.times)} == {step}
 
 
 @pytest.mark.parametrize("zeros", [0, 0.1, 1])

@@ -17,8 +17,8 @@ class CobsEncoder(wiring.Component):
 
     The stuffing is the shortest: nothing follows a full block that ends a message. A block is
     sent once it is whole (254 octets, a zero, the message's end) while those behind it are taken.
-    Throughput in, 1 octet per cycle, a cycle more for each block and one for the delimiter; out,
-    an octet in ``cycles_per_octet`` cycles. Back-pressure on ``o`` holds ``i`` back once at
+    Throughput ``cycles_per_octet`` cycles for an octet, in and out; in, as many for each block's
+    code and for the delimiter. Back-pressure on ``o`` holds ``i`` back once at
     least 257 octets wait to be sent; ``i.ready`` does not depend on ``o.ready``.
 
     Members
@@ -62,8 +62,9 @@ class CobsEncoder(wiring.Component):
         # What is closed is the message's last block; an empty one follows that is.
         last, empty_follows = Signal(), Signal()
         free, take, is_zero = Signal(), Signal(), Signal()
+        # A register, which is a cycle late: so nothing is stored in two cycles running.
+        m.d.sync += free.eq((fill != read) & ~buffer.write_enable)
         m.d.comb += [
-            free.eq(fill != read),
             self.i.ready.eq(free & ~closing),
             take.eq(self.i.valid & self.i.ready),
             is_zero.eq(octet.data == 0),

@@ -14,8 +14,9 @@ class FrameSender(wiring.Component):
     """Sends each message in a frame: its octets and their CRC-32, stuffed, and a delimiter.
 
     Throughput ``cycles_per_octet`` cycles for each octet of message and CRC and a cycle more for
-    the message: a UART of any divisor is kept busy while messages wait. Back-pressure on ``o``
-    holds messages back once at least 257 octets wait to be sent.
+    the message. A UART of any divisor is kept busy while messages wait, but for the time that 254
+    octets take where a short message began after an idle line. Back-pressure on ``o`` holds
+    messages back once at least 257 octets wait to be sent.
 
     Members
     -------
