@@ -21,9 +21,11 @@ from exaq_fpga.link.errors import (
     UnknownTablesError,
     WrongDeviceError,
 )
+from exaq_fpga.link.frames import frame_octets
 from exaq_fpga.link.port import Port
 from exaq_fpga.link.protocol import (
     COUNTERS,
+    HEADER,
     LOAD_WORD,
     MAGIC,
     OVERHEAD,
@@ -35,13 +37,16 @@ from exaq_fpga.link.protocol import (
     Type,
     longest_message,
 )
-from exaq_fpga.link.rows import Batch, RowPacker
+from exaq_fpga.link.rows import STATUS, Batch, RowPacker
 from exaq_fpga.link.session import Request, Session, Statistics
 
 R = TypeVar("R", bound=Request)
 
 # Messages that share the board's receive buffer, and answers that share the host's window.
 _SHARE = 4
+# Octets of answers that may be under way, and how many of the longest ones must be able to.
+_WINDOW = 16384
+_ANSWERS = 3
 _COUNTERS = struct.Struct(f"<{len(COUNTERS)}I")
 # What the status of LOAD_TABLES says, from its lowest bit.
 _REFUSALS = ("their number", "the context", "the thresholds", "the exponentials")
@@ -65,6 +70,8 @@ class Board:
         How often in turn it is asked in vain before the link is given up.
     window
         Octets of answers that may be under way: what the port can hold while the host is busy.
+        None: 16384, or as many as three of the board's longest answers have. That many keep the
+        line busy; Linux holds 65536 octets of a port.
 
     Members
     -------
@@ -90,9 +97,11 @@ class Board:
         baud: int = 1_000_000,
         timeout: float = 1.0,
         retries: int = 5,
-        window: int = 4096,
+        window: int | None = None,
     ) -> None:
         for name, value in (("baud", baud), ("retries", retries), ("window", window)):
+            if value is None:
+                continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be an integer, not {value!r}")
             if value < 1:
@@ -100,13 +109,13 @@ class Board:
         if not 0 < timeout < float("inf"):
             raise ValueError(f"timeout must be positive and finite, not {timeout!r}")
         self._port: Port | None = Port(port, baud)
-        self._window = window
         try:
             self._port.discard()
-            self._session = Session(self._port, timeout=timeout, retries=retries, window=window)
+            self._session = Session(self._port, timeout=timeout, retries=retries)
             self.identity = self._identify(self._port)
-            self._session.buffer = self.identity.buffer
             self._config = self.identity.config
+            self._session.buffer = self.identity.buffer
+            self._session.window = _window(self._config) if window is None else window
             self._session.statistics = Statistics()
             self._loads = self.status()["loads"]
         except BaseException:
@@ -265,7 +274,8 @@ class Board:
                     f"{min(unknown)} are unknown: load them anew, or reset the board"
                 )
         packer = RowPacker(rows, self._config)
-        batches = packer.batches((self.identity.buffer - RESERVE) // _SHARE, self._window // _SHARE)
+        room, window = self._session.buffer - RESERVE, self._session.window
+        batches = packer.batches(room // _SHARE, window // _SHARE)
         requests = (_RowsRequest(packer, batch) for batch in batches)
         done = 0
         for request, body in self._run(requests):
@@ -309,6 +319,12 @@ class _RowsRequest(Request):
         for half in halves:
             half.lost = 1
         return halves
+
+
+def _window(config: SoftmaxConfig) -> int:
+    """Octets that keep the line busy with any rows, and that ports can hold with most."""
+    longest = HEADER + config.max_row * config.prob_bytes + STATUS
+    return max(_WINDOW, _ANSWERS * frame_octets(longest))
 
 
 def _check(status: RowsStatus, batch: Batch) -> None:

@@ -349,7 +349,7 @@ def test_a_row_that_the_board_flags_exits_with_3(run: Run) -> None:
     with FakeBoard(CONFIG, alter=flag) as fake, untouched():
         code, out, err = run(fake.port)
     assert (code, out) == (3, "")
-    assert one_line(err) == "the board reports an error in rows 0 to 7 (status 2)"
+    assert one_line(err) == "the board reports an error in rows 0 to 14 (status 2)"
 
 
 def test_no_board_exits_with_2(run: Run) -> None:

@@ -207,6 +207,8 @@ class FakeBoard(Device):
         What the host did that it must not.
     counters
         As STATUS tells them.
+    lag
+        Seconds without an octet after which it answers.
     deepest
         Most requests that were waiting at a time.
     asked, answered
@@ -218,7 +220,7 @@ class FakeBoard(Device):
         config: SoftmaxConfig,
         *,
         buffer: int = 4096,
-        window: int = 4096,
+        window: int = 16384,
         baud: int = 1_000_000,
         from_host: Callable[[bytes], bytes] = bytes,
         to_host: Callable[[bytes], bytes] = bytes,
@@ -240,6 +242,7 @@ class FakeBoard(Device):
         self.identity = identity_of(config, buffer, baud) if identity is None else identity
         self.complaints: list[str] = []
         self.deepest = 0
+        self.lag = 0.0005
         self.asked: list[int] = []
         self.answered: list[bytes] = []
         self._heard = 0
@@ -254,7 +257,7 @@ class FakeBoard(Device):
         self._faults = 0
 
     def patience(self) -> float | None:
-        return 0.0005 if self._queue or self._faults else None
+        return self.lag if self._queue or self._faults else None
 
     def take(self, octets: bytes) -> None:
         for octet in self.from_host(octets):

@@ -14,7 +14,7 @@ import exaq
 from exaq import SoftmaxConfig, Tables
 from exaq_cosim import golden
 from exaq_fpga import Board, LinkError, RefusedError, UnknownTablesError
-from exaq_fpga.link.protocol import Fault
+from exaq_fpga.link.protocol import Fault, buffer_octets
 
 CONFIG = SoftmaxConfig(max_row=64)
 # Long enough for a busy machine; damage that can be seen is not waited for.
@@ -83,6 +83,7 @@ def test_neither_side_is_overrun(buffer: int, window: int, row: int) -> None:
         FakeBoard(CONFIG, buffer=buffer, window=window) as fake,
         Board(fake.port, window=window) as board,
     ):
+        fake.lag = 0.003
         np.testing.assert_array_equal(board.softmax(x), exaq.softmax(x, CONFIG))
     assert fake.complaints == []
     assert fake.counters["overflows"] == 0
@@ -90,12 +91,28 @@ def test_neither_side_is_overrun(buffer: int, window: int, row: int) -> None:
     assert fake.deepest > 2 or window < 2 * row * 3
 
 
+@pytest.mark.parametrize(("max_row", "prob_bits"), [(64, 24), (1024, 16), (16384, 24)])
+def test_the_longest_rows_keep_the_line_busy(max_row: int, prob_bits: int) -> None:
+    """One is answered, one waits in the board, one is on its way."""
+    config = SoftmaxConfig(max_row=max_row, prob_bits=prob_bits)
+    x = logits(5, max_row)
+    room = buffer_octets(config)
+    # The window is the board's own choice, so it is not for the fake to judge.
+    with FakeBoard(config, buffer=room, window=10**9) as fake, Board(fake.port) as board:
+        fake.lag = 0.05
+        np.testing.assert_array_equal(board.softmax(x), exaq.softmax(x, config))
+    assert fake.deepest >= 3
+    assert fake.complaints == []
+    assert fake.counters["overflows"] == 0
+
+
 def test_rows_that_fill_the_board_one_by_one() -> None:
     config = SoftmaxConfig(max_row=4096, logit_width=24)
     x = logits(4, 4096, config=config)
     mask = np.random.default_rng(1).random(x.shape) < 0.8
-    with FakeBoard(config, buffer=65536) as fake, Board(fake.port) as board:
+    with FakeBoard(config, buffer=16384) as fake, Board(fake.port) as board:
         probabilities = board.softmax(x, mask=mask)
+    assert fake.deepest == 1
     np.testing.assert_array_equal(probabilities, exaq.softmax(x, config, mask))
     assert fake.complaints == []
 
@@ -178,7 +195,10 @@ def test_an_answer_of_the_wrong_length_is_asked_for_again() -> None:
     def alter(number: int, answer: bytes) -> bytes:
         return next(faults, bytes)(answer) if answer[0] == 0x80 | ROWS else answer
 
-    with FakeBoard(CONFIG, alter=alter) as fake, Board(fake.port, timeout=TIMEOUT) as board:
+    with (
+        FakeBoard(CONFIG, alter=alter) as fake,
+        Board(fake.port, timeout=TIMEOUT, window=4096) as board,
+    ):
         np.testing.assert_array_equal(board.softmax(x), exaq.softmax(x, CONFIG))
         # The same batch twice: whole the first time, then in two halves.
         assert (board.link.strange, board.link.resent) == (2, 3)
@@ -211,7 +231,7 @@ def test_what_the_board_refuses(instead: Any, message: str) -> None:
     alter = {2: instead}
     with (
         FakeBoard(CONFIG, alter=lambda n, answer: alter.get(n, bytes)(answer)) as fake,
-        Board(fake.port) as board,
+        Board(fake.port, window=4096) as board,
     ):
         x = logits(30, 40)
         with pytest.raises(RefusedError, match=f"^{message}"):

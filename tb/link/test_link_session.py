@@ -68,8 +68,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     ) -> tuple[Session, Line]:
         line = Line(incoming, baud)
         monkeypatch.setattr("exaq_fpga.link.session.monotonic", lambda: line.now)
-        made = Session(line, timeout=TIMEOUT, retries=retries, window=window)  # type: ignore[arg-type]
-        made.buffer = 4096
+        made = Session(line, timeout=TIMEOUT, retries=retries)  # type: ignore[arg-type]
+        made.buffer, made.window = 4096, window
         return made, line
 
     return make

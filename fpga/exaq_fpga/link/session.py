@@ -132,24 +132,24 @@ class Session:
         the port's baud rate do not count as silence.
     retries
         How often in turn it is asked in vain before the link is given up.
-    window
-        Octets of answers that may be under way. A longer answer is waited for alone.
 
     Members
     -------
     buffer
         Octets of the board's receive buffer, set when it is known.
+    window
+        Octets of answers that may be under way. A longer answer is waited for alone.
     statistics
         Of the link.
     """
 
-    def __init__(self, port: Port, *, timeout: float, retries: int, window: int) -> None:
+    def __init__(self, port: Port, *, timeout: float, retries: int) -> None:
         self.buffer = _LEAST_BUFFER
+        self.window = _UNKNOWN_ANSWER
         self.statistics = Statistics()
         self._port = port
         self._timeout = timeout
         self._retries = retries
-        self._window = window
         self._decoder = FrameDecoder()
         self._tag = secrets.randbelow(_TAGS)
         self._waiting: list[_Sent] = []
@@ -214,7 +214,7 @@ class Session:
         return (
             room <= self.buffer - RESERVE
             and len(waiting) < _OUTSTANDING
-            and (not waiting or replies <= self._window)
+            and (not waiting or replies <= self.window)
         )
 
     def _send(self, request: Request, *, probe: bool = False) -> None:
