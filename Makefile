@@ -14,6 +14,7 @@ SHELL := /bin/bash
 help:
 	@echo 'make setup        .venv with everything, from wheels alone'
 	@echo 'make demo         emit Verilog, run it compiled on real attention logits, compare'
+	@echo 'make demo-board   the same through a virtual FPGA board and its serial port'
 	@echo 'make test         all tests'
 	@echo 'make lint         style and types'
 	@echo 'make bench        size, clock and cycles, written to reports/ and README.md'
@@ -26,6 +27,9 @@ setup: .venv/.all
 
 demo: .venv/.base
 	$(BIN)/exaq demo $(ARGS)
+
+demo-board: .venv/.base
+	$(BIN)/exaq demo-board $(ARGS)
 
 test: .venv/.all
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
@@ -82,4 +86,4 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo test lint bench boards bench-model bench-cosim clean
+.PHONY: help setup demo demo-board test lint bench boards bench-model bench-cosim clean

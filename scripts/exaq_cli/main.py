@@ -13,7 +13,7 @@ import click
 from exaq_cli.errors import BreakdownError, UserError
 
 # Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
-# help and errors need not wait for a simulator's imports.
+# help and errors need not wait for a simulator's imports. In a module's name, - becomes _.
 _COMMANDS = {
     "generate": "Write the unit as Verilog, with a JSON of its ports and tables.",
     "simulate": "Stream an array of logits through the unit's compiled Verilog.",
@@ -24,6 +24,7 @@ _COMMANDS = {
     "program": "Write a board's bitstream into it.",
     "stream": "Stream an array of logits through a board, and check every bit.",
     "board": "Run a virtual board: the whole design compiled, its UART a pseudo-terminal.",
+    "demo-board": "Stream real attention logits through a virtual board, and through a bad line.",
     "bench": "Measure size, clock and cycles of a configuration.",
     "demo": "Run the unit on real attention logits and compare it with float softmax.",
 }
@@ -36,7 +37,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"exaq_cli.{cmd_name}").command
+        module = importlib.import_module(f"exaq_cli.{cmd_name.replace('-', '_')}")
+        command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -17,7 +17,8 @@ from exaq import PRESETS, SoftmaxConfig, paper_clip
 from exaq_cli.options import config_options
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-COMMANDS = ["generate", "simulate", "calibrate", "evaluate", "bench", "demo"]
+COMMANDS = ["generate", "simulate", "calibrate", "evaluate"]
+COMMANDS += ["boards", "build", "program", "stream", "board", "demo-board", "bench", "demo"]
 
 
 @click.command
@@ -37,7 +38,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
     outputs = [run_exaq(*args, folder=tmp_path) for args in ([], ["--help"])]
     assert [done.returncode for done in outputs] == [0, 0]
     assert outputs[0].stdout == outputs[1].stdout
-    assert re.findall(r"^  ([a-z]+)  +[A-Z]", outputs[0].stdout, re.MULTILINE) == COMMANDS
+    assert re.findall(r"^  ([a-z-]+)  +[A-Z]", outputs[0].stdout, re.MULTILINE) == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)
