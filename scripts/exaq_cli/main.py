@@ -24,7 +24,7 @@ _COMMANDS = {
     "program": "Write a board's bitstream into it.",
     "stream": "Stream an array of logits through a board, and check every bit.",
     "board": "Run a virtual board: the whole design compiled, its UART a pseudo-terminal.",
-    "demo-board": "Stream real attention logits through a virtual board, and through a bad line.",
+    "demo-board": "Stream real attention logits through a virtual board.",
     "bench": "Measure size, clock and cycles of a configuration.",
     "demo": "Run the unit on real attention logits and compare it with float softmax.",
 }
