@@ -26,9 +26,9 @@ class FrameReceiver(wiring.Component):
     message's header is dropped, and so is one that finds no room for any of its octets,
     damaged or not. Whatever came before, the octet after a delimiter begins a frame.
 
-    A message is on ``o`` at most ``latency`` cycles after the delimiter of its frame where no
-    other waits. Throughput of ``o`` 1 octet in 2 cycles and ``gap`` cycles more for each message.
-    ``o.ready`` may come at any time.
+    Latency ``latency`` cycles from a frame's delimiter to its message, where no other is before
+    it. Throughput of ``o`` ``cycles_per_octet`` cycles for an octet and ``gap`` cycles more for a
+    message. Back-pressure holds messages in the buffer.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ class FrameReceiver(wiring.Component):
     overflow : pulse: a frame ended and was dropped, for want of room
     """
 
-    latency = 9
+    latency = 12
+    cycles_per_octet = 2
     gap = 3
 
     def __init__(self, size):
