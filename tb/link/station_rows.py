@@ -141,3 +141,55 @@ def cut_rows(config: SoftmaxConfig, body: bytes) -> tuple[list[Row], int, bool]:
             body = body[size:]
         rows.append(Row(tuple(logits), tuple(live) if masked else None, context))
     return rows, 0, False
+
+
+def check_answer(config: SoftmaxConfig, message: bytes, answer: bytes, identity: bytes) -> None:
+    """Fails where ``answer`` is none to ``message``, which may hold anything but a load of the
+    right length; tables are those of ``config``. What comes of a row cut off is not looked at.
+    """
+    kind, tag, body = message[0], message[1], message[2:]
+    if kind == ROWS:
+        rows, more, malformed = cut_rows(config, body)
+        expected = rows_answer(config, tag, rows)[:-1]
+        assert answer[: len(expected)] == expected
+        assert len(answer) == len(expected) + more * config.prob_bytes + 1
+        assert answer[-1] == malformed
+    elif kind == STATUS and not body:
+        assert answer[:2] == bytes([STATUS | ANSWER, tag])
+        assert len(answer) == 2 + 4 * len(COUNTS)
+    elif kind == IDENTIFY and not body:
+        assert answer == bytes([IDENTIFY | ANSWER, tag]) + identity
+    elif kind == LOAD_TABLES and config.contexts:
+        assert len(body) != 8 * config.levels
+        assert answer == bytes([LOAD_TABLES | ANSWER, tag, 1])
+    else:
+        fault = MALFORMED if kind in (IDENTIFY, STATUS) else UNKNOWN
+        assert answer == bytes([ERROR, tag, fault])
+
+
+def garbage(config: SoftmaxConfig, rng: random.Random) -> bytes:
+    """A message of anything, or one that was good once, or is; no load of the right length."""
+    if rng.random() < 0.3:
+        kind = rng.choice([ROWS, ROWS, LOAD_TABLES, IDENTIFY, STATUS, rng.randrange(256)])
+        length = rng.choice([0, 1, 3, 4, 5, rng.randrange(60)])
+        length += kind == LOAD_TABLES and length == 8 * config.levels
+        return bytes([kind, rng.randrange(1, 256)]) + rng.randbytes(length)
+    rows = [
+        random_row(config, rng, rng.randint(1, min(12, config.max_row)))
+        for _ in range(rng.randint(1, 3))
+    ]
+    message = bytearray(rows_message(config, rng.randrange(1, 256), rows))
+    for _ in range(rng.choice([0, 1, 1, 3])):
+        place = rng.randrange(2, len(message))
+        damage = rng.randrange(4)
+        if damage == 0:
+            message[place] ^= 1 << rng.randrange(8)
+        elif damage == 1:
+            del message[place:]
+        elif damage == 2:
+            del message[place : place + rng.randint(1, 4)]
+        else:
+            message[place:place] = rng.randbytes(rng.randint(1, 4))
+        if len(message) == 2:
+            break
+    return bytes(message)

@@ -14,13 +14,11 @@ from station_rows import (
     ERROR,
     IDENTIFY,
     LOAD_TABLES,
-    MALFORMED,
-    ROWS,
     STATUS,
-    UNKNOWN,
     Row,
+    check_answer,
     counts,
-    cut_rows,
+    garbage,
     load_message,
     random_row,
     rows_answer,
@@ -42,26 +40,8 @@ SMALL = CONFIGS["4 lanes"]
 
 
 def check(config: SoftmaxConfig, messages: Sequence[bytes], found: Exchange) -> None:
-    """Every answer, those of cut rows but for what comes of them. Tables are never loaded."""
     for message, answer in zip(messages, found.answers, strict=True):
-        kind, tag, body = message[0], message[1], message[2:]
-        if kind == ROWS:
-            rows, more, malformed = cut_rows(config, body)
-            expected = rows_answer(config, tag, rows)[:-1]
-            assert answer[: len(expected)] == expected
-            assert len(answer) == len(expected) + more * config.prob_bytes + 1
-            assert answer[-1] == malformed
-        elif kind == STATUS and not body:
-            assert len(answer) == 2 + 9 * 4
-        elif kind == IDENTIFY and not body:
-            assert answer == bytes([IDENTIFY | ANSWER, tag]) + b"identity"
-        elif kind == LOAD_TABLES and config.contexts:
-            assert answer[:2] == bytes([LOAD_TABLES | ANSWER, tag])
-            assert len(body) != 8 * config.levels
-            assert answer[2:] == b"\x01"
-        else:
-            fault = MALFORMED if kind in (IDENTIFY, STATUS) else UNKNOWN
-            assert answer == bytes([ERROR, tag, fault])
+        check_answer(config, message, answer, b"identity")
 
 
 @EVERY
@@ -179,31 +159,6 @@ def test_rows_that_no_unit_takes(name: str) -> None:
     check(config, messages, found)
 
 
-def garbage(config: SoftmaxConfig, rng: random.Random) -> bytes:
-    """A message of anything, or one that was good once."""
-    if rng.random() < 0.3:
-        kind = rng.choice([ROWS, ROWS, LOAD_TABLES, IDENTIFY, STATUS, rng.randrange(256)])
-        length = rng.choice([0, 1, 3, 4, 5, rng.randrange(60)])
-        return bytes([kind, rng.randrange(1, 256)]) + rng.randbytes(length)
-    rows = [random_row(config, rng, rng.randint(1, 12)) for _ in range(rng.randint(1, 3))]
-    message = bytearray(rows_message(config, rng.randrange(1, 256), rows))
-    for _ in range(rng.choice([0, 1, 1, 3])):
-        place = rng.randrange(2, len(message))
-        damage = rng.randrange(4)
-        if damage == 0:
-            message[place] ^= 1 << rng.randrange(8)
-        elif damage == 1:
-            del message[place:]
-            message += b"\0" * (2 - len(message))
-        elif damage == 2:
-            del message[place : place + rng.randint(1, 4)]
-        else:
-            message[place:place] = rng.randbytes(rng.randint(1, 4))
-        if len(message) == 2:
-            break
-    return bytes(message)
-
-
 @EVERY
 @pytest.mark.parametrize("seed", range(2))
 def test_garbage(name: str, seed: int) -> None:
@@ -212,10 +167,7 @@ def test_garbage(name: str, seed: int) -> None:
     rng = random.Random(f"{name} {seed}")
     messages = []
     for _ in range(30):
-        message = garbage(config, rng)
-        if message[0] == LOAD_TABLES and len(message) == 2 + 8 * config.levels:
-            message += b"\0"
-        messages.append(message)
+        messages.append(garbage(config, rng))
         if rng.random() < 0.3:
             messages.append(rows_message(config, 1, [random_row(config, rng, 7)]))
     source, sink = stalls(seed, 0.3 * seed), stalls(seed + 9, 0.3 * seed)

@@ -15,9 +15,12 @@ from amaranth.lib.wiring import In, Out
 from station_frames import frame, messages_in
 from station_rows import (
     ANSWER,
+    ERROR,
     LOAD_TABLES,
     STATUS,
+    check_answer,
     counts,
+    garbage,
     load_message,
     random_row,
     rows_answer,
@@ -96,20 +99,27 @@ class Top(Component):
         return m
 
 
-def exchange(config: SoftmaxConfig, requests: list[bytes]) -> list[bytes]:
-    """Answers of the verilated station, one request at a time."""
+def exchange(config: SoftmaxConfig, requests: list[bytes], noise: list[bytes]) -> list[bytes]:
+    """Answers of the verilated station, one request at a time.
+
+    ``noise``: what stands on the line before each request; what the board reports of it is left
+    out.
+    """
     design = rtlil_to_verilog(to_rtlil(Top(config), name="top"), initial=True)
     sources = [design, emit_verilog(config, top="core").verilog]
     pins = Pins(clock="clock", rx="rx", tx="tx")
     program = compile_board(sources, top="top", pins=pins, divisor=DIVISOR)
-    answers = []
+    answers: list[bytes] = []
     with (
         VirtualBoard(program) as board,
         serial.Serial(board.port, timeout=PATIENCE) as port,
     ):
-        for request in requests:
-            port.write(frame(request))
-            answers += messages_in(port.read_until(b"\0"))
+        for number, (request, before) in enumerate(zip(requests, noise, strict=True), start=1):
+            port.write(before + frame(request))
+            while len(answers) < number:
+                (message,) = messages_in(port.read_until(b"\0"))
+                if message[:2] != bytes([ERROR, 0]):
+                    answers.append(message)
     return answers
 
 
@@ -143,12 +153,34 @@ def test_rows(name: str) -> None:
         words = config.load_words(0, held[0])
         requests.append(load_message(50, [*words[:-1], 0]))
         expected.append(bytes([LOAD_TABLES | ANSWER, 50, 8]))
-    answers = exchange(config, [*requests, bytes([STATUS, 99])])
+    requests.append(bytes([STATUS, 99]))
+    answers = exchange(config, requests, [b""] * len(requests))
     assert answers[:-1] == expected
     found = counts(answers[-1])
     assert (found["messages"], found["rows"], found["loads"]) == (
-        len(requests) + 1,
+        len(requests),
         rows_sent,
         loads,
     )
     assert found["damaged"] == found["overflows"] == found["line_errors"] == found["refused"] == 0
+
+
+@pytest.mark.simulator
+@pytest.mark.parametrize("name", ["masks", "5 contexts"])
+def test_garbage(name: str) -> None:
+    """Many messages of anything among octets of anything: each gets its one answer."""
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    requests = [garbage(config, rng) for _ in range(700)]
+    requests.append(bytes([STATUS, 99]))
+    noise = [
+        rng.randbytes(rng.randint(1, 30)) + b"\0" if rng.random() < 0.2 else b"" for _ in requests
+    ]
+    answers = exchange(config, requests, noise)
+    for request, answer in zip(requests, answers, strict=True):
+        check_answer(config, request, answer, b"identity")
+    found = counts(answers[-1])
+    assert found["messages"] == len(requests)
+    assert found["refused"] == sum(answer[0] == ERROR for answer in answers) > 50
+    assert found["damaged"] >= sum(map(bool, noise)) > 50
+    assert found["loads"] == found["overflows"] == found["line_errors"] == 0
