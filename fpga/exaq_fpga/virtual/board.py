@@ -154,6 +154,11 @@ class VirtualBoard:
         if self._process is not None:
             self.stop()
 
+    @property
+    def pid(self) -> int | None:
+        """Of its process, while it runs."""
+        return None if self._process is None else self._process.pid
+
     def start(self) -> None:
         """Start the board; when this returns, ``port`` can be opened.
 
