@@ -39,6 +39,12 @@ class Line {
 public:
     Line(const Faults& faults, uint64_t seed) : faults_(faults), random_{seed} {}
 
+    // Appends to `bits` a break that the sender itself makes.
+    static void carry_break(std::vector<uint8_t>& bits) {
+        bits.insert(bits.end(), kBreakBits, 0);
+        bits.insert(bits.end(), kRestBits, 1);
+    }
+
     // Appends to `bits`.
     void carry(uint8_t octet, std::vector<uint8_t>& bits) {
         if (random_.chance(faults_.garbage)) {
@@ -48,8 +54,7 @@ public:
         }
         if (random_.chance(faults_.breaks)) {
             ++counts_.breaks;
-            bits.insert(bits.end(), kBreakBits, 0);
-            bits.insert(bits.end(), kRestBits, 1);
+            carry_break(bits);
         }
         if (random_.chance(faults_.drop)) {
             ++counts_.drop;
@@ -127,17 +132,20 @@ public:
     // The level in this cycle; whether it is that of an octet's end.
     bool step(uint8_t level) {
         if (bit_ < 0) {
-            if (level) return false;
-            bit_ = 0;
-            wait_ = Divisor / 2;
-            levels_ = 0;
+            if (level) {
+                bit_ = kIdle;
+            } else if (bit_ == kIdle) {
+                bit_ = 0;
+                wait_ = Divisor / 2;
+                levels_ = 0;
+            }
             return false;
         }
         if (--wait_ > 0) return false;
         levels_ |= static_cast<unsigned>(level) << bit_;
         wait_ = Divisor;
         if (++bit_ < kOctetBits) return false;
-        bit_ = -1;
+        bit_ = level ? kIdle : kBroken;
         return true;
     }
 
@@ -146,8 +154,11 @@ public:
     uint8_t octet() const { return static_cast<uint8_t>(levels_ >> 1); }
 
 private:
+    // After an octet without its 1 at the end the line has to come to rest first.
+    static constexpr int kIdle = -1, kBroken = -2;
+
     unsigned levels_ = 0;
-    int bit_ = -1, wait_ = 0;
+    int bit_ = kIdle, wait_ = 0;
 };
 
 // What a computer's serial port makes of the bits of a disturbed line. An octet without its 1 at

@@ -186,9 +186,13 @@ private:
     // The board has sent an octet.
     void hear() {
         answers_.sent(cycles_);
-        if (!sampler_.whole()) ++broken_;
         bits_.clear();
-        to_host_.carry(sampler_.octet(), bits_);
+        if (sampler_.whole()) {
+            to_host_.carry(sampler_.octet(), bits_);
+        } else {
+            ++broken_;
+            Line::carry_break(bits_);
+        }
         port_.hear(bits_, outbox_);
         const bool frame = sampler_.octet() == kDelimiter;
         if (frame || outbox_.size() >= kChunk) flush();
