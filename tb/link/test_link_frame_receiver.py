@@ -109,7 +109,9 @@ def test_room_is_used_to_the_last_octet(size: int) -> None:
     rng = random.Random(size)
     for _ in range(4 if size < 512 else 1):
         # The first is on its way out: its length and two octets have left their places.
-        used, kept, verdicts = -4, [], []
+        used = -4
+        kept: list[bytes] = []
+        verdicts: list[str] = []
         line = b""
         while len(line) < 3 * size:
             message = random_message(rng, rng.randrange(2, size // 3))

@@ -12,12 +12,9 @@ from typing import Any
 
 import pytest
 from amaranth.hdl import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 from unit.unit_bench import Bench, Pause
 
-from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter, tolerance
 
 DIVISORS = [4, 5, 8, 12, 27, 104]
@@ -171,36 +168,21 @@ def test_a_break_within_an_octet_spoils_nothing_behind_it(divisor: int) -> None:
         assert len(octets) <= 2
 
 
-class Loop(wiring.Component):
-    """A transmitter and a receiver on one wire."""
-
-    def __init__(self, divisor: int):
-        self.transmitter: Any = UartTransmitter(divisor)
-        self.receiver: Any = UartReceiver(divisor)
-        super().__init__({"i": In(OCTETS), "o": Out(LINE), "error": Out(1)})
-
-    def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        this: Any = self
-        m.submodules.transmitter = transmitter = self.transmitter
-        m.submodules.receiver = receiver = self.receiver
-        wiring.connect(m, wiring.flipped(this.i), transmitter.i)
-        wiring.connect(m, receiver.o, wiring.flipped(this.o))
-        m.d.comb += [receiver.rx.eq(transmitter.tx), this.error.eq(receiver.error)]
-        return m
-
-
 @pytest.mark.parametrize(
     ("divisor", "octets"),
     [(4, EVERY_OCTET), (5, EVERY_OCTET), *((n, some_octets(n)) for n in DIVISORS[2:])],
 )
 @pytest.mark.parametrize("pause", [False, True])
 def test_what_is_sent_is_received(divisor: int, octets: list[int], pause: bool) -> None:
-    loop: Any = Loop(divisor)
-    bench = Bench(loop, limit=40 * divisor * len(octets))
-    bench.feed(loop.i, octets, pauses(divisor) if pause else None)
-    line = bench.drain(loop.o, len(octets))
-    error = bench.probe(loop.error)
+    m = Module()
+    transmitter: Any = UartTransmitter(divisor)
+    receiver: Any = UartReceiver(divisor)
+    m.submodules += [transmitter, receiver]
+    m.d.comb += receiver.rx.eq(transmitter.tx)
+    bench = Bench(m, limit=40 * divisor * len(octets))
+    bench.feed(transmitter.i, octets, pauses(divisor) if pause else None)
+    line = bench.drain(receiver.o, len(octets))
+    error = bench.probe(receiver.error)
     bench.run(more=12 * divisor)
     assert line.items == octets
     assert not any(error.values)

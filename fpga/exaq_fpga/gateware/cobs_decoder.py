@@ -32,7 +32,7 @@ class CobsDecoder(wiring.Component):
 
     latency = 1
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({"i": In(LINE), "o": Out(stream.Signature(FRAME_ITEM, always_ready=True))})
 
     def elaborate(self, platform):

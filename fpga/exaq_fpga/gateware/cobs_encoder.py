@@ -29,7 +29,7 @@ class CobsEncoder(wiring.Component):
 
     cycles_per_octet = 2
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({"i": In(MESSAGES), "o": Out(OCTETS)})
 
     def elaborate(self, platform):

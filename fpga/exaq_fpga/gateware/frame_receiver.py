@@ -49,7 +49,7 @@ class FrameReceiver(wiring.Component):
     cycles_per_octet = 2
     gap = 3
 
-    def __init__(self, size):
+    def __init__(self, size: int):
         if not isinstance(size, int) or not LEAST_SIZE <= size <= GREATEST_SIZE or size & size - 1:
             raise ValueError(
                 f"size must be a power of two from {LEAST_SIZE} to {GREATEST_SIZE}, not {size!r}"

@@ -26,7 +26,7 @@ class FrameSender(wiring.Component):
 
     cycles_per_octet = 1 + CHECK_CYCLES
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__({"i": In(MESSAGES), "o": Out(OCTETS)})
 
     def elaborate(self, platform):

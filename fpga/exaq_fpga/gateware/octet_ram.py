@@ -1,5 +1,7 @@
 """The memory of the link's buffers."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -20,7 +22,7 @@ class OctetRam(wiring.Component):
 
     latency = 1
 
-    def __init__(self, depth):
+    def __init__(self, depth: int):
         self.depth = depth
         super().__init__(
             {
@@ -38,7 +40,7 @@ class OctetRam(wiring.Component):
         # clocked port in the first place it would not believe ``no_rw_check``, and add logic that
         # finds the old octet where reading and writing meet.
         m = Module()
-        attributes = {"no_rw_check": 1, "ram_style": "block"}
+        attributes: Any = {"no_rw_check": 1, "ram_style": "block"}
         m.submodules.octets = octets = memory.Memory(
             shape=8, depth=self.depth, init=[], attrs=attributes
         )

@@ -16,7 +16,7 @@ _DATA_BITS = 8
 _STOP_BIT = 1 + _DATA_BITS
 
 
-def _checked(divisor):
+def _checked(divisor: int) -> int:
     if not isinstance(divisor, int) or divisor < LEAST_DIVISOR:
         raise ValueError(
             f"divisor must be an integer of at least {LEAST_DIVISOR} clock cycles a bit, "
@@ -25,7 +25,7 @@ def _checked(divisor):
     return divisor
 
 
-def tolerance(divisor):
+def tolerance(divisor: int) -> tuple[Fraction, Fraction]:
     """By what part of ``divisor`` cycles a sender's bits may be longer, and shorter.
 
     The receiver sees a start bit up to a cycle late. Its sample of the stop bit must fall neither
@@ -42,8 +42,8 @@ class UartReceiver(wiring.Component):
     """Takes octets from a line.
 
     Each bit is sampled once, in its middle, and an octet is out once its stop bit was; octets may
-    follow each other without a gap. how far the sender's clock may be off, ``tolerance`` says. A low
-    of at most ``divisor // 2`` cycles begins no octet. Where the stop bit is low, the octet is
+    follow each other without a gap. ``tolerance`` says how far the sender's clock may be off. A
+    low of at most ``divisor // 2`` cycles begins no octet. Where the stop bit is low, the octet is
     dropped and nothing is taken until the line is high again: a break of any length is one error.
 
     Parameters
@@ -58,9 +58,9 @@ class UartReceiver(wiring.Component):
     error : pulse: an octet without stop bit was dropped
     """
 
-    def __init__(self, divisor):
+    def __init__(self, divisor: int):
         self.divisor = _checked(divisor)
-        super().__init__({"rx": In(1, init=1), "o": Out(LINE), "error": Out(1)})
+        super().__init__({"rx": In(1), "o": Out(LINE), "error": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
@@ -118,24 +118,29 @@ class UartTransmitter(wiring.Component):
     tx : the pin, a register; high while idle and in reset
     """
 
-    def __init__(self, divisor):
+    def __init__(self, divisor: int):
         self.divisor = _checked(divisor)
-        super().__init__({"i": In(OCTETS), "tx": Out(1, init=1)})
+        super().__init__({"i": In(OCTETS), "tx": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         # The stop bit is the last one in: when it has gone out, zeros are left.
         shift = Signal(_DATA_BITS + 1)
+        tx = Signal(init=1)
         timer = Signal(range(self.divisor))
         bit_ends = Signal()
-        m.d.comb += [bit_ends.eq(timer == 0), self.i.ready.eq(bit_ends & (shift == 0))]
+        m.d.comb += [
+            self.tx.eq(tx),
+            bit_ends.eq(timer == 0),
+            self.i.ready.eq(bit_ends & (shift == 0)),
+        ]
         with m.If(~bit_ends):
             m.d.sync += timer.eq(timer - 1)
         with m.Elif(shift != 0):
-            m.d.sync += [Cat(self.tx, shift).eq(shift), timer.eq(self.divisor - 1)]
+            m.d.sync += [Cat(tx, shift).eq(shift), timer.eq(self.divisor - 1)]
         with m.Elif(self.i.valid):
             m.d.sync += [
-                Cat(self.tx, shift).eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))),
+                Cat(tx, shift).eq(Cat(Const(0, 1), self.i.payload, Const(1, 1))),
                 timer.eq(self.divisor - 1),
             ]
         return m
