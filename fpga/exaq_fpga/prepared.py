@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ def prepare(
         buffer=buffer_octets(config),
     )
     platform = spec.new_platform()
-    platform.add_file(f"{MODULE}.v", emit_verilog(config, top="core", name=MODULE).verilog)
+    platform.add_file(f"{MODULE}.v", _unit(config))
     octets = identity.to_octets()
     top = BoardTop(spec, config, octets, clock=rates.clock, pll=rates.pll, divisor=rates.divisor)
     plan = platform.prepare(
@@ -193,6 +194,12 @@ def uart_divisor(clock: int, baud: int) -> int:
         f"a clock of {megahertz(clock)} MHz makes no {baud} baud within "
         f"{BAUD_TOLERANCE:.0%}; nearest: {', '.join(map(str, near))} baud"
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _unit(config: SoftmaxConfig) -> str:
+    """The unit's Verilog, emitted once for all boards that have the same."""
+    return emit_verilog(config, top="core", name=MODULE).verilog
 
 
 def _text(content: str | bytes) -> str:
