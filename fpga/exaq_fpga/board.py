@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -278,13 +279,14 @@ class Board:
         batches = packer.batches(room // _SHARE, window // _SHARE)
         requests = (_RowsRequest(packer, batch) for batch in batches)
         done = 0
-        for request, body in self._run(requests):
-            batch = request.batch
-            _check(RowsStatus(body[-1]), batch)
-            packer.unpack(batch, body)
-            done += batch.stop - batch.start
-            if progress is not None:
-                progress(done, len(rows.lengths))
+        with closing(self._run(requests)) as answers:
+            for request, body in answers:
+                batch = request.batch
+                _check(RowsStatus(body[-1]), batch)
+                packer.unpack(batch, body)
+                done += batch.stop - batch.start
+                if progress is not None:
+                    progress(done, len(rows.lengths))
         if rows.contexts is not None and self.status()["loads"] != self._loads:
             self.close()
             raise LinkError("the board was reset in the meantime and has lost its tables")
@@ -294,7 +296,7 @@ class Board:
         ((_, body),) = self._run([request])
         return body
 
-    def _run(self, requests: Iterable[R]) -> Iterator[tuple[R, bytes]]:
+    def _run(self, requests: Iterable[R]) -> Generator[tuple[R, bytes], None, None]:
         if self._port is None:
             raise LinkError("the board is closed")
         try:

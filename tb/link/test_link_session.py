@@ -24,6 +24,8 @@ class Line:
         The time.
     sent
         Time and message of each frame sent.
+    first
+        The first octet sent.
     """
 
     name = "line"
@@ -35,9 +37,11 @@ class Line:
         self._incoming = iter(incoming)
         self._next: tuple[float, bytes] | None = None
         self._line = b""
+        self.first: int | None = None
 
     def exchange(self, pending: bytearray, seconds: float) -> bytes:
         if pending:
+            self.first = pending[0] if self.first is None else self.first
             *frames, self._line = (self._line + bytes(pending)).split(b"\0")
             messages = [unstuffed(frame) for frame in frames if frame]
             self.sent += [(self.now, message[:-4]) for message in messages if message]
@@ -86,6 +90,7 @@ def status() -> Request:
 
 def test_silence_is_asked_about_and_then_given_up(opened: Opened) -> None:
     made, line = opened(retries=3)
+    assert line.first is None
     with pytest.raises(LinkError, match=r"^the board does not answer any more: 3 requests "):
         made.ask(status())
     times = [at - 100 for at, _ in line.sent]
@@ -94,6 +99,8 @@ def test_silence_is_asked_about_and_then_given_up(opened: Opened) -> None:
     assert [message[0] for _, message in line.sent] == [STATUS] * 4
     assert len({message[1] for _, message in line.sent}) == 4
     assert made.statistics.probes == 3
+    # What stood on the line before is ended.
+    assert line.first == 0
 
 
 def test_octets_on_their_way_are_no_silence(opened: Opened) -> None:
@@ -212,3 +219,19 @@ def test_a_pause_of_the_host_is_no_silence_of_the_board(opened: Opened) -> None:
     line.now += 50 * TIMEOUT
     next(run)
     assert made.statistics.probes == 0
+
+
+def test_a_run_that_is_left_sends_nothing_later(opened: Opened) -> None:
+    def incoming() -> Iterator[tuple[float, bytes]]:
+        for place in (2, -1):
+            kind, tag = line.sent[place][1][:2]
+            yield 0.1, framed(bytes([0x80 | kind, tag]) + bytes(36 if kind == STATUS else 1))
+
+    made, line = opened(incoming())
+    run = made.run(iter([Request(Type.ROWS, bytes([number]), answer=1) for number in range(4)]))
+    request, _ = next(run)
+    assert request.body == b"\2"
+    # Two that were lost would go again now, and one is waited for.
+    run.close()
+    made.ask(status())
+    assert [message[0] for _, message in line.sent] == [ROWS] * 4 + [STATUS]

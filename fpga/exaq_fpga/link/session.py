@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TypeVar, cast
@@ -167,11 +167,12 @@ class Session:
         ((_, body),) = self.run([request])
         return body
 
-    def run(self, requests: Iterable[R]) -> Iterator[tuple[R, bytes]]:
+    def run(self, requests: Iterable[R]) -> Generator[tuple[R, bytes], None, None]:
         """Send ``requests`` in their order; yield each with its answer's body, when it comes.
 
         A lost request comes as those of its ``again``, which must be of its own type.
-        ``requests`` is gone through only as far as there is room on the way.
+        ``requests`` is gone through only as far as there is room on the way. Close the generator
+        where it is left before its end: nobody waits for the other answers then.
 
         Raises
         ------
