@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,19 +100,23 @@ class Top(Component):
         return m
 
 
+def compiled(config: SoftmaxConfig) -> Path:
+    """The program of the verilated station."""
+    design = rtlil_to_verilog(to_rtlil(Top(config), name="top"), initial=True)
+    sources = [design, emit_verilog(config, top="core").verilog]
+    pins = Pins(clock="clock", rx="rx", tx="tx")
+    return compile_board(sources, top="top", pins=pins, divisor=DIVISOR)
+
+
 def exchange(config: SoftmaxConfig, requests: list[bytes], noise: list[bytes]) -> list[bytes]:
     """Answers of the verilated station, one request at a time.
 
     ``noise``: what stands on the line before each request; what the board reports of it is left
     out.
     """
-    design = rtlil_to_verilog(to_rtlil(Top(config), name="top"), initial=True)
-    sources = [design, emit_verilog(config, top="core").verilog]
-    pins = Pins(clock="clock", rx="rx", tx="tx")
-    program = compile_board(sources, top="top", pins=pins, divisor=DIVISOR)
     answers: list[bytes] = []
     with (
-        VirtualBoard(program) as board,
+        VirtualBoard(compiled(config)) as board,
         serial.Serial(board.port, timeout=PATIENCE) as port,
     ):
         for number, (request, before) in enumerate(zip(requests, noise, strict=True), start=1):
@@ -184,3 +189,27 @@ def test_garbage(name: str) -> None:
     assert found["refused"] == sum(answer[0] == ERROR for answer in answers) > 50
     assert found["damaged"] >= sum(map(bool, noise)) > 50
     assert found["loads"] == found["overflows"] == found["line_errors"] == 0
+
+
+@pytest.mark.simulator
+def test_line_is_busy_while_requests_wait() -> None:
+    """Rows as long as they get, whose probabilities are full of zeros: blocks of COBS are short
+    then, and an answer's last ones have to last until the next row has been read.
+    """
+    config = SoftmaxConfig(lanes=1, max_row=256)
+    rng = random.Random(1)
+    rows = [random_row(config, rng, config.max_row) for _ in range(24)]
+    requests = [frame(rows_message(config, tag, [row])) for tag, row in enumerate(rows, start=1)]
+    with (
+        VirtualBoard(compiled(config)) as board,
+        serial.Serial(board.port, timeout=PATIENCE) as port,
+    ):
+        # Three of the longest fit into the receive buffer.
+        for request in requests[:3]:
+            port.write(request)
+        for number, row in enumerate(rows):
+            (answer,) = messages_in(port.read_until(b"\0"))
+            assert answer == rows_answer(config, number + 1, [row])
+            port.write(b"".join(requests[number + 3 : number + 4]))
+        statistics = board.stop()
+    assert statistics.busy > 0.99
