@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -144,12 +144,10 @@ def command(
         )
         try:
             with running:
-                with _linked(link, running.port):
+                with _linked(link, running.port), suppress(KeyboardInterrupt):
                     _introduce(prepared, running.port if link is None else str(link))
-                    try:
-                        running.wait(seconds)
-                    except KeyboardInterrupt:
-                        click.echo()
+                    running.wait(seconds)
+                click.echo()
                 statistics = running.stop()
         except ToolError as error:
             raise UserError(str(error)) from error

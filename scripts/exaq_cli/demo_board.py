@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 import exaq
+from exaq import SoftmaxConfig
 from exaq.data import AttentionSample, load_attention_sample
 from exaq_cli.board import compile_virtual, describe, prepare_virtual
 from exaq_cli.demo import sample_clip
@@ -69,10 +70,8 @@ def command(seed: int) -> int:
     lost. The exit code is 1 where a probability differs. No board is needed.
     """
     sample = load_attention_sample()
-    spec = BOARDS[BOARD]
-    config = spec.config.replace(
-        logit_scale=sample.scale, clip=sample_clip(sample, spec.config.bits)
-    )
+    config = default_config()
+    config = config.replace(logit_scale=sample.scale, clip=sample_clip(sample, config.bits))
     prepared = prepare_virtual(BOARD, config)
     program = compile_virtual(prepared)
     logits = sample.logits[LAYER, :HEADS]
@@ -93,6 +92,11 @@ def command(seed: int) -> int:
     if faulty:
         console.print("[bold red]The board differs from the golden model.[/]")
     return int(faulty)
+
+
+def default_config() -> SoftmaxConfig:
+    """What the demo's board is built with where nothing else is asked for."""
+    return BOARDS[BOARD].config
 
 
 def _shape(sample: AttentionSample) -> str:

@@ -166,7 +166,7 @@ def test_time_stands_still_without_work(program: Path) -> None:
 
 def test_time_stands_still_while_nobody_reads(program: Path) -> None:
     logits = random_rows(100)[0]
-    late = []
+    late: list[int] = []
 
     def slow(done: int, total: int) -> None:
         if done > total // 2 and not late:
