@@ -243,9 +243,9 @@ def test_what_the_board_refuses(instead: Any, message: str) -> None:
 
 def test_a_board_that_falls_silent() -> None:
     with FakeBoard(CONFIG, silent_from=5) as fake:
-        board = Board(fake.port, timeout=0.05, retries=3)
+        board = Board(fake.port, timeout=0.15, retries=3)
         message = (
-            "the board does not answer any more: 3 requests for its status, 0.05 s apart, were "
+            "the board does not answer any more: 3 requests for its status, 0.15 s apart, were "
             "in vain"
         )
         with pytest.raises(LinkError, match=f"^{message}$"):

@@ -28,7 +28,9 @@ from exaq_fpga import (
 )
 
 CONFIG = SoftmaxConfig(max_row=64)
-QUICK: Any = {"timeout": 0.03, "retries": 2}
+# Of boards that do not answer.
+QUICK: Any = {"timeout": 0.1, "retries": 2}
+PATIENT = 1.0
 
 
 def refused(kind: type[BoardError], port: str, **options: Any) -> str:
@@ -162,12 +164,15 @@ IDENTITY = identity_of(CONFIG)
 )
 def test_other_boards(octets: bytes, kind: type[BoardError], message: str) -> None:
     with FakeBoard(CONFIG, identity=octets) as fake:
-        assert refused(kind, fake.port) == f"at {fake.port} with 1000000 baud: {message}"
+        assert (
+            refused(kind, fake.port, timeout=PATIENT)
+            == f"at {fake.port} with 1000000 baud: {message}"
+        )
 
 
 def test_a_board_that_does_not_know_the_question() -> None:
     with FakeBoard(CONFIG, alter=lambda n, answer: bytes([255, answer[1], 8])) as fake:
-        assert refused(WrongDeviceError, fake.port).endswith(
+        assert refused(WrongDeviceError, fake.port, timeout=PATIENT).endswith(
             ": the board refuses the request IDENTIFY: unknown"
         )
 
