@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cache
 
 import pytest
-from board_builds import prepared
+from board_designs import prepared
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
