@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -308,7 +308,8 @@ BOARDS = {
             tx="17",
             link="USB, the second port of the BL702",
             led=("led", None),
-            programmer=_OPENFPGALOADER,
+            # Its platform reads no variable.
+            programmer=replace(_OPENFPGALOADER, variable=None),
         ),
     )
 }
