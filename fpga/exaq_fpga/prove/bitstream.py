@@ -83,8 +83,9 @@ def _run(command: list[str]) -> str:
 def _connect_pll(text: str, clock: str) -> str:
     """Connect the clock to the PLL whose own pin it is: icebox_vlog leaves that wire open."""
     unmatched = _UNMATCHED.findall(text)
-    if unmatched == [clock] and _PAD_PLL.search(text):
-        return _PAD_PLL.sub(f".PACKAGEPIN({clock})", text)
+    if clock in unmatched and _PAD_PLL.search(text):
+        unmatched.remove(clock)
+        text = _PAD_PLL.sub(f".PACKAGEPIN({clock})", text)
     if unmatched:
         raise BitstreamError(f"the bitstream leaves pins unused: {', '.join(unmatched)}")
     return text
