@@ -1,0 +1,188 @@
+"""``exaq build``: what it refuses before any tool runs, and what it tells of a build."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from run_exaq import refusal
+
+from exaq_cli.build import command
+from exaq_cli.errors import UserError
+from exaq_cosim import ToolError
+from exaq_fpga import build as builder
+from exaq_fpga import prove
+from exaq_fpga.boards import BOARDS
+from exaq_fpga.build import BuildError, Built
+from exaq_fpga.prepared import Prepared
+from exaq_fpga.prove import Proof
+
+REFUSALS = {
+    "icebreaker --lanes 6": "max_row must be a multiple of lanes (6), not 1024; 1020 or 1026 "
+    "would be",
+    "icebreaker --preset 5bit": None,
+    "icebreaker --clock 13": "no PLL setting makes 13 MHz out of 12 MHz; nearest: 16.125 MHz; "
+    "legal: 12 MHz itself and 16.125 to 270 MHz",
+    "icebreaker --clock 0": "Invalid value for '--clock': must be above 0, not 0",
+    "icebreaker --clock nan": "Invalid value for '--clock': must be above 0, not nan",
+    "icebreaker --clock 12 --baud 4000000": "4000000 baud is too fast for a clock of 12 MHz: a bit "
+    "takes at least 4 cycles; the fastest is 3000000 baud",
+    "icebreaker --baud 0": "Invalid value for '--baud': 0 is not in the range x>=1.",
+    "icebreaker --seed -1": "Invalid value for '--seed': -1 is not in the range x>=0.",
+    "icestorm": "Invalid value for 'BOARD': 'icestorm' is not one of "
+    f"{', '.join(map(repr, BOARDS))}.",
+    "icebreaker -o file": "Invalid value for '-o' / '--output': Directory 'file' is a file.",
+    "": "Missing argument 'BOARD'. Choose from: " + ", ".join(BOARDS),
+}
+
+
+@pytest.mark.parametrize("line", REFUSALS)
+def test_refusals(line: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = refusal("build", *line.split(), folder=tmp_path)
+    assert message == REFUSALS[line] or REFUSALS[line] is None
+    assert "5bit" not in line or message.startswith("unknown preset '5bit'; there are ")
+
+
+class Bench:
+    """The command in this process, with builds and proofs that answer at once."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(builder, "build", self._build)
+        monkeypatch.setattr(prove, "prove", self._prove)
+        self.prepared: Prepared | None = None
+        self.folder: Path | None = None
+        self.error: Exception | None = None
+        self.proof: Proof | ToolError | None = None
+
+    def run(self, line: str) -> Result:
+        return CliRunner().invoke(command, line.split())
+
+    def _build(self, prepared: Prepared, folder: Path, *, step: Any) -> Built:
+        self.prepared, self.folder = prepared, folder
+        if self.error:
+            raise self.error
+        step("synthesis (yosys 1)")
+        folder.mkdir(parents=True, exist_ok=True)
+        report = {
+            "board": prepared.spec.name,
+            "mhz": 41.5,
+            "utilization": {"ICESTORM_LC": [70, 100], "ICESTORM_RAM": [3, 30]},
+            "proof": None,
+        }
+        return Built(bitstream=folder / f"exaq_{prepared.spec.name}.bin", report=report)
+
+    def _prove(self, prepared: Prepared, folder: Path, *, progress: Any) -> Proof:
+        assert (prepared, folder) == (self.prepared, self.folder)
+        progress("rows through it")
+        if not isinstance(self.proof, Proof):
+            assert self.proof is not None
+            raise self.proof
+        return self.proof
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
+    return Bench(monkeypatch, tmp_path)
+
+
+def make_proof(mismatches: int = 0, faults: tuple[str, ...] = ()) -> Proof:
+    return Proof(
+        how="bitstream",
+        simulator="Verilator 5",
+        rows=20,
+        elements=500,
+        mismatches=mismatches,
+        faults=faults,
+        cycles=1000,
+        seconds=1.5,
+    )
+
+
+def summary(result: Result) -> dict[str, str]:
+    return dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if line[0] != " ")
+
+
+def test_board_decides_what_no_option_does(bench: Bench) -> None:
+    result = bench.run("icebreaker")
+    assert result.exit_code == 0, result.output
+    assert bench.prepared is not None
+    assert bench.prepared.config == BOARDS["icebreaker"].config
+    assert (bench.prepared.clock, bench.prepared.baud) == (24_000_000, 1_000_000)
+    assert bench.folder == Path("build/icebreaker")
+    assert result.stdout.splitlines() == [
+        "Bitstream      build/icebreaker/exaq_icebreaker.bin",
+        "Board          iCEBreaker, iCE40 UP5K: 70 of 100 ICESTORM_LC, 3 of 30 block RAMs",
+        "Configuration  2 bits, clip -5.17; 4 lanes; rows up to 1024 elements",
+        "Clock          24 MHz; timing closes for 41.5 MHz",
+        "Serial port    1000000 baud; USB, the second port of the FT2232H",
+        "Verified       built, timing closed; not simulated",
+        "Report         build/icebreaker/report.json",
+        "Next           exaq program icebreaker",
+    ]
+
+
+def test_options_change_the_boards_configuration(bench: Bench) -> None:
+    bench.run("ulx3s-85f --max-row 256 --clock 50 --baud 500000 --seed 7 -o there")
+    assert bench.prepared is not None
+    assert bench.prepared.config == BOARDS["ulx3s-85f"].config.replace(max_row=256)
+    assert bench.prepared.config.lanes == 16
+    rates = (bench.prepared.clock, bench.prepared.baud, bench.prepared.seed)
+    assert rates == (50_000_000, 500_000, 7)
+    assert bench.folder == Path("there")
+
+
+def test_a_preset_stands_in_place_of_the_boards(bench: Bench) -> None:
+    result = bench.run("ulx3s-85f --preset 3bit-x4 -o there")
+    assert bench.prepared is not None
+    assert (bench.prepared.config.bits, bench.prepared.config.lanes) == (3, 4)
+    assert summary(result)["Next"] == "exaq program ulx3s-85f -o there"
+
+
+def test_proof_is_told_and_kept(bench: Bench) -> None:
+    bench.proof = make_proof()
+    result = bench.run("icebreaker --prove")
+    assert result.exit_code == 0, result.output
+    assert summary(result)["Verified"] == "bitstream simulated, 20 rows equal to the model"
+    report = json.loads(Path("build/icebreaker/report.json").read_text())
+    assert (report["proof"]["rows"], report["proof"]["mismatches"]) == (20, 0)
+
+
+@pytest.mark.parametrize("wrong", [{"mismatches": 3}, {"faults": ("the PLL makes 3 Hz",)}])
+def test_a_proof_that_does_not_hold_is_a_failure(bench: Bench, wrong: dict[str, Any]) -> None:
+    bench.proof = make_proof(**wrong)
+    result = bench.run("icebreaker --prove")
+    assert result.exit_code == 1
+    told = f"{wrong.get('mismatches', 0)} elements wrong, {len(wrong.get('faults', ()))} other"
+    assert told in summary(result)["Verified"]
+    for fault in wrong.get("faults", ()):
+        assert f"exaq: fault: {fault}\n" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (BuildError("too slow", ("1 ns: a", "2 ns: b")), "too slow"),
+        (ToolError("yosys failed"), "yosys failed; the tools' logs are in build/icebreaker"),
+    ],
+)
+def test_a_failed_build_is_the_users_to_mend(bench: Bench, error: Exception, message: str) -> None:
+    bench.error = error
+    result = bench.run("icebreaker")
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception) == message
+    if isinstance(error, BuildError):
+        assert "Critical path:\n  1 ns: a\n  2 ns: b\n" in result.stderr
+
+
+def test_a_proof_that_cannot_be_made_is_the_users_to_mend(bench: Bench) -> None:
+    bench.proof = ToolError("icebox_vlog is not installed")
+    result = bench.run("icebreaker --prove")
+    assert isinstance(result.exception, UserError)
+    assert str(result.exception) == (
+        "icebox_vlog is not installed; the bitstream is built, but not proven"
+    )
