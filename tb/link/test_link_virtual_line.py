@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
+import select
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import serial
+from amaranth.back import rtlil
+from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 
 from exaq_cosim import ToolError
 from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
 from exaq_fpga.virtual.compile import Pins, compile_board
+from exaq_hdl.emit import rtlil_to_verilog
 
 WIRE = """
 module wire_only (input clock_0__io, input rx_0__io, output tx_0__io, output led);
@@ -59,6 +65,81 @@ def test_every_octet_passes(divisor: int) -> None:
     assert statistics.busy == 1
     assert statistics.line_share(len(octets) // 2) == 0.5
     assert (statistics.divisor, statistics.broken) == (divisor, 0)
+
+
+def test_time_of_the_host_is_not_the_boards() -> None:
+    octets = random_octets(50)
+    linger = 3000
+    with (
+        VirtualBoard(compiled(), linger=linger, patience=0) as virtual,
+        serial.Serial(virtual.port, 1_000_000, timeout=5) as port,
+    ):
+        for _ in range(4):
+            port.write(octets)
+            assert port.read(len(octets)) == octets
+            time.sleep(0.1)
+        statistics = virtual.stop()
+    assert statistics.cycles > 4 * linger
+    # Silence begins in the middle of the stop bit.
+    own = 4 * len(octets) * OCTET_BITS * DIVISOR
+    assert own - 4 * DIVISOR < statistics.answer_cycles <= own
+
+
+def test_terminal_is_raw_without_the_hosts_doing() -> None:
+    octets = bytes(range(256))
+    with VirtualBoard(compiled()) as virtual:
+        port = os.open(virtual.port, os.O_RDWR | os.O_NOCTTY)
+        try:
+            os.write(port, octets)
+            back = b""
+            while len(back) < len(octets) and select.select([port], [], [], 5)[0]:
+                back += os.read(port, 256)
+        finally:
+            os.close(port)
+        assert back == octets
+        time.sleep(0.5)
+        # The host has gone, and the board does not mind.
+        assert virtual.stop().standing > 0.4
+
+
+class Low(Elaboratable):
+    """Lets its output fall with its input, for ever. Nothing resets it."""
+
+    def __init__(self) -> None:
+        self.clock = Signal()
+        self.rx = Signal()
+        self.tx = Signal()
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.domains.sync = domain = ClockDomain(reset_less=True)
+        high = Signal(init=1)
+        m.d.comb += [domain.clk.eq(self.clock), self.tx.eq(high)]
+        m.d.sync += high.eq(high & self.rx)
+        return m
+
+
+@pytest.mark.parametrize("octets", [b"", b"\xff"])
+def test_initial_values_and_a_dead_line(octets: bytes) -> None:
+    low = Low()
+    ports = [low.clock, low.rx, low.tx]
+    text = rtlil.convert(low, name="low", ports=ports, emit_src=False)
+    program = compile_board(
+        [rtlil_to_verilog(text, initial=True)],
+        top="low",
+        pins=Pins(clock="clock", rx="rx", tx="tx"),
+        divisor=DIVISOR,
+    )
+    with (
+        VirtualBoard(program) as virtual,
+        serial.Serial(virtual.port, 1_000_000, timeout=5) as port,
+    ):
+        port.write(octets)
+        assert port.read(len(octets)) == b"\0" * len(octets)
+        assert not virtual.wait(0.5)
+        statistics = virtual.stop()
+    assert statistics.octets_out == statistics.broken == len(octets)
+    assert statistics.standing > 0.2
 
 
 def test_dropped() -> None:
@@ -197,5 +278,5 @@ def test_waves(tmp_path: Path) -> None:
             changes.append((now, line[0]))
     levels = [level for _, level in changes[1:]]
     assert levels == ["0", "1"] * 5
-    steps = np.diff([time for time, _ in changes[1:]])
+    steps = np.diff([at for at, _ in changes[1:]])
     assert set(steps.tolist()) == {10 * DIVISOR}
