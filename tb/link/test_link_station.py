@@ -183,10 +183,34 @@ def octets_of(levels: Sequence[int], divisor: int) -> tuple[list[int], list[int]
     return octets, begins
 
 
+def through_uart(named: bytes, rx: Sequence[int], divisor: int) -> list[int]:
+    """Levels of the wire to the host, cycle by cycle, until the station is done with ``rx``."""
+    board: Any = UartStation(SMALL, named, Softmax(SMALL), divisor)
+    tx: list[int] = []
+    drive = Drive([board.rx], lambda cycle: [rx[cycle] if cycle < len(rx) else 1])
+    watch = Watch([board.tx], lambda cycle, level: tx.append(level))
+    quiet = 50 * divisor
+
+    def done() -> bool:
+        return len(tx) > len(rx) and all(tx[-quiet:])
+
+    simulate(board, [drive, watch], done, limit=60000, more=20)
+    return tx
+
+
+def test_a_break_is_reported() -> None:
+    divisor = 5
+    rx = [1] * 20 + [0] * 17 * divisor + [1] * 9 + bits_of(frame(bytes([STATUS, 1])), divisor)
+    octets, _ = octets_of(through_uart(b"name", rx, divisor), divisor)
+    report, answer = messages_in(octets)
+    assert report == bytes([ERROR, 0, LINE])
+    assert counts(answer)["line_errors"] == counts(answer)["messages"] == 1
+
+
 def test_uart_is_never_idle() -> None:
     """While requests wait, octets leave without a gap, between answers and within them."""
     config, divisor = SMALL, 4
-    rng = random.Random(divisor)
+    rng = random.Random(4)
     # Long enough for the first rows to arrive meanwhile.
     named = rng.randbytes(90)
     requests, expected = [bytes([IDENTIFY, 9])], [bytes([IDENTIFY | ANSWER, 9]) + named]
@@ -197,18 +221,7 @@ def test_uart_is_never_idle() -> None:
     octets = b"".join(map(frame, requests))
     # All of it is within what the receive buffer holds.
     assert sum(len(request) + 6 for request in requests) <= buffer_octets(config) - 64
-    rx = bits_of(octets, divisor)
-    board: Any = UartStation(config, named, Softmax(config), divisor)
-    tx: list[int] = []
-    drive = Drive([board.rx], lambda cycle: [rx[cycle] if cycle < len(rx) else 1])
-    watch = Watch([board.tx], lambda cycle, level: tx.append(level))
-    quiet = 50 * divisor
-
-    def done() -> bool:
-        return len(tx) > len(rx) and all(tx[-quiet:])
-
-    simulate(board, [drive, watch], done, limit=60000, more=20)
-    found, begins = octets_of(tx, divisor)
+    found, begins = octets_of(through_uart(named, bits_of(octets, divisor), divisor), divisor)
     assert messages_in(found) == expected
     idle = begins[-1] - begins[0] - 10 * divisor * (len(begins) - 1)
     assert idle < 0.01 * (begins[-1] - begins[0])
