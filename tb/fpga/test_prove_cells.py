@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from exaq_cosim import ToolError
 from exaq_fpga import tools
 from exaq_fpga.netlist import Netlist
-from exaq_fpga.prove.cells import models
 from exaq_fpga.prove.netlists import netlist_verilog
 
 HERE = Path(__file__).parent

@@ -11,12 +11,10 @@ import pytest
 from cached_build import cached_synthesis
 
 from exaq import SoftmaxConfig
-from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.netlist import Netlist
 from exaq_fpga.prepared import TOP, Prepared, prepare
 from exaq_fpga.prove import Proof, prove
-from exaq_fpga.prove.clocks import netlist_clock
 
 pytestmark = pytest.mark.simulator
 

@@ -1,6 +1,7 @@
 """The frequency that a PLL makes, out of its cell's parameters as the device gets them.
 
-Formulas of the vendors' PLL guides, on purpose not those that chose the parameters.
+Formulas of the vendors' PLL guides, on purpose not those that chose the parameters. A PLL of a
+kind unknown here is a ToolError.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
+from exaq_cosim import ToolError
 from exaq_fpga.netlist import Netlist
 
 _ICE40 = re.compile(r"^SB_PLL40_\w+ #\(\n(.*?)^\)", re.DOTALL | re.MULTILINE)
@@ -25,7 +27,7 @@ def bitstream_clock(verilog: str, reference: int) -> Fraction:
         return Fraction(reference)
     values = {name: bits or text for name, bits, text in _PARAMETER.findall(found[1])}
     if values["FEEDBACK_PATH"] != "SIMPLE" or values["PLLOUT_SELECT"] != "GENCLK":
-        raise ValueError("the PLL has another feedback or output than those known here")
+        raise ToolError("the PLL has another feedback or output than those known here")
     divr, divf, divq = (int(values[name], 2) for name in ("DIVR", "DIVF", "DIVQ"))
     return Fraction(reference * (divf + 1), (divr + 1) * 2**divq)
 
@@ -36,13 +38,13 @@ def netlist_clock(netlist: Netlist, reference: int) -> Fraction:
         parameters = cell["parameters"]
         if cell["type"] == "EHXPLLL":
             if parameters["FEEDBK_PATH"] != "CLKOP":
-                raise ValueError("the PLL has another feedback than the one known here")
+                raise ToolError("the PLL has another feedback than the one known here")
             return Fraction(
                 reference * _number(parameters, "CLKFB_DIV"), _number(parameters, "CLKI_DIV")
             )
         if cell["type"] == "rPLL":
             if any(parameters[f"DYN_{name}_SEL"] != "false" for name in ("IDIV", "FBDIV", "ODIV")):
-                raise ValueError("the PLL's dividers can change")
+                raise ToolError("the PLL's dividers can change")
             return Fraction(
                 reference * (_number(parameters, "FBDIV_SEL") + 1),
                 _number(parameters, "IDIV_SEL") + 1,
