@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import serial
-from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Elaboratable, Module, Signal
 
 from exaq_cosim import ToolError
 from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
@@ -102,30 +100,41 @@ def test_terminal_is_raw_without_the_hosts_doing() -> None:
         assert virtual.stop().standing > 0.4
 
 
-class Low(Elaboratable):
-    """Lets its output fall with its input, for ever. Nothing resets it."""
-
-    def __init__(self) -> None:
-        self.clock = Signal()
-        self.rx = Signal()
-        self.tx = Signal()
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        m.domains.sync = domain = ClockDomain(reset_less=True)
-        high = Signal(init=1)
-        m.d.comb += [domain.clk.eq(self.clock), self.tx.eq(high)]
-        m.d.sync += high.eq(high & self.rx)
-        return m
+# tx falls with rx, for ever; nothing resets it.
+LOW = r"""
+module \low
+  wire input 1 \clock
+  wire input 2 \rx
+  wire output 3 \tx
+  wire \next
+  attribute \init 1'1
+  wire \high
+  cell $and \falls
+    parameter \A_SIGNED 0
+    parameter \A_WIDTH 1
+    parameter \B_SIGNED 0
+    parameter \B_WIDTH 1
+    parameter \Y_WIDTH 1
+    connect \A \high
+    connect \B \rx
+    connect \Y \next
+  end
+  cell $dff \register
+    parameter \WIDTH 1
+    parameter \CLK_POLARITY 1'1
+    connect \CLK \clock
+    connect \D \next
+    connect \Q \high
+  end
+  connect \tx \high
+end
+"""
 
 
 @pytest.mark.parametrize("octets", [b"", b"\xff"])
 def test_initial_values_and_a_dead_line(octets: bytes) -> None:
-    low = Low()
-    ports = [low.clock, low.rx, low.tx]
-    text = rtlil.convert(low, name="low", ports=ports, emit_src=False)
     program = compile_board(
-        [rtlil_to_verilog(text, initial=True)],
+        [rtlil_to_verilog(LOW, initial=True)],
         top="low",
         pins=Pins(clock="clock", rx="rx", tx="tx"),
         divisor=DIVISOR,
