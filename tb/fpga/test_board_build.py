@@ -19,6 +19,7 @@ from exaq_fpga import tools
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.build import BuildError, Built, build
 from exaq_fpga.prepared import Prepared
+from exaq_fpga.timing import judge
 from exaq_fpga.tools import Command
 
 CONTENT = bytes(range(256))
@@ -166,6 +167,19 @@ def test_timing_is_judged_by_the_clock(
     assert double.ran == ["yosys", "nextpnr-ice40"]
     assert (tmp_path / "failed.txt").read_text() == message + "\n"
     assert not {"exaq_icebreaker.bin", "top.bin", "top.asc", "report.json"} & names(tmp_path)
+
+
+def test_the_slowest_clock_counts() -> None:
+    both = nextpnr_report(99.0, "fast")
+    slow = nextpnr_report(20.0, "slow")
+    both["fmax"] |= slow["fmax"]
+    both["critical_paths"] += slow["critical_paths"]
+    both["critical_paths"][1]["path"] = both["critical_paths"][1]["path"][:1]
+    timing = judge(both, 24_000_000)
+    assert timing.mhz == 20.0
+    assert len(timing.lines) == len(PATH_STEPS)
+    assert timing.problem.startswith("timing closes for 20.00 MHz, not for 24 MHz")
+    assert not judge(both, 20_000_000).problem
 
 
 def test_a_design_that_nextpnr_finds_no_clock_in_is_refused(
