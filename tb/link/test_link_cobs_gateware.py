@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 from link_frames import BLOCK, apart, message_items, random_message, stuffed, unstuffed
+from link_ram import checked_memories
 from unit.unit_bench import Bench, Pause, pack, stalls
 
 from exaq_fpga.gateware.cobs_decoder import FRAME_ITEM, CobsDecoder
 from exaq_fpga.gateware.cobs_encoder import BUFFER, CobsEncoder
+
+__all__ = ["checked_memories"]
 
 # The borders of blocks: one and two full ones, and what is next to them.
 SEAMS = [253, 254, 255, 256, 507, 508, 509, 510]

@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 from link_frames import framed, message_items, random_message, stuffed
+from link_ram import checked_memories
 from link_receive import CLOSEST, Reception, not_before
 from unit.unit_bench import Bench, stalls
 
 from exaq_fpga.gateware.frame_receiver import FrameReceiver
+
+__all__ = ["checked_memories"]
 
 SIZES = [16, 32, 64, 512]
 #: Octets of the buffer that a message takes besides its own: its length.

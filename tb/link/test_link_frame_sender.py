@@ -10,10 +10,13 @@ import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from link_frames import apart, framed, message_items, random_message
+from link_ram import checked_memories
 from unit.unit_bench import Bench, Drain, Feed, Pause, stalls
 
 from exaq_fpga.gateware.frame_sender import FrameSender
 from exaq_fpga.gateware.uart import UartTransmitter
+
+__all__ = ["checked_memories"]
 
 
 def sent(

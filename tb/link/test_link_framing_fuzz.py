@@ -15,12 +15,15 @@ import pytest
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from link_frames import framed, message_items, messages_in, messages_of, random_message
+from link_ram import checked_memories
 from link_receive import CLOSEST, Reception
 from unit.unit_bench import Bench, stalls
 
 from exaq_fpga.gateware.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.frame_sender import FrameSender
 from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter
+
+__all__ = ["checked_memories"]
 
 SIZE = 512
 # A message whose frame has blocks of several lengths, and one to see that the line is sound.
