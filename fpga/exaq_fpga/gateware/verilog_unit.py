@@ -1,11 +1,11 @@
 """The softmax unit as emitted, in a design that is elaborated here."""
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import events, load_word, logit_beat, probability_beat, refusal
+from exaq_hdl.softmax import Softmax
 
 #: Name of the Verilog module; that of ``exaq_hdl.emit.emit_verilog`` by default.
 MODULE = "exaq_softmax"
@@ -25,19 +25,7 @@ class VerilogUnit(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        ports = {
-            "i": In(stream.Signature(logit_beat(config))),
-            "o": Out(stream.Signature(probability_beat(config))),
-        }
-        if config.contexts:
-            ports |= {
-                "load": In(stream.Signature(load_word(config))),
-                "loaded": Out(1),
-                "refused": Out(refusal(config)),
-                "busy": Out(1),
-                "events": Out(events(config)),
-            }
-        super().__init__(ports)
+        super().__init__(Softmax(config).signature.members)
 
     def elaborate(self, platform):
         m = Module()
