@@ -22,6 +22,8 @@ from exaq_fpga.virtual.compile import Pins, compile_board
 #: Cycles that the rows of a proof take at least, if the line is never idle.
 CYCLES = 30_000_000
 _OCTET_BITS = 10
+# Fewer cycles are simulated in less time than the compiler's better code would cost.
+_BRIEF = 5_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +101,9 @@ def prove(
         if round(clock) != prepared.clock:
             faults.append(f"the PLL makes {float(clock):.0f} Hz, not {prepared.clock} Hz")
         tell("compiling it with Verilator")
-        program = compile_board([verilog], top=TOP, pins=pins, divisor=prepared.divisor)
+        program = compile_board(
+            [verilog], top=TOP, pins=pins, divisor=prepared.divisor, brief=cycles < _BRIEF
+        )
         config = prepared.config
         # Probabilities come while logits go.
         octets = max(config.prob_bytes, config.logit_bytes)

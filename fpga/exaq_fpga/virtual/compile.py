@@ -34,6 +34,7 @@ def compile_board(
     pins: Pins,
     divisor: int,
     tracing: bool = False,
+    brief: bool = False,
     flags: Sequence[str] = (),
 ) -> Path:
     """The program of a virtual board, for ``VirtualBoard``; compiled unless it is in the cache.
@@ -51,6 +52,9 @@ def compile_board(
         Cycles of the clock to a bit of the UART: at least 2.
     tracing
         Whether the program can write waves; it is then several times slower.
+    brief
+        Whether it will run for few cycles: compiled in half the time, it takes twice as long for
+        each. Pays below some millions.
     flags
         Further options of Verilator.
 
@@ -77,7 +81,7 @@ def compile_board(
         prefix="Vboard",
         sources={name: folder.joinpath(name).read_text(encoding="utf-8") for name in _HARNESS},
         defines=[f"EXAQ_DIVISOR={divisor}", f"EXAQ_TRACE={int(tracing)}"],
-        model_flags=("-O1",),
+        model_flags=("-O0",) if brief else ("-O1",),
         verilator_flags=flags,
     )
     wrapped = {f"{_WRAPPER}.v": _wrapper(top, pins)}
