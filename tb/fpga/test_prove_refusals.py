@@ -64,10 +64,19 @@ def test_pads_with_two_directions_are_refused(tmp_path: Path) -> None:
     assert str(raised.value) == "there is no model of TRELLIS_IO pad: it is BIDIR"
 
 
-@pytest.mark.parametrize("family", ["ice40", "ecp5", "gowin"])
-def test_cells_without_a_model_are_refused(family: str) -> None:
-    with pytest.raises(ToolError, match=r"^there is no model of the cell NO_SUCH_CELL$"):
-        models(family, ["NO_SUCH_CELL"])
+@pytest.mark.parametrize(
+    ("family", "cell"),
+    [
+        ("ice40", "NO_SUCH_CELL"),
+        # Shells that Yosys has nothing in.
+        ("ice40", "SB_HFOSC"),
+        ("ecp5", "MULT18X18D"),
+        ("gowin", "pROM"),
+    ],
+)
+def test_cells_without_a_model_are_refused(family: str, cell: str) -> None:
+    with pytest.raises(ToolError, match=rf"^there is no model of the cell {cell}$"):
+        models(family, [cell])
 
 
 def test_models_bring_what_they_are_made_of() -> None:

@@ -24,6 +24,8 @@ _LIBRARIES = {
     "gowin": ("gowin/cells_sim.v", "gowin/cells_xtra_gw1n.v"),
 }
 _MODULE = re.compile(r"^module +(\\\S+|\w+)\s*[#(;].*?^\s*endmodule\b", re.DOTALL | re.MULTILINE)
+_INSTANCE = re.compile(r"^\s*(\w+)\s*(?:#\s*\(|\s\w+\s*\()", re.MULTILINE)
+_DOES_SOMETHING = re.compile(r"\b(?:assign|always)\b")
 _SPECIFY = re.compile(r"^\s*specify\b.*?\bendspecify\b", re.DOTALL | re.MULTILINE)
 # Of a port left open; every port in question is connected in a netlist out of a bitstream.
 _DEFAULT = re.compile(r"`ICE40_DEFAULT_ASSIGNMENT_(?:V\([^)]*\)|[01])")
@@ -45,14 +47,14 @@ def models(family: str, types: Iterable[str]) -> str:
         name = missing.pop()
         if name in found:
             continue
-        if name not in library:
-            raise ToolError(f"there is no model of the cell {name}")
-        text = library[name]
+        text = library.get(name, "")
+        parts = set(_INSTANCE.findall(text)) & library.keys()
         if name in _FILLINGS:
             text = text.removesuffix("endmodule") + f"{_FILLINGS[name]}\nendmodule"
+        elif not parts and not _DOES_SOMETHING.search(text):
+            raise ToolError(f"there is no model of the cell {name}")
         found[name] = text
-        body = text.split(";", 1)[1]
-        missing += [word for word in set(re.findall(r"\w+", body)) if word in library]
+        missing += parts
     ours = [_ours(name) for name in ("block_ram.v", "gowin_ram.v", "pll.v")]
     return "\n\n".join([*(found[name] for name in sorted(found)), *ours])
 
