@@ -44,6 +44,23 @@ def add_named(m, name: str, component: wiring.Component):
         Value.cast(port).name = "_".join([name, *map(str, path)])
 
 
+def unit_ports(config: SoftmaxConfig) -> dict[str, wiring.Member]:
+    """The ports of ``Softmax``, and of whatever stands in its place."""
+    ports = {
+        "i": In(stream.Signature(logit_beat(config))),
+        "o": Out(stream.Signature(probability_beat(config))),
+    }
+    if config.contexts:
+        ports |= {
+            "load": In(stream.Signature(load_word(config))),
+            "loaded": Out(1),
+            "refused": Out(refusal(config)),
+            "busy": Out(1),
+            "events": Out(events(config)),
+        }
+    return ports
+
+
 class Softmax(wiring.Component):
     """Streaming EXAQ softmax: rows of logits in, rows of probabilities out.
 
@@ -116,10 +133,6 @@ class Softmax(wiring.Component):
             lazy=True,
         )
         self.latency = self.receiver.latency + find_max + self.quantizer.latency + make_table - 1
-        ports = {
-            "i": In(stream.Signature(logit_beat(config))),
-            "o": Out(stream.Signature(probability_beat(config))),
-        }
         #: Cycles after reset until beats are taken, beyond the one that every unit needs.
         self.boot_cycles = 0
         if config.contexts:
@@ -130,14 +143,7 @@ class Softmax(wiring.Component):
             self.boot = Boot(config)
             load = Boot.period * 2 * config.levels + self.table_loader.latency
             self.boot_cycles = config.contexts * load
-            ports |= {
-                "load": In(stream.Signature(load_word(config))),
-                "loaded": Out(1),
-                "refused": Out(refusal(config)),
-                "busy": Out(1),
-                "events": Out(events(config)),
-            }
-        super().__init__(ports)
+        super().__init__(unit_ports(config))
 
     def elaborate(self, platform):
         # From the receiver to the row buffer and from the quantizer to the code FIFO beats

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from exaq import SoftmaxConfig
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.softmax import unit_ports
 
 #: Name of the Verilog module; that of ``exaq_hdl.emit.emit_verilog`` by default.
 MODULE = "exaq_softmax"
@@ -25,7 +25,7 @@ class VerilogUnit(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = config
-        super().__init__(Softmax(config).signature.members)
+        super().__init__(unit_ports(config))
 
     def elaborate(self, platform):
         m = Module()
