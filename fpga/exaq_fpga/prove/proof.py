@@ -69,8 +69,8 @@ def prove(
 ) -> Proof:
     """Simulate what ``exaq_fpga.build.build`` left in ``folder``, and compare it.
 
-    iCE40: the bitstream itself. ECP5 and Gowin, where no open tool makes a design that can be
-    simulated out of a bitstream: the netlist after synthesis. Its UART is on a pseudo-terminal,
+    iCE40: the bitstream itself. ECP5 and Gowin, where the open tools have no whole way back
+    from a bitstream: the netlist after synthesis. Its UART is on a pseudo-terminal,
     and the host's own program streams rows through it (see ``exaq_fpga.prove.conversation``).
 
     Parameters
