@@ -45,7 +45,7 @@ class FrameReceiver(wiring.Component):
     overflow : pulse: a frame ended and was dropped, for want of room
     """
 
-    latency = 12
+    latency = 8
     cycles_per_octet = 2
     gap = 3
 
@@ -77,15 +77,15 @@ class FrameReceiver(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), cobs.i)
         pointer = range(2 * self.size)
         head, read = Signal(pointer), Signal(pointer)
-        storing_length = Signal()
-        self._write_side(m, cobs.o, buffer, head, read, storing_length)
+        self._write_side(m, cobs.o, buffer, head, read)
 
+        # A cycle late, so that a message's length is read once it is written: `head` goes first.
         waiting = Signal()
-        m.d.sync += waiting.eq((read != head) & ~storing_length)
+        m.d.sync += waiting.eq(read != head)
         self._read_side(m, buffer, read, waiting)
         return m
 
-    def _write_side(self, m, item, buffer, head, read, storing_length):
+    def _write_side(self, m, item, buffer, head, read):
         write = Signal.like(head, init=LENGTH_OCTETS)
         # The message's length so far, modulo the range of pointers: the check is not in it.
         length = Signal.like(head, init=-CHECK % (2 * self.size))
@@ -123,11 +123,9 @@ class FrameReceiver(wiring.Component):
                 step_by.eq(1),
             ]
 
-        m.d.comb += storing_length.eq(1)
         m.d.sync += [self.taken.eq(0), self.damaged.eq(0), self.overflow.eq(0)]
         with m.FSM():
             with m.State("FRAME"):
-                m.d.comb += storing_length.eq(0)
                 with m.If(item.valid & item.payload.end):
                     m.next = "JUDGE"
                 with m.Elif(is_octet & no_room):
