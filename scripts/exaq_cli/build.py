@@ -88,7 +88,7 @@ def command(
     \b
     exaq build icebreaker
     exaq build icebreaker --lanes 8 --max-row 512
-    exaq build ulx3s-85f --preset 2bit-x16 --clock 80 --prove
+    exaq build ulx3s-85f --preset 2bit-x32 --clock 75 --prove
     """
     from exaq_fpga.prepared import prepare, settle_rates
 

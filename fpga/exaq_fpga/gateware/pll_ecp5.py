@@ -5,7 +5,8 @@ from fractions import Fraction
 
 from amaranth.hdl import Instance, Signal
 
-#: Legal frequencies, in Hz: input, phase comparison, oscillator, output.
+#: Legal frequencies, in Hz: input, phase comparison, oscillator, output. Of slower comparisons the
+#: data sheet promises no jitter.
 INPUT = (8_000_000, 400_000_000)
 COMPARISON = (10_000_000, 400_000_000)
 OSCILLATOR = (400_000_000, 800_000_000)
