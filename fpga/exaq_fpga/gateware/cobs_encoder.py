@@ -18,8 +18,8 @@ class CobsEncoder(wiring.Component):
     The stuffing is the shortest: nothing follows a full block that ends a message. A block is
     sent once it is whole (254 octets, a zero, the message's end) while those behind it are taken.
     Throughput ``cycles_per_octet`` cycles for an octet, in and out; in, as many for each block's
-    code and for the delimiter. Back-pressure on ``o`` holds ``i`` back once at
-    least 257 octets wait to be sent; ``i.ready`` does not depend on ``o.ready``.
+    code and for the delimiter. Back-pressure on ``o`` holds ``i`` back once at least 257 octets
+    wait to be sent; ``i.ready`` does not depend on ``o.ready``.
 
     Members
     -------

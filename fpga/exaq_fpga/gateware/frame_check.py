@@ -3,8 +3,8 @@
 from amaranth.hdl import ResetInserter
 from amaranth.lib import crc
 
-#: Bits that go into the check in a cycle. An octet then takes as long as the fastest UART has
-#: for a bit, and the check a third of the logic that whole octets would need.
+#: Bits that go into the check in a cycle: so few, because an octet may take as long as the fastest
+#: UART does for a bit, and logic grows with them.
 CHECK_BITS = 2
 #: Cycles in which an octet goes into the check, lowest bits first.
 CHECK_CYCLES = 8 // CHECK_BITS
