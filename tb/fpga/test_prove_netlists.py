@@ -14,7 +14,7 @@ from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.netlist import Netlist
 from exaq_fpga.prepared import TOP, Prepared, prepare
-from exaq_fpga.prove import conversation, prove
+from exaq_fpga.prove import prove
 
 pytestmark = pytest.mark.simulator
 
@@ -60,12 +60,8 @@ REGISTERS = {
 }
 
 
-def test_one_wrong_bit_of_a_lut_is_found(
-    prepared: Prepared, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_wrong_bit_of_a_lut_is_found(prepared: Prepared, folder: Path) -> None:
     """The bit of the LUT's table for inputs that are all 0."""
-    # A unit that does not answer is a finding too.
-    monkeypatch.setattr(conversation, "_PATIENCE", 5.0)
     path = folder / prepared.netlist
     netlist = Netlist.read(path, TOP)
     lut = _lut_before(netlist, REGISTERS[prepared.spec.family])
