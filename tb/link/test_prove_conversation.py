@@ -6,11 +6,12 @@ The board is that of ``fake_board``: Python, made from docs/link.md alone.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fake_board import ROWS, STATUS, FakeBoard
+from fake_board import DAMAGED, ROWS, STATUS, FakeBoard
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
@@ -71,10 +72,13 @@ def test_a_good_board_is_found_good(prepared: Prepared) -> None:
     assert (findings.mismatches, findings.faults) == (0, [])
     rows = proof_rows(prepared.config, 2000)
     again = rows.first(8)
-    assert findings.rows == board.counters["rows"] == len(rows.lengths) + 8
+    assert findings.rows == len(rows.lengths) + 8
     assert findings.elements == rows.elements + again.elements
     assert board.counters["damaged"] == 1
-    assert not board.complaints
+    assert board.counters["overflows"] > 0
+    assert board.counters["refused"] == 4
+    # Of overrunning the buffer, and only of that, the board complains.
+    assert all("in a buffer of" in complaint for complaint in board.complaints)
 
 
 def test_a_good_board_with_contexts_is_found_good(prepared: Prepared) -> None:
@@ -131,15 +135,57 @@ class Careless(FakeBoard):
         self._faults |= fault
 
 
+class Forgetful(FakeBoard):
+    """Says nothing of frames that find no room."""
+
+    def _fault(self, counter: str, fault: int) -> None:
+        if counter != "overflows":
+            super()._fault(counter, fault)
+
+
 def test_damage_that_is_not_reported_is_a_fault(prepared: Prepared) -> None:
     findings, _ = found(prepared, Shameless)
-    (fault,) = findings.faults
-    assert fault.startswith("a damaged frame was answered by ['8207")
+    damaged, flooded = findings.faults
+    assert damaged.startswith("a damaged frame was answered by ['82ff")
+    assert flooded == "a flood was reported by []"
 
 
 def test_damage_that_is_not_counted_is_a_fault(prepared: Prepared) -> None:
     findings, _ = found(prepared, Careless)
-    assert findings.faults == ["the board counts 0 damaged, not 1"]
+    flooded, counted = findings.faults
+    assert re.fullmatch(r"of \d+ rows of a flood \d+ came back and 0 were lost", flooded)
+    assert counted == "the board counts 0 damaged, not 1"
+
+
+def test_rows_that_vanish_are_a_fault(prepared: Prepared) -> None:
+    findings, _ = found(prepared, Forgetful)
+    reported, flooded = findings.faults
+    assert reported == "a flood was reported by []"
+    assert re.fullmatch(r"of \d+ rows of a flood \d+ came back and 0 were lost", flooded)
+
+
+def test_a_wrong_row_of_a_flood_is_a_fault(prepared: Prepared) -> None:
+    changed: list[int] = []
+    refusals: list[int] = []
+
+    def alter(number: int, message: bytes) -> bytes:
+        if message[0] == 0xFF:
+            refusals.append(number)
+        if message[0] == ROWS | 0x80 and message[1] == 12 and refusals and not changed:
+            changed.append(number)
+            return message[:2] + bytes([message[2] ^ 1]) + message[3:]
+        return message
+
+    findings, _ = found(prepared, alter=alter)
+    assert findings.faults == ["1 elements of a flood came back wrong"]
+
+
+def test_a_wrong_refusal_is_a_fault(prepared: Prepared) -> None:
+    def alter(number: int, message: bytes) -> bytes:
+        return message[:2] + b"\x10" if message[0] == 0xFF and message[1] == 1 else message
+
+    findings, _ = found(prepared, alter=alter)
+    assert findings.faults == ["an unknown type was answered by ff0110"]
 
 
 def test_a_board_that_falls_silent_is_a_fault(prepared: Prepared) -> None:
@@ -153,3 +199,18 @@ def test_a_silent_board_is_a_fault(prepared: Prepared) -> None:
     findings, _ = found(prepared, silent_from=0)
     (fault,) = findings.faults
     assert fault.startswith("nothing answers at ")
+
+
+class Endless(FakeBoard):
+    """Sends for ever once a frame was damaged."""
+
+    def idle(self) -> None:
+        super().idle()
+        if self.counters["damaged"]:
+            self._faults = DAMAGED
+
+
+def test_a_board_that_sends_for_ever_is_a_fault(prepared: Prepared) -> None:
+    findings, _ = found(prepared, Endless)
+    most = 10 * (prepared.identity.buffer + 1024)
+    assert findings.faults[-1] == f"the board sends on after {most} octets"

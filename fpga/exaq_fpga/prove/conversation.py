@@ -9,16 +9,16 @@ import numpy as np
 import exaq
 from exaq import SoftmaxConfig
 from exaq_fpga.board import Board
-from exaq_fpga.link.errors import BoardError, LinkError
-from exaq_fpga.link.frames import FrameDecoder, encode_frame
-from exaq_fpga.link.port import Port
-from exaq_fpga.link.protocol import ANSWER, ERROR, Fault, Type
+from exaq_fpga.link.errors import BoardError
 from exaq_fpga.prepared import Prepared
 from exaq_fpga.prove.rows import ProofRows
+from exaq_fpga.prove.trials import damage, flood, refusals, refused
+from exaq_fpga.prove.wire import Wire
 
 # Seconds of silence that are taken for one: a simulated board is slow.
 _PATIENCE = 60.0
-_STATUS_TAG = 7
+# Receive buffers full of octets that a board may answer to one full of requests.
+_ANSWERS = 10
 # Rows that go once more through the board when something has gone wrong.
 _FEW = 8
 
@@ -38,12 +38,17 @@ def converse(port: str, prepared: Prepared, rows: ProofRows) -> Findings:
 
     Its identity is compared with that it was built to have; tables are loaded where it takes
     some; ``rows`` go through it and come back as the golden model has them; its counters say what
-    happened; a damaged frame is reported and does no harm to those after it.
+    happened. Then it is treated badly (see ``exaq_fpga.prove.trials``), and must be in order for
+    the next host.
     """
     findings = Findings()
     try:
-        _stream(port, prepared, rows, findings)
-        _damage(port, findings)
+        config = _stream(port, prepared, rows, findings)
+        most = _ANSWERS * (prepared.identity.buffer + 1024)
+        with Wire(port, prepared.baud, patience=_PATIENCE, most=most) as wire:
+            findings.faults += damage(wire)
+            findings.faults += refusals(wire, config)
+            findings.faults += flood(wire, config, prepared.identity)
         _stream_again(port, prepared, rows.first(_FEW), findings)
     except BoardError as error:
         findings.faults.append(str(error))
@@ -54,11 +59,12 @@ def _open(port: str, prepared: Prepared) -> Board:
     return Board(port, baud=prepared.baud, timeout=_PATIENCE, retries=1)
 
 
-def _stream(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) -> None:
+def _stream(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) -> SoftmaxConfig:
+    """The configuration with the tables that the board has in the end."""
     with _open(port, prepared) as board:
         if board.identity != prepared.identity:
             findings.faults.append("the board's identity is not that it was built to have")
-            return
+            return board.config
         if prepared.config.contexts:
             for context in range(min(2, prepared.config.contexts)):
                 board.load_tables(context, _other_tables(prepared.config, context))
@@ -77,6 +83,7 @@ def _stream(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) 
         _check_counters(counted, expected, findings)
         if board.link.resent or board.link.dropped or board.link.reports:
             findings.faults.append(f"an undisturbed link was not smooth: {board.link}")
+        return board.config
 
 
 def _compare(board: Board, rows: ProofRows, findings: Findings) -> None:
@@ -104,31 +111,6 @@ def _check_counters(counted: dict[str, int], expected: dict[str, int], findings:
             findings.faults.append(f"the board counts {counted[name]} {name}, not {value}")
 
 
-def _damage(port: str, findings: Findings) -> None:
-    """A frame with a wrong bit, and at once a good one behind it."""
-    good = encode_frame(bytes([Type.STATUS, _STATUS_TAG]))
-    bad = bytearray(encode_frame(bytes([Type.STATUS, _STATUS_TAG + 1])))
-    bad[1] ^= 0x10
-    line = Port(port, 1_000_000)
-    try:
-        pending = bytearray(bytes(bad) + good)
-        decoder = FrameDecoder()
-        messages: list[bytes] = []
-        while not messages or messages[-1][0] != Type.STATUS | ANSWER:
-            waiting = not pending
-            octets = line.exchange(pending, _PATIENCE)
-            if waiting and not octets:
-                raise LinkError("after a damaged frame the board does not answer")
-            messages += decoder.feed(octets)
-    finally:
-        line.close()
-    report = bytes([ERROR, 0, Fault.DAMAGED])
-    if messages[:-1] != [report] or messages[-1][1] != _STATUS_TAG:
-        findings.faults.append(
-            f"a damaged frame was answered by {[message.hex() for message in messages]}"
-        )
-
-
 def _stream_again(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) -> None:
     """The next program finds the board in order."""
     with _open(port, prepared) as board:
@@ -136,4 +118,5 @@ def _stream_again(port: str, prepared: Prepared, rows: ProofRows, findings: Find
             board.load_tables(0, prepared.config.context_tables[0])
             rows = replace(rows, contexts=np.zeros_like(rows.contexts))
         _compare(board, rows, findings)
-        _check_counters(board.status(), {"damaged": 1, "refused": 0}, findings)
+        expected = {"damaged": 1, "refused": refused(prepared.config), "line_errors": 0}
+        _check_counters(board.status(), expected, findings)
