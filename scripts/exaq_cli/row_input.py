@@ -20,6 +20,23 @@ R = TypeVar("R")
 _FILE = click.Path(path_type=Path)
 
 
+def output_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a click command the options ``output``, where probabilities go, and ``float_output``."""
+    path = click.option(
+        "-o",
+        "--output",
+        metavar="PROBS.npy",
+        required=True,
+        type=_FILE,
+        help="Array of probabilities to write: unsigned integers in units of 2**-prob_bits, in the "
+        "shape of the logits.",
+    )
+    floats = click.option(
+        "--float-output", is_flag=True, help="Write float64 values in 0..1 instead."
+    )
+    return path(floats(command))
+
+
 def row_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a click command the argument ``logits``, and the options ``lengths``, ``mask`` and
     ``contexts_of``: paths for ``RowInput.load``.

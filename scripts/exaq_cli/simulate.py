@@ -18,7 +18,7 @@ from exaq import SoftmaxConfig
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import config_options, tables_read
-from exaq_cli.row_input import RowInput, row_options
+from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_cli.simulate_summary import print_summary
 from exaq_cosim import (
     Simulation,
@@ -34,16 +34,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(name="simulate")
-@click.option(
-    "-o",
-    "--output",
-    metavar="PROBS.npy",
-    required=True,
-    type=_FILE,
-    help="Array of probabilities to write: unsigned integers in units of 2**-prob_bits, in the "
-    "shape of the logits.",
-)
-@click.option("--float-output", is_flag=True, help="Write float64 values in 0..1 instead.")
+@output_options
 @click.option(
     "--engine",
     type=click.Choice(["rtl", "golden"]),

@@ -23,7 +23,7 @@ from exaq import SoftmaxConfig
 from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import config_given, config_options, tables_read
-from exaq_cli.row_input import RowInput, row_options
+from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_cli.stream_config import differences
 from exaq_cli.stream_summary import print_summary
 from exaq_cosim import golden
@@ -44,16 +44,7 @@ _OCTET = 10
     help="Serial port of the board, such as /dev/ttyUSB1; or the pseudo-terminal that "
     "exaq board --virtual names.",
 )
-@click.option(
-    "-o",
-    "--output",
-    metavar="PROBS.npy",
-    required=True,
-    type=_FILE,
-    help="Array of probabilities to write: unsigned integers in units of 2**-prob_bits, in the "
-    "shape of the logits.",
-)
-@click.option("--float-output", is_flag=True, help="Write float64 values in 0..1 instead.")
+@output_options
 @click.option(
     "--baud",
     type=click.IntRange(1),

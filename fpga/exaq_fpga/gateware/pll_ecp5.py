@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from amaranth.hdl import Instance, Signal
 
+from exaq_fpga.gateware.pll_limits import LimitedPll, PllLimits
+
 #: Legal frequencies, in Hz: input, phase comparison, oscillator, output. Of slower comparisons the
 #: data sheet promises no jitter.
 INPUT = (8_000_000, 400_000_000)
@@ -16,7 +18,7 @@ CLKI_DIV, CLKFB_DIV, CLKOP_DIV = (1, 128), (1, 80), (1, 128)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ecp5Pll:
+class Ecp5Pll(LimitedPll):
     """EHXPLLL whose output CLKOP is its own feedback.
 
     Parameters
@@ -26,6 +28,10 @@ class Ecp5Pll:
     clki_div, clkfb_div, clkop_div
         See ``CLKI_DIV``, ``CLKFB_DIV``, ``CLKOP_DIV``.
     """
+
+    limits = PllLimits(
+        reference=INPUT, comparison=COMPARISON, oscillator=OSCILLATOR, frequency=OUTPUT
+    )
 
     reference: int
     clki_div: int
@@ -65,20 +71,6 @@ class Ecp5Pll:
     def oscillator(self):
         """Frequency of the oscillator, in Hz."""
         return self.frequency * self.clkop_div
-
-    @property
-    def strain(self):
-        """How far the oscillator is from the middle of its range, in Hz."""
-        return abs(self.oscillator - Fraction(sum(OSCILLATOR), 2))
-
-    def legal(self):
-        """Whether the device's data sheet allows these settings."""
-        return (
-            INPUT[0] <= self.reference <= INPUT[1]
-            and COMPARISON[0] <= self.comparison <= COMPARISON[1]
-            and OSCILLATOR[0] <= self.oscillator <= OSCILLATOR[1]
-            and OUTPUT[0] <= self.frequency <= OUTPUT[1]
-        )
 
     def instance(self, source, *, pad):
         """The cell, its clock and its lock. ``source`` is the signal of the clock pin's buffer."""

@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from amaranth.hdl import Const, Instance, Signal
 
+from exaq_fpga.gateware.pll_limits import LimitedPll, PllLimits
+
 #: Legal frequencies, in Hz: input and phase comparison, oscillator, output.
 INPUT = (3_000_000, 400_000_000)
 OSCILLATOR = (400_000_000, 1_200_000_000)
@@ -17,7 +19,7 @@ ODIV = (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
 
 
 @dataclass(frozen=True, kw_only=True)
-class GowinPll:
+class GowinPll(LimitedPll):
     """rPLL with the feedback inside.
 
     Parameters
@@ -27,6 +29,8 @@ class GowinPll:
     idiv, fbdiv, odiv
         See ``IDIV``, ``FBDIV``, ``ODIV``.
     """
+
+    limits = PllLimits(reference=INPUT, comparison=INPUT, oscillator=OSCILLATOR, frequency=OUTPUT)
 
     reference: int
     idiv: int
@@ -57,20 +61,6 @@ class GowinPll:
     def oscillator(self):
         """Frequency of the oscillator, in Hz."""
         return self.frequency * self.odiv
-
-    @property
-    def strain(self):
-        """How far the oscillator is from the middle of its range, in Hz."""
-        return abs(self.oscillator - Fraction(sum(OSCILLATOR), 2))
-
-    def legal(self):
-        """Whether the device's data sheet allows these settings."""
-        return (
-            INPUT[0] <= self.reference <= INPUT[1]
-            and INPUT[0] <= self.comparison <= INPUT[1]
-            and OSCILLATOR[0] <= self.oscillator <= OSCILLATOR[1]
-            and OUTPUT[0] <= self.frequency <= OUTPUT[1]
-        )
 
     def instance(self, source, *, pad):
         """The cell, its clock and its lock. ``source`` is the signal of the clock pin's buffer."""

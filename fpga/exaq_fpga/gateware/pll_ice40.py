@@ -5,6 +5,8 @@ from fractions import Fraction
 
 from amaranth.hdl import Instance, Signal
 
+from exaq_fpga.gateware.pll_limits import LimitedPll, PllLimits
+
 #: Legal frequencies, in Hz: input and phase comparison, oscillator, output.
 INPUT = (10_000_000, 133_000_000)
 OSCILLATOR = (533_000_000, 1_066_000_000)
@@ -18,7 +20,7 @@ _FILTERS = (17_000_000, 26_000_000, 44_000_000, 66_000_000, 101_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ice40Pll:
+class Ice40Pll(LimitedPll):
     """SB_PLL40_PAD or SB_PLL40_CORE with a feedback path of its own (SIMPLE).
 
     Parameters
@@ -28,6 +30,8 @@ class Ice40Pll:
     divr, divf, divq
         See ``DIVR``, ``DIVF``, ``DIVQ``.
     """
+
+    limits = PllLimits(reference=INPUT, comparison=INPUT, oscillator=OSCILLATOR, frequency=OUTPUT)
 
     reference: int
     divr: int
@@ -58,20 +62,6 @@ class Ice40Pll:
     def frequency(self):
         """Of the output, in Hz."""
         return self.oscillator / 2**self.divq
-
-    @property
-    def strain(self):
-        """How far the oscillator is from the middle of its range, in Hz."""
-        return abs(self.oscillator - Fraction(sum(OSCILLATOR), 2))
-
-    def legal(self):
-        """Whether the device's data sheet allows these settings."""
-        return (
-            INPUT[0] <= self.reference <= INPUT[1]
-            and INPUT[0] <= self.comparison <= INPUT[1]
-            and OSCILLATOR[0] <= self.oscillator <= OSCILLATOR[1]
-            and OUTPUT[0] <= self.frequency <= OUTPUT[1]
-        )
 
     @property
     def filter_range(self):
