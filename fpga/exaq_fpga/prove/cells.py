@@ -55,12 +55,12 @@ def models(family: str, types: Iterable[str]) -> str:
             raise ToolError(f"there is no model of the cell {name}")
         found[name] = text
         missing += parts
-    ours = [_ours(name) for name in ("block_ram.v", "gowin_ram.v", "pll.v")]
+    ours = [_ours("block_ram.v"), _ours("gowin_ram.v"), _ours("pll.v", "exaq_fpga.virtual")]
     return "\n\n".join([*(found[name] for name in sorted(found)), *ours])
 
 
-def _ours(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+def _ours(name: str, package: str = "exaq_fpga.prove") -> str:
+    return files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _library(family: str) -> dict[str, str]:
@@ -104,10 +104,7 @@ def _bus(name: str, width: int) -> str:
 
 
 def _pll(reference: str, reset: str, clock: str) -> str:
-    return (
-        f"  exaq_proof_pll pll (.reference({reference}), .reset({reset}), .clock({clock}), "
-        ".lock(LOCK));"
-    )
+    return f"  exaq_pll_model pll (.in({reference}), .reset({reset}), .out({clock}), .lock(LOCK));"
 
 
 def _ice40_pll(reference: str) -> str:

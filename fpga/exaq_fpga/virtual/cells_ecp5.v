@@ -20,5 +20,5 @@ module EHXPLLL #(
   input PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG, PLLWAKESYNC, ENCLKOP,
   output CLKOP, LOCK
 );
-  exaq_virtual_pll pll (.in(CLKI), .reset(RST), .out(CLKOP), .lock(LOCK));
+  exaq_pll_model pll (.in(CLKI), .reset(RST), .out(CLKOP), .lock(LOCK));
 endmodule

@@ -23,5 +23,5 @@ module rPLL #(
   input [3:0] DUTYDA, PSDA, FDLY,
   output CLKOUT, LOCK
 );
-  exaq_virtual_pll pll (.in(CLKIN), .reset(RESET | RESET_P), .out(CLKOUT), .lock(LOCK));
+  exaq_pll_model pll (.in(CLKIN), .reset(RESET | RESET_P), .out(CLKOUT), .lock(LOCK));
 endmodule

@@ -33,7 +33,7 @@ module SB_PLL40_PAD #(parameter FEEDBACK_PATH = "SIMPLE", parameter DIVR = 0, DI
   input PACKAGEPIN, RESETB, BYPASS,
   output PLLOUTGLOBAL, LOCK
 );
-  exaq_virtual_pll pll (.in(PACKAGEPIN), .reset(~RESETB), .out(PLLOUTGLOBAL), .lock(LOCK));
+  exaq_pll_model pll (.in(PACKAGEPIN), .reset(~RESETB), .out(PLLOUTGLOBAL), .lock(LOCK));
 endmodule
 
 module SB_PLL40_CORE #(parameter FEEDBACK_PATH = "SIMPLE", parameter DIVR = 0, DIVF = 0, DIVQ = 0,
@@ -41,5 +41,5 @@ module SB_PLL40_CORE #(parameter FEEDBACK_PATH = "SIMPLE", parameter DIVR = 0, D
   input REFERENCECLK, RESETB, BYPASS,
   output PLLOUTGLOBAL, LOCK
 );
-  exaq_virtual_pll pll (.in(REFERENCECLK), .reset(~RESETB), .out(PLLOUTGLOBAL), .lock(LOCK));
+  exaq_pll_model pll (.in(REFERENCECLK), .reset(~RESETB), .out(PLLOUTGLOBAL), .lock(LOCK));
 endmodule

@@ -1,6 +1,6 @@
 // Passes a clock on, and says after some cycles that it has locked.
 
-module exaq_virtual_pll (input in, reset, output out, lock);
+module exaq_pll_model (input in, reset, output out, lock);
   reg [6:0] cycles = 7'd0;
   assign out = in;
   assign lock = cycles[6];
