@@ -1,9 +1,15 @@
-"""Errors of one line without a traceback: what is the user's to mend, and what went wrong."""
+"""Errors and warnings of one line: what is the user's to mend, and what went wrong."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from exaq import ExaqWarning
 
 
 class UserError(Exception):
@@ -31,3 +37,20 @@ def user_errors() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show the body's ``ExaqWarning``s as ``exaq: warning: MESSAGE``, those alike once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", ExaqWarning)
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            if issubclass(category, ExaqWarning):
+                click.echo(f"exaq: warning: {message}", err=True)
+            else:
+                others(message, category, *where)
+
+        warnings.showwarning = show
+        yield

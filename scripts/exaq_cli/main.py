@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from exaq_cli.errors import BreakdownError, UserError
+from exaq_cli.errors import BreakdownError, UserError, plain_warnings
 
 # Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
 # help and errors need not wait for a simulator's imports. In a module's name, - becomes _.
@@ -66,7 +66,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     the way, with such a line; 130, interrupted.
     """
     try:
-        code = _exaq.main(args, prog_name="exaq", standalone_mode=False)
+        with plain_warnings():
+            code = _exaq.main(args, prog_name="exaq", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except BrokenPipeError:
