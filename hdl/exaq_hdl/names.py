@@ -6,7 +6,6 @@ import re
 # free to part a unit's name from what follows.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*")
 
-# Reserved words of IEEE 1800-2017, which has all of IEEE 1364's.
 _SYSTEMVERILOG = """
     accept_on alias always always_comb always_ff always_latch and assert assign assume automatic
     before begin bind bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle
@@ -31,8 +30,6 @@ _SYSTEMVERILOG = """
     vectored virtual void wait wait_order wand weak weak0 weak1 while wildcard wire with within
     wor xnor xor
 """
-
-# Reserved words of IEEE 1076-2008.
 _VHDL = """
     abs access after alias all and architecture array assert assume assume_guarantee attribute
     begin block body buffer bus case component configuration constant context cover default
@@ -45,8 +42,10 @@ _VHDL = """
     wait when while with xnor xor
 """
 
-#: Reserved words of SystemVerilog and VHDL.
-KEYWORDS = frozenset((_SYSTEMVERILOG + _VHDL).split())
+#: Reserved words of IEEE 1800-2017, which has all of IEEE 1364's.
+SYSTEMVERILOG = frozenset(_SYSTEMVERILOG.split())
+#: Reserved words of IEEE 1076-2008.
+VHDL = frozenset(_VHDL.split())
 
 
 def check_name(name: str) -> None:
@@ -63,7 +62,7 @@ def check_name(name: str) -> None:
             "name must be letters, digits and single underscores between them, beginning with "
             f"a letter, not {name!r}"
         )
-    if name.lower() in KEYWORDS:
+    if name.lower() in SYSTEMVERILOG | VHDL:
         raise ValueError(f"name must not be a keyword of SystemVerilog or VHDL, as {name!r} is")
 
 
