@@ -21,6 +21,18 @@ class BreakdownError(Exception):
 
 
 @contextmanager
+def tool_errors() -> Iterator[None]:
+    """Around work that runs other programs: that one is missing or fails becomes UserError."""
+    # Only here: NumPy comes with it, and help need not wait for that.
+    from exaq.tool import ToolError
+
+    try:
+        yield
+    except ToolError as error:
+        raise UserError(str(error)) from error
+
+
+@contextmanager
 def user_errors() -> Iterator[None]:
     """Around calls into the library with the user's values: their refusals become UserError.
 

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -37,6 +38,12 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        # Only here: NumPy comes with it, and help need not wait for that.
+        from exaq.cache import CacheError, cache_folder
+
+        # Matplotlib reads it once it is imported.
+        with suppress(CacheError):
+            os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
         module = importlib.import_module(f"exaq_cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
