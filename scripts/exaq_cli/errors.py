@@ -9,8 +9,6 @@ from typing import Any
 
 import click
 
-from exaq import ExaqWarning
-
 
 class UserError(Exception):
     """Something the user asked for cannot be; the message says what, and what is legal.
@@ -27,6 +25,18 @@ class BreakdownError(Exception):
 
 
 @contextmanager
+def tool_errors() -> Iterator[None]:
+    """Around work that runs other programs: that one is missing or fails becomes UserError."""
+    # Only here: NumPy comes with it, and help need not wait for that.
+    from exaq.tool import ToolError
+
+    try:
+        yield
+    except ToolError as error:
+        raise UserError(str(error)) from error
+
+
+@contextmanager
 def user_errors() -> Iterator[None]:
     """Around calls into the library with the user's values: their refusals become UserError.
 
@@ -39,18 +49,21 @@ def user_errors() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
-@contextmanager
-def plain_warnings() -> Iterator[None]:
-    """Show the body's ``ExaqWarning``s as ``exaq: warning: MESSAGE``, those alike once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("default", ExaqWarning)
-        others = warnings.showwarning
+def show_warnings_plainly() -> None:
+    """From now on, ``ExaqWarning``s are shown as ``exaq: warning: MESSAGE``, those alike once.
 
-        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-            if issubclass(category, ExaqWarning):
-                click.echo(f"exaq: warning: {message}", err=True)
-            else:
-                others(message, category, *where)
+    ``warnings.catch_warnings`` ends it.
+    """
+    # Only here: NumPy comes with it, and help need not wait for that.
+    from exaq import ExaqWarning
 
-        warnings.showwarning = show
-        yield
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if issubclass(category, ExaqWarning):
+            click.echo(f"exaq: warning: {message}", err=True)
+        else:
+            others(message, category, *where)
+
+    warnings.simplefilter("default", ExaqWarning)
+    warnings.showwarning = show

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq_cli.describe import describe_tables
-from exaq_cli.errors import UserError
+from exaq_cli.errors import UserError, tool_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import config_options, tables_read
 
@@ -66,7 +66,7 @@ def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
     headers = [output.with_suffix(".h")] if config.contexts and top == "axi" else []
     outputs = (output, description, *headers)
     with replacing(*outputs, inputs=tables_read()) as (verilog, manifest, *header):
-        with Console(stderr=True).status("Emitting Verilog ..."):
+        with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
             emitted = emit_verilog(config, top=top, name=name)
         _write(verilog, emitted.verilog)
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
