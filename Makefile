@@ -42,6 +42,10 @@ lint: .venv/.all
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+# Without synthesis and torch, which are large: make test-wheel ARGS="-m 'wheel and not slow'".
+test-wheel: .venv/.all
+	$(BIN)/pytest -m wheel tb/wheel $(ARGS)
+
 # Nothing here is of the lock. Deprecations are news of other people, shown and not more; what our
 # own code warns of stays an error.
 NEWEST := .venv-newest/bin
