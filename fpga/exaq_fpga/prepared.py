@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from exaq import SoftmaxConfig
-from exaq_fpga.boards import BoardSpec
+from exaq_fpga.boards import BoardSpec, megahertz
 from exaq_fpga.gateware.board_top import BoardTop
-from exaq_fpga.gateware.pll import megahertz, nearest_pll
+from exaq_fpga.gateware.pll import nearest_pll
 from exaq_fpga.gateware.uart import LEAST_DIVISOR
 from exaq_fpga.gateware.verilog_unit import MODULE
 from exaq_fpga.link.protocol import Identity, buffer_octets

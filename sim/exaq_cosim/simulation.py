@@ -22,7 +22,6 @@ from exaq.rows import Rows
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
 from exaq_cosim.stream import SimulationError, stream_rows
-from exaq_hdl import emit_verilog
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -325,4 +324,7 @@ def _kept(waves: str | os.PathLike[str] | None) -> Iterator[Path | None]:
 
 @functools.lru_cache(maxsize=16)
 def _verilog(config: SoftmaxConfig) -> str:
+    # Imported late: the golden model needs no Amaranth.
+    from exaq_hdl import emit_verilog
+
     return emit_verilog(config).verilog

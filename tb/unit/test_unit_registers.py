@@ -18,7 +18,6 @@ from exaq_hdl.register_map import (
     REGISTERS,
     WORD_BITS,
     Access,
-    build_crc,
     constant_words,
     constants,
 )
@@ -154,8 +153,8 @@ def test_latency_is_left_out_where_it_is_not_known() -> None:
 
 def test_build_tells_configurations_apart() -> None:
     changes = [{}, {"lanes": 8}, {"max_row": 512}, {"contexts": 4}, {"clip": -4.0}]
-    crcs = [build_crc(SoftmaxConfig(**{"contexts": 3} | change)) for change in changes]
-    crcs += [build_crc(config) for config in CONFIGS.values()]
+    crcs = [SoftmaxConfig(**{"contexts": 3} | change).build_crc for change in changes]
+    crcs += [config.build_crc for config in CONFIGS.values()]
     assert len(set(crcs)) == len(changes) + len(CONFIGS) - 1  # 2bit-x4 are the defaults
     assert all(0 <= crc < 2**32 for crc in crcs)
 
@@ -178,7 +177,7 @@ def test_page_tells_how_to_compute_the_build(name: str, tmp_path: Path) -> None:
         timeout=SECONDS,
         check=True,
     )
-    assert int(done.stdout, 16) == build_crc(config)
+    assert int(done.stdout, 16) == config.build_crc
 
 
 def test_crc_is_that_of_the_text() -> None:
@@ -190,7 +189,7 @@ def test_crc_is_that_of_the_text() -> None:
         '"prob_bits":16,"tables":{"exp_rom":[150,569,2159,8192],"thresholds":[-53,-32,-10]}}'
     )
     config = SoftmaxConfig(clip=-4.0, lanes=1, max_row=16, contexts=1)
-    assert build_crc(config) == zlib.crc32(text.encode())
+    assert config.build_crc == zlib.crc32(text.encode())
 
 
 def test_page_is_up_to_date() -> None:
@@ -338,7 +337,7 @@ def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     config = CONFIGS["3bit-x4"]
 
     def run(status: list[int], bits: int = 3, magic: int = 0x51415845, build: int | None = None):
-        key = (bits, magic, build_crc(config) if build is None else build)
+        key = (bits, magic, config.build_crc if build is None else build)
         if key not in programs:
             folder = tmp_path_factory.mktemp("load")
             header = c_header(config, "exaq_softmax")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
+from exaq.extras import pip_line
 from exaq.tool import ToolError, run_tool
 
 #: Yosys's files with the cells of each family.
@@ -85,7 +86,7 @@ def _yosys_share() -> Path:
     if shutil.which("yosys-config") is None:
         raise ToolError(
             "Yosys, whose models of cells are needed, is not installed; get it with: "
-            "pip install 'exaq-softmax[fpga]'"
+            + pip_line("fpga")
         )
     command = ["yosys-config", "--datdir"]
     return Path(run_tool(command[0], command, seconds=_SECONDS).stdout.strip())
