@@ -1,11 +1,18 @@
 """The softmax unit in Amaranth HDL, and its Verilog. Needs the extra ``rtl``, once it is used."""
 
+import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from exaq.extras import needing
 
 __all__ = ["TOPS", "AxiSoftmax", "Emitted", "FlatSoftmax", "Softmax", "emit_verilog"]
+
+if sys.version_info >= (3, 13) and find_spec("amaranth") is not None:
+    from exaq_hdl.tracer import bridge_tracer
+
+    bridge_tracer()
 
 if TYPE_CHECKING:
     from exaq_hdl.axi import AxiSoftmax

@@ -17,7 +17,9 @@ MAGIC = int.from_bytes(b"EXAQ", "little")
 
 
 class Access(Enum):
-    """What the bus can do with a register; anything else is answered with SLVERR."""
+    """What the bus can do with a register. It reads as 0 where it cannot be read; any other
+    write is answered with SLVERR.
+    """
 
     CONSTANT = "read"
     STATUS = "read; write 1 to clear"

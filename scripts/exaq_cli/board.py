@@ -15,7 +15,7 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq_cli.describe import describe_tables
-from exaq_cli.errors import UserError, user_errors
+from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import board_config_options
 from exaq_cosim import ToolError
@@ -169,7 +169,7 @@ def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) 
     rate = spec.clock // DIVISOR if baud is None else baud
     with user_errors():
         settle_rates(spec, None, rate)
-    with _CONSOLE.status("Emitting the design ..."):
+    with tool_errors(), _CONSOLE.status("Emitting the design ..."):
         return prepare(spec, config, baud=rate)
 
 

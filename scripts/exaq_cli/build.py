@@ -15,7 +15,7 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq_cli.describe import describe_tables
-from exaq_cli.errors import UserError, user_errors
+from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.options import board_config_options
 from exaq_fpga.boards import BOARDS, BoardSpec
 
@@ -98,7 +98,8 @@ def command(
         settle_rates(spec, clock, baud)
     with _steps() as step:
         step("emitting the design")
-        prepared = prepare(spec, config, clock=clock, baud=baud, seed=seed)
+        with tool_errors():
+            prepared = prepare(spec, config, clock=clock, baud=baud, seed=seed)
         built = _build(prepared, folder, step)
         report = _prove(prepared, built, folder, step) if prove else built.report
     for line in _summary(prepared, built, report):

@@ -78,9 +78,9 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def load_array(
-    path: Path, *kinds: str, fits: tuple[int, ...] | None = None, masked: bool = False
+    path: Path, *kinds: str, fits: tuple[int, ...] | None = None, finite: bool = True
 ) -> NDArray[Any]:
-    """The .npy file at ``path``: not empty, in native byte order, every value finite.
+    """The .npy file at ``path``: not empty and in native byte order.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def load_array(
         What it may hold: any of "integer", "float", "boolean".
     fits
         Shape that the array must broadcast to. None: any shape with at least one axis.
-    masked
-        Whether it may hold -inf too, for a masked element.
+    finite
+        Whether every value must be finite.
 
     Raises
     ------
@@ -109,16 +109,17 @@ def load_array(
         raise UserError(f"{path} holds a single value; its last axis must be the row")
     if fits is not None and not _broadcasts(array.shape, fits):
         raise UserError(f"{path} has the shape {array.shape}, which does not fit {fits}")
-    if array.dtype.kind == "f":
-        legal = np.isfinite(array) | (np.isneginf(array) & masked)
-        if not legal.all():
-            first = np.unravel_index(int(np.argmin(legal)), array.shape)
-            place = ", ".join(str(int(i)) for i in first)
-            wanted = "finite, or -inf where masked" if masked else "finite"
-            raise UserError(
-                f"{path} holds {array[first]} at [{place}]; all values must be {wanted}"
-            )
+    if finite and array.dtype.kind == "f":
+        check_values(path, array, np.isfinite(array), "finite")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def check_values(path: Path, array: NDArray[Any], legal: NDArray[np.bool_], wanted: str) -> None:
+    """UserError where a value is not ``legal``: names the first, its place, and what is wanted."""
+    if not legal.all():
+        first = np.unravel_index(int(np.argmin(legal)), array.shape)
+        place = ", ".join(str(int(i)) for i in first)
+        raise UserError(f"{path} holds {array[first]} at [{place}]; all values must be {wanted}")
 
 
 def load_tables(path: Path) -> TableFile:

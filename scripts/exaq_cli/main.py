@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
-from exaq_cli.errors import BreakdownError, UserError
+from exaq_cli.errors import BreakdownError, UserError, show_warnings_plainly
 
 # Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
 # help and errors need not wait for a simulator's imports. In a module's name, - becomes _.
@@ -50,6 +52,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        # Only here: NumPy comes with it, and help need not wait for that.
+        from exaq.cache import CacheError, cache_folder
+
+        # Matplotlib reads it once it is imported.
+        with suppress(CacheError):
+            os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+        show_warnings_plainly()
         module = importlib.import_module(f"exaq_cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
@@ -81,7 +90,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if args is None else list(args)
     name = next((word for word in given if not word.startswith("-")), "")
     try:
-        code = _exaq.main(given, prog_name="exaq", standalone_mode=False)
+        with warnings.catch_warnings():
+            code = _exaq.main(given, prog_name="exaq", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except BrokenPipeError:

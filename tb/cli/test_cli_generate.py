@@ -216,7 +216,11 @@ REFUSALS = {
     ),
     "--full-rate-row 8": "full_rate_row must be at least 2 * 2**bits * lanes (32), not 8",
     "--top apb": "Invalid value for '--top': 'apb' is not one of 'axi', 'core'.",
-    "--name 1st": "'1st' is no name for a Verilog module: letters, digits and _ make one",
+    "--name 1st": (
+        "name must be letters, digits and single underscores between them, beginning with a "
+        "letter, not '1st'"
+    ),
+    "--name Signal": "name must not be a keyword of SystemVerilog or VHDL, as 'Signal' is",
     "--sigma 2 --tables one.json": "give --sigma or --tables, not both",
     "--clip -4 --tables one.json": "give --clip or --tables, not both",
     "--tables none.json": "cannot read none.json: No such file or directory",

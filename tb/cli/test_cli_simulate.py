@@ -40,13 +40,14 @@ SETS = [
     TableSet(name=name, tables=Tables(thresholds=(-9, -4, top), exp_rom=(1, 2, 3, 8192)))
     for name, top in (("low", -1), ("high", 0))
 ]
+FINITE = "all values must be finite, or -inf where masked"
 NO_CONTEXTS = " needs a unit with contexts: give --contexts, or --tables with several sets"
 
 REFUSALS = {
     "missing.npy -o p.npy": "cannot read missing.npy: No such file or directory",
     "text.npy -o p.npy": "text.npy is not a .npy file",
-    "nan.npy -o p.npy": "nan.npy holds nan at [0, 1]; all values must be finite",
-    "inf.npy -o p.npy": "inf.npy holds inf at [0, 0]; all values must be finite",
+    "nan.npy -o p.npy": f"nan.npy holds nan at [0, 1]; {FINITE}",
+    "inf.npy -o p.npy": f"inf.npy holds inf at [0, 0]; {FINITE}",
     "complex.npy -o p.npy": "complex.npy must hold integer or float values, not complex64",
     "boolean.npy -o p.npy": "boolean.npy must hold integer or float values, not bool",
     "objects.npy -o p.npy": "objects.npy must hold numbers, not Python objects",

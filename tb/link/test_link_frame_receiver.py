@@ -171,6 +171,14 @@ def test_a_host_that_keeps_to_the_window_overruns_nothing(size: int, rate: float
     assert not any(dropped for _, dropped in pulses.values)
 
 
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_closest_octets_are_as_told(gap: int) -> None:
+    """A cycle closer than ``line_cycles`` is too close; at it, the tests above lose nothing."""
+    assert FrameReceiver.line_cycles == CLOSEST
+    line = framed(b"\x01\x02") * 3
+    assert Reception(64, line, gaps=iter(lambda: gap, None)).count("damaged") > 0
+
+
 def test_latency_and_rate() -> None:
     """From the delimiter to the first octet; an octet in 2 cycles; the gap between messages."""
     one = Reception(64, framed(b"\x01\x02\x03"))

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain, groupby, repeat
+from itertools import chain, groupby, pairwise, repeat
 from typing import Any
 
 import pytest
@@ -119,6 +119,22 @@ def test_tolerance_is_what_the_contract_says(divisor: int) -> None:
     late, early = divisor * (1 + slow + 2 * hair), divisor * (1 - fast - 2 * hair)
     assert received(divisor, wave(octets, late, 1 - hair)) != (octets, 0)
     assert received(divisor, wave(octets, early, Fraction(0))) != (octets, 0)
+
+
+@pytest.mark.parametrize("divisor", DIVISORS)
+def test_octets_are_no_closer_than_the_receiver_says(divisor: int) -> None:
+    """Stop bits of every length that is seen: the shortest gives the closest octets."""
+    receiver: Any = UartReceiver(divisor)
+    levels = [1] * 5
+    for stop in range(1, divisor + 1):
+        levels += [*steady([0x5A], divisor)[:-divisor], *[1] * stop, *steady([0xA5], divisor)]
+        levels += [1] * 2 * divisor
+    bench = Bench(receiver)
+    bench.every(lambda ctx, cycle: ctx.set(receiver.rx, levels[cycle]))
+    valid = bench.probe(receiver.o.valid)
+    bench.run(cycles=len(levels))
+    times = [cycle for cycle, is_valid in enumerate(valid.values) if is_valid]
+    assert min(after - before for before, after in pairwise(times)) == receiver.line_cycles
 
 
 def test_tolerances() -> None:

@@ -263,13 +263,13 @@ def compiler(name: str) -> str:
 
 
 def compile_c(folder: Path, text: str, *options: str, tool: str = "cc") -> None:
-    """Compile ``text`` in ``folder``, warnings being errors."""
+    """Compile ``text`` in ``folder``, warnings being errors; ``options`` may set the standard."""
     name = "unit.c" if tool == "cc" else "unit.cpp"
-    standard = "c99" if tool == "cc" else "c++11"
+    only = ["-std=c99"] if tool == "cc" else ["-std=c++11", "-Wold-style-cast"]
     (folder / name).write_text(text, encoding="utf-8")
-    flags = [f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    flags = [*only, "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion"]
     done = subprocess.run(
-        [compiler(tool), *flags, *options, name],
+        [compiler(tool), *flags, "-Werror", *options, name],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -279,14 +279,17 @@ def compile_c(folder: Path, text: str, *options: str, tool: str = "cc") -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("tool", ["cc", "c++"])
+STANDARDS = [("cc", "c99"), ("cc", "c11"), ("c++", "c++11"), ("c++", "c++17"), ("c++", "c++20")]
+
+
+@pytest.mark.parametrize(("tool", "standard"), STANDARDS)
 @pytest.mark.parametrize("name", [None, "2bit-x4"])
-def test_header_compiles(name: str | None, tool: str, tmp_path: Path) -> None:
+def test_header_compiles(name: str | None, tool: str, standard: str, tmp_path: Path) -> None:
     """As C and as C++, twice in one file, and with the header of another unit."""
     (tmp_path / "a.h").write_text(c_header(CONFIGS[name] if name else None, "exaq_softmax"))
     (tmp_path / "b.h").write_text(c_header(CONFIGS["largest"], "unit_b"))
     text = '#include "a.h"\n#include "b.h"\n#include "a.h"\nint unit;\n'
-    compile_c(tmp_path, text, "-fsyntax-only", tool=tool)
+    compile_c(tmp_path, text, "-fsyntax-only", f"-std={standard}", tool=tool)
 
 
 # A unit of registers that print what is written to them. STATUS reads as the words given, and
@@ -301,8 +304,10 @@ static unsigned read_(unsigned offset)
     if (offset == 0x08) return BUILD;
     if (offset == 0x0c) return 0x05040300u + BITS;
     if (offset != 0x30) abort();
+    unsigned status;
     reads++;
-    return (unsigned)strtoul(argv_[reads < argc_ ? reads : argc_ - 1], 0, 16);
+    if (sscanf(argv_[reads < argc_ ? reads : argc_ - 1], "%x", &status) != 1) abort();
+    return status;
 }
 static void write_(unsigned offset, unsigned word) { printf("%x %x\\n", offset, word); }
 #include "softmax.h"
@@ -321,9 +326,13 @@ int main(int argc, char **argv)
 """
 
 
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory):
-    """Runs the header's load over STATUS words: (writes, found, result, reads of STATUS)."""
+@pytest.fixture(scope="module", params=["cc", "c++"])
+def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """Runs the header's load over STATUS words: (writes, found, result, reads of STATUS).
+
+    Compiled as C and as C++.
+    """
+    tool = request.param
     programs: dict[tuple[int, int, int], Path] = {}
     config = CONFIGS["3bit-x4"]
 
@@ -341,7 +350,8 @@ def load(tmp_path_factory: pytest.TempPathFactory):
             (folder / "softmax.h").write_text(header)
             given = zip(("BITS", "ID", "BUILD"), key, strict=True)
             options = [f"-D{name}={value}u" for name, value in given]
-            compile_c(folder, UNIT + MAIN, *options, "-DEXAQ_SOFTMAX_POLLS=9u", "-o", "unit")
+            options += ["-DEXAQ_SOFTMAX_POLLS=9u", "-o", "unit"]
+            compile_c(folder, UNIT + MAIN, *options, tool=tool)
             programs[key] = folder / "unit"
         done = subprocess.run(
             [str(programs[key]), *(f"{word:x}" for word in status)],

@@ -20,7 +20,8 @@ GREATEST_SIZE = 1 << 8 * LENGTH_OCTETS
 class FrameReceiver(wiring.Component):
     """Takes frames from a line and keeps the messages of good ones until they are taken.
 
-    Octets on ``i`` are at least 4 cycles apart. A message takes its length and 2 octets of the
+    Octets on ``i`` are at least ``line_cycles`` cycles apart; of closer ones, good frames count as
+    damaged. A message takes its length and 2 octets of the
     buffer, while it arrives 4 more for its CRC; each octet's place is free again once it is on
     its way to ``o``. A frame that is not whole, has a wrong CRC or holds fewer octets than a
     message's header is dropped, and so is one that finds no room for any of its octets,
@@ -45,6 +46,8 @@ class FrameReceiver(wiring.Component):
     overflow : pulse: a frame ended and was dropped, for want of room
     """
 
+    # An octet's check; a frame's end takes no longer than the two octets behind it.
+    line_cycles = CHECK_CYCLES
     latency = 8
     cycles_per_octet = 2
     gap = 3

@@ -25,13 +25,18 @@ def _checked(divisor: int) -> int:
     return divisor
 
 
+def _stop_sample(divisor: int) -> int:
+    """Cycles from a start bit, once seen, to the sample of its stop bit."""
+    return divisor // 2 + _STOP_BIT * divisor
+
+
 def tolerance(divisor: int) -> tuple[Fraction, Fraction]:
     """By what part of ``divisor`` cycles a sender's bits may be longer, and shorter.
 
     The receiver sees a start bit up to a cycle late. Its sample of the stop bit must fall neither
     into the bit before that nor, where octets follow each other without a gap, behind it.
     """
-    sample = _checked(divisor) // 2 + _STOP_BIT * divisor
+    sample = _stop_sample(_checked(divisor))
     return (
         Fraction(sample, _STOP_BIT * divisor) - 1,
         1 - Fraction(sample + 1, (_STOP_BIT + 1) * divisor),
@@ -43,8 +48,10 @@ class UartReceiver(wiring.Component):
 
     Each bit is sampled once, in its middle, and an octet is out once its stop bit was; octets may
     follow each other without a gap. ``tolerance`` says how far the sender's clock may be off. A
-    low of at most ``divisor // 2`` cycles begins no octet. Where the stop bit is low, the octet is
-    dropped and nothing is taken until the line is high again: a break of any length is one error.
+    low of at most ``divisor // 2`` cycles begins no octet. Octets on ``o`` are at least
+    ``line_cycles`` cycles apart, whatever the sender's clock. Where the stop bit is low, the octet
+    is dropped and nothing is taken until the line is high again: a break of any length is one
+    error.
 
     Parameters
     ----------
@@ -60,6 +67,7 @@ class UartReceiver(wiring.Component):
 
     def __init__(self, divisor: int):
         self.divisor = _checked(divisor)
+        self.line_cycles = _stop_sample(divisor) + 1
         super().__init__({"rx": In(1), "o": Out(LINE), "error": Out(1)})
 
     def elaborate(self, platform):

@@ -33,7 +33,7 @@ class UartStation(wiring.Component):
         self.config = config
         self.receiver = UartReceiver(divisor)
         self.transmitter = UartTransmitter(divisor)
-        self.station = Station(config, identity, unit)
+        self.station = Station(config, identity, unit, line_cycles=self.receiver.line_cycles)
         super().__init__({"rx": In(1), "tx": Out(1), "active": Out(1)})
 
     def elaborate(self, platform):

@@ -164,7 +164,7 @@ def _calibrate(
     bits = config.bits
     survey = Survey.of(part, config, advance)
     if survey.doubt is not None:
-        survey.doubt.warn(part.where, stacklevel=4)
+        survey.doubt.warn(part.where)
     clips = {"paper": survey.paper(bits), "naive": survey.naive(bits)}
     given = {name: _end_points(clip, config) for name, clip in clips.items()}
     # No distance is as low as -2**logit_width: thresholds below are as good as that.
