@@ -21,6 +21,11 @@ OWN = "exaq-softmax"
 PYTHONS = ["3.11", "3.12", "3.13"]
 
 
+def plain(name: str) -> str:
+    """A distribution's name as the lock spells it."""
+    return str(canonicalize_name(name))
+
+
 def locked(python: str) -> dict[str, str]:
     """Versions that the lock has for Linux on x86-64 with that Python, by name."""
     place = {
@@ -37,8 +42,8 @@ def locked(python: str) -> dict[str, str]:
             entry = Requirement(line)
             if entry.marker is None or entry.marker.evaluate(place):
                 (pin,) = entry.specifier
-                assert (pin.operator, canonicalize_name(entry.name) in found) == ("==", False), line
-                found[canonicalize_name(entry.name)] = pin.version
+                assert (pin.operator, plain(entry.name) in found) == ("==", False), line
+                found[plain(entry.name)] = pin.version
     return found
 
 
@@ -55,7 +60,7 @@ def asked() -> list[Requirement]:
 def misfits(needs: list[Requirement], versions: dict[str, str]) -> Iterator[str]:
     """What of ``needs`` is not in ``versions``, or there in a version that will not do."""
     for need in needs:
-        version = versions.get(canonicalize_name(need.name))
+        version = versions.get(plain(need.name))
         if version is None or not need.specifier.contains(version, prereleases=True):
             yield f"{need} is asked for, the lock has {version or 'none'}: make lock mends it"
 
@@ -68,15 +73,14 @@ def installed(name: str, extras: frozenset[str] = frozenset()) -> Iterator[metad
     pending, seen = [(name, extras)], set()
     while pending:
         name, extras = one = pending.pop()
-        if one in seen or canonicalize_name(name) == "torch":
+        if one in seen or plain(name) == "torch":
             continue
         seen.add(one)
         distribution = metadata.distribution(name)
         yield distribution
         for need in map(Requirement, distribution.requires or ()):
-            if need.marker is None or any(
-                need.marker.evaluate({"extra": e}) for e in {"", *extras}
-            ):
+            places = [{"extra": extra} for extra in {"", *extras}]
+            if need.marker is None or any(map(need.marker.evaluate, places)):
                 pending.append((need.name, frozenset(need.extras)))
 
 
@@ -100,10 +104,8 @@ def test_lock_names_no_host() -> None:
 
 def test_environment_is_the_locks() -> None:
     versions = locked(".".join(map(str, sys.version_info[:2])))
-    found = {
-        canonicalize_name(each.name): each.version for each in installed(OWN, frozenset({"dev"}))
-    }
-    del found[OWN]
+    here = installed(OWN, frozenset({"dev"}))
+    found = {plain(each.name): each.version for each in here if each.name != OWN}
     assert len(found) > 50
     other = {
         name: version
