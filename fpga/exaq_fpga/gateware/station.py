@@ -12,6 +12,7 @@ from exaq_fpga.gateware.frame_sender import FrameSender
 from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.gateware.responder import Responder
 from exaq_fpga.link.protocol import buffer_octets
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
@@ -40,7 +41,7 @@ class Station(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any):
-        self.config = config
+        self.config = check_config(config)
         self.unit = unit
         self.receiver = FrameReceiver(buffer_octets(config))
         self.responder = Responder(config, identity)
