@@ -271,7 +271,7 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken.json").mkdir()
     for output, message in {
         "file/unit.v": "cannot write file/unit.v: Not a directory",
-        "missing/unit.v": "cannot write missing/unit.v: No such file or directory",
+        "file/new/unit.v": "cannot write file/new/unit.v: Not a directory",
         "folder.v": "cannot write folder.v: it is there and not a regular file",
         "taken.v": "cannot write taken.json: it is there and not a regular file",
         "unit.json": "the Verilog file's name must end in .v, but is unit.json",
