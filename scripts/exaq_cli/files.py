@@ -31,8 +31,8 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
     Raises
     ------
     UserError
-        A folder cannot be made or not be written, a path is no regular file, comes twice, or is one of
-        ``inputs``.
+        A folder cannot be made or not be written, a path is no regular file, comes twice, or is
+        one of ``inputs``.
     """
     targets = [path.resolve() for path in paths]
     read = [path.resolve() for path in inputs]
