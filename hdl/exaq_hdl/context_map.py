@@ -5,6 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
 
 
@@ -41,7 +42,7 @@ class ContextMap(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig, *, rows: int):
         self.config = config
-        self.rows = rows
+        self.rows = integer("rows", rows, 1)
         number = max(config.context_bits, 1)
         super().__init__(
             {

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_hdl.beats import events, load_word, refusal
 from exaq_hdl.event_counters import EventCounters
 from exaq_hdl.register_map import (
@@ -78,7 +79,7 @@ class Control(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig, *, latency: int):
         self.config = config
-        self.latency = latency
+        self.latency = integer("latency", latency, 0)
         super().__init__(
             {name: member for name, (member, _) in AXI_LITE.items()}
             | {

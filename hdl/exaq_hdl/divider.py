@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_hdl.beats import level_word, of_row
 from exaq_hdl.counters import increment
 from exaq_hdl.exp_ram import ExpRam
@@ -55,7 +56,7 @@ class Divider(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig, *, units: int):
         self.config = config
-        self.units = units
+        self.units = units = integer("units", units, 1)
         self._batch = self.batch_period(config, units)
         self.period = self.row_period(config, units)
         self.latency = self.period - self._batch + units - 1 + config.prob_bits + 1

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import flag, integer
 from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
 from exaq_hdl.ram import Ram
 
@@ -43,9 +44,9 @@ class Fifo(wiring.Component):
 
     def __init__(self, shape, *, capacity: int, slack: int, lazy: bool = False):
         self.shape = shape
-        self.lazy = lazy
-        self.slack = slack
-        depth = capacity + slack
+        self.lazy = flag("lazy", lazy)
+        self.slack = integer("slack", slack, 1)
+        depth = integer("capacity", capacity, 0) + self.slack
         rounded = (1 << lfsr_width(depth)) - 1
         self._lfsr = rounded < _FREE_ROUNDING
         self.depth = rounded if self._lfsr else depth
@@ -131,7 +132,8 @@ class FallThroughFifo(wiring.Component):
     latency = 1
 
     def __init__(self, shape, *, capacity: int, slack: int):
-        self.fifo = Fifo(shape, capacity=capacity, slack=slack + 1, lazy=True)
+        slack = integer("slack", slack, 0) + 1
+        self.fifo = Fifo(shape, capacity=capacity, slack=slack, lazy=True)
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),

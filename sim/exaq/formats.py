@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
+from exaq.scalars import integer
 
 
 def logits_to_integers(logits: ArrayLike, config: SoftmaxConfig) -> NDArray[np.signedinteger[Any]]:
@@ -73,10 +74,7 @@ def length_mask(lengths: ArrayLike, row: int) -> NDArray[np.bool_]:
     NDArray[np.bool_]
         Shape (..., row), True = live.
     """
-    if isinstance(row, bool) or not isinstance(row, int | np.integer):
-        raise TypeError(f"row must be an integer, not {row!r}")
-    if row < 1:
-        raise ValueError(f"row must be at least 1, not {row}")
+    row = integer("row", row, 1)
     counts = np.asarray(lengths)
     if not np.issubdtype(counts.dtype, np.integer):
         raise TypeError(f"lengths must be integers, not {counts.dtype}")

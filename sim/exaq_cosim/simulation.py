@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import exaq
 from exaq import SoftmaxConfig
+from exaq.scalars import flag, integer, real
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
 from exaq_cosim.rows import Rows
@@ -226,6 +227,8 @@ def simulate(
     OSError
         ``waves`` or the cache cannot be written.
     """
+    stall, seed = float(real("stall", stall)), integer("seed", seed)
+    overlong = flag("overlong", overlong)
     if not 0 <= stall < 1:
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_hdl.event_counters import EventCounters
 
@@ -64,7 +65,7 @@ class CounterReader(wiring.Component):
     octets = 4
 
     def __init__(self, count: int):
-        self.count = count
+        self.count = count = integer("count", count, 1)
         super().__init__({"events": In(count), "start": In(1), "o": Out(MESSAGES)})
 
     def elaborate(self, platform):
