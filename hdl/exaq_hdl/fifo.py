@@ -132,7 +132,7 @@ class FallThroughFifo(wiring.Component):
     latency = 1
 
     def __init__(self, shape, *, capacity: int, slack: int):
-        slack = integer("slack", slack, 0) + 1
+        capacity, slack = integer("capacity", capacity, 0), integer("slack", slack, 0) + 1
         self.fifo = Fifo(shape, capacity=capacity, slack=slack, lazy=True)
         super().__init__(
             {
