@@ -61,9 +61,12 @@ def check(result: Simulation, expected: NDArray[Any]) -> None:
 def test_numbers_of_numpy_are_as_good_as_those_of_python() -> None:
     config = CONFIGS["2bit-x1"]
     logits = random_logits(config, (5, 9), 1)
-    given = simulate(
-        logits, config, stall=np.float32(0.25), seed=np.uint64(2**64 - 1), overlong=np.bool_(True)
-    )
+    numbers: dict[str, Any] = {
+        "stall": np.float32(0.25),
+        "seed": np.uint64(2**64 - 1),
+        "overlong": np.bool_(True),
+    }
+    given = simulate(logits, config, **numbers)
     same = simulate(logits, config, stall=0.25, seed=2**64 - 1, overlong=True)
     texts = [
         json.dumps(run.to_dict() | {"seconds": 0, "elements_per_second": 0})

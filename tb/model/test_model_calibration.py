@@ -186,14 +186,12 @@ def test_layers_keep_their_numbers() -> None:
         recorded[number] = [rows[number]]
     live = [masks.get(number) for number in range(12)]
     turned = sorted(rows, reverse=True)
+    numpys: Any = {np.int64(k): [rows[k]] for k in turned} | {7: []}
+    numpy_masks: Any = {np.uint8(k): masks[k] for k in rows} | {7: None}
     ways = (
         exaq.calibrate(recorded, masks=live, rule="paper"),
         exaq.calibrate({k: [rows[k]] for k in turned}, masks=masks, rule="paper"),
-        exaq.calibrate(
-            {np.int64(k): [rows[k]] for k in turned} | {7: []},
-            masks={np.uint8(k): masks[k] for k in rows} | {7: None},
-            rule="paper",
-        ),
+        exaq.calibrate(numpys, masks=numpy_masks, rule="paper"),
     )
     for file in ways:
         assert [(entry.name, entry.layer) for entry in file.sets] == [

@@ -29,7 +29,8 @@ def config(**changes: Any) -> object:
 
 
 def table_set(**changes: Any) -> TableSet:
-    return TableSet(**({"name": "x", "tables": TABLES} | changes))
+    fields: dict[str, Any] = {"name": "x", "tables": TABLES}
+    return TableSet(**(fields | changes))
 
 
 def file_of(*sets: TableSet, **changes: Any) -> TableFile:
@@ -226,10 +227,16 @@ def test_ranges_of_integers() -> None:
 
 
 def test_a_configuration_of_numpy_numbers_is_that_of_pythons() -> None:
-    given = SoftmaxConfig(bits=np.int64(3), logit_scale=np.float32(0.5), masking=np.bool_(False))
+    numbers: dict[str, Any] = {
+        "bits": np.int64(3),
+        "logit_scale": np.float32(0.5),
+        "masking": np.bool_(False),
+    }
+    given = SoftmaxConfig(**numbers)
     same = SoftmaxConfig(bits=3, logit_scale=0.5, masking=False)
     assert (given, hash(given), repr(given)) == (same, hash(same), repr(same))
-    assert SoftmaxConfig(logit_scale=np.float32(0.1)) != SoftmaxConfig(logit_scale=0.1)
+    nearly: Any = np.float32(0.1)
+    assert SoftmaxConfig(logit_scale=nearly) != SoftmaxConfig(logit_scale=0.1)
 
 
 def test_a_float32_is_not_the_decimal_that_it_stands_for() -> None:
