@@ -200,8 +200,8 @@ def test_files_are_replaced_together(tmp_path: Path) -> None:
 REFUSALS = {
     "--preset 5bit": f"unknown preset '5bit'; there are {', '.join(PRESETS)}",
     "--sigma 2 --clip -4": "give --sigma or --clip, not both",
-    "--sigma -1": "sigma must be finite and at least 0, not -1.0",
-    "--sigma nan": "sigma must be finite and at least 0, not nan",
+    "--sigma -1": "sigma must be at least 0, not -1.0",
+    "--sigma nan": "sigma must be finite, not nan",
     "--clip inf": "clip must be finite, not inf",
     "--clip 1.5": "clip must be negative, not 1.5",
     "--logit-scale 0": "logit_scale must be positive, not 0.0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 import exaq
 import exaq.torch
@@ -36,21 +38,17 @@ CONFIG = exaq.SoftmaxConfig(logit_width=16, logit_scale=2**-8)
 def test_the_rule_is_that_of_arrays(row: list[float], dtype: torch.dtype, told: bool) -> None:
     scores = torch.tensor([row, row[::-1]], dtype=dtype)
     array, mask = scores.double().numpy(), torch.tensor(True) if told else None
-    said: list[list[str]] = [[], []]
-    results = []
-    for each, call in zip(
-        said,
-        (
-            lambda: live_scores(scores, mask).numpy(),
-            lambda: exaq.live_scores(array, None if mask is None else mask.numpy()),
-        ),
-        strict=True,
-    ):
+    calls: list[Callable[[], NDArray[np.bool_]]] = [
+        lambda: live_scores(scores, mask).numpy(),
+        lambda: exaq.live_scores(array, None if mask is None else mask.numpy()),
+    ]
+    results, said = [], []
+    for call in calls:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             results.append(call())
-        each.extend(str(warning.message) for warning in caught)
-    np.testing.assert_array_equal(*results)
+        said.append([str(warning.message) for warning in caught])
+    np.testing.assert_array_equal(results[0], results[1])
     assert said[0] == said[1]
     np.testing.assert_array_equal(live_addends(scores).numpy(), exaq.live_addends(array))
 
