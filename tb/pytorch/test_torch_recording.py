@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_models import BATCH, HEADS, LAYERS, MODELS, PADDING, TOKENS, run
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 import exaq
 import exaq.torch
@@ -64,8 +65,10 @@ def test_cached_keys_make_rows_longer() -> None:
     with exaq.torch.record(model) as whole:
         model(tokens)
     with exaq.torch.record(model) as parts:
-        cache = model(tokens[:, :4], use_cache=True).past_key_values
-        model(tokens[:, 4:], past_key_values=cache, use_cache=True)
+        cache = DynamicCache(config=model.config)
+        name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
+        model(tokens[:, :4], **{name: cache}, use_cache=True)
+        model(tokens[:, 4:], **{name: cache}, use_cache=True)
     for (rows,), (_, later) in zip(whole.layers, parts.layers, strict=True):
         np.testing.assert_allclose(later, rows[:, 4:], rtol=1e-4, atol=1e-5)
 
@@ -115,7 +118,7 @@ def test_folder_holds_what_memory_would(tmp_path: Path) -> None:
         model(tokens)
         model(tokens[:1, :5])
         assert recording.layers == [[], []]
-    assert recording.files == [folder / "layer00.npy", folder / "layer01.npy"]
+    assert recording.files == [folder / "layer0.npy", folder / "layer1.npy"]
     assert sorted(folder.iterdir()) == recording.files
     for file, (mapped,), (first, second) in zip(
         recording.files, recording.layers, kept.layers, strict=True

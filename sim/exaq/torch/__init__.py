@@ -10,10 +10,20 @@ except ModuleNotFoundError as error:
         f"exaq.torch needs {error.name}; install it by: pip install 'exaq-softmax[torch]'"
     ) from error
 
-from exaq.torch.layers import attention, attention_layers, set_tables
+from exaq.torch.layers import PartialModelWarning, attention, set_tables
 from exaq.torch.model import softmax
+from exaq.torch.modules import attention_layers, unswitched_layers
 from exaq.torch.recording import Recording, record
 
-__all__ = ["Recording", "attention", "attention_layers", "record", "set_tables", "softmax"]
+__all__ = [
+    "PartialModelWarning",
+    "Recording",
+    "attention",
+    "attention_layers",
+    "record",
+    "set_tables",
+    "softmax",
+    "unswitched_layers",
+]
 
 del _torch, _transformers

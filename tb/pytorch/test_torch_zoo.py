@@ -1,0 +1,77 @@
+"""Every kind of model that the installed Transformers knows: as "eager" has it, or refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_zoo import KINDS, CannotBuildError, cannot_build, inputs, outputs, tiny
+from transformers import AttentionInterface
+
+import exaq.torch
+import exaq.torch.layers
+from exaq.torch.modules import head_count
+
+# The walk in parts, which may run side by side.
+SLICES = 12
+#: Kinds of models that agree with "eager", at least, in all parts together; see docs/torch.md.
+AGREEING = 240
+
+REFUSED = re.compile(
+    r"\w+ hands attention ((\w+|is_causal without a mask|sliding_window without a mask)(, )?)+, "
+    r'which the implementation "exaq" does not support'
+)
+
+
+def outcome(kind: str) -> str:
+    """What became of a kind: "agrees", "refused", "no layers" or why there is no tiny model."""
+    try:
+        with cannot_build():
+            model = tiny(kind)
+            given = inputs(model)
+            want = outputs(model, given)
+    except CannotBuildError as error:
+        return f"not built: {error}"
+    try:
+        layers = exaq.torch.attention_layers(model)
+    except ValueError:
+        return "no layers"
+    heads: dict[nn.Module, int] = {}
+
+    def watched(module: nn.Module, query: Tensor, *args: Any, **options: Any) -> Any:
+        heads[module] = query.shape[1]
+        return exaq.torch.attention(module, query, *args, **options)
+
+    exaq.torch.set_tables(model, None)
+    with mock.patch.dict(AttentionInterface._global_mapping, exaq=watched):
+        try:
+            got = outputs(model, given)
+        except NotImplementedError as error:
+            if REFUSED.fullmatch(str(error)):
+                return "refused"
+            raise
+    assert len(got) == len(want), kind
+    for ours, eager in zip(got, want, strict=True):
+        torch.testing.assert_close(
+            ours, eager, rtol=0, atol=1e-6, equal_nan=True, msg=lambda text: f"{kind}: {text}"
+        )
+    for layer, count in heads.items():
+        assert layer in layers, f"{kind}: {type(layer).__name__} is not listed"
+        assert head_count(layer) in (None, count), f"{kind}: heads of {type(layer).__name__}"
+    return "agrees" if heads else "not built: no attention layer ran"
+
+
+@pytest.mark.parametrize("part", range(SLICES))
+def test_float_softmax_is_eager_attention_or_the_model_is_refused(part: int) -> None:
+    found = {kind: outcome(kind) for kind in KINDS[part::SLICES]}
+    counts = {
+        name: sum(result.startswith(name) for result in found.values())
+        for name in ("agrees", "refused", "no layers", "not built")
+    }
+    print(counts, *(f"{kind}: {result}" for kind, result in found.items()), sep="\n")
+    assert sum(counts.values()) == len(found)
+    assert counts["agrees"] >= AGREEING / SLICES
