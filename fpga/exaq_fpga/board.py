@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq import SoftmaxConfig, Tables
-from exaq_cosim.rows import Rows
+from exaq.rows import Rows
 from exaq_fpga.link.errors import (
     GarbageError,
     LinkError,
@@ -266,7 +266,9 @@ class Board:
         LinkError
             The link is lost.
         """
-        rows = Rows.of(logits, self._config, mask, lengths, contexts, False)
+        rows = Rows.of(
+            logits, self._config, mask=mask, lengths=lengths, contexts=contexts
+        ).streamed(self._config)
         if rows.contexts is not None:
             unknown = set(np.unique(rows.contexts).tolist()) - self._known
             if unknown:

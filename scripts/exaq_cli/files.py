@@ -77,7 +77,9 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
         np.save(file, array, allow_pickle=False)
 
 
-def load_array(path: Path, *kinds: str, fits: tuple[int, ...] | None = None) -> NDArray[Any]:
+def load_array(
+    path: Path, *kinds: str, fits: tuple[int, ...] | None = None, masked: bool = False
+) -> NDArray[Any]:
     """The .npy file at ``path``: not empty, in native byte order, every value finite.
 
     Parameters
@@ -88,6 +90,8 @@ def load_array(path: Path, *kinds: str, fits: tuple[int, ...] | None = None) -> 
         What it may hold: any of "integer", "float", "boolean".
     fits
         Shape that the array must broadcast to. None: any shape with at least one axis.
+    masked
+        Whether it may hold -inf too, for a masked element.
 
     Raises
     ------
@@ -105,10 +109,15 @@ def load_array(path: Path, *kinds: str, fits: tuple[int, ...] | None = None) -> 
         raise UserError(f"{path} holds a single value; its last axis must be the row")
     if fits is not None and not _broadcasts(array.shape, fits):
         raise UserError(f"{path} has the shape {array.shape}, which does not fit {fits}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        first = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
-        place = ", ".join(str(int(i)) for i in first)
-        raise UserError(f"{path} holds {array[first]} at [{place}]; all values must be finite")
+    if array.dtype.kind == "f":
+        legal = np.isfinite(array) | (np.isneginf(array) & masked)
+        if not legal.all():
+            first = np.unravel_index(int(np.argmin(legal)), array.shape)
+            place = ", ".join(str(int(i)) for i in first)
+            wanted = "finite, or -inf where masked" if masked else "finite"
+            raise UserError(
+                f"{path} holds {array[first]} at [{place}]; all values must be {wanted}"
+            )
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 

@@ -84,7 +84,7 @@ class RowInput:
         cls, logits: Path, lengths: Path | None, mask: Path | None, contexts: Path | None
     ) -> RowInput:
         """What the files hold; UserError where one does not fit."""
-        array = load_array(logits, "integer", "float")
+        array = load_array(logits, "integer", "float", masked=True)
         rows = array.shape[:-1]
         return cls(
             logits=array,
@@ -94,8 +94,14 @@ class RowInput:
         )
 
     def integers(self, config: SoftmaxConfig) -> RowInput:
-        """The same with integer logits: those of a floating-point type are quantized."""
+        """The same with integer logits: those of a floating-point type are quantized.
+
+        What is masked among these, by -inf or a finite number, goes into the mask.
+        """
         if self.logits.dtype.kind != "f":
             return self
         with user_errors():
-            return replace(self, logits=exaq.logits_to_integers(self.logits, config))
+            live = exaq.live_scores(self.logits, self.mask)
+            integers = exaq.logits_to_integers(self.logits, config, live)
+        mask = self.mask if self.mask is None and live.all() else live
+        return replace(self, logits=integers, mask=mask)

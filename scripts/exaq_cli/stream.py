@@ -20,14 +20,13 @@ from rich.text import Text
 
 import exaq
 from exaq import SoftmaxConfig
+from exaq.rows import Rows
 from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import config_given, config_options, tables_read
 from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_cli.stream_config import differences
 from exaq_cli.stream_summary import print_summary
-from exaq_cosim import golden
-from exaq_cosim.rows import Rows
 from exaq_fpga import Board, BoardError, UnknownTablesError
 from exaq_fpga.link.session import Statistics
 
@@ -107,8 +106,12 @@ def command(
             given = given.integers(board.config)
             with user_errors():
                 rows = Rows.of(
-                    given.logits, board.config, given.mask, given.lengths, given.contexts, False
-                )
+                    given.logits,
+                    board.config,
+                    mask=given.mask,
+                    lengths=given.lengths,
+                    contexts=given.contexts,
+                ).streamed(board.config)
             loads = _load(board, config) if load else 0
             _check_contexts(board.config, contexts_of)
             link = Statistics(**asdict(board.link))
@@ -118,12 +121,12 @@ def command(
             figures = _figures(board, rows, seconds, link) | {"loads": loads}
         if verify:
             with _CONSOLE.status("Golden model ..."):
-                expected = golden(
+                expected = exaq.softmax(
                     given.logits,
                     board.config,
-                    mask=given.mask,
+                    given.mask,
+                    given.contexts,
                     lengths=given.lengths,
-                    contexts=given.contexts,
                 )
             figures["mismatches"] = int(np.count_nonzero(probabilities != expected))
         if float_output:

@@ -4,12 +4,14 @@ from exaq import metrics, reference
 from exaq.calibration import calibrate
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
+from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import quantize, softmax
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables, clip_levels, paper_clip
 
 __all__ = [
     "PRESETS",
+    "MaskWarning",
     "SoftmaxConfig",
     "TableFile",
     "TableSet",
@@ -17,6 +19,8 @@ __all__ = [
     "calibrate",
     "clip_levels",
     "length_mask",
+    "live_addends",
+    "live_scores",
     "logits_to_integers",
     "metrics",
     "paper_clip",

@@ -1,4 +1,4 @@
-"""From real numbers to the unit's integers and back, and masks."""
+"""From real numbers to the unit's integers and back, and masks of lengths."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
+from exaq.rows import live_elements, plain, split_masked
 
 
-def logits_to_integers(logits: ArrayLike, config: SoftmaxConfig) -> NDArray[np.signedinteger[Any]]:
+def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
+    """The narrowest NumPy integer type of at least ``width`` bits, at most 32."""
+    size = 1 if width <= 8 else 2 if width <= 16 else 4
+    return np.dtype(f"{'i' if signed else 'u'}{size}")
+
+
+def logits_to_integers(
+    logits: ArrayLike, config: SoftmaxConfig, mask: ArrayLike | None = None
+) -> NDArray[np.signedinteger[Any]]:
     """Real logits in steps of ``config.logit_scale``, rounded half to even.
 
     Values beyond ``config.logit_range`` saturate.
@@ -18,19 +27,24 @@ def logits_to_integers(logits: ArrayLike, config: SoftmaxConfig) -> NDArray[np.s
     Parameters
     ----------
     logits
-        Finite real logits of a floating-point type, any shape. An element that takes no part is
-        left out by a mask, not by -inf.
+        Real logits of a floating-point type, any shape; those that take part are finite. Where a
+        mask is in them, as -inf or as a finite number, ``exaq.live_scores`` finds it.
     config
         Gives ``logit_scale`` and ``logit_width``.
+    mask
+        Booleans that broadcast to the shape of ``logits``, True = live. None: all are live.
 
     Returns
     -------
     NDArray[np.signedinteger]
         Shape of ``logits``; int8, int16 or int32, the narrowest that holds ``logit_width`` bits.
+        Masked elements become 0. A ``numpy.ma`` array gives one of the same mask.
     """
-    real = np.asarray(logits)
+    real, live = split_masked(logits)
     if not np.issubdtype(real.dtype, np.floating):
         raise TypeError(f"logits must be floating-point numbers, not {real.dtype}")
+    if mask is not None:
+        real = np.where(live_elements(mask, real.shape), real, 0)
     finite = np.isfinite(real)
     if not finite.all():
         raise ValueError(
@@ -38,14 +52,15 @@ def logits_to_integers(logits: ArrayLike, config: SoftmaxConfig) -> NDArray[np.s
         )
     with np.errstate(over="ignore"):
         steps = np.rint(real.astype(np.float64) / float(config.logit_scale))
-    types = (np.int8, np.int16, np.int32)
-    dtype = next(t for t in types if np.iinfo(t).bits >= config.logit_width)
-    return np.clip(steps, *config.logit_range).astype(dtype)
+    integers = np.clip(steps, *config.logit_range).astype(
+        element_type(config.logit_width, signed=True)
+    )
+    return integers if live is None else np.ma.MaskedArray(integers, ~live)
 
 
 def probabilities_to_float(probabilities: ArrayLike, config: SoftmaxConfig) -> NDArray[np.float64]:
     """Real probabilities p / 2**prob_bits, exact, of the unit's unsigned integers p."""
-    integers = np.asarray(probabilities)
+    integers = plain(probabilities, "probabilities")
     if not np.issubdtype(integers.dtype, np.integer):
         raise TypeError(f"probabilities must be integers, not {integers.dtype}")
     most = 2**config.prob_bits - 1
@@ -77,21 +92,10 @@ def length_mask(lengths: ArrayLike, row: int) -> NDArray[np.bool_]:
         raise TypeError(f"row must be an integer, not {row!r}")
     if row < 1:
         raise ValueError(f"row must be at least 1, not {row}")
-    counts = np.asarray(lengths)
+    counts = plain(lengths, "lengths")
     if not np.issubdtype(counts.dtype, np.integer):
         raise TypeError(f"lengths must be integers, not {counts.dtype}")
     outside = counts[(counts < 0) | (counts > row)]
     if outside.size:
         raise ValueError(f"lengths must be in 0..{row}, not {outside[0]}")
     return np.arange(row) < counts[..., None]
-
-
-def broadcast_mask(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """``mask`` as a read-only view of ``shape``, checked: boolean, and no larger than it."""
-    live = np.asarray(mask)
-    if live.dtype != np.bool_:
-        raise TypeError(f"mask must be boolean, not {live.dtype}")
-    try:
-        return np.broadcast_to(live, shape)
-    except ValueError:
-        raise ValueError(f"mask of shape {live.shape} does not fit the shape {shape}") from None

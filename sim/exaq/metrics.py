@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exaq.formats import broadcast_mask
+from exaq.rows import live_elements, plain
 
 
 def mean_absolute_error(
@@ -89,8 +89,8 @@ def cosine(reference: ArrayLike, probabilities: ArrayLike, mask: ArrayLike | Non
 
 def row_sums(probabilities: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float64]:
     """Sum of each row's live probabilities, shape (...); 0 for a row without a live element."""
-    values = np.asarray(probabilities, dtype=np.float64)
-    live = True if mask is None else broadcast_mask(mask, values.shape)
+    values = plain(probabilities, "probabilities").astype(np.float64)
+    live = True if mask is None else live_elements(mask, values.shape)
     return values.sum(axis=-1, where=live)
 
 
@@ -98,11 +98,11 @@ def _rows(
     reference: ArrayLike, probabilities: ArrayLike, mask: ArrayLike | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Both arrays and the mask as live rows, two-dimensional, masked elements 0."""
-    p = np.asarray(reference, dtype=np.float64)
-    q = np.asarray(probabilities, dtype=np.float64)
+    p = plain(reference, "reference").astype(np.float64)
+    q = plain(probabilities, "probabilities").astype(np.float64)
     if p.shape != q.shape:
         raise ValueError(f"reference of shape {p.shape} and probabilities of {q.shape} differ")
-    live = broadcast_mask(np.True_ if mask is None else mask, p.shape)
+    live = live_elements(np.True_ if mask is None else mask, p.shape)
     if not live.any():
         raise ValueError("there is no live element to compare")
     used = live.any(axis=-1)

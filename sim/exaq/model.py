@@ -7,14 +7,15 @@ divided. Rows are worked off in blocks that stay in the cache; nothing is done e
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from exaq.config import SoftmaxConfig
-from exaq.formats import broadcast_mask
+from exaq.formats import element_type
+from exaq.rows import Rows
 from exaq.tables import Tables
 
 #: Elements of a block, at least those of the longest row. A block's intermediate arrays fit a
@@ -27,14 +28,18 @@ def quantize(
     config: SoftmaxConfig,
     mask: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    *,
+    sink: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
 ) -> NDArray[np.uint8]:
     """Code of each logit relative to the maximum of its row's live elements.
 
     Parameters
     ----------
     logits
-        Integers of any NumPy integer type, shape (..., row), 1 <= row <= ``config.max_row``,
-        each within ``config.logit_range``, masked ones too.
+        Integers of any NumPy integer type, shape (..., row), a row of at most ``config.max_row``
+        elements, each within ``config.logit_range``, masked ones too. A ``numpy.ma`` array brings
+        a mask of its own, True = masked.
     config
         The unit's parameters. ``config.masking`` is about hardware and plays no part here.
     mask
@@ -42,6 +47,14 @@ def quantize(
     contexts
         With ``config.contexts``: the number of the context whose tables a row goes by, integers
         that broadcast to the logits' shape without its last axis. None: ``config.tables``.
+    sink
+        Logit of each row's sink, in steps and within ``config.logit_range``: integers that
+        broadcast to the logits' shape without its last axis. A sink is an element that takes
+        part in the row's maximum and sum and has no output, whatever is masked. None: there is
+        none.
+    lengths
+        Elements of each row, 1 to row: integers that broadcast to the logits' shape without its
+        last axis; what follows them counts as masked. None: all.
 
     Returns
     -------
@@ -51,26 +64,24 @@ def quantize(
     Raises
     ------
     TypeError
-        Logits or contexts are not integers, or the mask is not boolean.
+        Logits, contexts, sinks or lengths are not integers, or the mask is not boolean.
     ValueError
-        A logit, a row's length or a context is out of range, or a shape does not fit.
+        A logit, a row's length, a context or a sink is out of range, or a shape does not fit.
     """
-    rows, live, shape = _checked(logits, config, mask)
-    if contexts is None:
-        return _quantize(rows, live, config, config.tables).reshape(shape)
-    codes = np.empty(rows.shape, dtype=np.uint8)
-    for tables, chosen in _by_context(contexts, shape, config):
-        kept = None if live is None else live[chosen]
-        codes[chosen] = _quantize(rows[chosen], kept, config, tables)
-    return codes.reshape(shape)
+    rows = Rows.of(logits, config, mask=mask, contexts=contexts, sink=sink, lengths=lengths)
+    return _by_tables(_quantize, rows, config, np.uint8).reshape(rows.shape)
 
 
 def _quantize(
-    rows: NDArray[Any], live: NDArray[np.bool_] | None, config: SoftmaxConfig, tables: Tables
+    rows: NDArray[Any],
+    live: NDArray[np.bool_] | None,
+    sinks: NDArray[np.int32] | None,
+    config: SoftmaxConfig,
+    tables: Tables,
 ) -> NDArray[np.uint8]:
     codes = np.zeros(rows.shape, dtype=np.uint8)
     for block in _blocks(rows):
-        distance = _distance(rows[block], live if live is None else live[block], config)
+        distance, _ = _distance(rows[block], _of(live, block), _of(sinks, block), config)
         hits = np.empty(distance.shape, dtype=bool)
         for reach in _reaches(config, tables):
             np.less_equal(distance, reach, out=hits)
@@ -85,16 +96,20 @@ def softmax(
     config: SoftmaxConfig,
     mask: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    *,
+    sink: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Probabilities of each row, exactly as the unit gives them.
 
     p = floor((E * 2**prob_bits + floor(S / 2)) / S), saturated at 2**prob_bits - 1, where E is the
-    ExpRom value of the element's code and S the exact sum of E over the row's live elements.
-    Masked elements give 0; so does every element of a row that has no live one.
+    ExpRom value of the element's code and S the exact sum of E over the row's live elements, and
+    over its sink where it has one. Masked elements give 0; so does every element of a row that has
+    no live one.
 
     Parameters
     ----------
-    logits, config, mask, contexts
+    logits, config, mask, contexts, sink, lengths
         As for ``quantize``.
 
     Returns
@@ -108,20 +123,19 @@ def softmax(
     TypeError, ValueError
         As ``quantize`` does.
     """
-    rows, live, shape = _checked(logits, config, mask)
-    if contexts is None:
-        return _softmax(rows, live, config, config.tables).reshape(shape)
-    probabilities = np.empty(rows.shape, dtype=_unsigned(config.prob_bits))
-    for tables, chosen in _by_context(contexts, shape, config):
-        kept = None if live is None else live[chosen]
-        probabilities[chosen] = _softmax(rows[chosen], kept, config, tables)
-    return probabilities.reshape(shape)
+    rows = Rows.of(logits, config, mask=mask, contexts=contexts, sink=sink, lengths=lengths)
+    dtype = element_type(config.prob_bits, signed=False)
+    return _by_tables(_softmax, rows, config, dtype).reshape(rows.shape)
 
 
 def _softmax(
-    rows: NDArray[Any], live: NDArray[np.bool_] | None, config: SoftmaxConfig, tables: Tables
+    rows: NDArray[Any],
+    live: NDArray[np.bool_] | None,
+    sinks: NDArray[np.int32] | None,
+    config: SoftmaxConfig,
+    tables: Tables,
 ) -> NDArray[np.unsignedinteger[Any]]:
-    probabilities = np.empty(rows.shape, dtype=_unsigned(config.prob_bits))
+    probabilities = np.empty(rows.shape, element_type(config.prob_bits, signed=False))
     rom = np.asarray(tables.exp_rom, dtype=np.int64)
     rises = np.diff(rom, prepend=0)
     reaches = _reaches(config, tables)
@@ -141,18 +155,21 @@ def _softmax(
         here = slice(len(result))
         alive, *reached = flags[:, here]
         if live is None:
-            distance = _distance(rows[block], None, config)
+            distance, apart = _distance(rows[block], None, _of(sinks, block), config)
             for reach, flag in zip(reaches, reached, strict=True):
                 np.less_equal(distance, reach, out=flag)
         else:
             alive[:] = live[block]
             hits[0, here] = _count(words[0, here])
-            distance = _distance(rows[block], alive, config)
+            distance, apart = _distance(rows[block], alive, _of(sinks, block), config)
             for reach, flag in zip(reaches, reached, strict=True):
                 np.logical_and(np.less_equal(distance, reach, out=flag), alive, out=flag)
         hits[1:, here] = _count(words[1:, here])
 
-        base, *steps = _quotient_steps(rises @ hits[:, here], rom, config, result.dtype)
+        sums = rises @ hits[:, here]
+        if apart is not None:
+            sums += rom[np.sum([apart <= reach for reach in reaches], axis=0)]
+        base, *steps = _quotient_steps(sums, rom, config, result.dtype)
         np.multiply(reached[0], steps[0], out=result)
         for flag, step in zip(reached[1:], steps[1:], strict=True):
             np.add(result, np.multiply(flag, step, out=addends[here]), out=result)
@@ -190,54 +207,29 @@ def _count(words: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.add.reduce(partial, axis=-1, dtype=np.int64)
 
 
-def _checked(
-    logits: ArrayLike, config: SoftmaxConfig, mask: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None, tuple[int, ...]]:
-    """Logits and mask as two-dimensional arrays of rows, and the logits' own shape."""
-    array = np.asarray(logits)
-    if array.ndim == 0:
-        raise ValueError("logits must have at least one axis, the row")
-    length = array.shape[-1]
-    if not 1 <= length <= config.max_row:
-        raise ValueError(f"a row must have 1..{config.max_row} elements, not {length}")
-    if not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"logits must be integers, not {array.dtype}")
-    low, high = config.logit_range
-    if array.size:
-        for extreme in (int(array.min()), int(array.max())):
-            if not low <= extreme <= high:
-                raise ValueError(
-                    f"logits of {config.logit_width} bits must be in {low}..{high}, not {extreme}"
-                )
-    rows = array.reshape(-1, length)
-    if mask is None:
-        return rows, None, array.shape
-    live = broadcast_mask(mask, array.shape)
-    return rows, live.reshape(-1, length), array.shape
-
-
-def _by_context(
-    contexts: ArrayLike, shape: tuple[int, ...], config: SoftmaxConfig
-) -> Iterator[tuple[Tables, NDArray[np.intp]]]:
-    """Tables of each context that occurs, and the numbers of its rows."""
-    numbers = np.asarray(contexts)
-    if not np.issubdtype(numbers.dtype, np.integer):
-        raise TypeError(f"contexts must be integers, not {numbers.dtype}")
-    try:
-        of_row = np.broadcast_to(numbers, shape[:-1]).reshape(-1)
-    except ValueError:
-        raise ValueError(
-            f"contexts of shape {numbers.shape} do not fit logits of shape {shape}"
-        ) from None
-    if not config.contexts:
-        raise ValueError("a configuration without contexts takes no contexts")
-    for extreme in (numbers.min(initial=0), numbers.max(initial=0)):
-        if not 0 <= extreme < config.contexts:
-            raise ValueError(f"contexts must be in 0..{config.contexts - 1}, not {extreme}")
-    order = np.argsort(of_row, kind="stable")
-    present, starts = np.unique(of_row[order], return_index=True)
+def _by_tables(
+    function: Callable[..., NDArray[Any]], rows: Rows, config: SoftmaxConfig, dtype: DTypeLike
+) -> NDArray[Any]:
+    """What ``function`` makes of all rows, each with the tables that it goes by."""
+    live = rows.taking_part
+    if rows.contexts is None:
+        return function(rows.logits, live, rows.sinks, config, config.tables)
+    order = np.argsort(rows.contexts, kind="stable")
+    present, starts = np.unique(rows.contexts[order], return_index=True)
+    result = np.empty(rows.logits.shape, dtype)
     for context, chosen in zip(present, np.split(order, starts[1:]), strict=False):
-        yield config.context_tables[context], chosen
+        result[chosen] = function(
+            rows.logits[chosen],
+            _of(live, chosen),
+            _of(rows.sinks, chosen),
+            config,
+            config.context_tables[context],
+        )
+    return result
+
+
+def _of(values: NDArray[Any] | None, chosen: Any) -> NDArray[Any] | None:
+    return None if values is None else values[chosen]
 
 
 def _blocks(rows: NDArray[Any]) -> list[slice]:
@@ -248,30 +240,39 @@ def _blocks(rows: NDArray[Any]) -> list[slice]:
 
 
 def _distance(
-    rows: NDArray[Any], live: NDArray[np.bool_] | None, config: SoftmaxConfig
-) -> NDArray[np.unsignedinteger[Any]]:
-    """How far each element is below the maximum of its row's live elements.
+    rows: NDArray[Any],
+    live: NDArray[np.bool_] | None,
+    sinks: NDArray[np.int32] | None,
+    config: SoftmaxConfig,
+) -> tuple[NDArray[np.unsignedinteger[Any]], NDArray[np.unsignedinteger[Any]] | None]:
+    """How far each element, and each row's sink, is below the maximum of what takes part.
 
     Unsigned and of the narrowest type that holds ``logit_width`` bits: the largest distance
     fits. Masked elements get any value.
     """
-    unsigned = _unsigned(config.logit_width)
-    narrow = rows.astype(f"i{unsigned.itemsize}", copy=False)
-    if live is None:
-        return np.subtract(np.maximum.reduce(narrow, axis=-1, keepdims=True), narrow).view(unsigned)
+    unsigned = element_type(config.logit_width, signed=False)
+    signed = element_type(config.logit_width, signed=True)
     # Flipping the sign bit keeps the order and makes 0 the lowest value, which masked ones get.
-    ordered = narrow.view(unsigned) ^ unsigned.type(1 << (8 * unsigned.itemsize - 1))
-    np.multiply(ordered, live.view(np.uint8), out=ordered)
-    return np.subtract(np.maximum.reduce(ordered, axis=-1, keepdims=True), ordered, out=ordered)
+    flip = unsigned.type(1 << (8 * unsigned.itemsize - 1))
+    narrow = rows.astype(signed, copy=False)
+    if live is None:
+        most = np.maximum.reduce(narrow, axis=-1).view(unsigned) ^ flip
+    else:
+        ordered = narrow.view(unsigned) ^ flip
+        np.multiply(ordered, live.view(np.uint8), out=ordered)
+        most = np.maximum.reduce(ordered, axis=-1)
+    apart = None
+    if sinks is not None:
+        sink = sinks.astype(signed).view(unsigned) ^ flip
+        most = np.maximum(most, sink)
+        apart = most - sink
+    if live is None:
+        return np.subtract((most ^ flip)[:, None], narrow.view(unsigned)), apart
+    return np.subtract(most[:, None], ordered, out=ordered), apart
 
 
 def _reaches(config: SoftmaxConfig, tables: Tables) -> list[np.unsignedinteger[Any]]:
     """Largest distance that reaches each threshold, limited to what a distance's type holds."""
-    unsigned = _unsigned(config.logit_width)
+    unsigned = element_type(config.logit_width, signed=False)
     most = np.iinfo(unsigned).max
     return [unsigned.type(min(-threshold, most)) for threshold in tables.thresholds]
-
-
-def _unsigned(bits: int) -> np.dtype[np.unsignedinteger[Any]]:
-    """Narrowest unsigned type of at least ``bits`` bits."""
-    return np.dtype(next(t for t in (np.uint8, np.uint16, np.uint32) if np.iinfo(t).bits >= bits))

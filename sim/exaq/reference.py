@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exaq.formats import broadcast_mask
+from exaq.rows import check_shape, live_elements, plain
 
 
 def softmax(x: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -25,7 +25,7 @@ def softmax(x: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float64]:
         Booleans that broadcast to the shape of ``x``, True = live. Masked elements give 0, and so
         does every element of a row that has no live one. Their logits may be anything.
     """
-    distance, live = _distance(np.asarray(x, dtype=np.float64), mask)
+    distance, live = _distance(plain(x, "logits").astype(np.float64), mask)
     return _normalized(np.exp(distance), live)
 
 
@@ -51,7 +51,7 @@ def quantize(
     """
     if not clip < 0:
         raise ValueError(f"clip must be negative, not {clip!r}")
-    real = np.asarray(x)
+    real = plain(x, "logits")
     if real.dtype != np.float32:
         real = real.astype(np.float64)
     distance, live = _distance(real, mask)
@@ -66,7 +66,7 @@ def quantized_softmax(
     """EXAQ in floating point: softmax of the levels that ``quantize`` picks, not rounded again."""
     codes = quantize(x, clip, bits, mask)
     levels = codes * (-float(clip) / (2**bits - 1)) + float(clip)
-    live = np.True_ if mask is None else broadcast_mask(mask, codes.shape)
+    live = np.True_ if mask is None else live_elements(mask, codes.shape)
     return _normalized(np.exp(levels), live)
 
 
@@ -74,9 +74,10 @@ def _distance(
     x: NDArray[Any], mask: ArrayLike | None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | np.bool_]:
     """x - max over the row's live elements, 0 at masked elements, and the mask."""
+    check_shape(x.shape)
     if mask is None:
         return x - x.max(axis=-1, keepdims=True), np.True_
-    live = broadcast_mask(mask, x.shape)
+    live = live_elements(mask, x.shape)
     known = np.where(live, x, -np.inf)
     largest = known.max(axis=-1, keepdims=True)
     return np.where(live, x, largest) - np.where(np.isneginf(largest), 0, largest), live

@@ -17,10 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 import exaq
 from exaq import SoftmaxConfig
+from exaq.formats import element_type
+from exaq.rows import Rows
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
-from exaq_cosim.rows import Rows
-from exaq_cosim.stream import SimulationError, element_type, stream_rows
+from exaq_cosim.stream import SimulationError, stream_rows
 from exaq_hdl import emit_verilog
 
 
@@ -230,7 +231,9 @@ def simulate(
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
-    rows = Rows.of(logits, config, mask, lengths, contexts, overlong)
+    rows = Rows.of(
+        logits, config, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+    ).streamed(config)
     loaded(config, loads)
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
@@ -280,14 +283,18 @@ def golden(
     overlong: bool = False,
 ) -> NDArray[Any]:
     """What ``simulate`` must give for the same arguments, by ``exaq.softmax``."""
-    rows = Rows.of(logits, config, mask, lengths, contexts, overlong)
+    rows = Rows.of(
+        logits, config, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+    ).streamed(config)
     row = min(rows.shape[-1], config.max_row)
-    live = np.arange(row) < rows.lengths[:, None]
-    if rows.live is not None:
-        live &= rows.live[:, :row]
     probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
-    config = loaded(config, loads)
-    probabilities[:, :row] = exaq.softmax(rows.logits[:, :row], config, live, rows.contexts)
+    probabilities[:, :row] = exaq.softmax(
+        rows.logits[:, :row],
+        loaded(config, loads),
+        None if rows.live is None else rows.live[:, :row],
+        rows.contexts,
+        lengths=np.minimum(rows.lengths, row),
+    )
     return probabilities.reshape(rows.shape)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig
+from exaq.formats import element_type
 from exaq_cosim.loading import Load, accesses, load_of, reasons
 
 #: Cycles between two calls of ``progress``, some tenths of a second.
@@ -114,12 +115,6 @@ class Streamed:
     beats_in: int
     beats_out: int
     load_cycles: int
-
-
-def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
-    """The smallest NumPy integer type of at least ``width`` bits: how arrays meet the driver."""
-    size = 1 if width <= 8 else 2 if width <= 16 else 4
-    return np.dtype(f"{'i' if signed else 'u'}{size}")
 
 
 def idle_limit(config: SoftmaxConfig, stall: float) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_cosim.rows import Rows
+from exaq.rows import Rows
 from exaq_fpga.link.rows import Batch, RowPacker
 
 CONFIGS: list[dict[str, Any]] = [
@@ -56,7 +56,7 @@ def rows_of(given: dict[str, Any], config: SoftmaxConfig) -> Rows:
     logits, mask, lengths, contexts = (
         given[name] for name in ("logits", "mask", "lengths", "contexts")
     )
-    return Rows.of(logits, config, mask, lengths, contexts, False)
+    return Rows.of(logits, config, mask=mask, lengths=lengths, contexts=contexts).streamed(config)
 
 
 @pytest.mark.parametrize("row", [9, 17, 40])
@@ -122,7 +122,7 @@ def test_batches_are_as_large_as_may_be(
 def test_only_what_is_within_a_row_makes_it_a_masked_one() -> None:
     config = SoftmaxConfig()
     mask = np.array([[True, True, False], [True, False, True], [True, True, True]])
-    rows = Rows.of(np.zeros((3, 3), np.int8), config, mask, [2, 3, 3], None, False)
+    rows = Rows.of(np.zeros((3, 3), np.int8), config, mask=mask, lengths=[2, 3, 3]).streamed(config)
     body = RowPacker(rows, config).pack(Batch(0, 3))
     assert body == bytes.fromhex("0100 0000 0000  0200 0080 05 000000  0200 0000 000000")
 
@@ -137,7 +137,7 @@ def test_the_longest_row() -> None:
     config = SoftmaxConfig(max_row=65536, logit_width=24, prob_bits=24)
     logits = np.random.default_rng(1).integers(-(2**23), 2**23, 65536)
     mask = np.arange(65536) % 3 > 0
-    packer = RowPacker(Rows.of(logits, config, mask, None, None, False), config)
+    packer = RowPacker(Rows.of(logits, config, mask=mask).streamed(config), config)
     (batch,) = packer.batches(100, 100)
     assert packer.pack(batch) == written(logits.tolist(), mask.tolist(), 0, config)
     assert packer.answer_octets(batch) == 3 * 65536 + 1

@@ -198,7 +198,7 @@ def test_slope_is_that_of_the_total(name: str, seed: int) -> None:
 def test_a_shifted_threshold_is_another_cut(name: str) -> None:
     real = logits(6, (20, 15))
     builder = summary.Builder(range(-90, 1), 2**20)
-    for block in read(Batch(real, None, ""), exaq.SoftmaxConfig()):
+    for block in read(Batch(real, None, "", settled=False), exaq.SoftmaxConfig()):
         builder.add(block)
     (columns,) = builder.finish().blocks
     levels = np.array([0.02, 0.1, 0.4, 1.0])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig
-from exaq_cosim.rows import Rows
+from exaq.rows import Rows
 from exaq_fpga.link.frames import encode_frame
 from exaq_fpga.link.protocol import (
     ANSWER,
@@ -198,7 +198,7 @@ def _flood_rows(config: SoftmaxConfig, octets: int) -> tuple[Rows, NDArray[Any]]
     within = np.arange(most) < np.array(lengths)[:, None]
     low, high = config.logit_range
     logits = np.where(within, random.integers(low, high, within.shape, endpoint=True), 0)
-    rows = Rows.of(logits, config, None, lengths, None, False)
+    rows = Rows.of(logits, config, lengths=lengths).streamed(config)
     masking = config.replace(masking=True)
     contexts = 0 if config.contexts else None
     return rows, exaq.softmax(logits, masking, mask=within, contexts=contexts)

@@ -61,11 +61,13 @@ def calibrate(
     ----------
     layers
         One entry a layer: an array, or a list of arrays, one a call. Shape (..., row), by default
-        (..., heads, queries, keys) where a head counts. Real logits: -inf, or the least number of
-        the type, is masked, all others are finite. Or integers of ``logit_width`` bits. Arrays may
-        be memory-mapped: they are read in blocks.
+        (..., heads, queries, keys) where a head counts. Real logits: what is masked among them is
+        found as by ``live_scores``, all others are finite. Or integers of ``logit_width`` bits.
+        Arrays may be memory-mapped: they are read in blocks. Masked elements of ``numpy.ma``
+        arrays take no part.
     masks
-        Nested as ``layers``: booleans that broadcast to each array, True = live; None: all are.
+        Nested as ``layers``: booleans that broadcast to each array, True = live; None: all are,
+        but for what the logits themselves say.
     bits, logit_width, logit_scale, exp_frac
         Format of the unit; see ``SoftmaxConfig``.
     rule
@@ -98,6 +100,11 @@ def calibrate(
     ------
     TypeError, ValueError
         Something is no logit, nothing is live, or an option is not legal.
+
+    Warns
+    -----
+    MaskWarning
+        A gap alone masks logits for which there is no mask; see ``live_scores``.
     """
     for name, value, legal in (
         ("rule", rule, RULES),
@@ -156,6 +163,8 @@ def _calibrate(
 ) -> TableSet:
     bits = config.bits
     survey = Survey.of(part, config, advance)
+    if survey.doubt is not None:
+        survey.doubt.warn(part.where, stacklevel=4)
     clips = {"paper": survey.paper(bits), "naive": survey.naive(bits)}
     given = {name: _end_points(clip, config) for name, clip in clips.items()}
     # No distance is as low as -2**logit_width: thresholds below are as good as that.

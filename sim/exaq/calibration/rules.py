@@ -14,6 +14,7 @@ import numpy as np
 
 from exaq.calibration.source import Block, Part, read
 from exaq.config import SoftmaxConfig
+from exaq.masks import Doubt
 from exaq.tables import paper_clip
 
 
@@ -56,12 +57,15 @@ class Survey:
         Clips of the two rules, real units, negative.
     lowest
         Distance of the farthest element in logit steps.
+    doubt
+        What is masked because of a gap alone, if anything.
     """
 
     rows: int = 0
     elements: int = 0
     saturated: int = 0
     lowest: int = 0
+    doubt: Doubt | None = None
     calls: list[Spread] = field(default_factory=list)
 
     @classmethod
@@ -75,6 +79,8 @@ class Survey:
                 survey.rows += len(block.live)
                 survey.saturated += block.saturated
                 survey.lowest = min(survey.lowest, int(block.steps.min()))
+                if block.doubt is not None:
+                    survey.doubt = block.doubt | survey.doubt
                 advance()
             if call.elements:
                 survey.calls.append(call)

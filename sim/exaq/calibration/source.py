@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq.config import SoftmaxConfig
-from exaq.formats import broadcast_mask, logits_to_integers
+from exaq.formats import logits_to_integers
+from exaq.masks import Doubt, find_live
+from exaq.rows import check_logit_range, check_shape, live_elements, split_masked
 
 #: Most rows and most elements of a block. Fixed, so that sums add up in the same order anywhere.
 BLOCK_ROWS, BLOCK_ELEMENTS = 4096, 2**21
-# Real logits up to it are masked: just above the least float32 and bfloat16.
-_MASKED = -3.38e38
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,20 @@ class Batch:
         Booleans of the same shape, True = live, or None.
     where
         What a message calls it.
+    settled
+        Whether a mask was given, which then says what is masked; else the logits may tell.
     """
 
     logits: NDArray[Any]
     mask: NDArray[np.bool_] | None
     where: str
+    settled: bool
 
     def head(self, axis: int, number: int) -> Batch:
         """The part of one head."""
         logits = np.moveaxis(self.logits, axis, 0)[number]
         mask = None if self.mask is None else np.moveaxis(self.mask, axis, 0)[number]
-        return Batch(logits, mask, f"{self.where}, head {number}")
+        return Batch(logits, mask, f"{self.where}, head {number}", self.settled)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Block:
-    """Rows with at least one live element. All arrays but ``saturated``: (rows, row).
+    """Rows with at least one live element; what is no figure is an array (rows, row).
 
     Members
     -------
@@ -82,6 +86,8 @@ class Block:
         e**distances; 0 where not live.
     saturated
         Live logits beyond the integers' range.
+    doubt
+        What is masked because of a gap alone.
     """
 
     live: NDArray[np.bool_]
@@ -89,6 +95,7 @@ class Block:
     distances: NDArray[np.float64]
     exponentials: NDArray[np.float64]
     saturated: int
+    doubt: Doubt | None
 
 
 def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
@@ -100,9 +107,9 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
         logits = piece.reshape(-1, row)
         live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
         saturated = 0
+        doubt = None
         if logits.dtype.kind == "f":
-            least = float(np.finfo(logits.dtype).min)
-            live = live & ~(logits <= (_MASKED if least < _MASKED else least))
+            live, doubt = find_live(logits, live, gaps=not batch.settled)
             real = np.where(live, logits, 0).astype(np.float64)
             if not np.isfinite(real).all():
                 bad = real[~np.isfinite(real)][0]
@@ -113,12 +120,8 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
             integers = logits_to_integers(real, config).astype(np.int32)
         else:
             given = np.where(live, logits, 0)
-            for extreme in (int(given.min()), int(given.max())):
-                if not low <= extreme <= high:
-                    raise ValueError(
-                        f"{batch.where}: logits of {config.logit_width} bits must be in "
-                        f"{low}..{high}, not {extreme}"
-                    )
+            with _named(batch.where):
+                check_logit_range(int(given.min()), int(given.max()), config)
             integers = given.astype(np.int32)
             real = integers.astype(np.float64) * scale
         used = live.any(axis=-1)
@@ -132,6 +135,7 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
             distances=distances,
             exponentials=np.where(live, np.exp(distances), 0.0),
             saturated=saturated,
+            doubt=doubt,
         )
 
 
@@ -203,18 +207,23 @@ def _batches(layer: int, entry: Any, mask: Any) -> list[Batch]:
     return result
 
 
-def _batch(values: Any, live: Any, where: str) -> Batch:
-    logits = np.asarray(values)
+def _batch(values: Any, mask: Any, where: str) -> Batch:
+    logits, live = split_masked(values)
     if logits.dtype.kind not in "iuf":
         raise TypeError(f"{where}: logits must be integers or real numbers, not {logits.dtype}")
-    if logits.ndim == 0:
-        raise ValueError(f"{where}: logits must have at least one axis, the row")
-    if logits.shape[-1] == 0:
-        raise ValueError(f"{where}: a row must have at least 1 element, not 0")
-    if live is None:
-        return Batch(logits, None, where)
+    with _named(where):
+        check_shape(logits.shape)
+        if mask is not None:
+            given = live_elements(mask, logits.shape)
+            live = given if live is None else live & given
+    return Batch(logits, live, where, settled=live is not None)
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Errors of the body, with ``where`` before them."""
     try:
-        return Batch(logits, broadcast_mask(live, logits.shape), where)
+        yield
     except (TypeError, ValueError) as error:
         raise type(error)(f"{where}: {error}") from None
 

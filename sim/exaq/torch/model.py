@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from exaq.config import SoftmaxConfig
+from exaq.rows import (
+    check_contexts,
+    check_logit_range,
+    check_range,
+    check_shape,
+    mask_misfit,
+    rows_misfit,
+)
 from exaq.table_file import TableFile
+from exaq.torch.masks import live_scores
 
 # Above every distance and every threshold.
 _FAR = 2**30
@@ -20,6 +29,8 @@ def softmax(
     tables: SoftmaxConfig | TableFile,
     mask: Tensor | None = None,
     contexts: Tensor | Sequence[int] | int | None = None,
+    *,
+    sink: Tensor | float | None = None,
 ) -> Tensor:
     """Probabilities of each row as the unit gives them, as real numbers.
 
@@ -29,18 +40,23 @@ def softmax(
     ----------
     scores
         Shape (..., row), any device. Floating-point: real logits, made integers as by
-        ``exaq.logits_to_integers``, to the nearest step, half to even, saturating. Elements at
-        -inf, or as low as half of what their type holds, as additive masks make them, count as
-        masked. Integers: logits in steps, taken as they are.
+        ``exaq.logits_to_integers``, to the nearest step, half to even, saturating. A mask that is
+        in them, as -inf or as a finite number, counts: ``exaq.live_scores`` has the rule.
+        Integers: logits in steps, taken as they are.
     tables
         A configuration, of which ``max_row`` plays no part; or a file of tables, then its
         ``config()``.
     mask
-        Booleans that broadcast to the shape of ``scores``, True = live. None: all are live.
+        Booleans that broadcast to the shape of ``scores``, True = live. None: all are live, but
+        for what the scores themselves say.
     contexts
         The context whose tables a row goes by, integers that broadcast to the shape without its
         last axis; needs a configuration with contexts. None: ``config.tables``, but a file of
         several sets must not leave them open.
+    sink
+        A sink's score for each row, of the kind of ``scores``, which broadcasts to their shape
+        without its last axis: it takes part in the row's maximum and sum, and has no output. None:
+        there is none.
 
     Returns
     -------
@@ -54,19 +70,32 @@ def softmax(
     TypeError
         A type is not the one above.
     ValueError
-        A live score is NaN or infinite, an integer is out of range, or a shape does not fit.
+        A live score or a sink is NaN or infinite, an integer is out of range, or a shape does not
+        fit.
+
+    Warns
+    -----
+    MaskWarning
+        A gap alone masks scores for which there is no mask.
     """
     config = _config(tables, contexts)
     logits, live = _logits(scores, config, mask)
     thresholds, rom = _tables(config, contexts, scores)
     low, _ = config.logit_range
     peak = logits.masked_fill(~live, low).amax(dim=-1, keepdim=True)
+    sinks = None if sink is None else _sinks(sink, scores, config)
+    if sinks is not None:
+        peak = torch.maximum(peak, sinks)
     distance = (peak - logits).masked_fill_(~live, _FAR)
 
     # An element that reaches k thresholds has E_k = E_0 + (E_1 - E_0) + ..., so sums and
     # probabilities are made of one addend for each threshold reached, and one for being live.
-    flags = [live, *(distance <= -threshold for threshold in thresholds.unbind(dim=-1))]
+    reaches = (-thresholds).unbind(dim=-1)
+    flags = [live, *(distance <= reach for reach in reaches)]
     hits = torch.stack([_count(flag) for flag in flags], dim=-1)
+    if sinks is not None:
+        apart = peak - sinks
+        hits += torch.cat([torch.ones_like(apart), *(apart <= reach for reach in reaches)], dim=-1)
     sums = (hits * _rises(rom)).sum(dim=-1, keepdim=True)
     quotients = _divide(rom, sums.clamp(min=1), config.prob_bits)
 
@@ -93,41 +122,55 @@ def _config(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfi
 
 def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Integer logits, int32, and a flag for each that is live; masked ones have any value."""
-    if scores.ndim == 0:
-        raise ValueError("logits must have at least one axis, the row")
-    if scores.shape[-1] == 0:
-        raise ValueError("a row must have at least 1 element")
-    live = torch.ones((), dtype=torch.bool, device=scores.device)
+    check_shape(tuple(scores.shape))
+    live = None
     if mask is not None:
-        live = mask
         if mask.dtype != torch.bool:
             raise TypeError(f"mask must be boolean, not {mask.dtype}")
-    try:
-        live = live.expand(scores.shape)
-    except RuntimeError:
-        raise ValueError(
-            f"mask of shape {tuple(live.shape)} does not fit the shape {tuple(scores.shape)}"
-        ) from None
-    low, high = config.logit_range
+        try:
+            live = mask.expand(scores.shape)
+        except RuntimeError:
+            raise mask_misfit(tuple(mask.shape), tuple(scores.shape)) from None
     if scores.is_floating_point():
-        live = live & ~(scores <= torch.finfo(scores.dtype).min / 2)
+        live = live_scores(scores, live)
         wrong = live & ~torch.isfinite(scores)
         if wrong.any():
             raise ValueError(
                 f"logits must be finite, not {scores[wrong][0].item()}; "
                 f"use a mask to leave elements out"
             )
-        steps = (scores.double() / float(config.logit_scale)).round_().clamp_(low, high)
-        return steps.masked_fill_(~live, low).to(torch.int32), live
+        return _steps(scores.masked_fill(~live, 0), config), live
+    if live is None:
+        live = torch.ones((), dtype=torch.bool, device=scores.device).expand(scores.shape)
     if scores.dtype == torch.bool or scores.is_complex():
         raise TypeError(f"logits must be real numbers or integers, not {scores.dtype}")
     if scores.numel():
-        for extreme in (int(scores.min()), int(scores.max())):
-            if not low <= extreme <= high:
-                raise ValueError(
-                    f"logits of {config.logit_width} bits must be in {low}..{high}, not {extreme}"
-                )
+        check_logit_range(int(scores.min()), int(scores.max()), config)
     return scores.to(torch.int32), live
+
+
+def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tensor:
+    """The sink of each row in logit steps, int32, shape (..., 1)."""
+    given = torch.as_tensor(sink, device=scores.device)
+    if given.is_floating_point() != scores.is_floating_point():
+        raise TypeError(f"sink must be of the logits' kind, {scores.dtype}, not {given.dtype}")
+    try:
+        given = given.expand(scores.shape[:-1]).unsqueeze(-1)
+    except RuntimeError:
+        raise rows_misfit("sink", tuple(given.shape), tuple(scores.shape)) from None
+    if not given.is_floating_point():
+        if given.numel():
+            check_range("sink", int(given.min()), int(given.max()), *config.logit_range)
+        return given.to(torch.int32)
+    if not torch.isfinite(given).all():
+        raise ValueError(f"sink must be finite, not {given[~torch.isfinite(given)][0].item()}")
+    return _steps(given, config)
+
+
+def _steps(real: Tensor, config: SoftmaxConfig) -> Tensor:
+    """Finite real logits in steps, int32."""
+    steps = (real.double() / float(config.logit_scale)).round_()
+    return steps.clamp_(*config.logit_range).to(torch.int32)
 
 
 def _tables(
@@ -146,19 +189,13 @@ def _tables(
     numbers = torch.as_tensor(contexts, device=scores.device)
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         raise TypeError(f"contexts must be integers, not {numbers.dtype}")
-    if not config.contexts:
-        raise ValueError("a configuration without contexts takes no contexts")
+    check_contexts(config)
     try:
         of_row = numbers.expand(scores.shape[:-1]).long()
     except RuntimeError:
-        raise ValueError(
-            f"contexts of shape {tuple(numbers.shape)} do not fit "
-            f"logits of shape {tuple(scores.shape)}"
-        ) from None
+        raise rows_misfit("contexts", tuple(numbers.shape), tuple(scores.shape)) from None
     if numbers.numel():
-        for extreme in (int(numbers.min()), int(numbers.max())):
-            if not 0 <= extreme < config.contexts:
-                raise ValueError(f"contexts must be in 0..{config.contexts - 1}, not {extreme}")
+        check_range("contexts", int(numbers.min()), int(numbers.max()), 0, config.contexts - 1)
     return thresholds[of_row].unsqueeze(-2), rom[of_row]
 
 

@@ -1,0 +1,159 @@
+"""Which elements of a row take part, where a mask is numbers rather than flags.
+
+Frameworks leave elements out of a softmax by adding a large negative number to their logits: -inf,
+the lowest of the type, -1e9, -1e4, -100. In float arithmetic each of them makes e**x vanish. The
+unit has no code for "vanished": an element that takes part gets one of its table's exponentials,
+however low its logit. So what such a number means is decided here, once, for the golden model's
+users, calibration, PyTorch, simulation and boards alike.
+
+The rule, row by row: an element is masked where its number is at or below ``MASKED``, or where the
+number and all that are lower lie more than ``GAP`` below all that are higher. e**-GAP is 1.6e-28:
+a float softmax gives nothing to such an element either. A bias that falls gradually, as ALiBi's
+does, has no gap and stays a bias.
+
+    >>> import exaq
+    >>> exaq.live_scores([2.0, 0.5, -1e4, -9999.0]).tolist()
+    [True, True, False, False]
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from exaq.rows import live_elements, split_masked
+
+#: At or below it a number masks, whatever else its row holds: half of -1e4, so that adding -1e4
+#: to a logit masks it for sure.
+MASKED = -5000.0
+#: Width of the gap below which numbers mask.
+GAP = 64.0
+
+
+class MaskWarning(UserWarning):
+    """Scores hold values that look like a finite mask, but might be logits."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Scores that are taken for masked because of a gap above them.
+
+    Members
+    -------
+    count
+        How many.
+    highest
+        The highest of them.
+    """
+
+    count: int
+    highest: float
+
+    def __or__(self, other: Doubt | None) -> Doubt:
+        """Both together."""
+        if other is None:
+            return self
+        return Doubt(self.count + other.count, max(self.highest, other.highest))
+
+    def warn(self, where: str = "", stacklevel: int = 2) -> None:
+        """Say it by a ``MaskWarning``; ``where`` is what the message calls the scores."""
+        warnings.warn(
+            f"{where}{': ' if where else ''}{self.count} scores, the highest {self.highest:g}, are "
+            f"more than {GAP:g} below the rest of their rows and are taken as masked; give a mask "
+            "to say what takes part",
+            MaskWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def live_addends(addend: ArrayLike) -> NDArray[np.bool_]:
+    """Which elements take part, by the numbers that are added to their logits.
+
+    Parameters
+    ----------
+    addend
+        Floating-point numbers, shape (..., row): biases, and where an element is masked -inf or a
+        finite number as the module describes.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Shape of ``addend``, True = live.
+    """
+    numbers, live = _numbers(addend, None)
+    return find_live(numbers, live)[0]
+
+
+def live_scores(scores: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.bool_]:
+    """Which elements take part, by their real scores alone, a mask being part of them.
+
+    Parameters
+    ----------
+    scores
+        Floating-point numbers, shape (..., row). Masked elements of a ``numpy.ma`` array do not
+        take part.
+    mask
+        Booleans that broadcast to that shape, True = live. It then says what is masked, beside
+        scores at or below ``MASKED``, and no gap does. None: gaps are looked for.
+
+    Returns
+    -------
+    NDArray[np.bool_]
+        Shape of ``scores``, True = live.
+
+    Warns
+    -----
+    MaskWarning
+        A gap masks elements: the scores might also be logits that lie far apart. ``mask`` settles
+        it.
+    """
+    numbers, live = _numbers(scores, mask)
+    live, doubt = find_live(numbers, live, gaps=mask is None)
+    if doubt is not None:
+        doubt.warn()
+    return live
+
+
+def find_live(
+    numbers: NDArray[np.floating[Any]], live: NDArray[np.bool_] | None, *, gaps: bool = True
+) -> tuple[NDArray[np.bool_], Doubt | None]:
+    """The rule itself: which of ``live`` (None: all) take part, and what only a gap has masked."""
+    flags: NDArray[np.bool_] = ~(numbers <= MASKED)
+    if live is not None:
+        flags &= live
+    if not gaps or not flags.any():
+        return flags, None
+    highest = np.max(numbers, axis=-1, keepdims=True, where=flags, initial=-np.inf)
+    lowest = np.min(numbers, axis=-1, keepdims=True, where=flags, initial=np.inf)
+    # Only rows this far apart can have a gap. NaN and +inf are no masks: their readers refuse them.
+    wide = np.nonzero((np.subtract(highest, lowest, dtype=np.float64) > GAP)[..., 0])
+    if not wide[0].size:
+        return flags, None
+    rows, alive = numbers[wide].astype(np.float64), flags[wide]
+    ordered = np.sort(np.where(alive, rows, highest[wide]), axis=-1)
+    gap = np.diff(ordered, axis=-1) > GAP
+    # The highest gap's lower edge; -inf in a row without one.
+    edge = np.max(ordered[:, :-1], axis=-1, where=gap, initial=-np.inf, keepdims=True)
+    masked = alive & (rows <= edge)
+    if not masked.any():
+        return flags, None
+    flags[wide] = alive & ~masked
+    return flags, Doubt(int(np.count_nonzero(masked)), float(rows[masked].max()))
+
+
+def _numbers(
+    values: ArrayLike, mask: ArrayLike | None
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.bool_] | None]:
+    numbers, live = split_masked(values)
+    if numbers.dtype.kind != "f":
+        raise TypeError(f"scores must be floating-point numbers, not {numbers.dtype}")
+    if numbers.ndim == 0:
+        raise ValueError("scores must have at least one axis, the row")
+    if mask is not None:
+        given = live_elements(mask, numbers.shape)
+        live = given if live is None else live & given
+    return numbers, live

@@ -1,0 +1,54 @@
+"""Which elements take part, where a mask is numbers: the rule of ``exaq.masks`` on tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from exaq.masks import GAP, MASKED, Doubt
+
+
+def live_addends(addend: Tensor) -> Tensor:
+    """Which elements take part, by the numbers that are added to their scores.
+
+    As ``exaq.live_addends``: floating-point, shape (..., row), any device; booleans of that shape,
+    True = live.
+    """
+    return find_live(addend)[0]
+
+
+def live_scores(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Which elements take part, by their scores, a mask being part of them.
+
+    As ``exaq.live_scores``, with its ``MaskWarning``; ``mask`` broadcasts to the scores' shape.
+    """
+    live, doubt = find_live(scores, mask)
+    if doubt is not None:
+        doubt.warn()
+    return live
+
+
+@torch.no_grad()
+def find_live(numbers: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Doubt | None]:
+    """What takes part, and what only a gap has masked; without gaps where there is a mask."""
+    flags = ~(numbers <= MASKED)
+    if mask is not None:
+        return flags & mask, None
+    if not numbers.numel():
+        return flags, None
+    highest = numbers.masked_fill(~flags, -torch.inf).amax(dim=-1, keepdim=True)
+    lowest = numbers.masked_fill(~flags, torch.inf).amin(dim=-1, keepdim=True)
+    # Only rows this far apart can have a gap. NaN and +inf are no masks: their readers refuse them.
+    wide = (highest.double() - lowest.double() > GAP).squeeze(-1)
+    if not wide.any():
+        return flags, None
+    rows, alive = numbers[wide].double(), flags[wide]
+    ordered = torch.where(alive, rows, highest[wide].double()).sort(dim=-1).values
+    gap = ordered.diff(dim=-1) > GAP
+    # The highest gap's lower edge; -inf in a row without one.
+    edge = torch.where(gap, ordered[:, :-1], -torch.inf).amax(dim=-1, keepdim=True)
+    masked = alive & (rows <= edge)
+    if not masked.any():
+        return flags, None
+    flags[wide] = alive & ~masked
+    return flags, Doubt(int(masked.sum()), float(rows[masked].max()))
