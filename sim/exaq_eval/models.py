@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,16 +122,20 @@ def tiny_decoder(
     )
 
 
-def from_folder(path: Path | str, name: str | None = None) -> EvaluationModel:
+def from_folder(
+    path: Path | str, name: str | None = None, *, partial: bool = False
+) -> EvaluationModel:
     """The model that Transformers saved in a folder: config.json, weights and tokenizer.
 
     It is a decoder where its configuration names a causal language model, else an encoder.
+    ``partial``: it may have attention layers that keep a float softmax of their own.
 
     Raises
     ------
     ModelError
         The folder holds no such model, one that cannot be read, one with an encoder and a decoder,
-        or one whose attention has no exchangeable implementation.
+        or one whose attention, or unless ``partial`` a part of it, has no exchangeable
+        implementation.
     """
     folder = Path(path)
     if not (folder / "config.json").is_file():
@@ -139,7 +144,7 @@ def from_folder(path: Path | str, name: str | None = None) -> EvaluationModel:
     if config.is_encoder_decoder:
         raise ModelError(f"{folder} holds an encoder with a decoder, which cannot be evaluated")
     causal = set(config.architectures or ()) & set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    model = _load(AutoModelForCausalLM if causal else AutoModel, folder)
+    model = _load(AutoModelForCausalLM if causal else AutoModel, folder, partial)
     tokenizer = _read(AutoTokenizer, folder)
     most = min(MAX_TOKENS, getattr(config, "max_position_embeddings", MAX_TOKENS))
     limit = most + 1 if causal else most
@@ -159,12 +164,24 @@ def from_folder(path: Path | str, name: str | None = None) -> EvaluationModel:
     )
 
 
-def _load(kind: Any, folder: Path) -> PreTrainedModel:
+def unswitched(model: PreTrainedModel) -> dict[str, int]:
+    """Number of the attention layers of each class that keep a float softmax of their own."""
+    return dict(Counter(type(layer).__name__ for layer in exaq.torch.unswitched_layers(model)))
+
+
+def _load(kind: Any, folder: Path, partial: bool = False) -> PreTrainedModel:
     model: PreTrainedModel = _read(kind, folder, dtype=torch.float32)
     try:
         exaq.torch.attention_layers(model)
     except ValueError as error:
         raise ModelError(f"{folder}: {error}") from None
+    left = unswitched(model)
+    if left and not partial:
+        each = ", ".join(f"{count} {name}" for name, count in left.items())
+        raise ModelError(
+            f"{folder}: attention layers of {type(model).__name__} keep a float softmax of their "
+            f"own, {each}; --partial evaluates the others"
+        )
     return model.eval()
 
 

@@ -103,6 +103,7 @@ def cannot_build() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@cannot_build()
 def tiny(kind: str) -> PreTrainedModel:
     """A model of this kind with random weights, in evaluation mode, on "eager" attention."""
     of_kind: Any = AutoConfig.for_model

@@ -16,6 +16,7 @@ from transformers.masking_utils import eager_mask
 
 from exaq.config import SoftmaxConfig
 from exaq.table_file import TableFile
+from exaq.torch.masks import live_addends
 from exaq.torch.model import softmax
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
 
@@ -121,7 +122,7 @@ def attention(
         serving as many consecutive heads of the query.
     attention_mask
         Broadcasts to (batch, heads, queries, keys): booleans, True = live, or numbers to add to
-        the scores, of which ``live_addends`` tells those that mask. None: all are live.
+        the scores, among which ``exaq.live_addends`` tells those that mask. None: all are live.
     scaling
         Factor of the scores. None: head size ** -0.5.
     dropout
@@ -179,7 +180,13 @@ def attention(
     else:
         config, by_head = unit
         heads = torch.arange(scores.shape[1], device=scores.device)[:, None]
-        weights = softmax(scores, config, live, heads if by_head else None)
+        weights = softmax(
+            scores,
+            config,
+            live,
+            heads if by_head else None,
+            sink=None if sink is None else sink.squeeze(-1),
+        )
     weights = functional.dropout(weights, p=dropout, training=module.training)
     return (weights @ value).transpose(1, 2).contiguous(), weights
 
@@ -198,7 +205,7 @@ def _masked(scores: Tensor, mask: Tensor, name: str) -> tuple[Tensor, Tensor]:
         return scores.masked_fill(~mask, torch.finfo(scores.dtype).min), mask
     if not mask.is_floating_point():
         raise TypeError(f"{name} must be boolean or floating-point, not {mask.dtype}")
-    return scores + mask, mask > torch.finfo(mask.dtype).min / 2
+    return scores + mask, live_addends(mask)
 
 
 def _sink(scores: Tensor, given: Tensor | None) -> Tensor | None:
@@ -240,22 +247,26 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
         A model of Transformers, or a module with such inside; changed in place.
     tables
         None: float softmax. A configuration: its ``tables`` in each layer. A file: each layer and
-        head gets the set that ``TableFile.of`` chooses, heads by contexts.
+        head gets the set that ``TableFile.of`` chooses, heads by contexts. A layer without any set,
+        as one that did not run where they were calibrated, is refused when it runs.
     changes
         Further fields of ``SoftmaxConfig``, such as ``prob_bits=12``.
 
     Raises
     ------
     ValueError
-        The file has no set for a layer or head, or one for a layer or head that is not there, or
-        an attention layer is outside any model of Transformers. The model is unchanged then.
+        The file has sets for some heads of a layer only, or one for a layer or head that is not
+        there, or an attention layer is outside any model of Transformers. The model is unchanged
+        then.
     """
     models, layers = outermost_models(model), attention_layers(model)
     if isinstance(tables, TableFile):
         heads = [head_count(layer) for layer in layers]
         _check_fit(tables, heads)
+        served = {entry.layer for entry in tables.sets}
         for number, count in enumerate(heads):
-            _choose(tables, number, count or 1, changes)
+            if served & {number, None}:
+                _choose(tables, number, count or 1, changes)
     elif tables is not None:
         tables.replace(**changes)
     for each in models:
@@ -263,10 +274,10 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
     for number, layer in enumerate(layers):
         attached(layer).set(tables, number, changes)
     if tables is not None:
-        warn_if_partial(model)
+        warn_if_partial(model, stacklevel=3)
 
 
-def warn_if_partial(model: nn.Module) -> None:
+def warn_if_partial(model: nn.Module, stacklevel: int) -> None:
     """Warn of attention layers that no implementation can be set for, by class and number."""
     left = Counter(type(layer).__name__ for layer in unswitched_layers(model))
     if left:
@@ -274,7 +285,7 @@ def warn_if_partial(model: nn.Module) -> None:
         warnings.warn(
             f"{type(model).__name__} keeps a float softmax in attention layers of its own: {each}",
             PartialModelWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
