@@ -144,7 +144,9 @@ class Comparison:
         """Figures of one softmax over all layers, and the divergence of each one that ran."""
         each = self._figures[name]
         return sum(each[1:], each[0]).to_dict() | {
-            "kl_of_layers": [figures.kl / figures.rows if figures.rows else None for figures in each]
+            "kl_of_layers": [
+                figures.kl / figures.rows if figures.rows else None for figures in each
+            ]
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +114,10 @@ def test_sparse_attention_is_refused_by_name(tables: exaq.SoftmaxConfig | None) 
     ):
         model(tokens)
     assert recording.layers == [[], []]
+
+
+def test_the_documentation_lists_what_is_of_no_effect() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/torch.md"
+    text = page.read_text(encoding="utf-8")
+    listed = text.partition("change nothing are\n")[2].partition("- `is_causal`")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == exaq.torch.layers._HARMLESS

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch_models import MODELS, run
+from torch_models import MODELS, run, save
 from torch_zoo import tiny
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertSelfAttention
 
 import exaq
 import exaq.torch
+from exaq_cli.main import main
 
 CONFIG = exaq.SoftmaxConfig(clip=-2.0)
 
@@ -126,10 +130,9 @@ def test_layer_outside_any_model_is_refused() -> None:
     with pytest.raises(ValueError, match=f"^{expected}$"), exaq.torch.record(whole):
         pass
     assert whole.parts[0].config._attn_implementation != "exaq"
-    linear = "Linear has no attention layer that an implementation can be set for"
-    for refused in (lambda: exaq.torch.set_tables(nn.Linear(2, 2), CONFIG),):
-        with pytest.raises(ValueError, match=f"^{linear}$"):
-            refused()
+    expected = "Linear has no attention layer that an implementation can be set for"
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        exaq.torch.set_tables(nn.Linear(2, 2), CONFIG)
 
 
 def test_parts_of_a_model_go_back_to_what_each_had() -> None:
@@ -147,3 +150,59 @@ def test_parts_of_a_model_go_back_to_what_each_had() -> None:
         for config in (model.config, model.config.text_config, model.config.vision_config)
     ]
     assert after == before
+
+
+@pytest.fixture
+def evaluate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """``exaq evaluate ARGUMENTS`` in an empty folder: its code, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as exited:
+            main(["evaluate", *arguments])
+        captured = capfd.readouterr()
+        return int(exited.value.code or 0), captured.out, captured.err
+
+    return command
+
+
+def test_evaluation_of_a_model_in_part_must_be_asked_for(
+    evaluate: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    save(tiny("got_ocr2"), tmp_path / "mine")
+    quick = ["--texts", "2", "--calibration-texts", "2", "--rule", "paper", "--bits", "2"]
+    code, out, err = evaluate("mine", *quick)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        "exaq: error: mine: attention layers of GotOcr2Model keep a float softmax of their own, "
+        "2 GotOcr2VisionAttention; --partial evaluates the others"
+    )
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    code, out, err = evaluate("mine", *quick, "--per", "layer", "--partial")
+    assert code == 0, err
+    assert "Warning" not in err
+    written = tmp_path / "build/evaluate/mine-int16.json"
+    report = json.loads(written.read_text(encoding="utf-8"))
+    assert report["model"]["float_layers"] == {"GotOcr2VisionAttention": 2}
+    assert (report["model"]["layers"], report["model"]["heads"]) == (2, 4)
+    (command,) = report["commands"]
+    assert command.endswith(" --partial")
+    text = written.with_suffix(".md").read_text(encoding="utf-8")
+    assert (
+        "Attention layers that keep a float softmax throughout: 2 GotOcr2VisionAttention." in text
+    )
+
+
+def test_evaluation_of_a_model_without_a_layer_to_serve_is_refused(
+    evaluate: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """GIT reads texts without an image, by attention of its own alone."""
+    save(tiny("git"), tmp_path / "mine")
+    code, out, err = evaluate("mine", "--texts", "2", "--calibration-texts", "2", "--partial")
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == (
+        "exaq: error: no attention layer of mine runs that EXAQ can serve"
+    )

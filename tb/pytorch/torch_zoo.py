@@ -6,7 +6,7 @@ import importlib
 import inspect
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,7 @@ _SIZES: dict[str, int] = {
     # Images and sound.
     **dict.fromkeys(("image_size", "projection_dim", "out_hidden_size"), 32),
     **dict.fromkeys(("num_mel_bins", "feature_size"), 16),
+    **dict.fromkeys(("max_source_positions", "max_target_positions"), 50),
     "patch_size": 8,
     # Tokens with a meaning, none of which the inputs hold.
     **dict.fromkeys(("image_token_id", "image_token_index"), 90),
@@ -104,15 +105,21 @@ def cannot_build() -> Iterator[None]:
 
 
 @cannot_build()
-def tiny(kind: str) -> PreTrainedModel:
-    """A model of this kind with random weights, in evaluation mode, on "eager" attention."""
+def tiny(kind: str, refuse: Callable[[PreTrainedModel], Any] | None = None) -> PreTrainedModel:
+    """A model of this kind with random weights, in evaluation mode, on "eager" attention.
+
+    ``refuse`` gets the model before it has weights, and may raise, which is cheaper then.
+    """
     of_kind: Any = AutoConfig.for_model
     config = of_kind(kind, **_smaller(of_kind(kind)))
     build: Any = AutoModel.from_config
     if type(config) not in MODEL_MAPPING:
         build = _model_class(config)._from_config
     with torch.device("meta"):
-        weights = sum(weight.numel() for weight in build(config).parameters())
+        bare = build(config)
+    if refuse is not None:
+        refuse(bare)
+    weights = sum(weight.numel() for weight in bare.parameters())
     if weights > _MOST_WEIGHTS:
         raise ValueError(f"{weights / 1e6:.0f} M weights")
     with torch.random.fork_rng(devices=[]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -164,17 +164,17 @@ def attention(
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    live = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
-    for name, mask in (("position_bias", position_bias), ("attention_mask", attention_mask)):
-        if mask is not None:
-            scores, alive = _masked(scores, mask, name)
-            live = live & alive
+    masks = {"position_bias": position_bias, "attention_mask": attention_mask}
+    for name, mask in masks.items():
+        scores = _masked(scores, mask, name)
     sink = _sink(scores, s_aux if sinks is None else sinks)
 
     attached: Attached = getattr(module, _ATTACHED, None) or Attached()
+    unit = attached.config(scores.shape[1])
+    if unit is not None or attached.collect is not None:
+        live = _live(scores, masks.values())
     if attached.collect is not None:
         attached.collect(scores, live, sink)
-    unit = attached.config(scores.shape[1])
     if unit is None:
         weights = _float_softmax(scores, sink).to(query.dtype)
     else:
@@ -199,13 +199,24 @@ def _refuse(module: nn.Module, arguments: set[str]) -> None:
         )
 
 
-def _masked(scores: Tensor, mask: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Scores with the mask in them, and the flags of the live ones."""
+def _masked(scores: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """Scores with the mask in them."""
+    if mask is None:
+        return scores
     if mask.dtype == torch.bool:
-        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min), mask
+        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     if not mask.is_floating_point():
         raise TypeError(f"{name} must be boolean or floating-point, not {mask.dtype}")
-    return scores + mask, live_addends(mask)
+    return scores + mask
+
+
+def _live(scores: Tensor, masks: Iterable[Tensor | None]) -> Tensor:
+    """Flags of the elements that no mask masks; they broadcast to the scores' shape."""
+    live = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
+    for mask in masks:
+        if mask is not None:
+            live = live & (mask if mask.dtype == torch.bool else live_addends(mask))
+    return live
 
 
 def _sink(scores: Tensor, given: Tensor | None) -> Tensor | None:
