@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,16 +132,20 @@ def tiny_decoder(
     )
 
 
-def from_folder(path: Path | str, name: str | None = None) -> EvaluationModel:
+def from_folder(
+    path: Path | str, name: str | None = None, *, partial: bool = False
+) -> EvaluationModel:
     """The model that Transformers saved in a folder: config.json, weights and tokenizer.
 
     It is a decoder where its configuration names a causal language model, else an encoder.
+    ``partial``: it may have attention layers that keep a float softmax of their own.
 
     Raises
     ------
     ModelError
         The folder holds no such model, one whose files are damaged, incomplete or not fetched, one
-        with an encoder and a decoder, or one whose attention has no exchangeable implementation.
+        with an encoder and a decoder, or one whose attention, or unless ``partial`` a part of it,
+        has no exchangeable implementation.
     """
     folder = Path(path)
     if not (folder / "config.json").is_file():
@@ -152,7 +157,7 @@ def from_folder(path: Path | str, name: str | None = None) -> EvaluationModel:
     if not isinstance(names, list):
         _refuse(folder, f"the architectures in config.json must be a list, not {names!r}")
     causal = any(name in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values() for name in names)
-    model = _load(AutoModelForCausalLM if causal else AutoModel, folder)
+    model = _load(AutoModelForCausalLM if causal else AutoModel, folder, partial)
     tokenizer = _read(AutoTokenizer, folder)
     # Without its files, Transformers makes one up that knows no word.
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
@@ -175,7 +180,12 @@ def from_folder(path: Path | str, name: str | None = None) -> EvaluationModel:
     )
 
 
-def _load(kind: Any, folder: Path) -> PreTrainedModel:
+def unswitched(model: PreTrainedModel) -> dict[str, int]:
+    """Number of the attention layers of each class that keep a float softmax of their own."""
+    return dict(Counter(type(layer).__name__ for layer in exaq.torch.unswitched_layers(model)))
+
+
+def _load(kind: Any, folder: Path, partial: bool = False) -> PreTrainedModel:
     # Transformers would make up weights that are missing or have another shape, at random.
     options = {"output_loading_info": True, "ignore_mismatched_sizes": True}
     model: PreTrainedModel
@@ -189,6 +199,13 @@ def _load(kind: Any, folder: Path) -> PreTrainedModel:
         exaq.torch.attention_layers(model)
     except ValueError as error:
         raise ModelError(f"{folder}: {error}") from None
+    left = unswitched(model)
+    if left and not partial:
+        each = ", ".join(f"{count} {name}" for name, count in left.items())
+        raise ModelError(
+            f"{folder}: attention layers of {type(model).__name__} keep a float softmax of their "
+            f"own, {each}; --partial evaluates the others"
+        )
     return model.eval()
 
 
