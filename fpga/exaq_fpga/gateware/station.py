@@ -12,6 +12,7 @@ from exaq_fpga.gateware.frame_sender import FrameSender
 from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.gateware.responder import Responder
 from exaq_fpga.link.protocol import buffer_octets
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
@@ -53,7 +54,7 @@ class Station(wiring.Component):
                 f"octets of the line must be at least {self.line_cycles} cycles apart, not "
                 f"{line_cycles}; LinePacer holds faster ones back"
             )
-        self.config = config
+        self.config = check_config(config)
         self.unit = unit
         self.receiver = FrameReceiver(buffer_octets(config))
         self.responder = Responder(config, identity)

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
@@ -30,7 +31,7 @@ class UartStation(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any, divisor: int):
-        self.config = config
+        self.config = check_config(config)
         self.receiver = UartReceiver(divisor)
         self.transmitter = UartTransmitter(divisor)
         self.station = Station(config, identity, unit, line_cycles=self.receiver.line_cycles)
