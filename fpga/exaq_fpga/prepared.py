@@ -10,6 +10,7 @@ from typing import Any
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BoardSpec, megahertz
+from exaq_fpga.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.pll import nearest_pll
 from exaq_fpga.gateware.uart import LEAST_DIVISOR
@@ -73,8 +74,12 @@ class Prepared:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all files and commands: the same for the same design alone."""
-        text = json.dumps([self.files, self.commands], sort_keys=True)
+        """SHA-256 of all files, Verilog as by ``design_hash``, and of the commands."""
+        files = {
+            name: design_hash(text) if name.endswith(".v") else text
+            for name, text in self.files.items()
+        }
+        text = json.dumps([files, self.commands], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

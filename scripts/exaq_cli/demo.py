@@ -133,7 +133,6 @@ def command(output: Path, report: Path | None) -> int:
     targets.append(output / "attention.png")
     if report is not None:
         targets.append(report)
-    _make(output)
     with replacing(*targets) as temporary:
         written = dict(zip(targets, temporary, strict=True))
         sample = load_attention_sample()
@@ -181,13 +180,6 @@ def demo_config(sample: AttentionSample, preset: str, clip: float) -> SoftmaxCon
     return SoftmaxConfig.preset(
         preset, logit_scale=sample.scale, clip=clip, full_rate_row=sample.logits.shape[-1]
     )
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _run_all(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -23,15 +23,16 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
     """Write ``paths`` all or none: yields a temporary path beside each, of the same suffix.
 
     The temporary files exist, empty, from the start, so an output that cannot be written is
-    refused before the work begins. When the body ends they take the places of ``paths``; when it
-    raises, they go and ``paths`` stay as they were. Wrap the whole computation, not only the
+    refused before the work begins. Folders that are missing are made. When the body ends, the
+    temporary files take the places of ``paths``; when it raises, they go, the folders made too,
+    and ``paths`` stay as they were. Wrap the whole computation, not only the
     writing. ``inputs`` are files that the command reads and that no output may replace.
 
     Raises
     ------
     UserError
-        A folder is missing or not writable, a path is no regular file, comes twice, or is one of
-        ``inputs``.
+        A folder cannot be made or not be written, a path is no regular file, comes twice, or is
+        one of ``inputs``.
     """
     targets = [path.resolve() for path in paths]
     read = [path.resolve() for path in inputs]
@@ -45,6 +46,9 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
             try:
                 if target.exists() and not target.is_file():
                     raise UserError(f"cannot write {path}: it is there and not a regular file")
+                for folder in _missing(target.parent):
+                    folder.mkdir(exist_ok=True)
+                    stack.callback(_remove_empty, folder)
                 temporary.touch(exist_ok=False)
             except OSError as error:
                 raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -52,6 +56,16 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
         yield tuple(scratch)
         for target, temporary in zip(targets, scratch, strict=True):
             temporary.replace(target)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Those of ``folder`` and all above it that are not there, the uppermost first."""
+    return [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager

@@ -341,6 +341,16 @@ class SoftmaxConfig:
         return self.exp_bits + (self.max_row - 1).bit_length()
 
     @property
+    def longest_flat_row(self) -> int:
+        """Longest row, in elements, that gives anything but zeros if all its logits are equal.
+
+        Each probability of n equal logits is 1/n, which rounds to at least one step of
+        2**-prob_bits up to n = 2**(prob_bits + 1). A unit with a greater ``max_row`` is of use
+        for rows only whose probabilities differ.
+        """
+        return 2 ** (self.prob_bits + 1)
+
+    @property
     def logit_bytes(self) -> int:
         """Bytes of a logit on the AXI4-Stream."""
         return -(-self.logit_width // 8)

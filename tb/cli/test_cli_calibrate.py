@@ -69,7 +69,7 @@ REFUSALS = {
     "wide.npy -o t.json": "wide.npy: logits of 8 bits must be in -128..127, not 128",
     "first.npy": "Missing option '-o' / '--output'.",
     "-o t.json": "Missing argument 'LOGITS.npy ...'.",
-    "first.npy -o missing/t.json": "cannot write missing/t.json: No such file or directory",
+    "first.npy -o first.npy/t.json": "cannot write first.npy/t.json: Not a directory",
     "first.npy -o t.json --rule best": (
         "Invalid value for '--rule': 'best' is not one of 'paper', 'naive', 'optimal'."
     ),

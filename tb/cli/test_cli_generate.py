@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from run_exaq import refusal, run_exaq
 
-from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
+from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip, softmax
 from exaq_hdl.registers import c_header
 
 # A configuration in options, and the same in the library's words.
@@ -275,10 +275,65 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken.json").mkdir()
     for output, message in {
         "file/unit.v": "cannot write file/unit.v: Not a directory",
-        "missing/unit.v": "cannot write missing/unit.v: No such file or directory",
+        "file/new/unit.v": "cannot write file/new/unit.v: Not a directory",
         "folder.v": "cannot write folder.v: it is there and not a regular file",
         "taken.v": "cannot write taken.json: it is there and not a regular file",
         "unit.json": "the Verilog file's name must end in .v, but is unit.json",
     }.items():
         assert refusal("generate", "-o", output, folder=tmp_path) == message
     assert refusal("generate", folder=tmp_path) == "Missing option '-o' / '--output'."
+
+
+@pytest.mark.parametrize(
+    ("longest", "warning"),
+    [
+        (512, ""),
+        (
+            516,
+            "exaq: warning: rows of more than 512 equal logits give zeros, because 8 bits round "
+            "their probabilities down; rows may have 516 elements\n",
+        ),
+    ],
+)
+def test_rows_that_may_come_out_as_zeros(tmp_path: Path, longest: int, warning: str) -> None:
+    options = ("--prob-bits", "8", "--max-row", str(longest), "-o", "unit.v")
+    done = run_exaq("generate", *options, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, warning)
+    # The limit is the model's: at it a flat row is not nothing, beyond it is.
+    flat = softmax([0] * longest, SoftmaxConfig(prob_bits=8, max_row=longest))
+    assert bool(flat.any()) == (not warning)
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    done = run_exaq("generate", "--contexts", "1", "-o", "new/deep/unit.v", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.name for path in (tmp_path / "new/deep").iterdir())
+    assert made == ["unit.h", "unit.json", "unit.v"]
+
+
+@pytest.mark.parametrize("variable", ["EXAQ_CACHE", "XDG_CACHE_HOME", "HOME"])
+def test_a_cache_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (tmp_path / "file").touch()
+    for name in ("EXAQ_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    below = {"EXAQ_CACHE": "file", "XDG_CACHE_HOME": "file/exaq", "HOME": "file/.cache/exaq"}
+    assert refusal("generate", "-o", "new/unit.v", folder=tmp_path) == (
+        f"the cache cannot be written: {tmp_path / below[variable]}: Not a directory; EXAQ_CACHE "
+        "names another folder for it"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_caches_are_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that cannot hold any is no matter where EXAQ_CACHE names a place, relative or not."""
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EXAQ_CACHE", "cache")
+    done = run_exaq("generate", "--preset", "2bit-x1", "-o", "unit.v", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["cache", "home", "unit.json", "unit.v"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["wasmtime"]

@@ -56,10 +56,9 @@ REFUSALS = {
     "wide.npy -o p.npy": "logits of 8 bits must be in -128..127, not 128",
     "long.npy -o p.npy": "a row must have 1..1024 elements, not 1025",
     "logits.npy": "Missing option '-o' / '--output'.",
-    "logits.npy -o missing/p.npy": "cannot write missing/p.npy: No such file or directory",
     "logits.npy -o text.npy/p.npy": "cannot write text.npy/p.npy: Not a directory",
-    "logits.npy -o p.npy --json missing/p.json": (
-        "cannot write missing/p.json: No such file or directory"
+    "logits.npy -o new/p.npy --json text.npy/a/p.json": (
+        "cannot write text.npy/a/p.json: Not a directory"
     ),
     "logits.npy -o p.npy --json p.npy": (
         "cannot write p.npy: two outputs of one command have that name"

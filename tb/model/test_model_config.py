@@ -364,3 +364,22 @@ def test_tables_refuse_levels_and_clips_beyond_reason() -> None:
         "clip must be finite, not nan",
         lambda: exaq.Tables.from_clip(math.nan, bits=2, logit_scale=1, exp_frac=13),
     )
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("prob_bits", [4, 8])
+def test_longest_flat_row(bits: int, prob_bits: int) -> None:
+    """Equal logits give a step each up to that length, and zeros from the next on."""
+    config = exaq.SoftmaxConfig(bits=bits, lanes=1, prob_bits=prob_bits, max_row=1024)
+    longest = config.longest_flat_row
+    for logit in (-128, 0, 127):
+        flat = np.full(longest + 1, logit)
+        assert (exaq.softmax(flat[:-1], config) == 1).all()
+        assert (exaq.softmax(flat, config) == 0).all()
+
+
+def test_presets_give_something_for_every_flat_row() -> None:
+    for name in exaq.PRESETS:
+        config = exaq.SoftmaxConfig.preset(name)
+        assert exaq.softmax(np.zeros(config.max_row, np.int64), config).min() > 0
+        assert config.max_row <= config.longest_flat_row
