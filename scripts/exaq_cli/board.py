@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from exaq import SoftmaxConfig
+from exaq.extras import require
 from exaq_cli.describe import describe_tables
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
@@ -134,6 +135,7 @@ def command(
     exaq stream logits.npy --port board -o probs.npy       (in another terminal)
     exaq board --virtual ulx3s-85f --noise 0.0001 --garbage 0.001
     """
+    require("sim")
     faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
     with _terminable(), replacing(*outputs) as temporary:

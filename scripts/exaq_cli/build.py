@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from exaq import SoftmaxConfig
+from exaq.extras import require
 from exaq_cli.describe import describe_tables
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.options import board_config_options
@@ -90,6 +91,8 @@ def command(
     exaq build icebreaker --lanes 8 --max-row 512
     exaq build ulx3s-85f --preset 2bit-x32 --clock 75 --prove
     """
+    if prove:
+        require("sim", "board")
     from exaq_fpga.prepared import prepare, settle_rates
 
     spec = BOARDS[board]

