@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 import exaq
 from exaq import SoftmaxConfig, TableFile, TableSet
 from exaq.calibration import OBJECTIVES, PARTS, RULES, STAGES
-from exaq_cli.errors import UserError, user_errors
+from exaq_cli.errors import UserError, plain_warnings, user_errors
 from exaq_cli.files import replacing
 
 _CONSOLE = Console(stderr=True)
@@ -129,8 +129,9 @@ def command(
     encoder.layers.7.npy, is of that layer, in any order and with gaps. Files without are layers 0,
     1 and so on in the order given. The printed table says which file made which set.
 
-    Floats are taken as real logits, -inf as masked; integers as logits in steps of --logit-scale.
-    Files are read in blocks and may be larger than memory.
+    Floats are taken as real logits, masked where they are -inf or as low as a finite mask such as
+    -1e4; integers as logits in steps of --logit-scale. Files are read in blocks and may be larger
+    than memory.
 
     \b
     exaq calibrate layer0.npy layer1.npy -o tables.json
@@ -207,12 +208,16 @@ def _calibrate(
     layers: dict[int, Path],
     options: dict[str, Any],
 ) -> TableFile:
+    def named(message: str) -> str:
+        # The library counts layers; the user knows files.
+        return re.sub(r"\blayer (\d+)", lambda found: str(layers[int(found[1])]), message)
+
     columns = (TextColumn("Calibrating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     quiet = not _CONSOLE.is_terminal
     with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
         task = progress.add_task("", total=None)
         try:
-            with user_errors():
+            with plain_warnings(named), user_errors():
                 return exaq.calibrate(
                     arrays,
                     masks=live,
@@ -220,9 +225,7 @@ def _calibrate(
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
         except UserError as error:
-            # The library counts layers; the user knows files.
-            named = re.sub(r"\blayer (\d+)", lambda m: str(layers[int(m[1])]), str(error))
-            raise UserError(named) from error
+            raise UserError(named(str(error))) from error
 
 
 def _named(tables: TableFile, sources: dict[int, dict[str, str]]) -> TableFile:
