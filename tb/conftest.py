@@ -14,12 +14,21 @@ import pytest
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
 hypothesis.settings.load_profile("fixed")
 
+# What tests and the commands that they run take a warning for; make test-newest says otherwise.
+os.environ.setdefault("EXAQ_WARNINGS", "error")
+
 # A shell ignores interrupts in what it starts in the background, and so would every program that
 # tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _REFUSED = "skipped, which continuous integration (CI=true) takes for a failure: "
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take warnings for what EXAQ_WARNINGS says, filters as Python's ``-W`` has them."""
+    for filter_ in os.environ["EXAQ_WARNINGS"].split():
+        config.addinivalue_line("filterwarnings", filter_)
 
 
 def _in_ci() -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from exaq.extras import EXTRAS
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Each package may import those before it.
@@ -29,14 +31,19 @@ NOT_IMPORTABLE = {"fpga", "hdl", "scripts", "sim", "tb"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:Users|home|mnt|opt|root|tmp|var|work)/\w|\b[A-Z]:\\\w")
 
 
-def imported(source: str) -> Iterator[tuple[int, str]]:
-    """Line and top-level package of every absolute import in ``source``, nested ones too."""
+def modules(source: str) -> Iterator[tuple[int, str]]:
+    """Line and module of every absolute import in ``source``, nested ones too."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name.split(".")[0]
+                yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.lineno, node.module.split(".")[0]
+            yield node.lineno, node.module
+
+
+def imported(source: str) -> Iterator[tuple[int, str]]:
+    """Line and top-level package of every absolute import in ``source``, nested ones too."""
+    return ((line, module.split(".")[0]) for line, module in modules(source))
 
 
 def tracked() -> list[Path]:
@@ -78,6 +85,45 @@ def test_model_needs_numpy_alone() -> None:
     numpy_alone = {"exaq", "numpy", *sys.stdlib_module_names}
     assert offences("exaq", numpy_alone, without=TORCH) == []
     assert offences("exaq", numpy_alone | {"torch", "transformers"}) == []
+
+
+def test_host_of_a_board_needs_numpy_and_pyserial_alone() -> None:
+    allowed = {"exaq", "exaq_fpga.board", "exaq_fpga.link", "numpy", "serial"}
+    allowed |= set(sys.stdlib_module_names)
+    host = [*FOLDERS["exaq_fpga"].glob("link/*.py")]
+    assert len(host) > 5
+    host += [FOLDERS["exaq_fpga"] / name for name in ("__init__.py", "board.py")]
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in host
+        for line, module in modules(path.read_text(encoding="utf-8"))
+        if not any(f"{module}.".startswith(f"{name}.") for name in allowed)
+    ]
+    assert found == []
+
+
+# What packages and commands bring along. Each must be importable, and its help be shown, where no
+# extra is installed; torch and Amaranth also take seconds.
+LIGHT = {
+    "exaq_hdl.register_map": {"exaq", "exaq_hdl"},
+    "exaq_cosim": {"exaq", "exaq_hdl", "exaq_cosim"},
+    "exaq_fpga": {"exaq", "exaq_fpga"},
+    "exaq_cli.main": {"exaq_cli"},
+    "exaq_cli.calibrate": {"exaq", "exaq_cli"},
+    "exaq_cli.stream": {"exaq", "exaq_cli", "exaq_fpga"},
+}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_what_an_import_brings_along(module: str) -> None:
+    extras = {name for modules in EXTRAS.values() for name in modules}
+    code = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert loaded & extras == set()
+    assert loaded & set(ORDER) == LIGHT[module]
 
 
 def test_folders_are_no_import_names() -> None:

@@ -4,7 +4,6 @@ from them."""
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from exaq import SoftmaxConfig
 from exaq_cosim import simulate
 from exaq_fpga import tools
+from exaq_fpga.design_hash import design_hash
 from exaq_fpga.devices import DEVICES, Device
 from exaq_fpga.synth import SEEDS, Result, Route, implement
 from exaq_hdl import emit_verilog
@@ -58,11 +58,6 @@ CASES = (
 )
 
 
-def verilog_hash(verilog: str) -> str:
-    """Fingerprint of an emitted Verilog text: figures hold for just this text."""
-    return hashlib.sha256(verilog.encode()).hexdigest()
-
-
 def measure(
     config: SoftmaxConfig,
     device: Device,
@@ -93,7 +88,7 @@ def measure(
         "config": config.to_dict(),
         "device": device.name,
         "output_registers_in_block_ram": device.family == "ecp5" and not plain,
-        "verilog_sha256": verilog_hash(verilog),
+        "design_sha256": design_hash(verilog),
         "versions": _versions(device),
         "flags": result.flags,
         "size": result.size,
@@ -109,7 +104,7 @@ def still_true(report: dict[str, Any], case: Case, seeds: Sequence[int]) -> bool
     """Whether ``report`` is of the Verilog, the seeds and the tools that there are now."""
     config = SoftmaxConfig.preset(case.preset)
     return bool(
-        report["verilog_sha256"] == verilog_hash(emit_verilog(config, name=TOP).verilog)
+        report["design_sha256"] == design_hash(emit_verilog(config, name=TOP).verilog)
         and report["versions"] == _versions(DEVICES[case.device])
         and list(report["mhz"]["seeds"]) == [str(seed) for seed in seeds]
     )

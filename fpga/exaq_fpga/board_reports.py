@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exaq_fpga import tools
-from exaq_fpga.boards import BOARDS, BoardSpec
-from exaq_fpga.gateware.pll import megahertz
-from exaq_fpga.prepared import Prepared
+from exaq_fpga.boards import BOARDS, BoardSpec, megahertz
 
-#: Where the repository keeps them, a file for each board.
-FOLDER = Path(__file__).resolve().parents[2] / "reports" / "boards"
+if TYPE_CHECKING:
+    from exaq_fpga.prepared import Prepared
+
+#: Where they are, a file for each board.
+FOLDER = Path(__file__).with_name("reports")
 #: Marks round the README's table.
 MARKS = "<!-- boards:begin -->", "<!-- boards:end -->"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -313,3 +314,8 @@ BOARDS = {
         ),
     )
 }
+
+
+def megahertz(frequency: Fraction | int) -> str:
+    """``frequency``, in Hz, as text in MHz, with the digits that matter."""
+    return f"{float(frequency) / 1e6:.6g}"

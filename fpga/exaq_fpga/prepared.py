@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from exaq import SoftmaxConfig
-from exaq_fpga.boards import BoardSpec
+from exaq.scalars import integer
+from exaq_fpga.boards import BoardSpec, megahertz
+from exaq_fpga.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
-from exaq_fpga.gateware.pll import megahertz, nearest_pll
+from exaq_fpga.gateware.pll import nearest_pll
 from exaq_fpga.gateware.uart import LEAST_DIVISOR
 from exaq_fpga.gateware.verilog_unit import MODULE
 from exaq_fpga.link.protocol import Identity, buffer_octets
@@ -73,8 +75,12 @@ class Prepared:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of all files and commands: the same for the same design alone."""
-        text = json.dumps([self.files, self.commands], sort_keys=True)
+        """SHA-256 of all files, Verilog as by ``design_hash``, and of the commands."""
+        files = {
+            name: design_hash(text) if name.endswith(".v") else text
+            for name, text in self.files.items()
+        }
+        text = json.dumps([files, self.commands], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -99,8 +105,8 @@ def settle_rates(spec: BoardSpec, clock: int | None = None, baud: int | None = N
     ValueError
         No PLL setting makes the clock, or no divider the baud rate; the message tells what can be.
     """
-    clock = spec.clock if clock is None else clock
-    baud = spec.baud if baud is None else baud
+    clock = spec.clock if clock is None else integer("the clock", clock)
+    baud = spec.baud if baud is None else integer("the baud rate", baud, 1)
     pll = None if clock == spec.reference else nearest_pll(spec.family, spec.reference, clock)
     made = clock if pll is None else round(pll.frequency)
     return Rates(made, baud, uart_divisor(made, baud), pll)
@@ -128,7 +134,7 @@ def prepare(
     ValueError
         See ``settle_rates``.
     """
-    config = spec.config if config is None else config
+    config, seed = spec.config if config is None else config, integer("seed", seed)
     rates = settle_rates(spec, clock, baud)
     identity = Identity(
         board=spec.name,
@@ -178,8 +184,7 @@ def uart_divisor(clock: int, baud: int) -> int:
     ValueError
         No whole number of at least ``LEAST_DIVISOR`` cycles comes within ``BAUD_TOLERANCE``.
     """
-    if baud < 1:
-        raise ValueError(f"the baud rate must be at least 1, not {baud}")
+    clock, baud = integer("the clock", clock), integer("the baud rate", baud, 1)
     divisor = round(clock / baud)
     if divisor >= LEAST_DIVISOR and abs(clock / divisor - baud) <= BAUD_TOLERANCE * baud:
         return divisor

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from exaq_cosim import ToolError
+from exaq.tool import ToolError, how_it_ended
 from exaq_fpga.boards import BoardSpec
 from exaq_fpga.build import FAILED, bitstream_name
 from exaq_fpga.prepared import TOP
@@ -86,6 +86,6 @@ def program(spec: BoardSpec, folder: Path) -> None:
         spec.new_platform().toolchain_program(LocalBuildProducts(folder), TOP)
     except subprocess.CalledProcessError as error:
         raise ToolError(
-            f"{command} failed with exit code {error.returncode}: is the board connected, and may "
-            "you use it?"
+            f"{command} {how_it_ended(error.returncode)}: is the board connected, and may you use "
+            "it?"
         ) from error

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from exaq_cosim import ToolError
+from exaq.cache import filled_folder
+from exaq.extras import pip_line
+from exaq.tool import ToolError, find_command, run_tool
 
 #: Longest run of one tool, in seconds.
 TIMEOUT = 1800
+
+_VERSION_SECONDS = 60
+# Options by which a tool is told the file of its log.
+_LOG_OPTIONS = ("-l", "--log")
+# Where YoWASP keeps what it compiles.
+_CACHE_VARIABLE = "YOWASP_CACHE_DIR"
 
 
 @dataclass(frozen=True)
 class _Tool:
     """How one tool is found.
 
-    ``module`` and ``function`` are how Python starts the one of the wheel ``package``. ``native``
-    are its commands on a machine that has it, ``oldest`` the first version that will do. A
-    packer tells no version; it goes ``with_`` the tool whose files it reads: the machine's own
-    for the machine's own.
+    ``module`` and ``function`` are how Python starts the one of the wheel ``package``; where its
+    name begins with ``yowasp``, that is WebAssembly, compiled at its first run. ``native`` are
+    its commands on a machine that has it, ``oldest`` the first version that will do. A packer
+    tells no version; it goes ``with_`` the tool whose files it reads: the machine's own for the
+    machine's own.
     """
 
     module: str
@@ -99,8 +108,8 @@ def version(tool: str) -> str:
 def find(tool: str) -> Command:
     """The machine's own ``tool`` where there is one and it is new enough, else the wheel's.
 
-    The environment variable of Amaranth's for the tool, such as YOSYS or NEXTPNR_ICE40, may name
-    the command; ``yowasp`` names the wheel.
+    The environment variable of Amaranth's for the tool, such as YOSYS or NEXTPNR_ICE40, may hold
+    the command, with arguments if need be; ``yowasp`` names the wheel.
 
     Raises
     ------
@@ -113,15 +122,16 @@ def find(tool: str) -> Command:
     if asked and asked.startswith("yowasp"):
         return _wheel(tool)
     if asked:
-        if shutil.which(asked) is None:
+        start = find_command(variable, asked)
+        if start is None:
             raise ToolError(f"{variable} names {asked}, which is no command here")
-        return Command((asked,), f"{asked} {_told_version(asked) or 'of unknown version'}", True)
+        return Command(start, f"{asked} {_told_version(start) or 'of unknown version'}", True)
     if about.with_ and not find(about.with_).native:
         return _wheel(tool)
     for name in about.native:
         if shutil.which(name) is None:
             continue
-        told = _told_version(name) if about.oldest else ""
+        told = _told_version((name,)) if about.oldest else ""
         if told is not None and _numbers(told) >= about.oldest:
             return Command((name,), f"{name} {told}".strip(), True)
     return _wheel(tool)
@@ -137,30 +147,27 @@ def run(tool: str, arguments: list[str], folder: Path) -> None:
     ------
     ToolError
         The tool is not installed, fails, or takes longer than ``TIMEOUT``.
+    exaq.cache.CacheError
+        The wheel's tool has to be compiled, and the cache cannot be written.
     """
     run_command(tool, _wheel(tool), arguments, folder)
 
 
 def run_command(tool: str, command: Command, arguments: list[str], folder: Path) -> None:
     """As ``run``, for a command that ``find`` found."""
-    try:
-        done = subprocess.run(
-            [*command.start, *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(f"{tool} took longer than {TIMEOUT} s") from error
-    except OSError as error:
-        raise ToolError(f"{tool} does not start: {error.strerror}") from error
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        errors = [line for line in lines if "ERROR" in line] or lines[-1:] or ["no message"]
-        raise ToolError(f"{tool} failed: {errors[0].strip()}")
+    run_tool(
+        tool,
+        [*command.start, *arguments],
+        seconds=TIMEOUT,
+        folder=folder,
+        environment=None if command.native else _wheel_environment(tool),
+        log=_log(arguments, folder),
+    )
+
+
+def _log(arguments: list[str], folder: Path) -> Path | None:
+    places = [arguments.index(option) for option in _LOG_OPTIONS if option in arguments[:-1]]
+    return folder / arguments[places[0] + 1] if places else None
 
 
 def _wheel(tool: str) -> Command:
@@ -168,28 +175,43 @@ def _wheel(tool: str) -> Command:
     try:
         told = f"{about.package} {importlib.metadata.version(about.package)}"
     except importlib.metadata.PackageNotFoundError as error:
-        raise ToolError(_missing(tool)) from error
+        raise ToolError(f"{tool} is not installed; get it with: {pip_line('fpga')}") from error
     call = f"{about.module}.{about.function}({'' if about.function == 'main' else 'sys.argv[1:]'})"
     start = f"import sys, {about.module}; sys.exit({call})"
     return Command((sys.executable, "-c", start), told, False)
 
 
-def _told_version(command: str) -> str | None:
+def _wheel_environment(tool: str) -> dict[str, str] | None:
+    """The environment in which the wheel's ``tool`` finds itself compiled; None is the caller's.
+
+    YoWASP compiles a tool into a file that others may have mapped into their memory, which ends
+    them by SIGBUS. So it is made to do that in a folder of its own, once.
+    """
+    about = _TOOLS[tool]
+    if not about.package.startswith("yowasp"):
+        return None
+    parts = (tool, _wheel(tool).version, f"wasmtime {importlib.metadata.version('wasmtime')}")
+    name = "-".join([*parts, platform.machine()]).replace(" ", "-")
+
+    def compile_in(folder: Path) -> None:
+        # Any of its exit codes is right; that of a Python that failed is 1.
+        code = f"import {about.module}; {about.module}.{about.function}(['--help'])"
+        environment = os.environ | {_CACHE_VARIABLE: str(folder)}
+        run_tool(tool, (sys.executable, "-c", code), seconds=TIMEOUT, environment=environment)
+
+    return os.environ | {_CACHE_VARIABLE: str(filled_folder(name, compile_in))}
+
+
+def _told_version(command: tuple[str, ...]) -> str | None:
     """What ``command --version`` tells, such as ``0.45``; None where it tells none."""
     try:
-        done = subprocess.run(
-            [command, "--version"], capture_output=True, text=True, timeout=60, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = run_tool(command[0], [*command, "--version"], seconds=_VERSION_SECONDS)
+    except ToolError:
         return None
     found = re.search(r"\d+\.\d+(?:[.+-][\w.]+)*", done.stdout + done.stderr)
-    return found[0] if found and not done.returncode else None
+    return found[0] if found else None
 
 
 def _numbers(text: str) -> tuple[int, ...]:
     found = re.match(r"\d+(?:\.\d+)*", text)
     return tuple(map(int, found[0].split("."))) if found else ()
-
-
-def _missing(tool: str) -> str:
-    return f"{tool} is not installed; get it with: pip install 'exaq-softmax[fpga]'"

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import code_beat, excess_word, item, live_lanes, of_row, row_tables
+from exaq_hdl.checks import check_config
 from exaq_hdl.exp_rom import lookup
 from exaq_hdl.sum_ram import ExcessRam, SumRam
 from exaq_hdl.sum_rom import SumRom
@@ -34,7 +35,7 @@ class Accumulator(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         self.latency = SumRom.latency + tree_depth(config.groups) + 2
         excess_store = {}
         if config.contexts:

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
 from exaq_hdl.control import AXI_LITE, Control
 from exaq_hdl.softmax import Softmax
 
@@ -28,7 +29,7 @@ class AxiSoftmax(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         self.softmax = Softmax(config)
         self.latency = self.softmax.latency
         user = {"s_axis_tuser": In(config.lanes)} if config.masking else {}

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import checked_word
+from exaq_hdl.checks import check_config
 from exaq_hdl.sum_rom import rom
 
 
@@ -26,7 +27,7 @@ class Boot(wiring.Component):
     period = 2
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config, contexts=True)
         super().__init__(
             {
                 "next": In(1),

@@ -5,7 +5,9 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
+from exaq.scalars import integer
+from exaq_hdl.checks import check_config
+from exaq_hdl.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
 
 
 class ContextMap(wiring.Component):
@@ -40,8 +42,8 @@ class ContextMap(wiring.Component):
     latency = 1
 
     def __init__(self, config: SoftmaxConfig, *, rows: int):
-        self.config = config
-        self.rows = rows
+        self.config = check_config(config, contexts=True)
+        self.rows = rows = integer("rows", rows, 1, LFSR_STATES - 1)
         number = max(config.context_bits, 1)
         super().__init__(
             {

@@ -5,7 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_hdl.beats import events, load_word, refusal
+from exaq_hdl.checks import check_config
 from exaq_hdl.event_counters import EventCounters
 from exaq_hdl.register_map import (
     ADDRESS_BITS,
@@ -25,18 +27,18 @@ AXI_LITE = {
     "s_axi_awvalid": (In(1), "write address offered"),
     "s_axi_awready": (Out(1), "write address taken, together with the word"),
     "s_axi_wdata": (In(WORD_BITS), "word to write"),
-    "s_axi_wstrb": (In(_STROBES), "bytes to write: all or none"),
+    "s_axi_wstrb": (In(_STROBES), "bytes to write: all, or none for no effect"),
     "s_axi_wvalid": (In(1), "word offered"),
     "s_axi_wready": (Out(1), "word taken, together with the address"),
-    "s_axi_bresp": (Out(2), "0: written; 2 (SLVERR): not written"),
+    "s_axi_bresp": (Out(2), "0: done, or nothing to do; 2 (SLVERR): not written"),
     "s_axi_bvalid": (Out(1), "write response offered"),
     "s_axi_bready": (In(1), "write response taken"),
     "s_axi_araddr": (In(ADDRESS_BITS), "byte address of a read; the lowest two bits are ignored"),
     "s_axi_arprot": (In(3), "ignored"),
     "s_axi_arvalid": (In(1), "read address offered"),
     "s_axi_arready": (Out(1), "read address taken"),
-    "s_axi_rdata": (Out(WORD_BITS), "word read; 0 with an error"),
-    "s_axi_rresp": (Out(2), "0: read; 2 (SLVERR): there is nothing to read"),
+    "s_axi_rdata": (Out(WORD_BITS), "word read; 0 where nothing can be read"),
+    "s_axi_rresp": (Out(2), "always 0"),
     "s_axi_rvalid": (Out(1), "word read offered"),
     "s_axi_rready": (In(1), "word read taken"),
 }
@@ -51,10 +53,11 @@ class Control(wiring.Component):
     before its address was taken, a counter as ``EventCounters.delay`` cycles before that. Every
     output is a register.
 
-    Whatever cannot be done is answered with SLVERR and changes nothing: an address without a
-    register, a read or write that the register does not have, a write with some of its strobes,
-    a load word while STATUS.ready is 0 (which sets STATUS.overrun). A write without strobes
-    does nothing. A sticky bit that is set and cleared in one cycle is set.
+    A write that cannot be done is answered with SLVERR and changes nothing: one to an address
+    without a register or with one that is only read, one with some of its strobes, a load word
+    while STATUS.ready is 0 (which sets STATUS.overrun). A write without strobes does nothing
+    anywhere, and what cannot be read reads as 0: so a wider bus may touch the neighbours of the
+    register that it means. A sticky bit that is set and cleared in one cycle is set.
 
     A word for ``load`` is taken from the bus only while ``load.ready`` is high, and then held
     until it has moved: ``load.ready`` must not wait for ``load.valid``.
@@ -77,8 +80,8 @@ class Control(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig, *, latency: int):
-        self.config = config
-        self.latency = latency
+        self.config = check_config(config, contexts=True)
+        self.latency = latency = integer("latency", latency, 0, (1 << WORD_BITS) - 1)
         super().__init__(
             {name: member for name, (member, _) in AXI_LITE.items()}
             | {
@@ -112,7 +115,7 @@ class Control(wiring.Component):
         to_counter = Signal(len(COUNTERS))
         m.d.sync += [
             take.eq(self.s_axi_awvalid & self.s_axi_wvalid & ~take & ~self.s_axi_bvalid),
-            write_bad.eq((some & ~full) | ~_at(address, lambda each: each.access.writable)),
+            write_bad.eq(some & ~(full & _at(address, lambda each: each.access.writable))),
             begin.eq(address == REGISTERS["LOAD_BEGIN"].index),
             to_load.eq(full & _at(address, lambda each: each.access is Access.LOAD)),
             to_status.eq(full & _at(address, lambda each: each.access is Access.STATUS)),
@@ -164,7 +167,7 @@ class Control(wiring.Component):
         address = self.s_axi_araddr[2:]
         looked = Signal()
         go = Signal()
-        read_bad = Signal()
+        readable = Signal()
         of_status = Signal()
         of_counter = Signal()
         words = constant_words(self.config, self.latency)
@@ -172,7 +175,7 @@ class Control(wiring.Component):
         m.d.sync += [
             looked.eq(self.s_axi_arvalid & ~self.s_axi_arready & ~self.s_axi_rvalid),
             index.eq(address[: len(index)]),
-            read_bad.eq(~_at(address, lambda each: each.access.readable)),
+            readable.eq(_at(address, lambda each: each.access.readable)),
             of_status.eq(_at(address, lambda each: each.access is Access.STATUS)),
             of_counter.eq(_at(address, lambda each: each.access is Access.COUNTER)),
             counters.select.eq(Cat(address == each.index for each in COUNTERS)),
@@ -184,10 +187,8 @@ class Control(wiring.Component):
         m.d.comb += go.eq(looked & ~self.s_axi_arready & (counters.found | ~of_counter))
         m.d.sync += self.s_axi_arready.eq(go)
         with m.If(go):
-            m.d.sync += [
-                self.s_axi_rdata.eq(Mux(read_bad, 0, Mux(of_counter, counters.total, known))),
-                self.s_axi_rresp.eq(Cat(0, read_bad)),
-            ]
+            word = Mux(of_counter, counters.total, known)
+            m.d.sync += self.s_axi_rdata.eq(Mux(readable, word, 0))
         with m.If(self.s_axi_arready):
             m.d.sync += self.s_axi_rvalid.eq(1)
         with m.Elif(self.s_axi_rready):

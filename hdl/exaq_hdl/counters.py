@@ -29,6 +29,8 @@ _TAPS = {
 
 #: Where every shift-register counter starts.
 LFSR_START = 1
+#: States of the largest one.
+LFSR_STATES = (1 << max(_TAPS)) - 1
 
 
 def lfsr_width(states: int) -> int:

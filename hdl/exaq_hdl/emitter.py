@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import choice_beat, item, probability_beat, table_layout
+from exaq_hdl.checks import check_config
 
 
 def choose(code, live) -> dict:
@@ -50,7 +51,7 @@ class Emitter(wiring.Component):
     latency = 2
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__(
             {
                 "i": In(stream.Signature(choice_beat(config))),

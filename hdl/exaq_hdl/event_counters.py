@@ -6,6 +6,8 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
+
 
 class EventCounters(wiring.Component):
     """``count`` counters, at least 2, modulo 2**width, that share one adder.
@@ -29,8 +31,8 @@ class EventCounters(wiring.Component):
     delay = 3
 
     def __init__(self, count: int, width: int):
-        self.count = count
-        self.width = width
+        self.count = count = integer("count", count, 2)
+        self.width = width = integer("width", width, 1)
         super().__init__(
             {
                 "events": In(count),

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import level_word
+from exaq_hdl.checks import check_config
 from exaq_hdl.ram import Ram
 
 
@@ -27,7 +28,7 @@ class ExpRam(wiring.Component):
     latency = Ram.latency
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config, contexts=True)
         super().__init__(
             {
                 "store": In(stream.Signature(level_word(config), always_ready=True)),

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
 
 
 def lookup(address, constants: Sequence[int]):
@@ -32,7 +33,7 @@ class ExpRom(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__({"code": In(config.bits), "exponential": Out(config.exp_bits)})
 
     def elaborate(self, platform):

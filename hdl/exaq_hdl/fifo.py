@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import flag, integer
 from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
 from exaq_hdl.ram import Ram
 
@@ -23,11 +24,11 @@ class Fifo(wiring.Component):
     Parameters
     ----------
     shape
-        Shape of an item.
+        Shape of an item, at least one bit.
     capacity
-        Items that can wait without ``room`` going low.
+        Items that can wait without ``room`` going low, at least 1.
     slack
-        Cycles from a producer's look at ``room`` until what it then sends is counted.
+        Cycles from a producer's look at ``room`` until what it then sends is counted, at least 1.
     lazy
         Whether the way of ``o.ready`` into the queue ends at ``o.valid``.
 
@@ -42,10 +43,12 @@ class Fifo(wiring.Component):
     latency = 3
 
     def __init__(self, shape, *, capacity: int, slack: int, lazy: bool = False):
+        if not Shape.cast(shape).width:
+            raise ValueError(f"shape must have at least one bit, not {shape!r}")
         self.shape = shape
-        self.lazy = lazy
-        self.slack = slack
-        depth = capacity + slack
+        self.lazy = flag("lazy", lazy)
+        self.slack = slack = integer("slack", slack, 1)
+        depth = integer("capacity", capacity, 1) + slack
         rounded = (1 << lfsr_width(depth)) - 1
         self._lfsr = rounded < _FREE_ROUNDING
         self.depth = rounded if self._lfsr else depth
@@ -131,7 +134,8 @@ class FallThroughFifo(wiring.Component):
     latency = 1
 
     def __init__(self, shape, *, capacity: int, slack: int):
-        self.fifo = Fifo(shape, capacity=capacity, slack=slack + 1, lazy=True)
+        inner_slack = integer("slack", slack, 1) + 1
+        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True)
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),

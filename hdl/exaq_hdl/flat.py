@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import events, load_word, refusal
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import Softmax
 
 
@@ -17,7 +18,7 @@ class FlatSoftmax(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         self.softmax = Softmax(config)
         self.latency = self.softmax.latency
         live = {"i_live": In(config.lanes)} if config.masking else {}

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import item, level_word, of_row, table_layout
+from exaq_hdl.checks import check_config
 from exaq_hdl.counters import increment
 from exaq_hdl.divider import Divider, quotient_layout
 
@@ -30,7 +31,7 @@ class Normalizer(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         self.units, self.rings = self.choose(config)
         self._dividers = [Divider(config, units=self.units) for _ in range(self.rings)]
         self.latency = 1 + self._dividers[0].latency + 1

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import code_beat, of_row, row_beat, row_tables
+from exaq_hdl.checks import check_config
 from exaq_hdl.row_thresholds import reached_layout
 
 
@@ -45,7 +46,7 @@ class Quantizer(wiring.Component):
     reaction = 3
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         if config.contexts:
             item = of_row(config, "reached", reached_layout(config))
             of_each_row = {"reached": In(stream.Signature(item))}

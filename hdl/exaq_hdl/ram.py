@@ -4,6 +4,8 @@ from amaranth.hdl import ClockSignal, Instance, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
+
 
 class VerilogTarget:
     """Platform that makes every ``Ram`` an instance of the Verilog module ``ram_module``.
@@ -27,7 +29,7 @@ class Ram(wiring.Component):
     Parameters
     ----------
     width
-        Bits of a word.
+        Bits of a word, at least 1.
     depth
         Number of words, at least 2.
     """
@@ -35,8 +37,8 @@ class Ram(wiring.Component):
     latency = 2
 
     def __init__(self, *, width: int, depth: int):
-        self.width = width
-        self.depth = depth
+        self.width = width = integer("width", width, 1)
+        self.depth = depth = integer("depth", depth, 2)
         super().__init__(
             {
                 "write_enable": In(1),

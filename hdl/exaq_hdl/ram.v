@@ -1,7 +1,7 @@
 // Simple dual-port RAM: address to data in 2 cycles, output register included.
 // A word is never read and written in one cycle, so no bypass is needed (no_rw_check).
 // An ASIC integration replaces this module by a macro with the same ports.
-module exaq_softmax_ram #(
+module exaq_softmax__ram #(
   parameter WIDTH = 1,
   parameter DEPTH = 2,
   parameter ADDRESS_WIDTH = 1

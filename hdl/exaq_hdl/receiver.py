@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import logit_beat, row_beat
+from exaq_hdl.checks import check_config
 from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
 
 
@@ -34,7 +35,7 @@ class Receiver(wiring.Component):
     reaction = 2
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__(
             {
                 "i": In(stream.Signature(logit_beat(config))),

@@ -2,9 +2,7 @@
 and the C header are made from.
 """
 
-import json
 import re
-import zlib
 from dataclasses import dataclass
 from enum import Enum
 from importlib import metadata
@@ -19,7 +17,9 @@ MAGIC = int.from_bytes(b"EXAQ", "little")
 
 
 class Access(Enum):
-    """What the bus can do with a register; anything else is answered with SLVERR."""
+    """What the bus can do with a register. It reads as 0 where it cannot be read; any other
+    write is answered with SLVERR.
+    """
 
     CONSTANT = "read"
     STATUS = "read; write 1 to clear"
@@ -218,12 +218,6 @@ REGISTERS = {register.name: register for register in _ALL}
 COUNTERS = tuple(register for register in _ALL if register.access is Access.COUNTER)
 
 
-def build_crc(config: SoftmaxConfig) -> int:
-    """CRC-32 (that of zlib) of ``config.to_dict()`` as JSON, keys sorted, without spaces."""
-    text = json.dumps(config.to_dict(), sort_keys=True, separators=(",", ":"))
-    return zlib.crc32(text.encode())
-
-
 def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, dict[str, int]]:
     """What the constant registers of a unit read, by register and field.
 
@@ -231,7 +225,7 @@ def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, di
     """
     release = re.match(r"(\d+)\.(\d+)\.(\d+)", metadata.version("exaq-softmax"))
     assert release
-    special: dict[str, Any] = {"magic": MAGIC, "crc": build_crc(config), "latency": latency}
+    special: dict[str, Any] = {"magic": MAGIC, "crc": config.build_crc, "latency": latency}
     special |= zip(("major", "minor", "patch"), map(int, release.groups()), strict=True)
 
     def value(field: Field) -> int:

@@ -5,6 +5,13 @@
 
 /* REGISTERS */
 
+/* A word of the registers with the bits of a threshold, in C and in C++. */
+#ifdef __cplusplus
+#define EXAQ_SOFTMAX_BITS(threshold) static_cast<uint32_t>(threshold)
+#else
+#define EXAQ_SOFTMAX_BITS(threshold) ((uint32_t)(threshold))
+#endif
+
 /* Reads of STATUS after which the functions below give up. */
 #ifndef EXAQ_SOFTMAX_POLLS
 #define EXAQ_SOFTMAX_POLLS 1000000u
@@ -59,7 +66,7 @@ static inline uint32_t exaq_softmax_load(volatile uint32_t *base, uint32_t conte
     exaq_softmax_write(base, EXAQ_SOFTMAX_STATUS, EXAQ_SOFTMAX_STATUS_STICKY);
     exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_BEGIN, context);
     for (uint32_t k = 0; k + 1 < levels; k++)
-        exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_WORD, (uint32_t)thresholds[k]);
+        exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_WORD, EXAQ_SOFTMAX_BITS(thresholds[k]));
     for (uint32_t k = 0; k < levels; k++)
         exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_WORD, exponentials[k]);
     status = exaq_softmax_wait(base, EXAQ_SOFTMAX_STATUS_STICKY);

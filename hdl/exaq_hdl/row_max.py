@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import row_beat
+from exaq_hdl.checks import check_config
 from exaq_hdl.fifo import FallThroughFifo, Fifo
 
 #: Cycles that a beat's way through the row buffer takes longer than a maximum's through its
@@ -28,7 +29,7 @@ class RowMax(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         self.latency = max((config.lanes - 1).bit_length(), HEAD_START)
         super().__init__(
             {

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import of_row, row_tables, threshold_word
+from exaq_hdl.checks import check_config
 from exaq_hdl.ram import Ram
 
 
@@ -33,7 +34,7 @@ class RowThresholds(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config, contexts=True)
         self.period = self.latency = config.levels + _LOOKUP
         super().__init__(
             {

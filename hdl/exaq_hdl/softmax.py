@@ -21,6 +21,7 @@ from exaq_hdl.beats import (
     row_tables,
 )
 from exaq_hdl.boot import Boot
+from exaq_hdl.checks import check_config
 from exaq_hdl.context_map import ContextMap
 from exaq_hdl.emitter import Emitter, choose
 from exaq_hdl.fifo import FallThroughFifo, Fifo
@@ -92,7 +93,7 @@ class Softmax(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         self.receiver = Receiver(config)
         self.row_max = RowMax(config)
         self.quantizer = Quantizer(config)

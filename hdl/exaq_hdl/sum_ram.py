@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.beats import excess_word, sum_word
+from exaq_hdl.checks import check_config
 from exaq_hdl.ram import Ram
 
 # Words of a block RAM that is as wide as entries mostly are.
@@ -31,7 +32,7 @@ class SumRam(wiring.Component):
     latency = Ram.latency + 1
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config, contexts=True)
         super().__init__(
             {
                 "store": In(stream.Signature(sum_word(config), always_ready=True)),
@@ -91,7 +92,7 @@ class ExcessRam(wiring.Component):
     latency = Ram.latency
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config, contexts=True)
         word = excess_word(config)
         super().__init__(
             {

@@ -5,6 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
 
 # Smaller tables are cheaper in logic than in a block RAM.
 _BLOCK_BITS = 1024
@@ -32,7 +33,7 @@ class SumRom(wiring.Component):
     latency = 2
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__(
             {"codes": In(config.bits * config.group), "total": Out(config.group_sum_bits)}
         )

@@ -17,6 +17,7 @@ from exaq_hdl.beats import (
     sum_word,
     threshold_word,
 )
+from exaq_hdl.checks import check_config
 
 
 class TableLoader(wiring.Component):
@@ -45,7 +46,7 @@ class TableLoader(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config, contexts=True)
         #: Cycles from a good load's last word to its commit.
         self.latency = config.lanes + 1 + config.levels + 2 ** (config.bits * config.group) + 5
 

@@ -14,8 +14,9 @@ import click
 from rich.console import Console
 
 from exaq import SoftmaxConfig
+from exaq.extras import require
 from exaq_cli.describe import describe_tables
-from exaq_cli.errors import UserError, user_errors
+from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import board_config_options
 from exaq_cosim import ToolError
@@ -134,6 +135,7 @@ def command(
     exaq stream logits.npy --port board -o probs.npy       (in another terminal)
     exaq board --virtual ulx3s-85f --noise 0.0001 --garbage 0.001
     """
+    require("sim")
     faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
     with _terminable(), replacing(*outputs) as temporary:
@@ -169,7 +171,7 @@ def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) 
     rate = spec.clock // DIVISOR if baud is None else baud
     with user_errors():
         settle_rates(spec, None, rate)
-    with _CONSOLE.status("Emitting the design ..."):
+    with tool_errors(), _CONSOLE.status("Emitting the design ..."):
         return prepare(spec, config, baud=rate)
 
 

@@ -14,8 +14,9 @@ import click
 from rich.console import Console
 
 from exaq import SoftmaxConfig
+from exaq.extras import require
 from exaq_cli.describe import describe_tables
-from exaq_cli.errors import UserError, user_errors
+from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.options import board_config_options
 from exaq_fpga.boards import BOARDS, BoardSpec
 
@@ -90,6 +91,8 @@ def command(
     exaq build icebreaker --lanes 8 --max-row 512
     exaq build ulx3s-85f --preset 2bit-x32 --clock 75 --prove
     """
+    if prove:
+        require("sim", "board")
     from exaq_fpga.prepared import prepare, settle_rates
 
     spec = BOARDS[board]
@@ -98,7 +101,8 @@ def command(
         settle_rates(spec, clock, baud)
     with _steps() as step:
         step("emitting the design")
-        prepared = prepare(spec, config, clock=clock, baud=baud, seed=seed)
+        with tool_errors():
+            prepared = prepare(spec, config, clock=clock, baud=baud, seed=seed)
         built = _build(prepared, folder, step)
         report = _prove(prepared, built, folder, step) if prove else built.report
     for line in _summary(prepared, built, report):

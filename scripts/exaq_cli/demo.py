@@ -19,6 +19,7 @@ from rich.table import Table
 import exaq
 from exaq import SoftmaxConfig, metrics, paper_clip, reference
 from exaq.data import AttentionSample, load_attention_sample
+from exaq.extras import require
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
 from exaq_cli.timeline import Phase, chart, row_phases
@@ -125,13 +126,13 @@ def command(output: Path, report: Path | None) -> int:
     bits the Verilog is written, compiled and fed with them; every bit is compared with the golden
     model. The exit code is 1 where one differs. The first run compiles, later ones take seconds.
     """
+    require("sim", "plot")
     verilog = [output / f"exaq_softmax_{preset}.v" for preset in PRESETS]
     kinds = (".v", ".json", ".vcd")
     targets = [path.with_suffix(kind) for path in verilog for kind in kinds]
     targets.append(output / "attention.png")
     if report is not None:
         targets.append(report)
-    _make(output)
     with replacing(*targets) as temporary:
         written = dict(zip(targets, temporary, strict=True))
         sample = load_attention_sample()
@@ -179,13 +180,6 @@ def demo_config(sample: AttentionSample, preset: str, clip: float) -> SoftmaxCon
     return SoftmaxConfig.preset(
         preset, logit_scale=sample.scale, clip=clip, full_rate_row=sample.logits.shape[-1]
     )
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def _run_all(

@@ -17,6 +17,7 @@ from rich.table import Table
 import exaq
 from exaq import SoftmaxConfig
 from exaq.data import AttentionSample, load_attention_sample
+from exaq.extras import require
 from exaq_cli.board import compile_virtual, describe, prepare_virtual
 from exaq_cli.demo import sample_clip
 from exaq_cli.errors import BreakdownError, UserError
@@ -69,6 +70,7 @@ def command(seed: int) -> int:
     bits, loses and doubles octets, breaks down and makes up octets: the host sends again what was
     lost. The exit code is 1 where a probability differs. No board is needed.
     """
+    require("sim", "board")
     sample = load_attention_sample()
     config = default_config()
     config = config.replace(logit_scale=sample.scale, clip=sample_clip(sample, config.bits))

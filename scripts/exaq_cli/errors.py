@@ -1,9 +1,13 @@
-"""Errors of one line without a traceback: what is the user's to mend, and what went wrong."""
+"""Errors and warnings of one line: what is the user's to mend, and what went wrong."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
+
+import click
 
 
 class UserError(Exception):
@@ -21,6 +25,18 @@ class BreakdownError(Exception):
 
 
 @contextmanager
+def tool_errors() -> Iterator[None]:
+    """Around work that runs other programs: that one is missing or fails becomes UserError."""
+    # Only here: NumPy comes with it, and help need not wait for that.
+    from exaq.tool import ToolError
+
+    try:
+        yield
+    except ToolError as error:
+        raise UserError(str(error)) from error
+
+
+@contextmanager
 def user_errors() -> Iterator[None]:
     """Around calls into the library with the user's values: their refusals become UserError.
 
@@ -31,3 +47,30 @@ def user_errors() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from error
+
+
+def show_warnings_plainly() -> None:
+    """From now on, ``ExaqWarning``s are shown as ``exaq: warning: MESSAGE``, those alike once.
+
+    ``warnings.catch_warnings`` ends it.
+    """
+    # Only here: NumPy comes with it, and help need not wait for that.
+    from exaq import ExaqWarning
+
+    others = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ExaqWarning):
+            click.echo(f"exaq: warning: {message}", err=True)
+        else:
+            others(message, category, filename, lineno, file, line)
+
+    warnings.simplefilter("default", ExaqWarning)
+    warnings.showwarning = show

@@ -131,11 +131,9 @@ def _partial_unwarned() -> Iterator[None]:
 
 
 def _load(name: str, texts: int | None, partial: bool) -> Task:
-    try:
-        from exaq_eval import tasks
-        from exaq_eval.models import ModelError
-    except ImportError as error:
-        raise UserError(str(error)) from error
+    from exaq_eval import tasks
+    from exaq_eval.models import ModelError
+
     try:
         return tasks.load(name, texts, partial=partial)
     except ModelError as error:
@@ -213,7 +211,7 @@ def run_experiments(names: Sequence[str], quick: bool, folder: Path, reports: Pa
             with _progress(name) as told:
                 try:
                     result = experiment.run(told)
-                except (ImportError, ExperimentError) as error:
+                except ExperimentError as error:
                     raise UserError(str(error)) from error
             text = json.dumps(result, indent=1, allow_nan=False) + "\n"
             text_file.write_text(experiment.markdown(result), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -23,15 +23,16 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
     """Write ``paths`` all or none: yields a temporary path beside each, of the same suffix.
 
     The temporary files exist, empty, from the start, so an output that cannot be written is
-    refused before the work begins. When the body ends they take the places of ``paths``; when it
-    raises, they go and ``paths`` stay as they were. Wrap the whole computation, not only the
+    refused before the work begins. Folders that are missing are made. When the body ends, the
+    temporary files take the places of ``paths``; when it raises, they go, the folders made too,
+    and ``paths`` stay as they were. Wrap the whole computation, not only the
     writing. ``inputs`` are files that the command reads and that no output may replace.
 
     Raises
     ------
     UserError
-        A folder is missing or not writable, a path is no regular file, comes twice, or is one of
-        ``inputs``.
+        A folder cannot be made or not be written, a path is no regular file, comes twice, or is
+        one of ``inputs``.
     """
     targets = [path.resolve() for path in paths]
     read = [path.resolve() for path in inputs]
@@ -45,6 +46,9 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
             try:
                 if target.exists() and not target.is_file():
                     raise UserError(f"cannot write {path}: it is there and not a regular file")
+                for folder in _missing(target.parent):
+                    folder.mkdir(exist_ok=True)
+                    stack.callback(_remove_empty, folder)
                 temporary.touch(exist_ok=False)
             except OSError as error:
                 raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -52,6 +56,16 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
         yield tuple(scratch)
         for target, temporary in zip(targets, scratch, strict=True):
             temporary.replace(target)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Those of ``folder`` and all above it that are not there, the uppermost first."""
+    return [path for path in (*reversed(folder.parents), folder) if not path.exists()]
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 @contextmanager
@@ -78,9 +92,9 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
 
 
 def load_array(
-    path: Path, *kinds: str, fits: tuple[int, ...] | None = None, masked: bool = False
+    path: Path, *kinds: str, fits: tuple[int, ...] | None = None, finite: bool = True
 ) -> NDArray[Any]:
-    """The .npy file at ``path``: not empty, in native byte order, every value finite.
+    """The .npy file at ``path``: not empty and in native byte order.
 
     Parameters
     ----------
@@ -90,8 +104,8 @@ def load_array(
         What it may hold: any of "integer", "float", "boolean".
     fits
         Shape that the array must broadcast to. None: any shape with at least one axis.
-    masked
-        Whether it may hold -inf too, for a masked element.
+    finite
+        Whether every value must be finite.
 
     Raises
     ------
@@ -109,16 +123,17 @@ def load_array(
         raise UserError(f"{path} holds a single value; its last axis must be the row")
     if fits is not None and not _broadcasts(array.shape, fits):
         raise UserError(f"{path} has the shape {array.shape}, which does not fit {fits}")
-    if array.dtype.kind == "f":
-        legal = np.isfinite(array) | (np.isneginf(array) & masked)
-        if not legal.all():
-            first = np.unravel_index(int(np.argmin(legal)), array.shape)
-            place = ", ".join(str(int(i)) for i in first)
-            wanted = "finite, or -inf where masked" if masked else "finite"
-            raise UserError(
-                f"{path} holds {array[first]} at [{place}]; all values must be {wanted}"
-            )
+    if finite and array.dtype.kind == "f":
+        check_values(path, array, np.isfinite(array), "finite")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def check_values(path: Path, array: NDArray[Any], legal: NDArray[np.bool_], wanted: str) -> None:
+    """UserError where a value is not ``legal``: names the first, its place, and what is wanted."""
+    if not legal.all():
+        first = np.unravel_index(int(np.argmin(legal)), array.shape)
+        place = ", ".join(str(int(i)) for i in first)
+        raise UserError(f"{path} holds {array[first]} at [{place}]; all values must be {wanted}")
 
 
 def load_tables(path: Path) -> TableFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import click
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq_cli.describe import describe_tables
-from exaq_cli.errors import UserError
+from exaq_cli.errors import UserError, tool_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import config_options, tables_read
 
@@ -38,7 +37,7 @@ from exaq_cli.options import config_options, tables_read
     "--name",
     default="exaq_softmax",
     show_default=True,
-    help="Name of the top module; the others' names begin with it.",
+    help="Name of the top module; the others' names begin with it and two underscores.",
 )
 def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
     """Write the softmax unit as Verilog-2001 in one file, with a JSON file beside it.
@@ -54,17 +53,20 @@ def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
     """
     if output.suffix != ".v":
         raise UserError(f"the Verilog file's name must end in .v, but is {output}")
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise UserError(f"{name!r} is no name for a Verilog module: letters, digits and _ make one")
+    # Only here: it takes a second, and help or the refusals above need not wait for it.
+    from exaq_hdl import emit_verilog
+    from exaq_hdl.names import check_name
+    from exaq_hdl.registers import c_header
+
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     description = output.with_suffix(".json")
     headers = [output.with_suffix(".h")] if config.contexts and top == "axi" else []
     outputs = (output, description, *headers)
     with replacing(*outputs, inputs=tables_read()) as (verilog, manifest, *header):
-        # Only here: it takes a second, and help or a refusal need not wait for it.
-        from exaq_hdl import emit_verilog
-        from exaq_hdl.registers import c_header
-
-        with Console(stderr=True).status("Emitting Verilog ..."):
+        with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
             emitted = emit_verilog(config, top=top, name=name)
         _write(verilog, emitted.verilog)
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import click
 
-from exaq_cli.errors import BreakdownError, UserError
+from exaq_cli.errors import BreakdownError, UserError, show_warnings_plainly
 
 # Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
 # help and errors need not wait for a simulator's imports. In a module's name, - becomes _.
@@ -28,6 +30,19 @@ _COMMANDS = {
     "bench": "Measure size, clock and cycles of a configuration.",
     "demo": "Run the unit on real attention logits and compare it with float softmax.",
 }
+# The extras that hold all that a command needs; the others need none.
+_EXTRAS = {
+    "generate": ("rtl",),
+    "simulate": ("sim",),
+    "evaluate": ("eval",),
+    "build": ("fpga",),
+    "program": ("fpga",),
+    "stream": ("board",),
+    "board": ("sim",),
+    "demo-board": ("sim", "board"),
+    "bench": ("fpga",),
+    "demo": ("sim", "plot"),
+}
 
 
 class _Commands(click.Group):
@@ -37,6 +52,13 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        # Only here: NumPy comes with it, and help need not wait for that.
+        from exaq.cache import CacheError, cache_folder
+
+        # Matplotlib reads it once it is imported.
+        with suppress(CacheError):
+            os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+        show_warnings_plainly()
         module = importlib.import_module(f"exaq_cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
@@ -65,8 +87,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     2, the user's error, with one line ``exaq: error: ...`` on stderr; 3, something else failed on
     the way, with such a line; 130, interrupted.
     """
+    given = sys.argv[1:] if args is None else list(args)
+    name = next((word for word in given if not word.startswith("-")), "")
     try:
-        code = _exaq.main(args, prog_name="exaq", standalone_mode=False)
+        with warnings.catch_warnings():
+            code = _exaq.main(given, prog_name="exaq", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except BrokenPipeError:
@@ -77,6 +102,14 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         _fail(error.format_message())
     except UserError as error:
         _fail(str(error))
+    except ModuleNotFoundError as error:
+        # Imported late: NumPy comes with it, and help need not wait for that.
+        from exaq.extras import missing
+
+        message = missing(f"exaq {name}", error.name, _EXTRAS.get(name, ()))
+        if message is None:
+            raise
+        _fail(message)
     except BreakdownError as error:
         _fail(str(error), 3)
     except OSError as error:

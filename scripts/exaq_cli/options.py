@@ -83,7 +83,8 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a click command the options of a configuration, and their sum as argument ``config``.
 
     Options override the preset's values. A value or a combination that no unit can have is a
-    UserError with the reason.
+    UserError with the reason; one whose longest rows can come out as nothing but zeros, a warning
+    on stderr.
     """
     return _configured(command, lambda others: {})
 
@@ -116,7 +117,15 @@ def _configured(
         given = bool(changes or sources) or preset is not None
         click.get_current_context().meta[_GIVEN] = given
         base = settings(others) if preset is None else {}
-        return command(*args, config=_settle(preset, base, changes, **sources), **others)
+        config = _settle(preset, base, changes, **sources)
+        if config.max_row > config.longest_flat_row:
+            click.echo(
+                f"exaq: warning: rows of more than {config.longest_flat_row} equal logits give "
+                f"zeros, because {config.prob_bits} bits round their probabilities down; rows may "
+                f"have {config.max_row} elements",
+                err=True,
+            )
+        return command(*args, config=config, **others)
 
     options = [
         click.option(

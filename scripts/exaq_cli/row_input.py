@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import numpy as np
 from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig
 from exaq_cli.errors import user_errors
-from exaq_cli.files import load_array
+from exaq_cli.files import check_values, load_array
 
 R = TypeVar("R")
 
@@ -84,12 +85,17 @@ class RowInput:
         cls, logits: Path, lengths: Path | None, mask: Path | None, contexts: Path | None
     ) -> RowInput:
         """What the files hold; UserError where one does not fit."""
-        array = load_array(logits, "integer", "float", masked=True)
+        array = load_array(logits, "integer", "float", finite=False)
         rows = array.shape[:-1]
+        live = None if mask is None else load_array(mask, "boolean", fits=array.shape)
+        if array.dtype.kind == "f":
+            legal = np.isfinite(array) | np.isneginf(array)
+            legal |= False if live is None else ~live
+            check_values(logits, array, legal, "finite, or -inf where masked")
         return cls(
             logits=array,
             lengths=None if lengths is None else load_array(lengths, "integer", fits=rows),
-            mask=None if mask is None else load_array(mask, "boolean", fits=array.shape),
+            mask=live,
             contexts=None if contexts is None else load_array(contexts, "integer", fits=rows),
         )
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import exaq
 from exaq import SoftmaxConfig
+from exaq.extras import require
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.options import config_options, tables_read
@@ -108,6 +109,8 @@ def command(
         ):
             if used:
                 raise UserError(f"{option} needs --engine rtl: the golden model has no cycles")
+    else:
+        require("sim")
     _check_contexts(config, contexts_of, load)
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")

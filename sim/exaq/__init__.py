@@ -6,11 +6,13 @@ from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
 from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import quantize, softmax
+from exaq.notices import ExaqWarning
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables, clip_levels, paper_clip
 
 __all__ = [
     "PRESETS",
+    "ExaqWarning",
     "MaskWarning",
     "SoftmaxConfig",
     "TableFile",

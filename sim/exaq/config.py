@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import json
+import zlib
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from exaq.scalars import flag, integer, real
 from exaq.tables import MAX_BITS, MIN_BITS, Tables, paper_clip
 
 #: Sigma that the default clip is made for.
@@ -39,6 +41,9 @@ _DERIVED: Any = None
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxConfig:
     """Parameters of a streaming EXAQ softmax unit; model, hardware and tests share one.
+
+    Numbers and booleans may be Python's or NumPy's, real ones Decimals too; the members are plain
+    Python values that equal them.
 
     Parameters
     ----------
@@ -97,18 +102,18 @@ class SoftmaxConfig:
     def __post_init__(self) -> None:
         left = ("clip", "group", "full_rate_row", "tables", "context_tables")
         self._set("_settled", frozenset(name for name in left if getattr(self, name) is None))
-        if not isinstance(self.masking, bool):
-            raise TypeError(f"masking must be True or False, not {self.masking!r}")
+        self._set("masking", flag("masking", self.masking))
         for name in _RANGES:
             if name != "group":
-                self._check_range(name)
-        for name in ("logit_scale", "clip"):
-            self._check_real(name)
+                self._settle_integer(name)
+        self._set("logit_scale", real("logit_scale", self.logit_scale))
+        if self.clip is not None:
+            self._set("clip", real("clip", self.clip))
         if self.logit_scale <= 0:
             raise ValueError(f"logit_scale must be positive, not {self.logit_scale!r}")
         if self.group is None:
             self._set("group", self._default_group())
-        self._check_range("group")
+        self._settle_integer("group")
         if self.lanes % self.group:
             raise ValueError(
                 f"lanes must be a multiple of group, but {self.lanes} is none of {self.group}"
@@ -175,7 +180,7 @@ class SoftmaxConfig:
         least = 2 * self.levels * self.lanes
         if self.full_rate_row is None:
             self._set("full_rate_row", max(least, min(4 * least, self.max_row)))
-        self._check_integer("full_rate_row")
+        self._set("full_rate_row", integer("full_rate_row", self.full_rate_row))
         if self.full_rate_row < least:
             raise ValueError(
                 f"full_rate_row must be at least 2 * 2**bits * lanes ({least}), "
@@ -189,25 +194,8 @@ class SoftmaxConfig:
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
-    def _check_integer(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an integer, not {value!r}")
-
-    def _check_range(self, name: str) -> None:
-        self._check_integer(name)
-        low, high = _RANGES[name]
-        if not low <= getattr(self, name) <= high:
-            raise ValueError(f"{name} must be in {low}..{high}, not {getattr(self, name)}")
-
-    def _check_real(self, name: str) -> None:
-        value = getattr(self, name)
-        if value is None and name == "clip":
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
-            raise TypeError(f"{name} must be a real number, not {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, not {value!r}")
+    def _settle_integer(self, name: str) -> None:
+        self._set(name, integer(name, getattr(self, name), *_RANGES[name]))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> SoftmaxConfig:
@@ -245,6 +233,14 @@ class SoftmaxConfig:
                 del values[name]
         return values
 
+    @property
+    def build_crc(self) -> int:
+        """What tells builds apart: CRC-32 (that of zlib) of ``to_dict()`` as JSON, keys sorted,
+        without spaces.
+        """
+        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return zlib.crc32(text.encode())
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoftmaxConfig:
         """The configuration that ``to_dict`` wrote; ValueError where it could not have."""
@@ -275,12 +271,10 @@ class SoftmaxConfig:
         logit can miss are raised to -2**logit_width, which none can miss either and is the
         lowest that the unit takes.
         """
-        if isinstance(context, bool) or not isinstance(context, int):
-            raise TypeError(f"context must be an integer, not {context!r}")
+        context = integer("context", context)
         if not self.contexts:
             raise ValueError("a configuration without contexts takes no tables at run time")
-        if not 0 <= context < self.contexts:
-            raise ValueError(f"context must be in 0..{self.contexts - 1}, not {context}")
+        context = integer("context", context, 0, self.contexts - 1)
         self._check_tables(tables)
         lowest = -(2**self.logit_width)
         return [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
@@ -329,6 +323,16 @@ class SoftmaxConfig:
     def sum_bits(self) -> int:
         """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow."""
         return self.exp_bits + (self.max_row - 1).bit_length()
+
+    @property
+    def longest_flat_row(self) -> int:
+        """Longest row, in elements, that gives anything but zeros if all its logits are equal.
+
+        Each probability of n equal logits is 1/n, which rounds to at least one step of
+        2**-prob_bits up to n = 2**(prob_bits + 1). A unit with a greater ``max_row`` is of use
+        for rows only whose probabilities differ.
+        """
+        return 2 ** (self.prob_bits + 1)
 
     @property
     def logit_bytes(self) -> int:

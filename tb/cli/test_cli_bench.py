@@ -26,8 +26,8 @@ REFUSALS = {
     "--seeds 1,1": (
         "Invalid value for '--seeds': '1,1' is no list of different whole numbers, as 1,2,3"
     ),
-    "--lanes 4 --json missing/b.json": "cannot write missing/b.json: No such file or directory",
     "--lanes 4 --json file/b.json": "cannot write file/b.json: Not a directory",
+    "--lanes 4 --json file/a/b.json": "cannot write file/a/b.json: Not a directory",
     "--readme missing.md": "cannot read missing.md: No such file or directory",
     "--readme file": (
         "file has no place for the table: no <!-- bench:begin --> followed by <!-- bench:end -->"

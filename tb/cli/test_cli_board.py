@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from run_exaq import refusal, run_exaq
+from run_exaq import python, refusal, run_exaq
 
 import exaq
 from exaq import SoftmaxConfig
@@ -30,7 +29,7 @@ SECONDS = 120
 def running(folder: Path, *args: str) -> Iterator[subprocess.Popen[str]]:
     """``exaq board ARGS``, once it has its port; killed in the end where it still runs."""
     process = subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "exaq_cli.main", "board", *args],
+        [*python(), "-m", "exaq_cli.main", "board", *args],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

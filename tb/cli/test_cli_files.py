@@ -66,6 +66,40 @@ def test_temporary_file_keeps_suffix_and_folder(tmp_path: Path) -> None:
         temporary.write_bytes(b"x")
 
 
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    paths = [tmp_path / "a/b/one", tmp_path / "a/c/two", tmp_path / "three"]
+    with replacing(*paths) as temporary:
+        for path in temporary:
+            path.write_text(path.stem)
+    assert names(tmp_path) == ["a", "three"]
+    assert [names(path.parent) for path in paths[:2]] == [["one"], ["two"]]
+
+
+@pytest.mark.parametrize("other", ["new/deep/two", "file/two"])
+def test_folders_of_a_failure_go(tmp_path: Path, other: str) -> None:
+    """Those that the command made, where it fails after it began, and before."""
+    (tmp_path / "file").touch()
+    (tmp_path / "old").mkdir()
+    with (
+        pytest.raises((UserError, RuntimeError)),
+        replacing(tmp_path / "old/new/one", tmp_path / "new/x", tmp_path / other),
+    ):
+        raise RuntimeError
+    assert names(tmp_path) == ["file", "old"]
+    assert names(tmp_path / "old") == []
+
+
+def test_a_folder_that_another_uses_stays(tmp_path: Path) -> None:
+    def disturbed() -> None:
+        with write_text(tmp_path / "new/one"):
+            (tmp_path / "new/other").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        disturbed()
+    assert names(tmp_path / "new") == ["other"]
+
+
 def test_file_gets_the_usual_permissions(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     with write_text(tmp_path / "written"):
@@ -86,7 +120,7 @@ def test_unwritable_output_is_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path, reason in {
         tmp_path / "file/out": os.strerror(errno.ENOTDIR),
-        tmp_path / "missing/out": os.strerror(errno.ENOENT),
+        tmp_path / "file/new/out": os.strerror(errno.ENOTDIR),
         tmp_path: "it is there and not a regular file",
         Path(os.devnull): "it is there and not a regular file",
     }.items():

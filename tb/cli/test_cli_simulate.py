@@ -40,13 +40,14 @@ SETS = [
     TableSet(name=name, tables=Tables(thresholds=(-9, -4, top), exp_rom=(1, 2, 3, 8192)))
     for name, top in (("low", -1), ("high", 0))
 ]
+FINITE = "all values must be finite, or -inf where masked"
 NO_CONTEXTS = " needs a unit with contexts: give --contexts, or --tables with several sets"
 
 REFUSALS = {
     "missing.npy -o p.npy": "cannot read missing.npy: No such file or directory",
     "text.npy -o p.npy": "text.npy is not a .npy file",
-    "nan.npy -o p.npy": "nan.npy holds nan at [0, 1]; all values must be finite",
-    "inf.npy -o p.npy": "inf.npy holds inf at [0, 0]; all values must be finite",
+    "nan.npy -o p.npy": f"nan.npy holds nan at [0, 1]; {FINITE}",
+    "inf.npy -o p.npy": f"inf.npy holds inf at [0, 0]; {FINITE}",
     "complex.npy -o p.npy": "complex.npy must hold integer or float values, not complex64",
     "boolean.npy -o p.npy": "boolean.npy must hold integer or float values, not bool",
     "objects.npy -o p.npy": "objects.npy must hold numbers, not Python objects",
@@ -55,10 +56,9 @@ REFUSALS = {
     "wide.npy -o p.npy": "logits of 8 bits must be in -128..127, not 128",
     "long.npy -o p.npy": "a row must have 1..1024 elements, not 1025",
     "logits.npy": "Missing option '-o' / '--output'.",
-    "logits.npy -o missing/p.npy": "cannot write missing/p.npy: No such file or directory",
     "logits.npy -o text.npy/p.npy": "cannot write text.npy/p.npy: Not a directory",
-    "logits.npy -o p.npy --json missing/p.json": (
-        "cannot write missing/p.json: No such file or directory"
+    "logits.npy -o new/p.npy --json text.npy/a/p.json": (
+        "cannot write text.npy/a/p.json: Not a directory"
     ),
     "logits.npy -o p.npy --json p.npy": (
         "cannot write p.npy: two outputs of one command have that name"

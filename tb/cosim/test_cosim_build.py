@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, softmax
+from exaq.cache import CacheError
 from exaq_cosim import ToolError, build_library, cache_folder, simulate
 from exaq_hdl import emit_verilog
 
@@ -19,7 +21,12 @@ CONFIG = SoftmaxConfig(lanes=1, max_row=16)
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, but for that of the program that writes Verilog."""
+    compiled = cache_folder() / "wasmtime"
     folder = tmp_path / "cache"
+    folder.mkdir()
+    compiled.mkdir(parents=True, exist_ok=True)
+    (folder / compiled.name).symlink_to(compiled)
     monkeypatch.setenv("EXAQ_CACHE", str(folder))
     monkeypatch.delenv("CXX", raising=False)
     return folder
@@ -37,12 +44,12 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             called.append(name)
         return run(command, **options)
 
-    monkeypatch.setattr("exaq_cosim.compiler.subprocess.run", recording)
+    monkeypatch.setattr("subprocess.run", recording)
     return called
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.is_symlink())
 
 
 @pytest.mark.simulator
@@ -90,7 +97,7 @@ def test_broken_verilog_is_one_line_and_leaves_nothing(cache: Path) -> None:
     with pytest.raises(ToolError) as caught:
         build_library("module exaq_softmax (; endmodule", CONFIG)
     text = str(caught.value)
-    assert text.startswith("verilator_bin failed with exit code 1: %Error: exaq_softmax.v:1:")
+    assert text.startswith("Verilator failed with exit code 1: %Error: exaq_softmax.v:1:")
     assert "\n" not in text
     assert [name for name in names(cache) if not name.startswith("runtime-")] == []
 
@@ -103,15 +110,57 @@ def test_no_compiler(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "the C++ compiler no-such-compiler was not found; RTL simulation needs one "
         "(Debian and Ubuntu: apt install g++)"
     )
-    assert not cache.exists()
+    assert names(cache) == []
 
 
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/somebody")
-    monkeypatch.delenv("EXAQ_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert cache_folder() == Path("/somebody/.cache/exaq")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/mine")
-    assert cache_folder() == Path("/mine/exaq")
-    monkeypatch.setenv("EXAQ_CACHE", "/elsewhere")
-    assert cache_folder() == Path("/elsewhere")
+@pytest.mark.parametrize("command", ["g++ -m64", "ccache g++"])
+@pytest.mark.simulator
+def test_a_compiler_with_arguments(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A binary of its own: a compiler that is told something else may make something else."""
+    if shutil.which(command.split()[0]) is None:
+        pytest.skip(f"no {command} here")
+    monkeypatch.setenv("CCACHE_DIR", str(cache.parent / "ccache"))
+    verilog = emit_verilog(CONFIG).verilog
+    plain = build_library(verilog, CONFIG)
+    monkeypatch.setenv("CXX", command)
+    other = build_library(verilog, CONFIG)
+    assert other != plain
+    rows = np.arange(32).reshape(2, 16)
+    np.testing.assert_array_equal(simulate(rows, CONFIG).probabilities, softmax(rows, CONFIG))
+
+
+@pytest.mark.parametrize("command", ["ccache", sys.executable])
+def test_no_compiler_behind_a_launcher(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Whoever launches it says so; the error has its words and the whole command."""
+    if shutil.which(command) is None:
+        pytest.skip(f"no {command} here")
+    monkeypatch.setenv("CXX", f"{command} no-such-compiler")
+    with pytest.raises(ToolError) as caught:
+        build_library("", CONFIG)
+    text = str(caught.value)
+    assert text.startswith(f"{command} no-such-compiler failed with exit code ")
+    assert text.count("no-such-compiler") > 1
+    assert "\n" not in text
+
+
+def test_no_command_at_all(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "'g++")
+    with pytest.raises(ToolError) as caught:
+        build_library("", CONFIG)
+    assert str(caught.value) == 'CXX must hold a command, not "\'g++"'
+    assert names(cache) == []
+
+
+def test_a_cache_that_cannot_be_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache / "file").touch()
+    monkeypatch.setenv("EXAQ_CACHE", str(cache / "file"))
+    with pytest.raises(CacheError) as caught:
+        build_library("", CONFIG)
+    assert str(caught.value) == (
+        f"the cache cannot be written: {cache / 'file'}: File exists; EXAQ_CACHE names another "
+        "folder for it"
+    )

@@ -310,12 +310,12 @@ def test_a_hang_is_one_line_with_waves_to_look_at(
             "Invalid value for '--stall': 1.0 is not in the range 0<=x<1.",
         ),
         (
-            ["logits.npy", "--waves", "nowhere/run.vcd"],
-            "cannot write nowhere/run.vcd: No such file or directory",
+            ["logits.npy", "--waves", "logits.npy/run.vcd"],
+            "cannot write logits.npy/run.vcd: Not a directory",
         ),
         (
-            ["logits.npy", "--json", "nowhere/run.json"],
-            "cannot write nowhere/run.json: No such file or directory",
+            ["logits.npy", "--json", "logits.npy/run.json"],
+            "cannot write logits.npy/run.json: Not a directory",
         ),
     ],
 )

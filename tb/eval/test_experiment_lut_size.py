@@ -16,7 +16,7 @@ from exaq_cosim import ToolError
 from exaq_eval.experiments import ExperimentError, lookup_speed
 from exaq_eval.experiments.lookup_speed import GROUPS, caches, compile_total, measure_lookups
 from exaq_eval.experiments.lut_size import UNITS, LutSize, Unit
-from exaq_fpga.bench import verilog_hash
+from exaq_fpga.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
 QUICK = LutSize.quick()
@@ -102,7 +102,7 @@ def test_run_measures_each_unit_with_its_seeds(monkeypatch: pytest.MonkeyPatch) 
             "size": {"lut4": 400, "ff": 300, "bram": 5},
             "mhz": {"median": 150.0, "min": 140.0, "max": 160.0, "seeds": {"7": 150.0}},
             "cycles": {"128": rate, "256": rate},
-            "verilog_sha256": "0",
+            "design_sha256": "0",
             "versions": {"yosys": "yosys 1"},
         }
 
@@ -140,8 +140,8 @@ def test_report_has_every_unit_of_today_s_verilog() -> None:
     for unit in UNITS:
         if unit.config not in emitted:
             verilog = emit_verilog(unit.config, top="axi", name="exaq_softmax").verilog
-            emitted[unit.config] = verilog_hash(verilog)
-        stored = found[unit.device, unit.lanes, unit.group]["verilog_sha256"]
+            emitted[unit.config] = design_hash(verilog)
+        stored = found[unit.device, unit.lanes, unit.group]["design_sha256"]
         assert stored == emitted[unit.config], (
             "`exaq evaluate --experiment lut-size` measures again"
         )

@@ -77,7 +77,7 @@ def test_a_report_of_something_else_is_stale(change: str) -> None:
     seeds = [int(seed) for seed in report["mhz"]["seeds"]]
     assert still_true(report, case, seeds)
     if change == "verilog":
-        report["verilog_sha256"] = "0" * 64
+        report["design_sha256"] = "0" * 64
     elif change == "seeds":
         seeds = seeds[:-1]
     else:
@@ -135,8 +135,8 @@ def test_table_shows_the_figures_at_the_median() -> None:
             "--plain is for ECP5 devices; on ice40-hx8k there is no other way",
         ),
         (
-            ["--lanes", "4", "--json", "absent/x.json"],
-            "cannot write absent/x.json: No such file or directory",
+            ["--lanes", "4", "--json", "notes.md/x.json"],
+            "cannot write notes.md/x.json: Not a directory",
         ),
         (["--lanes", "0"], "lanes must be in 1..64, not 0"),
         ([], "cannot read README.md: No such file or directory"),

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.bench import CASES, Case, table, verilog_hash
+from exaq_fpga.bench import CASES, Case, table
+from exaq_fpga.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +32,9 @@ def test_there_is_a_report_of_every_case_and_no_other() -> None:
 @pytest.mark.parametrize("preset", dict.fromkeys(case.preset for case in CASES))
 def test_reports_are_of_the_verilog_that_is_emitted_now(preset: str) -> None:
     config = SoftmaxConfig.preset(preset)
-    now = verilog_hash(emit_verilog(config, top="axi", name="exaq_softmax").verilog)
+    now = design_hash(emit_verilog(config, top="axi", name="exaq_softmax").verilog)
     for case in (case for case in CASES if case.preset == preset):
-        assert report(case)["verilog_sha256"] == now, f"{case.name}: {CURE}"
+        assert report(case)["design_sha256"] == now, f"{case.name}: {CURE}"
         assert SoftmaxConfig.from_dict(report(case)["config"]) == config, f"{case.name}: {CURE}"
 
 

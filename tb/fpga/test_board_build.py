@@ -261,7 +261,9 @@ def test_no_place_found_is_told_as_not_fitting(
     fake: Callable[..., FakeTools], tmp_path: Path
 ) -> None:
     double = fake()
-    error = "nextpnr-ice40 failed: ERROR: Unable to place cell 'x', no BELs remaining"
+    error = (
+        "nextpnr-ice40 failed with exit code 1: ERROR: Unable to place cell 'x', no BELs remaining"
+    )
     double.fails = ("nextpnr-ice40", error)
     with pytest.raises(BuildError) as raised:
         build(double.design, tmp_path)
@@ -275,12 +277,14 @@ def test_failure_of_a_tool_leaves_no_bitstream(
     fake: Callable[..., FakeTools], tmp_path: Path, tool: str
 ) -> None:
     double = fake()
-    double.fails = (tool, f"{tool} failed: ERROR: it did")
-    with pytest.raises(ToolError, match=rf"^{tool} failed: ERROR: it did$"):
+    double.fails = (tool, f"{tool} failed with exit code 1: ERROR: it did")
+    with pytest.raises(ToolError, match=rf"^{tool} failed with exit code 1: ERROR: it did$"):
         build(double.design, tmp_path)
     assert double.ran[-1] == tool
     assert not {"exaq_icebreaker.bin", "top.bin", "top.asc", "report.json"} & names(tmp_path)
-    assert (tmp_path / "failed.txt").read_text() == f"{tool} failed: ERROR: it did\n"
+    assert (
+        tmp_path / "failed.txt"
+    ).read_text() == f"{tool} failed with exit code 1: ERROR: it did\n"
 
 
 def test_what_an_earlier_build_left_goes_first(

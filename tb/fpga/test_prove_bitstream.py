@@ -94,5 +94,5 @@ def test_pins_of_another_design_are_refused(prepared: Prepared, folder: Path) ->
 
 def test_what_is_no_bitstream_is_refused(prepared: Prepared, folder: Path) -> None:
     (folder / "top.bin").write_bytes(b"no bitstream")
-    with pytest.raises(ToolError, match=r"^iceunpack failed: "):
+    with pytest.raises(ToolError, match=r"^iceunpack failed with exit code 1: "):
         prove(prepared, folder)

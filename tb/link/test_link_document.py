@@ -10,6 +10,7 @@ from pathlib import Path
 
 import exaq
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.station import Station
 from exaq_fpga.link.protocol import COUNTERS, RowsStatus
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/link.md").read_text(encoding="utf-8")
@@ -44,6 +45,12 @@ def unstuffed(frame: bytes) -> bytes:
             out.append(0)
     assert at == len(frame) - 1
     return bytes(out)
+
+
+def test_pace_of_a_line_is_the_station_s() -> None:
+    assert f"at least {Station.line_cycles} clock cycles apart" in PAGE
+    assert f"\nthan {Station.line_cycles} cycles" in PAGE
+    assert f"one octet in {Station.line_cycles} cycles" in PAGE
 
 
 def test_every_example_is_a_frame_of_its_message() -> None:

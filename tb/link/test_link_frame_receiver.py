@@ -171,6 +171,14 @@ def test_a_host_that_keeps_to_the_window_overruns_nothing(size: int, rate: float
     assert not any(dropped for _, dropped in pulses.values)
 
 
+@pytest.mark.parametrize("gap", [1, 2, 3])
+def test_closest_octets_are_as_told(gap: int) -> None:
+    """A cycle closer than ``line_cycles`` is too close; at it, the tests above lose nothing."""
+    assert FrameReceiver.line_cycles == CLOSEST
+    line = framed(b"\x01\x02") * 3
+    assert Reception(64, line, gaps=iter(lambda: gap, None)).count("damaged") > 0
+
+
 def test_latency_and_rate() -> None:
     """From the delimiter to the first octet; an octet in 2 cycles; the gap between messages."""
     one = Reception(64, framed(b"\x01\x02\x03"))
@@ -185,8 +193,14 @@ def test_latency_and_rate() -> None:
     assert steps == [octet] * 3 + [between] + [octet] + [between] + [octet] * 2
 
 
-@pytest.mark.parametrize("size", [0, 8, 24, 100, 131072, 64.0])
+@pytest.mark.parametrize("size", [0, 8, 24, 100, 131072])
 def test_sizes_that_are_refused(size: Any) -> None:
     with pytest.raises(ValueError, match=r"^size must be ") as refusal:
         FrameReceiver(size)
-    assert str(refusal.value) == f"size must be a power of two from 16 to 65536, not {size!r}"
+    assert str(refusal.value) == f"size must be a power of two from 16 to 65536, not {size}"
+
+
+def test_a_size_is_an_integer() -> None:
+    size: Any = 64.0
+    with pytest.raises(TypeError, match=r"^size must be an integer, not 64\.0$"):
+        FrameReceiver(size)

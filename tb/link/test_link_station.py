@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from link_receive import CLOSEST
 from station_bench import Drain, Drive, Feed, Watch, simulate, stalls
 from station_frames import frame, messages_in
 from station_rows import (
@@ -25,6 +30,8 @@ from station_rows import (
 )
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.line_pacer import LinePacer
+from exaq_fpga.gateware.octets import OCTETS
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.uart_station import UartStation
 from exaq_fpga.link.protocol import Identity, buffer_octets
@@ -45,12 +52,12 @@ def identity(config: SoftmaxConfig) -> bytes:
     ).to_octets()
 
 
-def spaced(seed: int, least: int) -> Iterator[bool]:
-    """Pauses so that octets are at least ``least`` cycles apart, sometimes more."""
+def spaced(seed: int, least: int, more: int = 60) -> Iterator[bool]:
+    """Pauses so that octets are ``least`` cycles apart, sometimes up to ``more`` more."""
     rng = random.Random(seed)
     while True:
         yield False
-        for _ in range(least - 1 + rng.choice([0, 0, 0, rng.randrange(60)])):
+        for _ in range(least - 1 + rng.choice([0, 0, 0, rng.randrange(more)])):
             yield True
 
 
@@ -67,7 +74,7 @@ def exchange(
 
     ``errors``: cycles in which the line loses an octet.
     """
-    station: Any = Station(config, identity(config), Softmax(config))
+    station: Any = Station(config, identity(config), Softmax(config), line_cycles=CLOSEST)
     feed = Feed(station.rx, list(octets), source)
     drain = Drain(station.tx, sink)
     drive = Drive([station.line_error], lambda cycle: [int(cycle in errors)])
@@ -130,7 +137,7 @@ def test_damaged_frames(seed: int) -> None:
     octets += frame(bytes([STATUS, 99]))
     octets = octets.rjust(len(octets) + 1, b"\0")
 
-    station: Any = Station(SMALL, identity(SMALL), Softmax(SMALL))
+    station: Any = Station(SMALL, identity(SMALL), Softmax(SMALL), line_cycles=CLOSEST)
     feed = Feed(station.rx, list(octets), spaced(seed, 4))
     drain = Drain(station.tx, stalls(seed, 0.5))
 
@@ -155,6 +162,64 @@ def test_lost_octets_are_reported() -> None:
     found = exchange(SMALL, octets, 3, source=spaced(1, 100), errors=[5, 4000])
     assert found[0] == found[2] == bytes([ERROR, 0, LINE])
     assert counts(found[1])["line_errors"] == 1
+
+
+# Generic in its types only.
+Component: Any = wiring.Component
+
+
+class PacedStation(Component):
+    """A station whose line can wait."""
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = config
+        super().__init__({"rx": In(OCTETS), "tx": Out(OCTETS)})
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        pacer: Any = LinePacer(Station.line_cycles)
+        station: Any = Station(
+            self.config,
+            identity(self.config),
+            Softmax(self.config),
+            line_cycles=pacer.line_cycles,
+        )
+        m.submodules.pacer, m.submodules.station = pacer, station
+        wiring.connect(m, wiring.flipped(self.rx), pacer.i)
+        wiring.connect(m, pacer.o, station.rx)
+        wiring.connect(m, station.tx, wiring.flipped(self.tx))
+        return m
+
+
+@pytest.mark.parametrize("gap", [1, 2, 3, 4])
+def test_a_line_that_waits_loses_nothing(gap: int) -> None:
+    """Octets are offered in every cycle to every fourth, and taken in every fourth."""
+    rng = random.Random(gap)
+    rows = [random_row(SMALL, rng) for _ in range(3)]
+    requests = [bytes([IDENTIFY, 1]), rows_message(SMALL, 2, rows), bytes([STATUS, 3])]
+    board: Any = PacedStation(SMALL)
+    feed = Feed(board.rx, list(b"".join(map(frame, requests))), spaced(gap, gap, more=1))
+    drain = Drain(board.tx)
+    simulate(board, [feed, drain], lambda: feed.done and drain.words.count(0) >= 3, more=600)
+    *answers, status = messages_in(drain.words)
+    assert answers == [
+        bytes([IDENTIFY | ANSWER, 1]) + identity(SMALL),
+        rows_answer(SMALL, 2, rows),
+    ]
+    found = counts(status)
+    assert found["messages"] == 3
+    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["refused"] == 0
+    assert min(after - before for before, after in pairwise(feed.times)) == CLOSEST
+
+
+@pytest.mark.parametrize("cycles", [1, 3])
+def test_a_line_that_is_too_fast_is_refused(cycles: int) -> None:
+    with pytest.raises(ValueError, match=r"^octets of the line ") as refusal:
+        Station(SMALL, b"", None, line_cycles=cycles)
+    assert str(refusal.value) == (
+        f"octets of the line must be at least {CLOSEST} cycles apart, not {cycles}; "
+        "LinePacer holds faster ones back"
+    )
 
 
 def bits_of(octets: bytes, divisor: int) -> list[int]:

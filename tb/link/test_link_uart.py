@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from itertools import chain, groupby, repeat
+from itertools import chain, groupby, pairwise, repeat
 from typing import Any
 
 import pytest
@@ -121,6 +121,22 @@ def test_tolerance_is_what_the_contract_says(divisor: int) -> None:
     assert received(divisor, wave(octets, early, Fraction(0))) != (octets, 0)
 
 
+@pytest.mark.parametrize("divisor", DIVISORS)
+def test_octets_are_no_closer_than_the_receiver_says(divisor: int) -> None:
+    """Stop bits of every length that is seen: the shortest gives the closest octets."""
+    receiver: Any = UartReceiver(divisor)
+    levels = [1] * 5
+    for stop in range(1, divisor + 1):
+        levels += [*steady([0x5A], divisor)[:-divisor], *[1] * stop, *steady([0xA5], divisor)]
+        levels += [1] * 2 * divisor
+    bench = Bench(receiver)
+    bench.every(lambda ctx, cycle: ctx.set(receiver.rx, levels[cycle]))
+    valid = bench.probe(receiver.o.valid)
+    bench.run(cycles=len(levels))
+    times = [cycle for cycle, is_valid in enumerate(valid.values) if is_valid]
+    assert min(after - before for before, after in pairwise(times)) == receiver.line_cycles
+
+
 def test_tolerances() -> None:
     """By the least divisor, and where half a bit's width is all there is."""
     assert tolerance(4) == (Fraction(2, 36), Fraction(1, 40))
@@ -212,10 +228,21 @@ def test_waveform(divisor: int, pause: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", [UartReceiver, UartTransmitter])
-@pytest.mark.parametrize("divisor", [3, 0, -104, 12.0, "12"])
-def test_divisors_that_are_refused(kind: Any, divisor: Any) -> None:
-    with pytest.raises(ValueError, match=r"^divisor must be ") as refusal:
+@pytest.mark.parametrize(
+    ("divisor", "error", "legal"),
+    [
+        (3, ValueError, "at least 4"),
+        (0, ValueError, "at least 4"),
+        (-104, ValueError, "at least 4"),
+        (12.0, TypeError, "an integer"),
+        ("12", TypeError, "an integer"),
+    ],
+)
+def test_divisors_that_are_refused(
+    kind: Any, divisor: Any, error: type[Exception], legal: str
+) -> None:
+    with pytest.raises(error, match=r"^divisor, ") as refusal:
         kind(divisor)
     assert str(refusal.value) == (
-        f"divisor must be an integer of at least 4 clock cycles a bit, not {divisor!r}"
+        f"divisor, in clock cycles a bit, must be {legal}, not {divisor!r}"
     )

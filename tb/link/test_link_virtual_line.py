@@ -253,7 +253,7 @@ def test_divisor_is_refused(divisor: int) -> None:
 
 
 def test_wrong_verilog() -> None:
-    failed = r"^verilator_bin failed with exit code 1: %Error.*"
+    failed = r"^Verilator failed with exit code 1: %Error.*"
     with pytest.raises(ToolError, match=failed + "modul"):
         compile_board(["modul x;"], top="x", pins=PINS, divisor=DIVISOR)
     pins = Pins(clock="clock_0__io", rx="uart", tx="tx_0__io")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from transformers import (
     BartModel,
     BertConfig,
     BertModel,
-    DynamicCache,
     PreTrainedModel,
     SwinConfig,
     SwinModel,
@@ -75,17 +73,17 @@ def test_each_run_of_a_layer_is_an_array() -> None:
 
 
 def test_cached_keys_make_rows_longer() -> None:
-    model = MODELS["llama"]()
-    tokens = torch.arange(6)[None]
+    model: Any = MODELS["llama"]()
+    with exaq.torch.record(model) as parts:
+        tokens = model.generate(torch.arange(4)[None], min_new_tokens=3, max_new_tokens=3)
+    assert tokens.shape == (1, 7)
     with exaq.torch.record(model) as whole:
         model(tokens)
-    with exaq.torch.record(model) as parts:
-        cache = DynamicCache(config=model.config)
-        name = "cache" if "cache" in signature(model.forward).parameters else "past_key_values"
-        model(tokens[:, :4], **{name: cache}, use_cache=True)
-        model(tokens[:, 4:], **{name: cache}, use_cache=True)
-    for (rows,), (_, later) in zip(whole.layers, parts.layers, strict=True):
-        np.testing.assert_allclose(later, rows[:, 4:], rtol=1e-4, atol=1e-5)
+    for steps, (rows,) in zip(parts.layers, whole.layers, strict=True):
+        assert [call.shape for call in steps] == [(HEADS, 4, 4), (HEADS, 1, 5), (HEADS, 1, 6)]
+        for later, place in zip(steps[1:], (4, 5), strict=True):
+            want = rows[:, place, : place + 1]
+            np.testing.assert_allclose(later[:, 0], want, rtol=1e-4, atol=1e-5)
 
 
 def test_softmax_of_the_model_is_the_one_it_has() -> None:

@@ -130,6 +130,7 @@ _BINS = {
         "errors",
         "counters_running",
         "counters_cleared",
+        "wider_bus",
     ),
     "reset": (
         "idle",

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 import numpy as np
 from cocotb.triggers import ClockCycles
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+from cocotbext.axi.axil_channels import AxiLiteAWTransaction, AxiLiteWTransaction
 from rtl_stalls import STALLS
 from rtl_tables import Contexts, words_of
 
@@ -16,6 +17,8 @@ from exaq import Tables
 from exaq_hdl.register_map import REGISTERS
 
 _STATUS = REGISTERS["STATUS"]
+#: Octets of a register.
+WORD = 4
 #: Ones in all sticky bits of STATUS.
 CLEAR_ALL = _STATUS.mask(sticky=True)
 
@@ -56,6 +59,41 @@ class BusMonitor:
                 self._fail(f"s_axi_{channel}valid fell before ready")
 
 
+class WideBus:
+    """The unit's port behind an adapter to a bus of ``octets`` octets, at least those of a word.
+
+    As such adapters do, it makes of an access one to every word of the beat that the address is
+    in, reads and writes alike: words that a write does not mean get no strobes. The worst answer
+    to any of them is the answer.
+    """
+
+    def __init__(self, master: AxiLiteMaster, octets: int) -> None:
+        self._read = master.read
+        self._write = master.write_if
+        self._octets = octets
+
+    async def read(self, address: int, length: int) -> tuple[bytes, AxiResp]:
+        """``length`` octets, all in one beat."""
+        beat = address - address % self._octets
+        words = [await self._read(beat + at, WORD) for at in range(0, self._octets, WORD)]
+        data = b"".join(word.data for word in words)[address - beat :][:length]
+        return data, max(word.resp for word in words)
+
+    async def write(self, address: int, data: bytes) -> AxiResp:
+        """Writes ``data``, all in one beat, past the master: it sends no word without strobes."""
+        beat = address - address % self._octets
+        lanes = bytes(address - beat) + data
+        strobes = (1 << len(lanes)) - (1 << address - beat)
+        answers = []
+        for at in range(0, self._octets, WORD):
+            word = int.from_bytes(lanes[at : at + WORD], "little")
+            some = strobes >> at & (1 << WORD) - 1
+            await self._write.aw_channel.send(AxiLiteAWTransaction(awaddr=beat + at, awprot=0))
+            await self._write.w_channel.send(AxiLiteWTransaction(wdata=word, wstrb=some))
+            answers.append(AxiResp(int((await self._write.b_channel.recv()).bresp)))
+        return max(answers)
+
+
 class Registers:
     """Reads and writes registers by name, and loads tables as docs/registers.md says.
 
@@ -74,6 +112,7 @@ class Registers:
         self.rng = rng
         self.fail = fail
         self.loads = 0
+        self._wide: WideBus | None = None
         bus = AxiLiteBus.from_prefix(dut, "s_axi")
         self.master = AxiLiteMaster(bus, dut.aclk, dut.aresetn, False)
         for part in (self.master.write_if, self.master.read_if):
@@ -90,18 +129,29 @@ class Registers:
             channel.set_pause_generator(None if pattern is None else pattern(self.rng))
             channel.pause = False
 
+    def behind(self, octets: int) -> None:
+        """Reads and writes go through a bus of ``octets`` octets from now on, bursts apart."""
+        self._wide = WideBus(self.master, octets) if octets > WORD else None
+
     async def read_at(self, address: int) -> tuple[int, bool]:
         """A word, and whether it could be read."""
-        answer = await self.master.read(address, 4)
-        return int.from_bytes(answer.data, "little"), answer.resp == AxiResp.OKAY
+        if self._wide:
+            data, answer = await self._wide.read(address, WORD)
+        else:
+            given = await self.master.read(address, WORD)
+            data, answer = given.data, given.resp
+        return int.from_bytes(data, "little"), answer == AxiResp.OKAY
 
     async def write_at(self, address: int, word: int | bytes) -> bool:
         """Writes a word, or some of its bytes; whether it was taken."""
-        data = word if isinstance(word, bytes) else (word & 0xFFFFFFFF).to_bytes(4, "little")
-        answer = await self.master.write(address, data)
-        if answer.resp not in (AxiResp.OKAY, AxiResp.SLVERR):
-            self.fail(f"a write to {address:#x} was answered {answer.resp}")
-        return bool(answer.resp == AxiResp.OKAY)
+        data = word if isinstance(word, bytes) else (word & 0xFFFFFFFF).to_bytes(WORD, "little")
+        if self._wide:
+            answer = await self._wide.write(address, data)
+        else:
+            answer = (await self.master.write(address, data)).resp
+        if answer not in (AxiResp.OKAY, AxiResp.SLVERR):
+            self.fail(f"a write to {address:#x} was answered {answer}")
+        return bool(answer == AxiResp.OKAY)
 
     async def read(self, name: str) -> int:
         """The word of a register that can be read."""

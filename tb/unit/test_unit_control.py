@@ -4,7 +4,6 @@ The map is written down here once more, by hand: it is what software relies on.
 """
 
 import random
-from collections import Counter
 from itertools import repeat
 from types import SimpleNamespace
 
@@ -153,7 +152,7 @@ class Model:
         if write:
             address, word, strobes = write
             address &= ~3
-            ok = address in WRITABLE and strobes in (0, 15)
+            ok = strobes == 0 or (address in WRITABLE and strobes == 15)
             if ok and strobes:
                 if address == STATUS:
                     cleared = word
@@ -183,7 +182,7 @@ class Model:
             shown = max(taken - 3, 0)
             since = max((c for c in self.clears[address] if c < shown), default=0)
             return sum(events >> k & 1 for events in self.events[since:shown]), OKAY
-        return 0, SLVERR
+        return 0, OKAY
 
 
 def compare(bus: Bus) -> Model:
@@ -248,7 +247,8 @@ def test_random_traffic(seed: int) -> None:
     # The test would show nothing if these did not happen.
     assert set(bus.answers) == {OKAY, SLVERR}
     assert len(model.loads) > count // 20
-    assert Counter(bus.words)[0, SLVERR] > 5
+    readable = [*READABLE, *BUILD_DEPENDENT]
+    assert sum(address & ~3 not in readable for address in reads) > 5
 
 
 def test_every_address() -> None:
@@ -256,13 +256,16 @@ def test_every_address() -> None:
     page = range(0, 1 << 12, 4)
     writes = [(address, 0x5A5A5A5A, 15) for address in page]
     writes += [(address, 0, strobes) for address in range(0, 0x60, 4) for strobes in range(15)]
+    writes += [(address, 0x5A5A5A5A, 0) for address in page]
     bus = Bus(writes, page, core=[(1, 0, 0, 0)])
     compare(bus.run(4 * len(writes) + 40))
-    read = [address for address, (_, error) in zip(page, bus.words, strict=True) if not error]
-    assert read == sorted([*READABLE, *BUILD_DEPENDENT])
+    assert {error for _, error in bus.words} == {OKAY}
+    holes = [address for address in page if address not in [*READABLE, *BUILD_DEPENDENT]]
+    assert {bus.words[address // 4] for address in holes} == {(0, OKAY)}
     whole = bus.answers[: len(page)]
     written = [address for address, error in zip(page, whole, strict=True) if not error]
     assert written == sorted(WRITABLE)
+    assert set(bus.answers[-len(page) :]) == {OKAY}
     assert bus.loads == [(True, 0x5A5A5A5A), (False, 0x5A5A5A5A)]
 
 
@@ -411,7 +414,9 @@ def test_outputs_are_registers() -> None:
     """Nothing that changes between two clock edges is seen on an output."""
     control = Control(CONFIG, latency=LATENCY)
     outputs = [
-        getattr(control, name) for name, (member, _) in AXI_LITE.items() if member.flow == Out
+        getattr(control, name)
+        for name, (member, _) in AXI_LITE.items()
+        if member.flow == Out and name != "s_axi_rresp"  # which is a constant
     ]
     outputs += [control.load.valid, Value.cast(control.load.payload)]
     inputs = [getattr(control, name) for name, (member, _) in AXI_LITE.items() if member.flow == In]
@@ -432,5 +437,5 @@ def test_outputs_are_registers() -> None:
     bench = Bench(control)
     bench.every(drive)
     bench.run(cycles=2000)
-    assert len(outputs) == 10
-    assert seen == set(range(10))
+    assert len(outputs) == 9
+    assert seen == set(range(9))

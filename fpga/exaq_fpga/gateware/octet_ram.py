@@ -6,6 +6,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
+
 
 class OctetRam(wiring.Component):
     """Simple dual-port RAM of octets. Latency 1 cycle; throughput 1 octet per cycle.
@@ -23,7 +25,7 @@ class OctetRam(wiring.Component):
     latency = 1
 
     def __init__(self, depth: int):
-        self.depth = depth
+        self.depth = depth = integer("depth", depth, 2)
         super().__init__(
             {
                 "write_enable": In(1),

@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_hdl.event_counters import EventCounters
 
@@ -21,6 +22,10 @@ class IdentityRom(wiring.Component):
     """
 
     def __init__(self, identity: bytes):
+        if not isinstance(identity, bytes):
+            raise TypeError(f"identity must be bytes, not {identity!r}")
+        if not identity:
+            raise ValueError("identity must hold at least one octet, not none")
         self.identity = identity
         super().__init__({"o": Out(MESSAGES)})
 
@@ -51,7 +56,8 @@ class CounterReader(wiring.Component):
 
     The counts are modulo 2**32. The octets of a count are of one value, which holds all events
     up to ``EventCounters.delay`` cycles before its first octet can be taken, or before ``start``
-    where that is later. Throughput: a count in 4 cycles and up to ``count`` more.
+    where that is later. Throughput: a count in 4 cycles and up to ``count`` more. ``count`` is at
+    least 2.
 
     Members
     -------
@@ -64,7 +70,7 @@ class CounterReader(wiring.Component):
     octets = 4
 
     def __init__(self, count: int):
-        self.count = count
+        self.count = count = integer("count", count, 2)
         super().__init__({"events": In(count), "start": In(1), "o": Out(MESSAGES)})
 
     def elaborate(self, platform):

@@ -4,6 +4,7 @@ import functools
 from fractions import Fraction
 from typing import Any
 
+from exaq_fpga.boards import megahertz
 from exaq_fpga.gateware.pll_ecp5 import Ecp5Pll
 from exaq_fpga.gateware.pll_gowin import GowinPll
 from exaq_fpga.gateware.pll_ice40 import Ice40Pll
@@ -43,8 +44,3 @@ def nearest_pll(family: str, reference: int, clock: int) -> Any:
 @functools.cache
 def _settings(family: str, reference: int) -> tuple[Any, ...]:
     return tuple(PLLS[family].settings(reference))
-
-
-def megahertz(frequency: Fraction | int) -> str:
-    """``frequency``, in Hz, as text in MHz, with the digits that matter."""
-    return f"{float(frequency) / 1e6:.6g}"

@@ -21,6 +21,7 @@ from exaq_fpga.link.protocol import (
     buffer_octets,
 )
 from exaq_hdl.beats import load_word, logit_beat, probability_beat, refusal
+from exaq_hdl.checks import check_config
 
 _OCTET = 8
 _TYPE_BITS = max(Type).bit_length()
@@ -58,7 +59,7 @@ class Responder(wiring.Component):
     rows = 15
 
     def __init__(self, config: SoftmaxConfig, identity: bytes):
-        self.config = config
+        self.config = check_config(config)
         self.reader = RowReader(config)
         self.writer = RowWriter(config)
         self.identity_rom = IdentityRom(identity)

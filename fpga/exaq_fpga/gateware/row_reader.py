@@ -8,6 +8,7 @@ from exaq import SoftmaxConfig
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
 from exaq_hdl.beats import logit_beat
+from exaq_hdl.checks import check_config
 
 _OCTET = 8
 
@@ -34,7 +35,7 @@ class RowReader(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__(
             {
                 "i": In(MESSAGES),

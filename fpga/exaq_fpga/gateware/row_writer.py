@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_hdl.beats import probability_beat
+from exaq_hdl.checks import check_config
 
 _OCTET = 8
 
@@ -27,7 +28,7 @@ class RowWriter(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__(
             {
                 "i": In(stream.Signature(probability_beat(config))),

@@ -12,11 +12,15 @@ from exaq_fpga.gateware.frame_sender import FrameSender
 from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.gateware.responder import Responder
 from exaq_fpga.link.protocol import buffer_octets
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
 class Station(wiring.Component):
-    """Answers the frames of a line of any kind by what ``unit`` makes of the rows in them.
+    """Answers the frames of a line by what ``unit`` makes of the rows in them.
+
+    The line is of any kind, but for its pace: it gives an octet in ``Station.line_cycles`` cycles
+    at most. Octets that may come faster go through ``LinePacer``, which holds them back.
 
     The receive buffer holds ``exaq_fpga.link.protocol.buffer_octets``; a host that sends no more
     than fits loses nothing. Back-pressure on ``tx`` holds its payload, and leaves messages in
@@ -30,6 +34,9 @@ class Station(wiring.Component):
         Body of the answer to IDENTIFY: ``Identity.to_octets()``.
     unit
         A component with the ports of ``exaq_hdl.softmax.Softmax``; becomes a submodule.
+    line_cycles
+        Fewest cycles from an octet of the line to the next, as its source promises; less than
+        ``Station.line_cycles`` is a ValueError.
 
     Members
     -------
@@ -39,8 +46,15 @@ class Station(wiring.Component):
     active : an answer is under way
     """
 
-    def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any):
-        self.config = config
+    line_cycles = FrameReceiver.line_cycles
+
+    def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any, *, line_cycles: int):
+        if line_cycles < self.line_cycles:
+            raise ValueError(
+                f"octets of the line must be at least {self.line_cycles} cycles apart, not "
+                f"{line_cycles}; LinePacer holds faster ones back"
+            )
+        self.config = check_config(config)
         self.unit = unit
         self.receiver = FrameReceiver(buffer_octets(config))
         self.responder = Responder(config, identity)

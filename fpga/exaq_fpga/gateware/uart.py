@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.octets import LINE, OCTETS
 
 #: Fewest clock cycles a bit may take.
@@ -17,12 +18,12 @@ _STOP_BIT = 1 + _DATA_BITS
 
 
 def _checked(divisor: int) -> int:
-    if not isinstance(divisor, int) or divisor < LEAST_DIVISOR:
-        raise ValueError(
-            f"divisor must be an integer of at least {LEAST_DIVISOR} clock cycles a bit, "
-            f"not {divisor!r}"
-        )
-    return divisor
+    return integer("divisor, in clock cycles a bit,", divisor, LEAST_DIVISOR)
+
+
+def _stop_sample(divisor: int) -> int:
+    """Cycles from a start bit, once seen, to the sample of its stop bit."""
+    return divisor // 2 + _STOP_BIT * divisor
 
 
 def tolerance(divisor: int) -> tuple[Fraction, Fraction]:
@@ -31,7 +32,8 @@ def tolerance(divisor: int) -> tuple[Fraction, Fraction]:
     The receiver sees a start bit up to a cycle late. Its sample of the stop bit must fall neither
     into the bit before that nor, where octets follow each other without a gap, behind it.
     """
-    sample = _checked(divisor) // 2 + _STOP_BIT * divisor
+    divisor = _checked(divisor)
+    sample = _stop_sample(divisor)
     return (
         Fraction(sample, _STOP_BIT * divisor) - 1,
         1 - Fraction(sample + 1, (_STOP_BIT + 1) * divisor),
@@ -43,8 +45,10 @@ class UartReceiver(wiring.Component):
 
     Each bit is sampled once, in its middle, and an octet is out once its stop bit was; octets may
     follow each other without a gap. ``tolerance`` says how far the sender's clock may be off. A
-    low of at most ``divisor // 2`` cycles begins no octet. Where the stop bit is low, the octet is
-    dropped and nothing is taken until the line is high again: a break of any length is one error.
+    low of at most ``divisor // 2`` cycles begins no octet. Octets on ``o`` are at least
+    ``line_cycles`` cycles apart, whatever the sender's clock. Where the stop bit is low, the octet
+    is dropped and nothing is taken until the line is high again: a break of any length is one
+    error.
 
     Parameters
     ----------
@@ -60,6 +64,7 @@ class UartReceiver(wiring.Component):
 
     def __init__(self, divisor: int):
         self.divisor = _checked(divisor)
+        self.line_cycles = _stop_sample(divisor) + 1
         super().__init__({"rx": In(1), "o": Out(LINE), "error": Out(1)})
 
     def elaborate(self, platform):

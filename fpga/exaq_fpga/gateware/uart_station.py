@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
@@ -30,10 +31,10 @@ class UartStation(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any, divisor: int):
-        self.config = config
+        self.config = check_config(config)
         self.receiver = UartReceiver(divisor)
         self.transmitter = UartTransmitter(divisor)
-        self.station = Station(config, identity, unit)
+        self.station = Station(config, identity, unit, line_cycles=self.receiver.line_cycles)
         super().__init__({"rx": In(1), "tx": Out(1), "active": Out(1)})
 
     def elaborate(self, platform):

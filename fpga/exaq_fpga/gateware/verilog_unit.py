@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import unit_ports
 
 #: Name of the Verilog module; that of ``exaq_hdl.emit.emit_verilog`` by default.
@@ -24,7 +25,7 @@ class VerilogUnit(wiring.Component):
     """
 
     def __init__(self, config: SoftmaxConfig):
-        self.config = config
+        self.config = check_config(config)
         super().__init__(unit_ports(config))
 
     def elaborate(self, platform):

@@ -6,9 +6,9 @@ import errno
 import os
 import select
 from pathlib import Path
+from typing import Any
 
-import serial
-
+from exaq.extras import needing
 from exaq_fpga.link.errors import (
     LinkError,
     NoPortError,
@@ -34,10 +34,14 @@ class Port:
     """
 
     def __init__(self, name: str, baud: int) -> None:
+        # Imported late: what else there is of the link needs no pyserial.
+        with needing("the port of a board"):
+            import serial
+
         self.name = name
         self.baud = baud
         try:
-            self._serial = serial.serial_for_url(
+            self._serial: Any = serial.serial_for_url(
                 name, baudrate=baud, timeout=0, write_timeout=0, exclusive=True
             )
         except (OSError, ValueError, OverflowError) as error:
@@ -50,7 +54,7 @@ class Port:
         """Drop what has been received and not been read."""
         try:
             self._serial.reset_input_buffer()
-        except (OSError, serial.SerialException) as error:
+        except OSError as error:
             raise self._lost(error) from error
 
     def exchange(self, pending: bytearray, seconds: float) -> bytes:
@@ -67,7 +71,7 @@ class Port:
             if self._descriptor is None:
                 return self._in_turn(pending, seconds)
             return self._at_once(self._descriptor, pending, seconds)
-        except (OSError, serial.SerialException) as error:
+        except OSError as error:
             raise self._lost(error) from error
 
     def _at_once(self, descriptor: int, pending: bytearray, seconds: float) -> bytes:
@@ -92,7 +96,7 @@ class Port:
         return LinkError(f"the port {self.name} went away: {_reason(error)}")
 
 
-def _descriptor(port: serial.SerialBase) -> int | None:
+def _descriptor(port: Any) -> int | None:
     """What to wait for with ``select``, where there is such a thing."""
     if os.name != "posix":
         return None

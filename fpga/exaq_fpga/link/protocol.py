@@ -17,7 +17,6 @@ from importlib import metadata
 from typing import Any
 
 from exaq import SoftmaxConfig
-from exaq_hdl.register_map import build_crc
 
 #: Version of this protocol: a host refuses a board with another.
 VERSION = 1
@@ -149,10 +148,10 @@ class Identity:
 
     def to_octets(self) -> bytes:
         """Body of the answer: magic, protocol version, three zeros, CRC-32 of the configuration
-        (``exaq_hdl.register_map.build_crc``), size of the receive buffer, and all of it as JSON,
+        (``SoftmaxConfig.build_crc``), size of the receive buffer, and all of it as JSON,
         compressed by zlib.
         """
-        fixed = self._FIXED.pack(MAGIC, VERSION, build_crc(self.config), self.buffer)
+        fixed = self._FIXED.pack(MAGIC, VERSION, self.config.build_crc, self.buffer)
         values = {
             "board": self.board,
             "version": self.version,
@@ -193,6 +192,6 @@ class Identity:
             raise IdentityError(
                 f"the board's configuration cannot be read by this version: {error}"
             ) from error
-        if build_crc(identity.config) != crc:
+        if identity.config.build_crc != crc:
             raise IdentityError("the board's configuration and its CRC do not fit each other")
         return identity

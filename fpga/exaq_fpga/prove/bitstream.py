@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
-from exaq_cosim import ToolError
+from exaq.tool import ToolError, run_tool
 from exaq_fpga.prove.cells import models
 
 _SECONDS = 300
@@ -68,16 +67,7 @@ def bitstream_verilog(bitstream: Path, pins: Path, *, top: str, clock: str) -> s
 
 
 def _run(command: list[str]) -> str:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ToolError(f"{command[0]} took longer than {_SECONDS} s") from error
-    if done.returncode:
-        lines = (done.stderr + done.stdout).strip().splitlines() or ["no message"]
-        raise ToolError(f"{command[0]} failed: {lines[-1]}")
-    return done.stdout
+    return run_tool(command[0], command, seconds=_SECONDS).stdout
 
 
 def _connect_pll(text: str, clock: str) -> str:

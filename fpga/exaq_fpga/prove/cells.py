@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
-from exaq_cosim import ToolError
+from exaq.extras import pip_line
+from exaq.tool import ToolError, run_tool
 
 #: Yosys's files with the cells of each family.
 _LIBRARIES = {
@@ -30,6 +30,7 @@ _SPECIFY = re.compile(r"^\s*specify\b.*?\bendspecify\b", re.DOTALL | re.MULTILIN
 # Of a port left open; every port in question is connected in a netlist out of a bitstream.
 _DEFAULT = re.compile(r"`ICE40_DEFAULT_ASSIGNMENT_(?:V\([^)]*\)|[01])")
 _INITS = 64
+_SECONDS = 60
 
 
 def models(family: str, types: Iterable[str]) -> str:
@@ -85,12 +86,10 @@ def _yosys_share() -> Path:
     if shutil.which("yosys-config") is None:
         raise ToolError(
             "Yosys, whose models of cells are needed, is not installed; get it with: "
-            "pip install 'exaq-softmax[fpga]'"
+            + pip_line("fpga")
         )
-    done = subprocess.run(
-        ["yosys-config", "--datdir"], capture_output=True, text=True, timeout=60, check=True
-    )
-    return Path(done.stdout.strip())
+    command = ["yosys-config", "--datdir"]
+    return Path(run_tool(command[0], command, seconds=_SECONDS).stdout.strip())
 
 
 def _inits(beginning: str) -> str:

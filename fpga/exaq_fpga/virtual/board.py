@@ -8,7 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from exaq_cosim.compiler import ToolError
+from exaq.scalars import integer, real
+from exaq.tool import ToolError, how_it_ended
 
 _OCTET_BITS = 10
 # Longest time from the end being asked for to the end.
@@ -41,7 +42,8 @@ class Faults:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = float(real(field.name, getattr(self, field.name)))
+            object.__setattr__(self, field.name, value)
             if not 0 <= value <= 1:
                 raise ValueError(f"{field.name} is a probability, 0 to 1, not {value!r}")
 
@@ -133,9 +135,9 @@ class VirtualBoard:
         waves: Path | None = None,
     ) -> None:
         settings = {
-            "seed": seed,
-            "linger": linger,
-            "patience": round(1000 * patience),
+            "seed": integer("seed", seed),
+            "linger": integer("linger", linger, 0),
+            "patience": round(1000 * real("patience", patience)),
             **vars(faults or Faults()),
         }
         options = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
@@ -182,9 +184,9 @@ class VirtualBoard:
         assert self._process.stdout is not None
         self.port = self._process.stdout.readline().rstrip("\n")
         if not self.port:
-            _, errors = self._process.communicate()
-            self._process = None
-            raise ToolError(f"the virtual board does not start: {errors.strip() or 'no message'}")
+            process, self._process = self._process, None
+            _, errors = process.communicate()
+            raise ToolError(f"the virtual board {how_it_ended(process.returncode, errors)}")
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until the board ends by itself, for ``seconds`` at most; whether it did."""
@@ -212,10 +214,7 @@ class VirtualBoard:
                 process.communicate()
                 raise ToolError("the virtual board does not end") from None
             if process.returncode:
-                raise ToolError(
-                    f"the virtual board failed with exit code {process.returncode}: "
-                    f"{errors.strip() or 'no message'}"
-                )
+                raise ToolError(f"the virtual board {how_it_ended(process.returncode, errors)}")
             self._statistics = Statistics(**json.loads(output.splitlines()[-1]))
         return self._statistics
 

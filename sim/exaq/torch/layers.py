@@ -15,6 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from exaq.config import SoftmaxConfig
+from exaq.notices import ExaqWarning
 from exaq.table_file import TableFile
 from exaq.torch.masks import live_addends
 from exaq.torch.model import softmax
@@ -46,7 +47,7 @@ _HARMLESS = frozenset(
 )
 
 
-class PartialModelWarning(UserWarning):
+class PartialModelWarning(ExaqWarning):
     """Some attention layers of a model keep a float softmax of their own."""
 
 

@@ -51,4 +51,4 @@ def find_live(numbers: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Doub
     if not masked.any():
         return flags, None
     flags[wide] = alive & ~masked
-    return flags, Doubt(int(masked.sum()), float(rows[masked].max()))
+    return flags, Doubt(int(masked.sum()), float(rows[masked].max()) + 0.0)

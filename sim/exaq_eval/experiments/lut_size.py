@@ -119,7 +119,7 @@ class LutSize(Experiment):
             "elements_per_cycle": figures["full_rate"],
             "elements_per_second": figures["elements_per_second"],
             "latency_beats": report["cycles"][str(figures["row"])]["beats_to_first_out"],
-            "verilog_sha256": report["verilog_sha256"],
+            "design_sha256": report["design_sha256"],
             "versions": report["versions"],
         }
 

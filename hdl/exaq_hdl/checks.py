@@ -1,0 +1,20 @@
+"""Checks of what components are made from."""
+
+from exaq import SoftmaxConfig
+
+
+def check_config(config: SoftmaxConfig, *, contexts: bool = False) -> SoftmaxConfig:
+    """``config``, which must be a configuration; with ``contexts`` one of a unit that has any.
+
+    Raises
+    ------
+    TypeError
+        It is no configuration.
+    ValueError
+        It is of a unit without contexts.
+    """
+    if not isinstance(config, SoftmaxConfig):
+        raise TypeError(f"config must be an exaq.SoftmaxConfig, not {config!r}")
+    if contexts and not config.contexts:
+        raise ValueError("config must have contexts: contexts must be at least 1, not 0")
+    return config

@@ -1,0 +1,141 @@
+"""What components refuse to be made from."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from amaranth.hdl import unsigned
+from amaranth.lib import wiring
+
+import exaq_fpga.gateware
+import exaq_hdl
+from exaq import SoftmaxConfig
+from exaq_fpga.gateware import octet_ram, octet_sources
+from exaq_fpga.gateware.board_top import BoardTop
+from exaq_hdl import context_map, control, divider, event_counters, fifo, ram
+
+PLAIN, LOADED = SoftmaxConfig(), SoftmaxConfig(contexts=3)
+
+#: Components of a unit that has contexts, or has registers.
+OF_CONTEXTS = [
+    *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SumRam"),
+    "TableLoader",
+]
+#: What components take beside a configuration.
+MORE: dict[str, dict[str, Any]] = {
+    "ContextMap": {"rows": 9},
+    "Control": {"latency": 36},
+    "Divider": {"units": 1},
+    "Responder": {"identity": b"unit"},
+    "Station": {"identity": b"unit", "unit": None},
+    "UartStation": {"identity": b"unit", "unit": None, "divisor": 4},
+}
+
+
+def components(package: Any) -> list[type]:
+    """Every component that a module of ``package`` defines."""
+    found = []
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if inspect.isclass(value) and value.__module__ == module.name:
+                found += [value] if issubclass(value, wiring.Component) else []
+    return found
+
+
+OF_CONFIG = [
+    component
+    for package in (exaq_hdl, exaq_fpga.gateware)
+    for component in components(package)
+    if "config" in inspect.signature(component).parameters and component is not BoardTop
+]
+EVERY = pytest.mark.parametrize("component", OF_CONFIG, ids=lambda each: each.__name__)
+
+
+def refused(kind: type[Exception], message: str, make: Callable[[], Any]) -> None:
+    with pytest.raises(kind, match=rf"\A{re.escape(message)}\Z"):
+        make()
+
+
+def test_components_are_found() -> None:
+    names = [component.__name__ for component in OF_CONFIG]
+    assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Divider", *OF_CONTEXTS, *MORE} < set(names)
+    assert len(names) == len(set(names)) == 26
+
+
+@EVERY
+@pytest.mark.parametrize("config", [12, None, "2bit-x4", {"bits": 2}], ids=repr)
+def test_a_configuration_is_wanted(component: type, config: Any) -> None:
+    message = f"config must be an exaq.SoftmaxConfig, not {config!r}"
+    refused(TypeError, message, lambda: component(config, **MORE.get(component.__name__, {})))
+
+
+@EVERY
+def test_contexts_are_wanted_where_they_are_the_purpose(component: type) -> None:
+    more = MORE.get(component.__name__, {})
+    component(LOADED, **more)
+    if component.__name__ in OF_CONTEXTS:
+        message = "config must have contexts: contexts must be at least 1, not 0"
+        refused(ValueError, message, lambda: component(PLAIN, **more))
+    else:
+        component(PLAIN, **more)
+
+
+#: Name of a number, what is made with it, its least and greatest values.
+NUMBERS: list[tuple[str, Callable[[Any], Any], int, int | None]] = [
+    ("width", lambda n: ram.Ram(width=n, depth=2), 1, None),
+    ("depth", lambda n: ram.Ram(width=1, depth=n), 2, None),
+    ("capacity", lambda n: fifo.Fifo(8, capacity=n, slack=1), 1, None),
+    ("slack", lambda n: fifo.Fifo(8, capacity=1, slack=n), 1, None),
+    ("capacity", lambda n: fifo.FallThroughFifo(8, capacity=n, slack=1), 1, None),
+    ("slack", lambda n: fifo.FallThroughFifo(8, capacity=1, slack=n), 1, None),
+    ("units", lambda n: divider.Divider(PLAIN, units=n), 1, 4),
+    ("rows", lambda n: context_map.ContextMap(LOADED, rows=n), 1, 2**17 - 2),
+    ("latency", lambda n: control.Control(LOADED, latency=n), 0, 2**32 - 1),
+    ("count", lambda n: event_counters.EventCounters(n, 8), 2, None),
+    ("width", lambda n: event_counters.EventCounters(2, n), 1, None),
+    ("depth", lambda n: octet_ram.OctetRam(n), 2, None),
+    ("count", lambda n: octet_sources.CounterReader(n), 2, None),
+]
+
+
+@pytest.mark.parametrize(("name", "make", "low", "high"), NUMBERS)
+def test_numbers_in_their_range(
+    name: str, make: Callable[[Any], Any], low: int, high: int | None
+) -> None:
+    for value in (1.0, "3", None, True):
+        refused(TypeError, f"{name} must be an integer, not {value!r}", lambda v=value: make(v))
+    range_ = f"at least {low}" if high is None else f"in {low}..{high}"
+    for value in (low - 1, -3) if high is None else (low - 1, -3, high + 1):
+        refused(ValueError, f"{name} must be {range_}, not {value}", lambda v=value: make(v))
+    make(low)
+    if high is not None:
+        make(high)
+
+
+def test_units_of_a_divider_are_a_power_of_two() -> None:
+    message = "units must be a power of two, not 3"
+    refused(ValueError, message, lambda: divider.Divider(PLAIN, units=3))
+
+
+def test_items_of_a_queue_have_bits() -> None:
+    for shape in (0, unsigned(0)):
+        message = f"shape must have at least one bit, not {shape!r}"
+        for kind in (fifo.Fifo, fifo.FallThroughFifo):
+            refused(ValueError, message, lambda k=kind, s=shape: k(s, capacity=4, slack=1))
+
+
+@pytest.mark.parametrize("lazy", [1, None, "yes"])
+def test_a_queue_is_lazy_or_not(lazy: Any) -> None:
+    message = f"lazy must be True or False, not {lazy!r}"
+    refused(TypeError, message, lambda: fifo.Fifo(8, capacity=4, slack=1, lazy=lazy))
+
+
+def test_an_identity_is_octets() -> None:
+    message = "identity must be bytes, not 'unit'"
+    refused(TypeError, message, lambda: octet_sources.IdentityRom("unit"))  # type: ignore[arg-type]
+    message = "identity must hold at least one octet, not none"
+    refused(ValueError, message, lambda: octet_sources.IdentityRom(b""))
