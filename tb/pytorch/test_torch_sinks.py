@@ -103,10 +103,14 @@ def test_recording_calibrates_tables_that_the_model_takes() -> None:
 def test_shapes_of_sinks(name: str) -> None:
     generator = torch.Generator().manual_seed(5)
     query, key, value = (torch.randn(2, 4, 6, 8, generator=generator) for _ in range(3))
-    layer = Layer()
     sinks = torch.randn(4, generator=generator)
+
+    def weights(shaped: Tensor) -> Tensor:
+        given: dict[str, Any] = {name: shaped}
+        return exaq.torch.attention(Layer(), query, key, value, None, **given)[1]
+
     each = [
-        exaq.torch.attention(layer, query, key, value, None, **{name: shaped})[1]
+        weights(shaped)
         for shaped in (
             sinks,
             sinks[:, None, None],
@@ -119,7 +123,6 @@ def test_shapes_of_sinks(name: str) -> None:
     want = odds / (odds.sum(-1, keepdim=True) + sinks.exp()[:, None, None])
     for got in each:
         torch.testing.assert_close(got, want)
-    wrong = torch.zeros(3)
     expected = re.escape("sinks of shape (3,) do not fit scores of shape (2, 4, 6, 6)")
     with pytest.raises(ValueError, match=f"^{expected}$"):
-        exaq.torch.attention(layer, query, key, value, None, **{name: wrong})
+        weights(torch.zeros(3))

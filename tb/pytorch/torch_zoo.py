@@ -145,6 +145,13 @@ def inputs(model: PreTrainedModel) -> dict[str, Tensor]:
         size = _number(model.config, "image_size", default=32)
         channels = _number(model.config, "num_channels", "in_channels", default=3)
         given["pixel_values"] = torch.randn(BATCH, channels, size, size, generator=generator)
+    if "grid_thw" in takes:
+        patch = _number(model.config, "patch_size", default=8)
+        values = _number(model.config, "in_channels", "in_chans", "num_channels", default=3)
+        values *= _number(model.config, "temporal_patch_size", default=1) * patch**2
+        given["grid_thw"] = torch.tensor([[1, 4, 4], [1, 2, 4]])
+        name = "hidden_states" if "hidden_states" in takes else "pixel_values"
+        given[name] = torch.randn(24, values, generator=generator)
     if main == "input_values":
         given["input_values"] = torch.randn(BATCH, 4000, generator=generator)
     if main == "input_features":
