@@ -134,15 +134,15 @@ def find_live(
         return flags, None
     highest = np.max(numbers, axis=-1, keepdims=True, where=flags, initial=-np.inf)
     lowest = np.min(numbers, axis=-1, keepdims=True, where=flags, initial=np.inf)
-    # Only rows this far apart can have a gap. NaN and +inf are no masks: their readers refuse them.
+    # Only rows this far apart can have a gap. Those with NaN or +inf their readers will refuse.
     with np.errstate(invalid="ignore"):
-        wide = (np.subtract(highest, lowest, dtype=np.float64) > GAP)[..., 0]
+        spread = np.subtract(highest, lowest, dtype=np.float64)[..., 0]
+    wide = (spread > GAP) & (spread < np.inf)
     if not wide.any():
         return flags, None
     rows, alive = numbers[wide].astype(np.float64), flags[wide]
     ordered = np.sort(np.where(alive, rows, highest[wide]), axis=-1)
-    with np.errstate(invalid="ignore"):
-        gap = np.diff(ordered, axis=-1) > GAP
+    gap = np.diff(ordered, axis=-1) > GAP
     # The highest gap's lower edge; -inf in a row without one.
     edge = np.max(ordered[:, :-1], axis=-1, where=gap, initial=-np.inf, keepdims=True)
     masked = alive & (rows <= edge)

@@ -164,7 +164,8 @@ class TableFile:
             wanted = f"head {head} of {wanted}"
         message = f"there are no tables for {wanted}"
         if self.layers and layer not in self.layers:
-            message += f", only for layers {', '.join(map(str, self.layers))}"
+            several = "s" if len(self.layers) > 1 else ""
+            message += f", only for layer{several} {', '.join(map(str, self.layers))}"
         raise ValueError(message)
 
     @property

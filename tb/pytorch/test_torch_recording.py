@@ -331,14 +331,11 @@ def test_layers_that_did_not_run_leave_their_numbers(tmp_path: Path) -> None:
         model.get_image_features(pixel_values=image)
     assert [len(calls) for calls in recording.layers] == [0, 0, 1, 1]
     assert recording.files == [tmp_path / "layer2.npy", tmp_path / "layer3.npy"]
-    ran = exaq.calibrate(recording.layers[2:], per="layer", rule="paper", logit_width=16)
-    sets = tuple(
-        dataclasses.replace(entry, name=f"layer{number}", layer=number)
-        for number, entry in enumerate(ran.sets, 2)
-    )
-    exaq.torch.set_tables(model, dataclasses.replace(ran, sets=sets))
+    tables = exaq.calibrate(recording.layers, per="layer", rule="paper", logit_width=16)
+    assert [entry.name for entry in tables.sets] == ["layer2", "layer3"]
+    exaq.torch.set_tables(model, tables)
     model.get_image_features(pixel_values=image)
-    with pytest.raises(ValueError, match=r"^there are no tables for layer 0, head 0$"):
+    with pytest.raises(ValueError, match=r"head 0 of layer 0, only for layers 2, 3$"):
         model.get_text_features(input_ids=_TOKENS)
 
 

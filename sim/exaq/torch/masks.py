@@ -38,8 +38,9 @@ def find_live(numbers: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Doub
         return flags, None
     highest = numbers.masked_fill(~flags, -torch.inf).amax(dim=-1, keepdim=True)
     lowest = numbers.masked_fill(~flags, torch.inf).amin(dim=-1, keepdim=True)
-    # Only rows this far apart can have a gap. NaN and +inf are no masks: their readers refuse them.
-    wide = (highest.double() - lowest.double() > GAP).squeeze(-1)
+    # Only rows this far apart can have a gap. Those with NaN or +inf their readers will refuse.
+    spread = (highest.double() - lowest.double()).squeeze(-1)
+    wide = (spread > GAP) & (spread < torch.inf)
     if not wide.any():
         return flags, None
     rows, alive = numbers[wide].double(), flags[wide]
