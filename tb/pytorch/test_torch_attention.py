@@ -157,8 +157,8 @@ def test_file_must_fit_the_model() -> None:
     exaq.torch.set_tables(model, None)
     before = run(model, None)[0]
     cases: list[tuple[list[tuple[int | None, int | None]], str]] = [
-        ([(0, None), (1, 0)], "there are no tables for layer 1, head 1"),
-        ([(None, 0)], "there are no tables for layer 0, head 1"),
+        ([(0, None), (1, 0)], "there are no tables for head 1 of layer 1"),
+        ([(None, 0)], "there are no tables for head 1 of layer 0"),
         ([(None, None), (2, None)], "set 'set1' is for layer 2, but the model has layers 0..1"),
         ([(None, None), (0, 4)], "set 'set1' is for head 4, but the layer has heads 0..3"),
         ([(None, None), (None, 4)], "set 'set1' is for head 4, but the layer has heads 0..3"),
@@ -172,7 +172,7 @@ def test_file_must_fit_the_model() -> None:
 def test_layer_without_tables_is_refused_when_it_runs() -> None:
     model = MODELS["bert"]()
     exaq.torch.set_tables(model, sets_of([(0, None)]))
-    with pytest.raises(ValueError, match=r"^there are no tables for layer 1, head 0$"):
+    with pytest.raises(ValueError, match=r"^there are no tables for head 0 of layer 1, only for layers 0$"):
         run(model, None)
 
 
