@@ -336,7 +336,9 @@ def test_layers_that_did_not_run_leave_their_numbers(tmp_path: Path, per: str) -
     assert {entry.layer for entry in tables.sets} == {2, 3}
     exaq.torch.set_tables(model, tables)
     model.get_image_features(pixel_values=image)
-    with pytest.raises(ValueError, match=r"^there are no tables for head 0 of layer 0, only for layers 2, 3$"):
+    with pytest.raises(
+        ValueError, match=r"^there are no tables for head 0 of layer 0, only for layers 2, 3$"
+    ):
         model.get_text_features(input_ids=_TOKENS)
 
 
