@@ -323,7 +323,8 @@ def test_layers_may_differ_in_heads(
             exaq.torch.set_tables(model, dataclasses.replace(tables, sets=(*tables.sets, added)))
 
 
-def test_layers_that_did_not_run_leave_their_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("per", ["layer", "head"])
+def test_layers_that_did_not_run_leave_their_numbers(tmp_path: Path, per: str) -> None:
     """The half of CLIP that reads images, after that which reads texts."""
     model: Any = tiny("clip")
     image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
@@ -331,11 +332,13 @@ def test_layers_that_did_not_run_leave_their_numbers(tmp_path: Path) -> None:
         model.get_image_features(pixel_values=image)
     assert [len(calls) for calls in recording.layers] == [0, 0, 1, 1]
     assert recording.files == [tmp_path / "layer2.npy", tmp_path / "layer3.npy"]
-    tables = exaq.calibrate(recording.layers, per="layer", rule="paper", logit_width=16)
-    assert [entry.name for entry in tables.sets] == ["layer2", "layer3"]
+    tables = exaq.calibrate(recording.layers, per=per, rule="paper", logit_width=16)
+    assert {entry.layer for entry in tables.sets} == {2, 3}
     exaq.torch.set_tables(model, tables)
     model.get_image_features(pixel_values=image)
-    with pytest.raises(ValueError, match=r"head 0 of layer 0, only for layers 2, 3$"):
+    with pytest.raises(
+        ValueError, match=r"^there are no tables for head 0 of layer 0, only for layers 2, 3$"
+    ):
         model.get_text_features(input_ids=_TOKENS)
 
 
