@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exaq import SoftmaxConfig, Tables
 from exaq.rows import Rows
+from exaq.scalars import integer, real
 from exaq_fpga.link.errors import (
     GarbageError,
     LinkError,
@@ -100,15 +101,11 @@ class Board:
         retries: int = 5,
         window: int | None = None,
     ) -> None:
-        for name, value in (("baud", baud), ("retries", retries), ("window", window)):
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"{name} must be an integer, not {value!r}")
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        if not 0 < timeout < float("inf"):
-            raise ValueError(f"timeout must be positive and finite, not {timeout!r}")
+        baud, retries = integer("baud", baud, 1), integer("retries", retries, 1)
+        window = None if window is None else integer("window", window, 1)
+        timeout = float(real("timeout", timeout))
+        if timeout <= 0:
+            raise ValueError(f"timeout must be positive, not {timeout!r}")
         self._port: Port | None = Port(port, baud)
         try:
             self._port.discard()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_fpga.boards import BoardSpec, megahertz
 from exaq_fpga.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
@@ -104,8 +105,8 @@ def settle_rates(spec: BoardSpec, clock: int | None = None, baud: int | None = N
     ValueError
         No PLL setting makes the clock, or no divider the baud rate; the message tells what can be.
     """
-    clock = spec.clock if clock is None else clock
-    baud = spec.baud if baud is None else baud
+    clock = spec.clock if clock is None else integer("the clock", clock)
+    baud = spec.baud if baud is None else integer("the baud rate", baud, 1)
     pll = None if clock == spec.reference else nearest_pll(spec.family, spec.reference, clock)
     made = clock if pll is None else round(pll.frequency)
     return Rates(made, baud, uart_divisor(made, baud), pll)
@@ -133,7 +134,7 @@ def prepare(
     ValueError
         See ``settle_rates``.
     """
-    config = spec.config if config is None else config
+    config, seed = spec.config if config is None else config, integer("seed", seed)
     rates = settle_rates(spec, clock, baud)
     identity = Identity(
         board=spec.name,
@@ -183,8 +184,7 @@ def uart_divisor(clock: int, baud: int) -> int:
     ValueError
         No whole number of at least ``LEAST_DIVISOR`` cycles comes within ``BAUD_TOLERANCE``.
     """
-    if baud < 1:
-        raise ValueError(f"the baud rate must be at least 1, not {baud}")
+    clock, baud = integer("the clock", clock), integer("the baud rate", baud, 1)
     divisor = round(clock / baud)
     if divisor >= LEAST_DIVISOR and abs(clock / divisor - baud) <= BAUD_TOLERANCE * baud:
         return divisor

@@ -5,7 +5,8 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config, check_integer
+from exaq.scalars import integer
+from exaq_hdl.checks import check_config
 from exaq_hdl.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
 
 
@@ -42,7 +43,7 @@ class ContextMap(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig, *, rows: int):
         self.config = check_config(config, contexts=True)
-        self.rows = check_integer("rows", rows, 1, LFSR_STATES - 1)
+        self.rows = rows = integer("rows", rows, 1, LFSR_STATES - 1)
         number = max(config.context_bits, 1)
         super().__init__(
             {

@@ -5,8 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_hdl.beats import events, load_word, refusal
-from exaq_hdl.checks import check_config, check_integer
+from exaq_hdl.checks import check_config
 from exaq_hdl.event_counters import EventCounters
 from exaq_hdl.register_map import (
     ADDRESS_BITS,
@@ -80,7 +81,7 @@ class Control(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig, *, latency: int):
         self.config = check_config(config, contexts=True)
-        self.latency = check_integer("latency", latency, 0, (1 << WORD_BITS) - 1)
+        self.latency = latency = integer("latency", latency, 0, (1 << WORD_BITS) - 1)
         super().__init__(
             {name: member for name, (member, _) in AXI_LITE.items()}
             | {

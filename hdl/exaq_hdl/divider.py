@@ -7,8 +7,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq.scalars import integer
 from exaq_hdl.beats import level_word, of_row
-from exaq_hdl.checks import check_config, check_integer
+from exaq_hdl.checks import check_config
 from exaq_hdl.counters import increment
 from exaq_hdl.exp_ram import ExpRam
 from exaq_hdl.exp_rom import ExpRom
@@ -56,7 +57,7 @@ class Divider(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig, *, units: int):
         self.config = check_config(config)
-        self.units = check_integer("units", units, 1, config.levels)
+        self.units = units = integer("units", units, 1, config.levels)
         if units & units - 1:
             raise ValueError(f"units must be a power of two, not {units}")
         self._batch = self.batch_period(config, units)

@@ -6,7 +6,7 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq_hdl.checks import check_integer
+from exaq.scalars import integer
 
 
 class EventCounters(wiring.Component):
@@ -31,8 +31,8 @@ class EventCounters(wiring.Component):
     delay = 3
 
     def __init__(self, count: int, width: int):
-        self.count = check_integer("count", count, 2)
-        self.width = check_integer("width", width, 1)
+        self.count = count = integer("count", count, 2)
+        self.width = width = integer("width", width, 1)
         super().__init__(
             {
                 "events": In(count),

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq_hdl.checks import check_integer
+from exaq.scalars import flag, integer
 from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
 from exaq_hdl.ram import Ram
 
@@ -45,12 +45,10 @@ class Fifo(wiring.Component):
     def __init__(self, shape, *, capacity: int, slack: int, lazy: bool = False):
         if not Shape.cast(shape).width:
             raise ValueError(f"shape must have at least one bit, not {shape!r}")
-        if not isinstance(lazy, bool):
-            raise TypeError(f"lazy must be True or False, not {lazy!r}")
         self.shape = shape
-        self.lazy = lazy
-        self.slack = check_integer("slack", slack, 1)
-        depth = check_integer("capacity", capacity, 1) + slack
+        self.lazy = flag("lazy", lazy)
+        self.slack = slack = integer("slack", slack, 1)
+        depth = integer("capacity", capacity, 1) + slack
         rounded = (1 << lfsr_width(depth)) - 1
         self._lfsr = rounded < _FREE_ROUNDING
         self.depth = rounded if self._lfsr else depth
@@ -136,7 +134,7 @@ class FallThroughFifo(wiring.Component):
     latency = 1
 
     def __init__(self, shape, *, capacity: int, slack: int):
-        inner_slack = check_integer("slack", slack, 1) + 1
+        inner_slack = integer("slack", slack, 1) + 1
         self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True)
         super().__init__(
             {

@@ -4,7 +4,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq_hdl.checks import check_integer
+from exaq.scalars import integer
 
 
 class VerilogTarget:
@@ -37,8 +37,8 @@ class Ram(wiring.Component):
     latency = 2
 
     def __init__(self, *, width: int, depth: int):
-        self.width = check_integer("width", width, 1)
-        self.depth = check_integer("depth", depth, 2)
+        self.width = width = integer("width", width, 1)
+        self.depth = depth = integer("depth", depth, 2)
         super().__init__(
             {
                 "write_enable": In(1),

@@ -17,12 +17,14 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 import exaq
 from exaq import SoftmaxConfig, TableFile, TableSet
 from exaq.calibration import OBJECTIVES, PARTS, RULES, STAGES
-from exaq_cli.errors import UserError, user_errors
-from exaq_cli.files import write_text
+from exaq_cli.errors import UserError, plain_warnings, user_errors
+from exaq_cli.files import replacing
 
 _CONSOLE = Console(stderr=True)
 _DEFAULT = SoftmaxConfig()
 _FILE = click.Path(path_type=Path)
+# The number of a layer in a file's name, as in layer07.npy or encoder.layers.7.scores.npy.
+_LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
 
 
 @click.command(name="calibrate")
@@ -80,7 +82,7 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     multiple=True,
     help="Elements that take part: booleans, True = live, that broadcast to the logits. Give one "
-    "for all files, or one for each.",
+    "for all files, or one for each: of the same layers by their names, or else in their order.",
 )
 @click.option(
     "--lengths",
@@ -88,7 +90,7 @@ _FILE = click.Path(path_type=Path)
     type=_FILE,
     multiple=True,
     help="Live elements of each row, from the left: integers 0 to row that broadcast to the "
-    "logits' shape without its last axis. Give one for all files, or one for each.",
+    "logits' shape without its last axis. Give one for all files, or one for each, as for --mask.",
 )
 @click.option(
     "--bits", type=int, default=_DEFAULT.bits, show_default=True, help="Width of a code: 2 to 4."
@@ -123,8 +125,13 @@ def command(
 ) -> None:
     """Make tables from calibration logits: a file a layer, of shape (..., row).
 
-    Floats are taken as real logits, -inf as masked; integers as logits in steps of --logit-scale.
-    Files are read in blocks and may be larger than memory.
+    A file whose name has the word layer with a number, such as layer7.npy, bert.layer07.npy or
+    encoder.layers.7.npy, is of that layer, in any order and with gaps. Files without are layers 0,
+    1 and so on in the order given. The printed table says which file made which set.
+
+    Floats are taken as real logits, masked where they are -inf or as low as a finite mask such as
+    -1e4; integers as logits in steps of --logit-scale. Files are read in blocks and may be larger
+    than memory.
 
     \b
     exaq calibrate layer0.npy layer1.npy -o tables.json
@@ -133,32 +140,84 @@ def command(
     """
     if masks and lengths:
         raise UserError("give --mask or --lengths, not both")
-    with write_text(output) as file:
-        arrays = [_map(path, "iuf", "integer or float") for path in logits]
-        live = _live(arrays, logits, masks, lengths)
-        sources = [{"file": path.name} for path in logits]
-        for what, given in (("mask", masks), ("lengths", lengths)):
-            for source, path in zip(sources, _each(given, len(logits)), strict=False):
-                source[what] = path.name
-        tables = _calibrate(arrays, live, logits, options)
+    layers = _numbered(logits)
+    what = "mask" if masks else "lengths"
+    selections = _selections(f"--{what}", masks or lengths, layers)
+    with replacing(output, inputs=(*logits, *masks, *lengths)) as (temporary,):
+        arrays = {layer: _map(path, "iuf", "integer or float") for layer, path in layers.items()}
+        live = {
+            layer: _live(arrays[layer], layers[layer], path, what)
+            for layer, path in selections.items()
+        }
+        tables = _calibrate(arrays, live or None, layers, options)
+        sources = {layer: {"file": path.name} for layer, path in layers.items()}
+        for layer, path in selections.items():
+            sources[layer][what] = path.name
         tables = _named(tables, sources)
-        file.write(tables.to_json())
-    _print(tables, options["rule"])
+        tables.save(temporary)
+    _print(tables, options["rule"], layers)
     click.echo(f"Written: {output}, {len(tables.sets)} sets of tables")
 
 
+def _numbered(paths: Sequence[Path]) -> dict[int, Path]:
+    """Each file by the number of its layer, in the order given."""
+    found: dict[int, Path] = {}
+    numbers = [_layer(path) for path in paths]
+    if all(number is None for number in numbers):
+        return dict(enumerate(paths))
+    for number, path in zip(numbers, paths, strict=True):
+        if number is None:
+            named = next(p for n, p in zip(numbers, paths, strict=True) if n is not None)
+            raise UserError(
+                f"{named} names a layer, {path} none: name one in all files, or in none"
+            )
+        if number in found:
+            raise UserError(f"{found[number]} and {path} are both layer {number}: give one of them")
+        found[number] = path
+    return found
+
+
+def _layer(path: Path) -> int | None:
+    """Number of the layer that the file's name has, if any."""
+    numbers = sorted({int(number) for number in _LAYER.findall(path.name)})
+    if len(numbers) > 1:
+        raise UserError(f"{path} names more than one layer: {', '.join(map(str, numbers))}")
+    return numbers[0] if numbers else None
+
+
+def _selections(option: str, given: Sequence[Path], layers: dict[int, Path]) -> dict[int, Path]:
+    """The file of masks or lengths of each layer; none where none is given."""
+    if len(given) <= 1:
+        return {layer: path for path in given for layer in layers}
+    if len(given) != len(layers):
+        wanted = "once" if len(layers) == 1 else f"once or {len(layers)} times"
+        raise UserError(f"{option} must be given {wanted}, not {len(given)} times")
+    if all(_layer(path) is None for path in given):
+        return dict(zip(layers, given, strict=True))
+    named = _numbered(given)
+    if odd := named.keys() ^ layers.keys():
+        raise UserError(
+            f"{option} must be given for just the layers of logits; see layer {min(odd)}"
+        )
+    return named
+
+
 def _calibrate(
-    arrays: list[NDArray[Any]],
-    live: list[NDArray[np.bool_]] | None,
-    paths: Sequence[Path],
+    arrays: dict[int, NDArray[Any]],
+    live: dict[int, NDArray[np.bool_]] | None,
+    layers: dict[int, Path],
     options: dict[str, Any],
 ) -> TableFile:
+    def named(message: str) -> str:
+        # The library counts layers; the user knows files.
+        return re.sub(r"\blayer (\d+)", lambda found: str(layers[int(found[1])]), message)
+
     columns = (TextColumn("Calibrating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     quiet = not _CONSOLE.is_terminal
     with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
         task = progress.add_task("", total=None)
         try:
-            with user_errors():
+            with plain_warnings(named), user_errors():
                 return exaq.calibrate(
                     arrays,
                     masks=live,
@@ -166,58 +225,34 @@ def _calibrate(
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
                 )
         except UserError as error:
-            # The library counts layers; the user knows files.
-            named = re.sub(r"\blayer (\d+)", lambda m: str(paths[int(m[1])]), str(error))
-            raise UserError(named) from error
+            raise UserError(named(str(error))) from error
 
 
-def _named(tables: TableFile, sources: list[dict[str, str]]) -> TableFile:
+def _named(tables: TableFile, sources: dict[int, dict[str, str]]) -> TableFile:
     """The tables with the names of their layers' files."""
-    layers = [
-        source | entry for source, entry in zip(sources, tables.provenance["layers"], strict=True)
-    ]
+    layers = [sources[entry["layer"]] | entry for entry in tables.provenance["layers"]]
     return dataclasses.replace(tables, provenance={**tables.provenance, "layers": layers})
 
 
-def _each(given: tuple[Path, ...], number: int) -> tuple[Path, ...]:
-    """A file for each of a number of arrays, where one serves all of them."""
-    return given * number if len(given) == 1 else given
-
-
-def _live(
-    arrays: list[NDArray[Any]],
-    paths: Sequence[Path],
-    masks: tuple[Path, ...],
-    lengths: tuple[Path, ...],
-) -> list[NDArray[np.bool_]] | None:
-    """Mask of each array, or None."""
-    given = masks or lengths
-    if not given:
-        return None
-    if len(given) not in (1, len(arrays)):
-        option = "--mask" if masks else "--lengths"
-        wanted = "once" if len(arrays) == 1 else f"once or {len(arrays)} times"
-        raise UserError(f"{option} must be given {wanted}, not {len(given)} times")
-    result = []
-    for array, path, file in zip(arrays, paths, _each(given, len(arrays)), strict=True):
-        if masks:
-            mask = _map(file, "b", "boolean")
-        else:
-            counts = _map(file, "iu", "integer")
-            try:
-                mask = exaq.length_mask(counts, array.shape[-1])
-            except ValueError as error:
-                raise UserError(f"{file}: {error}") from error
+def _live(array: NDArray[Any], path: Path, file: Path, what: str) -> NDArray[np.bool_]:
+    """Mask of the array at ``path`` out of ``file``, which holds a mask or lengths."""
+    if what == "mask":
+        mask = _map(file, "b", "boolean")
+    else:
+        counts = _map(file, "iu", "integer")
         try:
-            np.broadcast_to(mask, array.shape)
+            mask = exaq.length_mask(counts, array.shape[-1])
         except ValueError as error:
-            shape = mask.shape if masks else mask.shape[:-1]
-            fits = array.shape if masks else array.shape[:-1]
-            raise UserError(
-                f"{file} has the shape {shape}, which does not fit {fits} of {path}"
-            ) from error
-        result.append(mask)
-    return result
+            raise UserError(f"{file}: {error}") from error
+    try:
+        np.broadcast_to(mask, array.shape)
+    except ValueError as error:
+        shape = mask.shape if what == "mask" else mask.shape[:-1]
+        fits = array.shape if what == "mask" else array.shape[:-1]
+        raise UserError(
+            f"{file} has the shape {shape}, which does not fit {fits} of {path}"
+        ) from error
+    return mask
 
 
 def _map(path: Path, kinds: str, wanted: str) -> NDArray[Any]:
@@ -243,18 +278,22 @@ def _map(path: Path, kinds: str, wanted: str) -> NDArray[Any]:
     return array
 
 
-def _print(tables: TableFile, rule: str) -> None:
-    """A line a set: clip, errors with the paper's tables and with these, thresholds, levels."""
+def _print(tables: TableFile, rule: str, layers: dict[int, Path]) -> None:
+    """A line a set: file, clip, errors by the paper's tables and by these, thresholds, levels."""
     clip = "searched_clip" if rule == "optimal" else "paper_clip"
-    head = ("set", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials")
-    rows: list[tuple[str, ...]] = [head, *(_cells(entry, clip) for entry in tables.sets)]
+    together = ", ".join(map(str, layers.values())) if len(layers) == 1 else f"{len(layers)} files"
+    head = ("set", "file", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials")
+    rows: list[tuple[str, ...]] = [head]
+    for entry in tables.sets:
+        file = together if entry.layer is None else str(layers[entry.layer])
+        rows.append(_cells(entry, file, clip))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
 
 
-def _cells(entry: TableSet, clip: str) -> tuple[str, ...]:
+def _cells(entry: TableSet, file: str, clip: str) -> tuple[str, ...]:
     figures = entry.statistics
     before = figures["stages"]["paper"]
 
@@ -264,6 +303,7 @@ def _cells(entry: TableSet, clip: str) -> tuple[str, ...]:
 
     return (
         entry.name,
+        file,
         f"{figures['rows']:,}",
         f"{figures['sigma']:.3g}",
         f"{figures[clip] if entry.clip is None else entry.clip:.4g}",

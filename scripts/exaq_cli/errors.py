@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TextIO
 
 import click
 
@@ -49,21 +49,28 @@ def user_errors() -> Iterator[None]:
         raise UserError(str(error)) from error
 
 
-def show_warnings_plainly() -> None:
-    """From now on, ``ExaqWarning``s are shown as ``exaq: warning: MESSAGE``, those alike once.
+@contextmanager
+def plain_warnings(told: Callable[[str], str] = str) -> Iterator[None]:
+    """Show the body's ``ExaqWarning``s as ``exaq: warning: MESSAGE``, those alike once.
 
-    ``warnings.catch_warnings`` ends it.
+    ``told`` puts a message into the user's words.
     """
-    # Only here: NumPy comes with it, and help need not wait for that.
-    from exaq import ExaqWarning
 
-    others = warnings.showwarning
-
-    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
-        if issubclass(category, ExaqWarning):
-            click.echo(f"exaq: warning: {message}", err=True)
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        # By its name: the class comes with NumPy, and help need not wait for that.
+        if any(each.__name__ == "ExaqWarning" for each in category.__mro__):
+            click.echo(f"exaq: warning: {told(str(message))}", err=True)
         else:
-            others(message, category, *where)
+            others(message, category, filename, lineno, file, line)
 
-    warnings.simplefilter("default", ExaqWarning)
-    warnings.showwarning = show
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+        warnings.showwarning = show
+        yield

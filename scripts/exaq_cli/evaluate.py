@@ -94,6 +94,11 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "[default: encoders, 12 per layer and 36 per head; decoders, 16 windows]",
 )
 @click.option(
+    "--partial",
+    is_flag=True,
+    help="Take models of which some attention layers keep a float softmax of their own.",
+)
+@click.option(
     "--output",
     metavar="DIR",
     type=_PATH,
@@ -130,6 +135,7 @@ def command(
     prob_bits: int | None,
     texts: int | None,
     calibration_texts: int | None,
+    partial: bool,
     output: Path | None,
     reports: Path | None,
     experiments: tuple[str, ...],
@@ -167,7 +173,7 @@ def command(
         "--exp-frac": exp_frac,
     }
     of_models = formats | calibrating | {"--prob-bits": prob_bits, "--texts": texts}
-    of_models |= {"--tables": files, "MODEL": models}
+    of_models |= {"--partial": partial, "--tables": files, "MODEL": models}
     if docs:
         _refuse("--docs", of_models | {"--experiment": experiments, "--quick": quick})
         evaluation.make_docs(output or Path("docs"), reports or Path("reports/accuracy"))
@@ -195,7 +201,7 @@ def command(
         logit_format=evaluation.settle_format(given, formats, prob_bits),
         choose_scale=logit_scale == "auto",
     )
-    evaluation.run_models(models or BUILT_IN, texts, choice, folder, reports)
+    evaluation.run_models(models or BUILT_IN, texts, partial, choice, folder, reports)
 
 
 def _refuse(option: str, others: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shlex
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,21 +105,37 @@ def settle_format(
 
 
 def run_models(
-    names: Sequence[str], texts: int | None, choice: Choice, folder: Path, reports: Path | None
+    names: Sequence[str],
+    texts: int | None,
+    partial: bool,
+    choice: Choice,
+    folder: Path,
+    reports: Path | None,
 ) -> None:
     """Evaluate each model, print its task figures and write its files."""
     for name in names:
-        task = _load(name, texts)
+        task = _load(name, texts, partial)
         settings = choice.settings(task)
-        _run_model(name, task, settings, choice, folder, reports)
+        with _partial_unwarned():
+            _run_model(name, task, settings, choice, folder, reports)
 
 
-def _load(name: str, texts: int | None) -> Task:
+@contextmanager
+def _partial_unwarned() -> Iterator[None]:
+    """No warnings of layers that keep a float softmax: the report says it."""
+    from exaq.torch import PartialModelWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PartialModelWarning)
+        yield
+
+
+def _load(name: str, texts: int | None, partial: bool) -> Task:
     from exaq_eval import tasks
     from exaq_eval.models import ModelError
 
     try:
-        return tasks.load(name, texts)
+        return tasks.load(name, texts, partial=partial)
     except ModelError as error:
         raise UserError(str(error)) from error
 
@@ -243,7 +260,7 @@ def _command(model: str) -> str:
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             value = context.params[name]
             for each in value if isinstance(value, tuple) else (value,):
-                words += [parameter.opts[0], str(each)]
+                words += [parameter.opts[0], *([] if parameter.is_flag else [str(each)])]
     return shlex.join(words)
 
 

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from exaq_cli.errors import BreakdownError, UserError, show_warnings_plainly
+from exaq_cli.errors import BreakdownError, UserError, plain_warnings
 
 # Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
 # help and errors need not wait for a simulator's imports. In a module's name, - becomes _.
@@ -53,12 +53,14 @@ class _Commands(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         # Only here: NumPy comes with it, and help need not wait for that.
+        from exaq import ExaqWarning
         from exaq.cache import CacheError, cache_folder
 
         # Matplotlib reads it once it is imported.
         with suppress(CacheError):
             os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
-        show_warnings_plainly()
+        # Whatever the interpreter makes of warnings, those of the project are shown, not raised.
+        warnings.simplefilter("default", ExaqWarning)
         module = importlib.import_module(f"exaq_cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
@@ -90,7 +92,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     given = sys.argv[1:] if args is None else list(args)
     name = next((word for word in given if not word.startswith("-")), "")
     try:
-        with warnings.catch_warnings():
+        with plain_warnings():
             code = _exaq.main(given, prog_name="exaq", standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import zlib
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from exaq.scalars import flag, integer, real
 from exaq.tables import MAX_BITS, MIN_BITS, Tables, paper_clip
 
 #: Sigma that the default clip is made for.
@@ -41,6 +41,9 @@ _DERIVED: Any = None
 @dataclass(frozen=True, kw_only=True)
 class SoftmaxConfig:
     """Parameters of a streaming EXAQ softmax unit; model, hardware and tests share one.
+
+    Numbers and booleans may be Python's or NumPy's, real ones Decimals too; the members are plain
+    Python values that equal them.
 
     Parameters
     ----------
@@ -99,18 +102,18 @@ class SoftmaxConfig:
     def __post_init__(self) -> None:
         left = ("clip", "group", "full_rate_row", "tables", "context_tables")
         self._set("_settled", frozenset(name for name in left if getattr(self, name) is None))
-        if not isinstance(self.masking, bool):
-            raise TypeError(f"masking must be True or False, not {self.masking!r}")
+        self._set("masking", flag("masking", self.masking))
         for name in _RANGES:
             if name != "group":
-                self._check_range(name)
-        for name in ("logit_scale", "clip"):
-            self._check_real(name)
+                self._settle_integer(name)
+        self._set("logit_scale", real("logit_scale", self.logit_scale))
+        if self.clip is not None:
+            self._set("clip", real("clip", self.clip))
         if self.logit_scale <= 0:
             raise ValueError(f"logit_scale must be positive, not {self.logit_scale!r}")
         if self.group is None:
             self._set("group", self._default_group())
-        self._check_range("group")
+        self._settle_integer("group")
         if self.lanes % self.group:
             raise ValueError(
                 f"lanes must be a multiple of group, but {self.lanes} is none of {self.group}"
@@ -177,7 +180,7 @@ class SoftmaxConfig:
         least = 2 * self.levels * self.lanes
         if self.full_rate_row is None:
             self._set("full_rate_row", max(least, min(4 * least, self.max_row)))
-        self._check_integer("full_rate_row")
+        self._set("full_rate_row", integer("full_rate_row", self.full_rate_row))
         if self.full_rate_row < least:
             raise ValueError(
                 f"full_rate_row must be at least 2 * 2**bits * lanes ({least}), "
@@ -191,25 +194,8 @@ class SoftmaxConfig:
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
-    def _check_integer(self, name: str) -> None:
-        value = getattr(self, name)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{name} must be an integer, not {value!r}")
-
-    def _check_range(self, name: str) -> None:
-        self._check_integer(name)
-        low, high = _RANGES[name]
-        if not low <= getattr(self, name) <= high:
-            raise ValueError(f"{name} must be in {low}..{high}, not {getattr(self, name)}")
-
-    def _check_real(self, name: str) -> None:
-        value = getattr(self, name)
-        if value is None and name == "clip":
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float | Fraction):
-            raise TypeError(f"{name} must be a real number, not {value!r}")
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, not {value!r}")
+    def _settle_integer(self, name: str) -> None:
+        self._set(name, integer(name, getattr(self, name), *_RANGES[name]))
 
     @classmethod
     def preset(cls, name: str, **changes: Any) -> SoftmaxConfig:
@@ -285,12 +271,10 @@ class SoftmaxConfig:
         logit can miss are raised to -2**logit_width, which none can miss either and is the
         lowest that the unit takes.
         """
-        if isinstance(context, bool) or not isinstance(context, int):
-            raise TypeError(f"context must be an integer, not {context!r}")
+        context = integer("context", context)
         if not self.contexts:
             raise ValueError("a configuration without contexts takes no tables at run time")
-        if not 0 <= context < self.contexts:
-            raise ValueError(f"context must be in 0..{self.contexts - 1}, not {context}")
+        context = integer("context", context, 0, self.contexts - 1)
         self._check_tables(tables)
         lowest = -(2**self.logit_width)
         return [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]

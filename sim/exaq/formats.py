@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
 from exaq.rows import live_elements, plain, split_masked
+from exaq.scalars import integer
 
 
 def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
@@ -88,10 +89,7 @@ def length_mask(lengths: ArrayLike, row: int) -> NDArray[np.bool_]:
     NDArray[np.bool_]
         Shape (..., row), True = live.
     """
-    if isinstance(row, bool) or not isinstance(row, int | np.integer):
-        raise TypeError(f"row must be an integer, not {row!r}")
-    if row < 1:
-        raise ValueError(f"row must be at least 1, not {row}")
+    row = integer("row", row, 1)
     counts = plain(lengths, "lengths")
     if not np.issubdtype(counts.dtype, np.integer):
         raise TypeError(f"lengths must be integers, not {counts.dtype}")

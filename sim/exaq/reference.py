@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.rows import check_shape, live_elements, plain
+from exaq.scalars import integer, real
 
 
 def softmax(x: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -45,18 +46,19 @@ def quantize(
     clip
         C, negative, in the unit of ``x``.
     bits
-        Width of a code.
+        Width of a code, 1 to 8.
     mask
         As for ``softmax``; masked elements give code 0.
     """
-    if not clip < 0:
-        raise ValueError(f"clip must be negative, not {clip!r}")
-    real = plain(x, "logits")
-    if real.dtype != np.float32:
-        real = real.astype(np.float64)
-    distance, live = _distance(real, mask)
-    scale = (2**bits - 1) / -float(clip)
-    codes = np.rint((np.clip(distance, float(clip), 0.0) - float(clip)) * scale)
+    lowest = float(real("clip", clip))
+    if not lowest < 0:
+        raise ValueError(f"clip must be negative, not {lowest!r}")
+    logits = plain(x, "logits")
+    if logits.dtype != np.float32:
+        logits = logits.astype(np.float64)
+    distance, live = _distance(logits, mask)
+    scale = (2 ** integer("bits", bits, 1, 8) - 1) / -lowest
+    codes = np.rint((np.clip(distance, lowest, 0.0) - lowest) * scale)
     return np.where(live, codes, 0).astype(np.uint8)
 
 
@@ -65,7 +67,8 @@ def quantized_softmax(
 ) -> NDArray[np.float64]:
     """EXAQ in floating point: softmax of the levels that ``quantize`` picks, not rounded again."""
     codes = quantize(x, clip, bits, mask)
-    levels = codes * (-float(clip) / (2**bits - 1)) + float(clip)
+    lowest, bits = float(real("clip", clip)), integer("bits", bits)
+    levels = codes * (-lowest / (2**bits - 1)) + lowest
     live = np.True_ if mask is None else live_elements(mask, codes.shape)
     return _normalized(np.exp(levels), live)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from exaq.config import MAX_CONTEXTS, SoftmaxConfig, exact_real, plain_real
+from exaq.scalars import integer, real
 from exaq.tables import Tables
 
 #: What a file says it is, and the newest version that is read and written.
 FORMAT, VERSION = "exaq-tables", 1
+# The format of logits and exponentials that a file's tables are all for.
+_SCALARS = ("bits", "logit_width", "logit_scale", "exp_frac")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,12 @@ class TableSet:
             raise TypeError(f"the name of a set must be text, not {self.name!r}")
         for part in ("layer", "head"):
             number = getattr(self, part)
-            if number is not None and (type(number) is not int or number < 0):
-                raise TypeError(f"{part} must be a number from 0 or null, not {number!r}")
-        real = isinstance(self.clip, int | float) and not isinstance(self.clip, bool)
-        if self.clip is not None and not (real and -math.inf < self.clip < 0):
-            raise ValueError(f"clip must be a negative number or null, not {self.clip!r}")
+            if number is not None:
+                object.__setattr__(self, part, integer(part, number, 0))
+        if self.clip is not None:
+            object.__setattr__(self, "clip", float(real("clip", self.clip)))
+            if self.clip >= 0:
+                raise ValueError(f"clip must be negative, not {self.clip!r}")
         if not isinstance(self.statistics, Mapping):
             raise TypeError(f"statistics must be an object, not {self.statistics!r}")
 
@@ -87,7 +90,9 @@ class TableFile:
             raise ValueError("a file of tables must hold at least one set")
         if not isinstance(self.provenance, Mapping):
             raise TypeError(f"provenance must be an object, not {self.provenance!r}")
-        self._config()
+        config = self._config()
+        for name in _SCALARS:
+            object.__setattr__(self, name, getattr(config, name))
         names = [entry.name for entry in self.sets]
         for name in names:
             if names.count(name) > 1:
@@ -99,29 +104,22 @@ class TableFile:
                 raise ValueError(f"set {entry.name!r}: {error}") from None
 
     def _config(self, **changes: Any) -> SoftmaxConfig:
-        return SoftmaxConfig(
-            **{
-                "bits": self.bits,
-                "logit_width": self.logit_width,
-                "logit_scale": self.logit_scale,
-                "exp_frac": self.exp_frac,
-            }
-            | changes
-        )
+        return SoftmaxConfig(**{name: getattr(self, name) for name in _SCALARS} | changes)
 
     def config(self, name: str | None = None, **changes: Any) -> SoftmaxConfig:
         """A configuration for these logits.
 
         With ``name``: that set's tables are its ROMs. Without: each set is a context, number k
-        holding set k. A file of a single set gives ROMs either way, unless ``contexts`` asks for
-        more. ``changes`` are further fields of ``SoftmaxConfig``; ``contexts`` may be more than
-        there are sets, and the rest then hold the first set.
+        holding set k of the file, whatever the layers' numbers are. A file of a single set gives
+        ROMs either way, unless ``contexts`` asks for more. ``changes`` are further fields of
+        ``SoftmaxConfig``; ``contexts`` may be more than there are sets, and the rest then hold the
+        first set.
         """
-        for fixed in ("bits", "logit_width", "logit_scale", "exp_frac"):
-            if fixed in changes and changes[fixed] != getattr(self, fixed):
-                raise ValueError(
-                    f"the tables are for {fixed} {getattr(self, fixed)}, not {changes[fixed]}"
-                )
+        wanted = self._config(**{key: changes[key] for key in _SCALARS if key in changes})
+        for scalar in _SCALARS:
+            fixed, other = getattr(self, scalar), getattr(wanted, scalar)
+            if fixed != other:
+                raise ValueError(f"the tables are for {scalar} {fixed}, not {other}")
         contexts = changes.pop("contexts", None)
         if name is not None or (len(self.sets) == 1 and not contexts):
             chosen = self.sets[0] if name is None else self.find(name)
@@ -131,7 +129,7 @@ class TableFile:
             raise ValueError(
                 f"{len(each)} sets of tables are more than {MAX_CONTEXTS} contexts; choose one set"
             )
-        contexts = len(each) if contexts is None else contexts
+        contexts = len(each) if contexts is None else integer("contexts", contexts)
         if not len(each) <= contexts <= MAX_CONTEXTS:
             raise ValueError(
                 f"{len(each)} sets of tables need {len(each)}..{MAX_CONTEXTS} contexts, "
@@ -150,15 +148,32 @@ class TableFile:
         )
 
     def of(self, layer: int | None = None, head: int | None = None) -> TableSet:
-        """The set that serves a layer and a head.
+        """The set that serves a layer and a head; None: all of them.
 
         That is the one made for just them; where there is none the layer's, then the head's in
-        every layer, then that of all.
+        every layer, then that of all. ValueError where no set does: a layer that was not
+        calibrated, say, which the message tells from those that were.
         """
+        layer = None if layer is None else integer("layer", layer, 0)
+        head = None if head is None else integer("head", head, 0)
         serving = [e for e in self.sets if e.layer in (None, layer) and e.head in (None, head)]
-        if not serving:
-            raise ValueError(f"there are no tables for layer {layer}, head {head}")
-        return min(serving, key=lambda entry: (entry.layer is None, entry.head is None))
+        if serving:
+            return min(serving, key=lambda entry: (entry.layer is None, entry.head is None))
+        wanted = "all layers" if layer is None else f"layer {layer}"
+        if head is not None:
+            wanted = f"head {head} of {wanted}"
+        message = f"there are no tables for {wanted}"
+        if self.layers and layer not in self.layers:
+            message += f", only for layers {', '.join(map(str, self.layers))}"
+        raise ValueError(message)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the layers that have sets of their own, ascending, maybe with gaps.
+
+        Every other layer is served by sets of all layers, or by none; see ``of``.
+        """
+        return tuple(sorted({entry.layer for entry in self.sets if entry.layer is not None}))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``TableFile.from_dict`` takes them back."""
@@ -191,8 +206,7 @@ class TableFile:
             raise ValueError(f"format must be {FORMAT!r}, not {document['format']!r}")
         if document["version"] != VERSION:
             raise ValueError(f"version must be {VERSION}, not {document['version']!r}")
-        scalars = {"bits", "logit_width", "logit_scale", "exp_frac"}
-        named = {"format", "version", "provenance", "sets"} | scalars
+        named = {"format", "version", "provenance", "sets", *_SCALARS}
         document = _fields(values, "a file of tables", named)
         if not isinstance(document["sets"], list):
             raise TypeError(f"sets must be a list, not {document['sets']!r}")
@@ -212,7 +226,7 @@ class TableFile:
                 raise ValueError(f"set {entry['name']!r}: {error}") from None
             sets.append(TableSet(tables=tables, **entry))
         scale = _scale(document["logit_scale"])
-        given = {name: document[name] for name in scalars} | {"logit_scale": scale}
+        given = {name: document[name] for name in _SCALARS} | {"logit_scale": scale}
         return cls(**given, sets=tuple(sets), provenance=document["provenance"])
 
     def save(self, path: Path | str) -> None:

@@ -15,6 +15,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from exaq.scalars import integer, real
+
 MIN_BITS, MAX_BITS = 2, 4
 
 # C = slope * sigma + offset: the authors' linear fit of the optimal clip for a Gaussian input.
@@ -39,19 +41,19 @@ def paper_clip(sigma: float, bits: int) -> float:
     float
         The clip, negative, in real logit units.
     """
-    if bits not in _PAPER_CLIP:
-        raise ValueError(f"bits must be 2, 3 or 4, not {bits!r}")
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise ValueError(f"sigma must be finite and at least 0, not {sigma!r}")
-    slope, offset = _PAPER_CLIP[bits]
-    return slope * sigma + offset
+    slope, offset = _PAPER_CLIP[integer("bits", bits, MIN_BITS, MAX_BITS)]
+    spread = real("sigma", sigma)
+    if spread < 0:
+        raise ValueError(f"sigma must be at least 0, not {spread!r}")
+    return slope * spread + offset
 
 
 def clip_levels(clip: float | Fraction, bits: int) -> tuple[Fraction, ...]:
     """The 2**bits end-point levels C, C + Delta, ..., 0 as exact fractions."""
-    exact = Fraction(clip)
-    step = -exact / (2**bits - 1)
-    return tuple(exact + k * step for k in range(2**bits))
+    exact = Fraction(real("clip", clip))
+    levels = 2 ** integer("bits", bits, MIN_BITS, MAX_BITS)
+    step = -exact / (levels - 1)
+    return tuple(exact + k * step for k in range(levels))
 
 
 def round_exp(level: Fraction, exp_frac: int) -> int:
@@ -79,8 +81,9 @@ class Tables:
     exp_rom: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "thresholds", _integers("thresholds", self.thresholds))
-        object.__setattr__(self, "exp_rom", _integers("exp_rom", self.exp_rom))
+        for name in ("thresholds", "exp_rom"):
+            values = tuple(integer(f"each of {name}", value) for value in getattr(self, name))
+            object.__setattr__(self, name, values)
         if len(self.exp_rom) not in (4, 8, 16):
             raise ValueError(f"exp_rom must hold 4, 8 or 16 values, not {len(self.exp_rom)}")
         if len(self.thresholds) != len(self.exp_rom) - 1:
@@ -108,10 +111,8 @@ class Tables:
         exceed k where d > t_k (k even) or d >= t_k (k odd); in integer logit steps that is
         d_int >= floor(t_k / scale) + 1, or ceil(t_k / scale).
         """
-        for name, value in (("clip", clip), ("logit_scale", logit_scale)):
-            if not math.isfinite(value):
-                raise ValueError(f"{name} must be finite, not {value!r}")
-        exact, scale = Fraction(clip), Fraction(logit_scale)
+        exact, scale = Fraction(real("clip", clip)), Fraction(real("logit_scale", logit_scale))
+        bits, exp_frac = integer("bits", bits, MIN_BITS, MAX_BITS), integer("exp_frac", exp_frac, 0)
         if exact >= 0:
             raise ValueError(f"clip must be negative, not {float(clip)!r}")
         if scale <= 0:
@@ -135,17 +136,17 @@ class Tables:
         exp_frac: int,
     ) -> Tables:
         """Tables of free real thresholds (d reaches them: d >= t) and real levels (exponents)."""
-        for name, values in (("thresholds", thresholds), ("levels", levels)):
-            if not all(math.isfinite(v) for v in values):
-                raise ValueError(f"{name} must be finite, but are {list(values)}")
-        if not all(level < math.log(2) for level in levels):
-            raise ValueError(f"levels must be below ln 2, but are {list(levels)}")
-        if not (math.isfinite(logit_scale) and logit_scale > 0):
-            raise ValueError(f"logit_scale must be positive, not {logit_scale!r}")
-        scale = Fraction(logit_scale)
+        borders = [Fraction(real("each of thresholds", value)) for value in thresholds]
+        exponents = [Fraction(real("each of levels", value)) for value in levels]
+        scale, exp_frac = real("logit_scale", logit_scale), integer("exp_frac", exp_frac, 0)
+        for level in exponents:
+            if level >= math.log(2):
+                raise ValueError(f"each of levels must be below ln 2, not {float(level)!r}")
+        if scale <= 0:
+            raise ValueError(f"logit_scale must be positive, not {scale!r}")
         return cls(
-            thresholds=tuple(math.ceil(Fraction(t) / scale) for t in thresholds),
-            exp_rom=tuple(round_exp(Fraction(level), exp_frac) for level in levels),
+            thresholds=tuple(math.ceil(border / Fraction(scale)) for border in borders),
+            exp_rom=tuple(round_exp(level, exp_frac) for level in exponents),
         )
 
     @property
@@ -161,15 +162,6 @@ class Tables:
         """LUT_sum: 2**(bits * group) exact sums; address bits i*bits and up are lane i's code."""
         rom = np.asarray(self.exp_rom, dtype=np.int64)
         total = np.zeros(1, dtype=np.int64)
-        for _ in range(group):
+        for _ in range(integer("group", group, 1)):
             total = (rom[:, None] + total[None, :]).reshape(-1)
         return total
-
-
-def _integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    result = []
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{name} must hold integers, not {value!r}")
-        result.append(int(value))
-    return tuple(result)

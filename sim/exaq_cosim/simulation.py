@@ -19,6 +19,7 @@ import exaq
 from exaq import SoftmaxConfig
 from exaq.formats import element_type
 from exaq.rows import Rows
+from exaq.scalars import flag, integer, real
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
 from exaq_cosim.stream import SimulationError, stream_rows
@@ -226,6 +227,8 @@ def simulate(
     OSError
         ``waves`` or the cache cannot be written.
     """
+    stall, seed = float(real("stall", stall)), integer("seed", seed)
+    overlong = flag("overlong", overlong)
     if not 0 <= stall < 1:
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:

@@ -141,10 +141,12 @@ class Comparison:
             self._figures[name][layer].add(exact, softmax(layer, logits), live, floor=self.floor)
 
     def to_dict(self, name: str) -> dict[str, Any]:
-        """Figures of one softmax over all layers, and the divergence of each layer."""
+        """Figures of one softmax over all layers, and the divergence of each one that ran."""
         each = self._figures[name]
         return sum(each[1:], each[0]).to_dict() | {
-            "kl_of_layers": [figures.kl / figures.rows for figures in each]
+            "kl_of_layers": [
+                figures.kl / figures.rows if figures.rows else None for figures in each
+            ]
         }
 
 

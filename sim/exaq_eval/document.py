@@ -201,7 +201,8 @@ def _sharpness(report: Report) -> str:
         "only keep one key apart from the rest, which most do. Its small losses are a property of "
         "this training and say nothing about decoders whose attention spreads. For such, others "
         "report a real cost: LLaMA-3.2-1B goes from perplexity 12.66 to 17.75 with EXAQ at 2 bits, "
-        "to 13.76 at 3 (IntAttention, arXiv 2511.21513, table 3)."
+        "to 13.76 at 3, without calibration: each call is clipped by its own sigma (IntAttention, "
+        "arXiv 2511.21513, table 3)."
     )
 
 

@@ -18,6 +18,7 @@ import exaq
 import exaq.torch
 from exaq import TableFile
 from exaq.config import plain_real
+from exaq.torch.modules import head_count
 from exaq_eval.attention import (
     TINY,
     Comparison,
@@ -26,7 +27,7 @@ from exaq_eval.attention import (
     rounded_softmax,
     unit_softmax,
 )
-from exaq_eval.models import ModelError
+from exaq_eval.models import ModelError, unswitched
 from exaq_eval.report import FORMAT, VERSION
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
@@ -89,11 +90,15 @@ def evaluate(
     Raises
     ------
     ModelError
-        The float model's output is not finite.
+        The float model's output is not finite, or no attention layer runs that EXAQ can serve.
     """
     exaq.torch.set_tables(task.model, None)
-    if not np.isfinite(task.run(task.texts[0])).all():
+    with exaq.torch.record(task.model) as recording:
+        output = task.run(task.texts[0])
+    if not np.isfinite(output).all():
         raise ModelError(f"the output of {task.name} is not finite, with float softmax")
+    if not any(recording.layers):
+        raise ModelError(f"no attention layer of {task.name} runs that EXAQ can serve")
     tables = _calibrate(task, settings, logit_format, progress) | (given or {})
     outputs = _run(task, settings, tables, logit_format, progress)
     prob_bits, layers = logit_format.prob_bits, len(exaq.torch.attention_layers(task.model))
@@ -234,6 +239,8 @@ def rounded(value: Any) -> Any:
 
 def _model_figures(task: Task) -> dict[str, Any]:
     weights = task.model.state_dict()
+    layers = exaq.torch.attention_layers(task.model)
+    left = unswitched(task.model)
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode())
@@ -245,8 +252,9 @@ def _model_figures(task: Task) -> dict[str, Any]:
         "kind": task.kind,
         "class": type(task.model).__name__,
         "weights": sum(weight.numel() for weight in task.model.parameters()),
-        "layers": len(exaq.torch.attention_layers(task.model)),
-        "heads": task.model.config.num_attention_heads,
+        "layers": len(layers),
+        "heads": head_count(layers[0]),
+        **({"float_layers": left} if left else {}),
         "sha256": digest.hexdigest(),
     }
 

@@ -1,4 +1,4 @@
-"""Transformers without the progress bars of its own: those of the project say what goes on."""
+"""Transformers without words of its own: those of the project say what goes on."""
 
 from __future__ import annotations
 
@@ -18,3 +18,15 @@ def no_progress() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """As ``no_progress``; besides, Transformers logs no warnings inside the ``with`` block."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        with no_progress():
+            yield
+    finally:
+        logging.set_verbosity(verbosity)

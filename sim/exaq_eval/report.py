@@ -105,10 +105,12 @@ def markdown(report: Report, image: str = "") -> str:
 def _measured(report: Report) -> str:
     model, logits, versions = report["model"], report["logits"], report["versions"]
     rounding = logits["rounding_alone"]
+    left = ", ".join(f"{count} {name}" for name, count in model.get("float_layers", {}).items())
     return (
         f"{model['name']}: {model['class']}, {model['weights'] / 1e6:.3g} M weights, "
         f"{model['layers']} layers of {model['heads']} heads (sha256 `{model['sha256'][:16]}`). "
-        f"{_task_words(report)} Logits of {logits['logit_width']} bits in steps of "
+        + (f"Attention layers that keep a float softmax throughout: {left}. " if left else "")
+        + f"{_task_words(report)} Logits of {logits['logit_width']} bits in steps of "
         f"{logits['logit_scale']:g}, exponentials with {logits['exp_frac']} fraction bits, "
         f"probabilities of {logits['prob_bits']} bits; rounding the logits alone, with a float "
         f"softmax after it, costs a KL divergence of {number(rounding['kl'])} nats a row. "

@@ -142,7 +142,7 @@ class Prediction(Task):
         return sum(len(text) - 1 for text in self.texts)
 
 
-def load(name: str, texts: int | None = None) -> Task:
+def load(name: str, texts: int | None = None, *, partial: bool = False) -> Task:
     """The task of a model: ``"minilm"``, ``"decoder"``, or that of a Transformers folder.
 
     Parameters
@@ -151,6 +151,8 @@ def load(name: str, texts: int | None = None) -> Task:
         A built-in name or a folder's path.
     texts
         Take so many of the texts only: the first docstrings, or so many windows.
+    partial
+        As for ``from_folder``.
 
     Raises
     ------
@@ -158,7 +160,8 @@ def load(name: str, texts: int | None = None) -> Task:
         The model is missing or cannot be evaluated.
     """
     built_in = {"minilm": minilm, "decoder": tiny_decoder}
-    return task_of(built_in[name]() if name in built_in else from_folder(name), texts)
+    found = built_in[name]() if name in built_in else from_folder(name, partial=partial)
+    return task_of(found, texts)
 
 
 def task_of(found: EvaluationModel, texts: int | None = None) -> Task:

@@ -40,6 +40,20 @@ ARRAYS: dict[str, NDArray[Any]] = {
     "two_lengths": np.array([[3, 4]]),
     "float_lengths": np.array([3.0]),
 }
+# Logits of other spread in each layer, and masks that leave out another element in each.
+LAYERS = (0, 1, 4, 10, 11)
+SPREADS = {k: np.random.default_rng(k).normal(0, 1 + k, (2, 4, 12)) for k in LAYERS}
+MASKS = {k: np.arange(12) != k for k in LAYERS}
+NUMBERED: dict[str, NDArray[Any]] = {
+    **{f"layer{k}.npy": SPREADS[k] for k in LAYERS},
+    "bert.layer04.v2.npy": SPREADS[4],
+    "encoder.layers.10.scores.npy": SPREADS[10],
+    "Layer_1.npy": SPREADS[1],
+    "player7.npy": SPREADS[0],
+    "layer1.layer2.npy": SPREADS[1],
+    **{f"mask-layer{k}.npy": MASKS[k] for k in LAYERS},
+    **{f"mask_{k}.npy": MASKS[k] for k in LAYERS},
+}
 
 
 @pytest.fixture
@@ -48,6 +62,8 @@ def folder(tmp_path: Path) -> Path:
         np.save(tmp_path / f"{name}.npy", array)
     (tmp_path / "text.npy").write_text("logits")
     (tmp_path / "cut.npy").write_bytes((tmp_path / "first.npy").read_bytes()[:-7])
+    for name, content in NUMBERED.items():
+        np.save(tmp_path / name, content)
     return tmp_path
 
 
@@ -88,6 +104,24 @@ REFUSALS = {
     "first.npy -o t.json --lengths lengths.npy --lengths lengths.npy": (
         "--lengths must be given once, not 2 times"
     ),
+    "layer4.npy layer1.npy bert.layer04.v2.npy -o t.json": (
+        "layer4.npy and bert.layer04.v2.npy are both layer 4: give one of them"
+    ),
+    "layer1.npy first.npy -o t.json": (
+        "layer1.npy names a layer, first.npy none: name one in all files, or in none"
+    ),
+    "first.npy layer1.npy -o t.json": (
+        "layer1.npy names a layer, first.npy none: name one in all files, or in none"
+    ),
+    "layer1.layer2.npy -o t.json": "layer1.layer2.npy names more than one layer: 1, 2",
+    "layer1.npy layer4.npy -o t.json --mask mask-layer1.npy --mask mask-layer0.npy": (
+        "--mask must be given for just the layers of logits; see layer 0"
+    ),
+    "layer1.npy layer4.npy -o t.json --mask mask-layer1.npy --mask mask_4.npy": (
+        "mask-layer1.npy names a layer, mask_4.npy none: name one in all files, or in none"
+    ),
+    "layer4.npy -o layer4.npy": "cannot write layer4.npy: the command reads it",
+    "first.npy -o mask.npy --mask mask.npy": "cannot write mask.npy: the command reads it",
     "first.npy -o t.json --mask narrow_mask.npy": (
         "narrow_mask.npy has the shape (3, 19), which does not fit (3, 2, 4, 20) of first.npy"
     ),
@@ -137,18 +171,69 @@ def test_writes_what_the_library_makes(folder: Path) -> None:
     assert file.provenance == expected.provenance
     lines = done.stdout.splitlines()
     assert lines[0].split() == [
-        "set", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials"
+        "set", "file", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials"
     ]  # fmt: skip
     assert len(lines) == len(file.sets) + 2
     for line, entry in zip(lines[1:], file.sets, strict=False):
         tables = entry.tables
-        assert line.startswith(f"{entry.name}  ")
+        assert line.split()[:2] == [entry.name, "second.npy" if entry.layer else "first.npy"]
         assert line.endswith(" ".join(map(str, tables.exp_rom)))
         assert "  " + " ".join(map(str, tables.thresholds)) + "  " in line
         before, after = entry.statistics["stages"]["paper"]["kl"], entry.statistics["kl"]
         assert f"{before:.3g} -> {after:.3g}" in line
         assert after < before
     assert lines[-1] == "Written: t.json, 4 sets of tables"
+
+
+def test_layers_are_numbered_by_the_names_of_their_files(folder: Path) -> None:
+    """In a shell's order of names, which puts 10 before 4; masks follow, whatever their order."""
+    files = ["Layer_1.npy", "encoder.layers.10.scores.npy", "layer11.npy", "bert.layer04.v2.npy"]
+    numbers = [1, 10, 11, 4]
+    for masks in (
+        [f"mask_{k}.npy" for k in numbers],
+        [f"mask-layer{k}.npy" for k in (11, 4, 10, 1)],
+    ):
+        options = [word for mask in masks for word in ("--mask", mask)]
+        arguments = [*files, "-o", "t.json", "--rule", "paper", *options]
+        done = run_exaq("calibrate", *arguments, folder=folder)
+        assert (done.returncode, done.stderr) == (0, "")
+        expected = exaq.calibrate(
+            {k: SPREADS[k] for k in numbers}, masks={k: MASKS[k] for k in numbers}, rule="paper"
+        )
+        file = exaq.TableFile.load(folder / "t.json")
+        assert file.sets == expected.sets
+        assert len({entry.tables for entry in file.sets}) == 4
+        by_number = dict(zip(numbers, files, strict=True))
+        assert [line.split()[:2] for line in done.stdout.splitlines()[1:-1]] == [
+            [f"layer{k}", by_number[k]] for k in sorted(numbers)
+        ]
+        named = dict(
+            zip(numbers if masks[0] == "mask_1.npy" else (11, 4, 10, 1), masks, strict=True)
+        )
+        assert [
+            (entry["layer"], entry["file"], entry["mask"]) for entry in file.provenance["layers"]
+        ] == [(k, by_number[k], named[k]) for k in sorted(numbers)]
+
+
+def test_files_without_numbers_are_layers_in_the_order_given(folder: Path) -> None:
+    line = "calibrate player7.npy integers.npy first.npy -o t.json --rule paper --per"
+    done = run_exaq(*shlex.split(line), "layer", folder=folder)
+    assert [row.split()[:2] for row in done.stdout.splitlines()[1:-1]] == [
+        ["layer0", "player7.npy"],
+        ["layer1", "integers.npy"],
+        ["layer2", "first.npy"],
+    ]
+    expected = exaq.calibrate([SPREADS[0], ARRAYS["integers"], ARRAYS["first"]], rule="paper")
+    assert exaq.TableFile.load(folder / "t.json").sets == expected.sets
+    done = run_exaq(*shlex.split(line), "all", folder=folder)
+    assert done.stdout.splitlines()[1].startswith("all  3 files  ")
+
+
+def test_an_error_names_the_file_of_the_layer(folder: Path) -> None:
+    np.save(folder / "nan.layer5.npy", ARRAYS["nan"])
+    line = "calibrate layer11.npy nan.layer5.npy -o t.json"
+    message = "nan.layer5.npy: live logits must be finite, not nan"
+    assert refusal(*shlex.split(line), folder=folder) == message
 
 
 def test_lengths_are_masks_from_the_left(folder: Path) -> None:

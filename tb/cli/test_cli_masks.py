@@ -71,7 +71,7 @@ def test_one_file_one_reading(addend: float, run: Run) -> None:
         return err, json.loads(Path("t.json").read_text())["sets"]
 
     err, sets = calibrated("scores.npy")
-    assert err == (DOUBT.format("layer 0: ", count) if count else "")
+    assert err == (DOUBT.format("scores.npy: ", count) if count else "")
     assert sets == calibrated("real.npy", "--mask", "mask.npy")[1]
 
     got = exaq.torch.softmax(torch.tensor(scores), CONFIG, torch.tensor(LIVE) if count else None)

@@ -275,7 +275,7 @@ def test_options_that_agree_with_the_board(run: Run, options: list[object]) -> N
     ("options", "found"),
     [
         (["--bits", 3], "bits 2, not 3"),
-        (["--lanes", 4, "--prob-bits", 8], "lanes 2, not 4; prob_bits 16, not 8"),
+        (["--lanes", 4, "--prob-bits", 12], "lanes 2, not 4; prob_bits 16, not 12"),
         (["--sigma", 3], "clip -5.17, not -6.83"),
         (["--no-masking"], "masking True, not False"),
         (["--contexts", 2], "contexts 0, not 2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,42 @@ def check(result: Simulation, expected: NDArray[Any]) -> None:
     assert result.probabilities.dtype == expected.dtype
     np.testing.assert_array_equal(result.probabilities, expected)
     assert not result.row_errors.any()
+
+
+@pytest.mark.simulator
+def test_numbers_of_numpy_are_as_good_as_those_of_python() -> None:
+    config = CONFIGS["2bit-x1"]
+    logits = random_logits(config, (5, 9), 1)
+    numbers: dict[str, Any] = {
+        "stall": np.float32(0.25),
+        "seed": np.uint64(2**64 - 1),
+        "overlong": np.bool_(True),
+    }
+    given = simulate(logits, config, **numbers)
+    same = simulate(logits, config, stall=0.25, seed=2**64 - 1, overlong=True)
+    texts = [
+        json.dumps(run.to_dict() | {"seconds": 0, "elements_per_second": 0})
+        for run in (given, same)
+    ]
+    assert texts[0] == texts[1]
+    check(given, expect(logits, config))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stall": "0.5"}, "stall must be a real number, not '0.5'"),
+        ({"stall": np.array(0.5)}, "stall must be a real number, not array(0.5)"),
+        ({"stall": False}, "stall must be a real number, not False"),
+        ({"seed": 1.0}, "seed must be an integer, not 1.0"),
+        ({"seed": True}, "seed must be an integer, not True"),
+        ({"overlong": 1}, "overlong must be True or False, not 1"),
+    ],
+)
+def test_what_is_no_number_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        simulate([[1, 2]], SoftmaxConfig(), **options)
+    assert str(caught.value) == message
 
 
 @pytest.mark.simulator

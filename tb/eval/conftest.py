@@ -12,6 +12,7 @@ _MISSING = [name for name in ("torch", "transformers") if find_spec(name) is Non
 _NEED_THEM = {
     "test_eval_command.py",
     "test_eval_evaluation.py",
+    "test_eval_folders.py",
     "test_experiment_architectures.py",
 }
 

@@ -228,6 +228,26 @@ def test_refusals_are_one_line_and_leave_nothing(
     assert refusal(run, *line.split()) == message.format(folder=inputs)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        (
+            "model.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+            "model.safetensors is but a pointer of git-lfs; fetch it by: git lfs pull",
+        ),
+        ("model.safetensors", b"\x40", "model.safetensors is cut off or damaged"),
+        ("config.json", b"{", "config.json is cut off or damaged: it is not JSON"),
+        ("tokenizer.json", b"[]", "tokenizer.json must hold a JSON object"),
+    ],
+)
+def test_a_damaged_folder_is_refused_in_one_line(
+    name: str, content: bytes, reason: str, model: Path, run: Run
+) -> None:
+    (model / name).write_bytes(content)
+    assert refusal(run, "mine", *SMALL) == f"cannot read the model in mine: {reason}"
+
+
 def test_a_model_that_gives_no_numbers_is_refused(
     model: Path, run: Run, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import serial
 from fake_board import Device, FakeBoard, Noise, framed, identity_of
@@ -201,15 +202,29 @@ def test_old_octets_and_half_a_frame_are_in_nobodys_way() -> None:
         ({"baud": 0}, ValueError, "baud must be at least 1, not 0"),
         ({"baud": 9600.0}, TypeError, "baud must be an integer, not 9600.0"),
         ({"retries": 0}, ValueError, "retries must be at least 1, not 0"),
+        ({"retries": "3"}, TypeError, "retries must be an integer, not '3'"),
         ({"window": True}, TypeError, "window must be an integer, not True"),
-        ({"timeout": 0}, ValueError, "timeout must be positive and finite, not 0"),
-        ({"timeout": float("nan")}, ValueError, "timeout must be positive and finite, not nan"),
+        ({"window": np.int16(0)}, ValueError, "window must be at least 1, not 0"),
+        ({"timeout": "1"}, TypeError, "timeout must be a real number, not '1'"),
+        ({"timeout": 0}, ValueError, "timeout must be positive, not 0.0"),
+        ({"timeout": float("nan")}, ValueError, "timeout must be finite, not nan"),
     ],
 )
 def test_arguments(options: Any, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind) as caught:
         Board("nowhere", **options)
     assert str(caught.value) == message
+
+
+def test_numbers_of_numpy_are_as_good_as_those_of_python() -> None:
+    options: Any = {
+        "baud": np.int32(115200),
+        "retries": np.uint8(3),
+        "window": np.int64(9000),
+        "timeout": np.float32(0.5),
+    }
+    with FakeBoard(CONFIG) as fake, Board(fake.port, **options) as board:
+        assert board.config == CONFIG
 
 
 def test_a_failed_connection_gives_the_port_back() -> None:

@@ -228,10 +228,21 @@ def test_waveform(divisor: int, pause: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", [UartReceiver, UartTransmitter])
-@pytest.mark.parametrize("divisor", [3, 0, -104, 12.0, "12"])
-def test_divisors_that_are_refused(kind: Any, divisor: Any) -> None:
-    with pytest.raises(ValueError, match=r"^divisor must be ") as refusal:
+@pytest.mark.parametrize(
+    ("divisor", "error", "legal"),
+    [
+        (3, ValueError, "at least 4"),
+        (0, ValueError, "at least 4"),
+        (-104, ValueError, "at least 4"),
+        (12.0, TypeError, "an integer"),
+        ("12", TypeError, "an integer"),
+    ],
+)
+def test_divisors_that_are_refused(
+    kind: Any, divisor: Any, error: type[Exception], legal: str
+) -> None:
+    with pytest.raises(error, match=r"^divisor, ") as refusal:
         kind(divisor)
     assert str(refusal.value) == (
-        f"divisor must be an integer of at least 4 clock cycles a bit, not {divisor!r}"
+        f"divisor, in clock cycles a bit, must be {legal}, not {divisor!r}"
     )

@@ -174,6 +174,51 @@ def test_what_gets_tables_of_its_own() -> None:
         assert [e.statistics["rows"] for e in file.sets] == rows[per]
 
 
+def test_layers_keep_their_numbers() -> None:
+    rows = {number: logits(number, (2, 3, 4, 6)) for number in (2, 4, 5, 10)}
+    masks = {number: np.random.default_rng(number).random(6) < 0.7 for number in rows}
+    alone = {
+        number: exaq.calibrate([rows[number]], masks=[masks[number]], rule="paper").sets[0]
+        for number in rows
+    }
+    recorded: list[Any] = [[] for _ in range(12)]
+    for number in rows:
+        recorded[number] = [rows[number]]
+    live = [masks.get(number) for number in range(12)]
+    turned = sorted(rows, reverse=True)
+    numpys: Any = {np.int64(k): [rows[k]] for k in turned} | {7: []}
+    numpy_masks: Any = {np.uint8(k): masks[k] for k in rows} | {7: None}
+    ways = (
+        exaq.calibrate(recorded, masks=live, rule="paper"),
+        exaq.calibrate({k: [rows[k]] for k in turned}, masks=masks, rule="paper"),
+        exaq.calibrate(numpys, masks=numpy_masks, rule="paper"),
+    )
+    for file in ways:
+        assert [(entry.name, entry.layer) for entry in file.sets] == [
+            ("layer2", 2),
+            ("layer4", 4),
+            ("layer5", 5),
+            ("layer10", 10),
+        ]
+        assert [entry.tables for entry in file.sets] == [alone[k].tables for k in rows]
+        assert [entry["layer"] for entry in file.provenance["layers"]] == [2, 4, 5, 10]
+        assert file.to_json() == ways[0].to_json()
+        assert file.layers == (2, 4, 5, 10)
+        assert exaq.TableFile.from_dict(json.loads(file.to_json())) == file
+        # Contexts are numbered in the order of the sets.
+        assert file.config().context_tables == tuple(entry.tables for entry in file.sets)
+    heads = exaq.calibrate(
+        {4: rows[4], 3: []}, masks={4: masks[4], 3: []}, per="head", rule="paper"
+    )
+    assert [(e.name, e.layer, e.head) for e in heads.sets] == [
+        ("layer4.head0", 4, 0),
+        ("layer4.head1", 4, 1),
+        ("layer4.head2", 4, 2),
+    ]
+    (whole,) = exaq.calibrate(recorded, masks=live, per="all", rule="paper").sets
+    assert whole.statistics["calls"] == 4
+
+
 @pytest.mark.parametrize("rule", ["paper", "optimal"])
 def test_a_head_is_calibrated_as_its_logits_alone(rule: str) -> None:
     whole = logits(4, (2, 3, 4, 6))
@@ -270,6 +315,7 @@ def test_provenance_names_rule_and_data() -> None:
     assert file.provenance["rule"] == "paper"
     assert file.provenance["per"] == "head"
     first, second = file.provenance["layers"]
+    assert (first["layer"], second["layer"]) == (0, 1)
     assert (first["shapes"], first["batches"], first["dtype"]) == ([[2, 3, 4]], 1, ["float64"])
     assert (second["shapes"], second["batches"]) == ([[2, 3, 4]], 2)
 

@@ -12,10 +12,45 @@ import exaq
 
 ROWS = np.zeros((2, 3, 4))
 REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
-    ("text", "abc", {}, TypeError, "layers must be a sequence of arrays, not str"),
-    ("number", 3, {}, TypeError, "layers must be a sequence of arrays, not int"),
+    ("text", "abc", {}, TypeError, "layers must be a sequence or a mapping of arrays, not str"),
+    ("number", 3, {}, TypeError, "layers must be a sequence or a mapping of arrays, not int"),
     ("no layers", [], {}, ValueError, "there are no layers to calibrate"),
-    ("no batches", [ROWS, []], {}, ValueError, "layer 1 has no logits"),
+    ("no layers by number", {}, {}, ValueError, "there are no layers to calibrate"),
+    (
+        "nothing but empty layers",
+        [[], (), []],
+        {},
+        ValueError,
+        "there are no logits to calibrate on: every layer is empty",
+    ),
+    (
+        "nothing but empty layers by number",
+        {3: [], 4: []},
+        {"masks": {3: [], 4: None}},
+        ValueError,
+        "there are no logits to calibrate on: every layer is empty",
+    ),
+    (
+        "a layer's name",
+        {"first": ROWS},
+        {},
+        TypeError,
+        "the number of a layer must be an integer, not 'first'",
+    ),
+    (
+        "a negative layer",
+        {0: ROWS, -1: ROWS},
+        {},
+        ValueError,
+        "the number of a layer must be at least 0, not -1",
+    ),
+    (
+        "a layer by number that is none",
+        {7: ROWS, 4: [ROWS, ROWS * np.nan]},
+        {},
+        ValueError,
+        "layer 4, batch 1: live logits must be finite, not nan",
+    ),
     (
         "scalar",
         [np.array(1.0)],
@@ -106,7 +141,28 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         [ROWS, ROWS],
         {"masks": [None]},
         ValueError,
-        "masks must be given for each of 2 layers, not 1",
+        "masks must be given for just the layers of logits; see layer 1",
+    ),
+    (
+        "masks of layers without logits",
+        {4: ROWS, 6: ROWS},
+        {"masks": {4: None, 5: None, 6: None}},
+        ValueError,
+        "masks must be given for just the layers of logits; see layer 5",
+    ),
+    (
+        "masks by place of layers by number",
+        {4: ROWS, 6: ROWS},
+        {"masks": [None, None]},
+        ValueError,
+        "masks must be given for just the layers of logits; see layer 0",
+    ),
+    (
+        "masks that are none",
+        [ROWS],
+        {"masks": 3},
+        TypeError,
+        "masks must be a sequence or a mapping of arrays, not int",
     ),
     (
         "masks of other batches",
@@ -146,7 +202,7 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
     ),
     ("part", [ROWS], {"per": "row"}, ValueError, "per must be all, layer or head, not 'row'"),
     ("bits", [ROWS], {"bits": 5}, ValueError, "bits must be in 2..4, not 5"),
-    ("scale", [ROWS], {"logit_scale": 0}, ValueError, "logit_scale must be positive, not 0"),
+    ("scale", [ROWS], {"logit_scale": 0}, ValueError, "logit_scale must be positive, not 0.0"),
     ("fraction", [ROWS], {"exp_frac": 25}, ValueError, "exp_frac must be in 4..24, not 25"),
     (
         "head axis beyond",

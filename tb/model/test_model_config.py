@@ -144,8 +144,13 @@ def test_an_unknown_preset_is_refused() -> None:
             ValueError,
             "exp_rom must not be negative and its last value at least 1, but is [1, 2, 3, 0]",
         ),
-        ((-3.0, -2, -1), (1, 2, 3, 4), TypeError, "thresholds must hold integers, not -3.0"),
-        ((-3, -2, -1), (1, 2, 3, True), TypeError, "exp_rom must hold integers, not True"),
+        (
+            (-3.0, -2, -1),
+            (1, 2, 3, 4),
+            TypeError,
+            "each of thresholds must be an integer, not -3.0",
+        ),
+        ((-3, -2, -1), (1, 2, 3, True), TypeError, "each of exp_rom must be an integer, not True"),
     ],
 )
 def test_tables_refuse(thresholds: Any, exp_rom: Any, kind: type[Exception], message: str) -> None:
@@ -164,19 +169,20 @@ def test_table_makers_refuse() -> None:
     levels = [-3.0, -2.0, -1.0, 0.0]
     refuses(
         ValueError,
-        "thresholds must be finite, but are [-2.0, nan, 0.0]",
+        "each of thresholds must be finite, not nan",
         lambda: from_levels([-2.0, math.nan, 0.0], levels),
     )
     refuses(
         ValueError,
-        "levels must be finite, but are [-inf, -2.0, -1.0, 0.0]",
+        "each of levels must be finite, not -inf",
         lambda: from_levels([-2.0, -1.0, 0.0], [-math.inf, *levels[1:]]),
     )
-    refuses(ValueError, "bits must be 2, 3 or 4, not 5", lambda: exaq.paper_clip(1.0, 5))
-    for sigma in (-0.5, math.nan, math.inf):
+    refuses(ValueError, "bits must be in 2..4, not 5", lambda: exaq.paper_clip(1.0, 5))
+    refuses(ValueError, "sigma must be at least 0, not -0.5", lambda: exaq.paper_clip(-0.5, 2))
+    for sigma in (math.nan, math.inf):
         refuses(
             ValueError,
-            f"sigma must be finite and at least 0, not {sigma!r}",
+            f"sigma must be finite, not {sigma!r}",
             lambda sigma=sigma: exaq.paper_clip(sigma, 2),  # type: ignore[misc]
         )
 
@@ -356,7 +362,7 @@ def test_from_dict_refuses_what_to_dict_did_not_write() -> None:
 def test_tables_refuse_levels_and_clips_beyond_reason() -> None:
     refuses(
         ValueError,
-        "levels must be below ln 2, but are [1000000000.0, 0, 0, 0]",
+        "each of levels must be below ln 2, not 1000000000.0",
         lambda: exaq.Tables.from_levels([-3, -2, -1], [1e9, 0, 0, 0], logit_scale=1, exp_frac=13),
     )
     refuses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def by_hand(row: list[float]) -> list[bool]:
     st.sampled_from(FLOATS[1:]),
 )
 def test_the_rule_is_its_words(row: list[float], dtype: type) -> None:
-    values = np.array(row, dtype)
+    values: NDArray[Any] = np.array(row, dtype)
     expected = by_hand(values.astype(float).tolist())
     assert exaq.live_addends(values).tolist() == expected
     with warnings.catch_warnings(record=True) as said:
@@ -68,7 +69,7 @@ def test_no_probability_leaks_to_masked_elements(addend: float, dtype: type) -> 
     """Real logits of a usual spread, whatever a framework adds to mask, in any float type."""
     config = exaq.SoftmaxConfig(logit_width=16, logit_scale=2**-8)
     rng = np.random.default_rng(1)
-    logits = rng.normal(0, 2.5, (50, 64)).astype(dtype)
+    logits: NDArray[Any] = rng.normal(0, 2.5, (50, 64)).astype(dtype)
     mask = np.arange(64) < rng.integers(1, 65, (50, 1))
     with np.errstate(over="ignore"):
         added = np.where(mask, dtype(0), np.asarray(addend).astype(dtype))
@@ -171,7 +172,7 @@ def test_a_masked_array_is_refused_where_its_mask_would_be_lost() -> None:
     config = exaq.SoftmaxConfig(contexts=2)
     odd = np.ma.MaskedArray([0, 1], [False, True])
     flags = odd.astype(bool)
-    for name, call in {
+    calls: dict[str, Callable[[], object]] = {
         "contexts": lambda: exaq.softmax(np.zeros((2, 4), int), config, contexts=odd),
         "lengths": lambda: exaq.softmax(np.zeros((2, 4), int), config, lengths=odd),
         "sink": lambda: exaq.softmax(np.zeros((2, 4), int), config, sink=odd),
@@ -179,7 +180,8 @@ def test_a_masked_array_is_refused_where_its_mask_would_be_lost() -> None:
         "probabilities": lambda: exaq.probabilities_to_float(odd, config),
         "logits": lambda: exaq.reference.softmax(odd),
         "reference": lambda: exaq.metrics.cosine(odd, odd),
-    }.items():
+    }
+    for name, call in calls.items():
         with pytest.raises(TypeError) as caught:
             call()
         assert str(caught.value) == f"{name} must be a plain array, not a numpy.ma.MaskedArray"

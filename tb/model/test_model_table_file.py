@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -226,8 +227,22 @@ def test_the_set_made_for_a_part_serves_it_whatever_the_order(turn: int) -> None
 
 def test_a_part_without_tables_is_refused() -> None:
     assert MANY.of(1, 5).name == "layer1"
-    refuses(ValueError, "there are no tables for layer 3, head None", lambda: MANY.of(3))
-    refuses(ValueError, "there are no tables for layer None, head 1", lambda: MANY.of(head=1))
+    gaps = file_of(
+        entry("b", layer=10), entry("a", layer=4), entry("c", layer=4, head=1), entry("d", head=2)
+    )
+    assert (MANY.layers, gaps.layers, ONE.layers) == ((0, 1, 2), (4, 10), ())
+    assert (gaps.of(4, 7).name, gaps.of(5, 2).name) == ("a", "d")
+    heads = file_of(entry("x", layer=4, head=0), entry("y", layer=5, head=0))
+    for file, part, message in (
+        (MANY, (3, None), "there are no tables for layer 3, only for layers 0, 1, 2"),
+        (MANY, (None, 1), "there are no tables for head 1 of all layers, only for layers 0, 1, 2"),
+        (gaps, (5, None), "there are no tables for layer 5, only for layers 4, 10"),
+        (gaps, (5, 1), "there are no tables for head 1 of layer 5, only for layers 4, 10"),
+        (heads, (4, 3), "there are no tables for head 3 of layer 4"),
+        (heads, (4, None), "there are no tables for layer 4"),
+        (gaps, (-1, None), "layer must be at least 0, not -1"),
+    ):
+        refuses(ValueError, message, partial(file.of, *part))
 
 
 @pytest.mark.parametrize(
@@ -258,18 +273,18 @@ def test_a_part_without_tables_is_refused() -> None:
         (lambda: entry(""), TypeError, "the name of a set must be text, not ''"),
         (
             lambda: entry("a", layer=-1),
-            TypeError,
-            "layer must be a number from 0 or null, not -1",
+            ValueError,
+            "layer must be at least 0, not -1",
         ),
         (
             lambda: entry("a", head=True),
             TypeError,
-            "head must be a number from 0 or null, not True",
+            "head must be an integer, not True",
         ),
         (
             lambda: entry("a", clip=0.0),
             ValueError,
-            "clip must be a negative number or null, not 0.0",
+            "clip must be negative, not 0.0",
         ),
         (
             lambda: entry("a", statistics=[1]),
@@ -328,15 +343,15 @@ FILE = "bits, exp_frac, format, logit_scale, logit_width, provenance, sets, vers
         (damaged("sets.0.colour", 1), f"a set of tables has just the fields {SET}; see colour"),
         (damaged("sets.0.name", None), f"a set of tables has just the fields {SET}; see name"),
         (damaged("sets.0.name", 3), "the name of a set must be text, not 3"),
-        (damaged("sets.0.layer", "1"), "layer must be a number from 0 or null, not '1'"),
-        (damaged("sets.0.clip", "-5"), "clip must be a negative number or null, not '-5'"),
-        (damaged("sets.0.clip", float("nan")), "clip must be a negative number or null, not nan"),
+        (damaged("sets.0.layer", "1"), "layer must be an integer, not '1'"),
+        (damaged("sets.0.clip", "-5"), "clip must be a real number, not '-5'"),
+        (damaged("sets.0.clip", float("nan")), "clip must be finite, not nan"),
         (damaged("sets.0.statistics", [1]), "statistics must be an object, not [1]"),
         (damaged("provenance", 5), "provenance must be an object, not 5"),
         (damaged("sets.0.thresholds", "012"), "thresholds must be a list, not '012'"),
         (
             damaged("sets.0.thresholds", [-1.0, 0, 0]),
-            "set 'all': thresholds must hold integers, not -1.0",
+            "set 'all': each of thresholds must be an integer, not -1.0",
         ),
         (
             damaged("sets.0.thresholds", [-1, -2, 0]),

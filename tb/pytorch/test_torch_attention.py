@@ -157,7 +157,7 @@ def test_file_must_fit_the_model() -> None:
     exaq.torch.set_tables(model, None)
     before = run(model, None)[0]
     cases: list[tuple[list[tuple[int | None, int | None]], str]] = [
-        ([(0, None)], "there are no tables for layer 1, head 0"),
+        ([(0, None), (1, 0)], "there are no tables for layer 1, head 1"),
         ([(None, 0)], "there are no tables for layer 0, head 1"),
         ([(None, None), (2, None)], "set 'set1' is for layer 2, but the model has layers 0..1"),
         ([(None, None), (0, 4)], "set 'set1' is for head 4, but the layer has heads 0..3"),
@@ -167,6 +167,13 @@ def test_file_must_fit_the_model() -> None:
         with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
             exaq.torch.set_tables(model, sets_of(places))
     assert torch.equal(run(model, None)[0], before)
+
+
+def test_layer_without_tables_is_refused_when_it_runs() -> None:
+    model = MODELS["bert"]()
+    exaq.torch.set_tables(model, sets_of([(0, None)]))
+    with pytest.raises(ValueError, match=r"^there are no tables for layer 1, head 0$"):
+        run(model, None)
 
 
 def test_model_without_attention_is_refused() -> None:
@@ -214,12 +221,6 @@ def test_scale_limit_and_bias_of_scores() -> None:
     torch.testing.assert_close(
         call(None, scaling=1.0, position_bias=bias)[1], (scores + bias).softmax(-1)
     )
-
-
-def test_learned_sinks_are_refused() -> None:
-    expected = r"^attention with learned sinks \(s_aux\) is not supported$"
-    with pytest.raises(NotImplementedError, match=expected):
-        call(None, s_aux=torch.zeros(4))
 
 
 def test_probabilities_are_dropped_in_training_only() -> None:

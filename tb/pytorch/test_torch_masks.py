@@ -1,137 +1,154 @@
-"""Finite masks and sinks on tensors: what exaq decides and computes on arrays."""
+"""Finite numbers that mask, in whichever argument a model adds them: no probability with tables."""
 
 from __future__ import annotations
 
-import warnings
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from torch import Tensor
+from torch_models import MODELS, run
+from torch_zoo import tiny
+from transformers import SwinConfig, SwinModel, T5Config, T5EncoderModel
 
 import exaq
 import exaq.torch
-from exaq.torch.masks import live_addends, live_scores
 
-FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
-CONFIG = exaq.SoftmaxConfig(logit_width=16, logit_scale=2**-8)
-
-
-@settings(max_examples=300)
-@given(
-    st.lists(
-        st.one_of(
-            st.floats(-300, 300, width=16),
-            st.sampled_from([-4096.0, -4080.0, -4112.0, 0.0, -64.0, -64.5, 64.0, -128.0]),
-            st.sampled_from([-np.inf, -1e4, -1e9, -65504.0, np.nan, np.inf]),
-        ),
-        min_size=1,
-        max_size=12,
-    ),
-    st.sampled_from(FLOATS),
-    st.booleans(),
-)
-def test_the_rule_is_that_of_arrays(row: list[float], dtype: torch.dtype, told: bool) -> None:
-    scores = torch.tensor([row, row[::-1]], dtype=dtype)
-    array, mask = scores.double().numpy(), torch.tensor(True) if told else None
-    said: list[list[str]] = [[], []]
-    results = []
-    for each, call in zip(
-        said,
-        (
-            lambda: live_scores(scores, mask).numpy(),
-            lambda: exaq.live_scores(array, None if mask is None else mask.numpy()),
-        ),
-        strict=True,
-    ):
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            results.append(call())
-        each.extend(str(warning.message) for warning in caught)
-    np.testing.assert_array_equal(*results)
-    assert said[0] == said[1]
-    np.testing.assert_array_equal(live_addends(scores).numpy(), exaq.live_addends(array))
+CONFIG = exaq.SoftmaxConfig(bits=2, clip=-4.0, logit_width=16, logit_scale=2.0**-8)
+TOKENS, KNOWN = 32, 20
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(
-    "addend", [-torch.inf, torch.finfo(torch.float32).min, -65504.0, -1e9, -1e4, -100.0]
-)
-@pytest.mark.filterwarnings("ignore::exaq.MaskWarning")
-def test_masks_inside_scores_leak_nothing(addend: float, dtype: torch.dtype) -> None:
-    """4 live and 60 masked keys; also where a narrower type's lowest is seen as float32."""
-    scores = torch.zeros(3, 64, dtype=dtype)
-    scores[:, 4:] += addend
-    for seen in (scores, scores.float()):
-        probabilities = exaq.torch.softmax(seen, CONFIG)
-        assert probabilities[:, 4:].count_nonzero() == 0
-        assert (probabilities[:, :4] == 0.25).all()
+@pytest.mark.parametrize("lowest", [-math.inf, -1e9, -1e4, False], ids=str)
+@pytest.mark.parametrize("tables", [None, CONFIG], ids=["float", "tables"])
+def test_the_past_does_not_see_the_future(
+    lowest: float | bool, tables: exaq.SoftmaxConfig | None
+) -> None:
+    model = MODELS["llama"]()
+    mask = torch.ones(1, 1, TOKENS, TOKENS, dtype=torch.bool).tril()
+    if lowest is not False:
+        mask = torch.where(mask, 0.0, lowest)
+    tokens = torch.randint(3, 50, (1, TOKENS), generator=torch.Generator().manual_seed(1))
+    other = tokens.clone()
+    other[:, KNOWN:] = 7
+    exaq.torch.set_tables(model, tables)
+    with torch.no_grad():
+        one, two = (model(each, attention_mask=mask).logits for each in (tokens, other))
+    assert torch.equal(one[:, :KNOWN], two[:, :KNOWN])
+    assert not torch.equal(one[:, KNOWN:], two[:, KNOWN:])
 
 
-def test_the_doubt_is_said_where_the_user_calls() -> None:
-    with pytest.warns(exaq.MaskWarning, match=r"^2 scores, the highest -100, are more") as said:
-        exaq.torch.softmax(torch.tensor([0.0, 1.0, -100.0, -101.0]), CONFIG)
-    assert said[0].filename == __file__
-    told = exaq.torch.softmax(torch.tensor([0.0, -100.0]), CONFIG, torch.tensor([True, True]))
-    assert told[1] > 0
+@pytest.mark.parametrize("kind", ["bert", "markuplm"])
+def test_padded_keys_get_nothing(kind: str) -> None:
+    model = MODELS["bert"]() if kind == "bert" else tiny(kind)
+    tokens = torch.randint(3, 50, (1, TOKENS), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(1, TOKENS, dtype=torch.long)
+    mask[:, KNOWN:] = 0
+    exaq.torch.set_tables(model, CONFIG)
+    with torch.no_grad():
+        attentions = model(tokens, attention_mask=mask, output_attentions=True).attentions
+    assert len(attentions) == 2
+    for weights in attentions:
+        assert weights[..., KNOWN:].count_nonzero() == 0
+        assert weights[..., :KNOWN].sum(dim=-1).min() > 0.9
 
 
-@pytest.mark.parametrize("dtype", FLOATS[:2])
-def test_sinks_give_the_golden_bits(dtype: torch.dtype) -> None:
-    config = exaq.SoftmaxConfig(bits=3, logit_width=12, logit_scale=0.01, prob_bits=20)
-    rng = np.random.default_rng(4)
-    real = rng.normal(0, 5, (4, 3, 7, 20))
-    mask = rng.random(real.shape) < rng.choice([0, 0.3, 1], (4, 3, 7, 1))
-    sink = rng.normal(0, 9, (3, 1))
-    scores, sinks = (torch.tensor(x, dtype=dtype) for x in (real, sink))
-    got = exaq.torch.softmax(scores, config, torch.tensor(mask), sink=sinks)
-    expected = exaq.softmax(
-        exaq.logits_to_integers(scores.numpy(), config),
-        config,
-        mask,
-        sink=exaq.logits_to_integers(sinks.numpy(), config),
+def test_relative_positions_are_no_mask_beside_one() -> None:
+    """T5 hands its biases over apart from the mask."""
+    config = T5Config(vocab_size=96, d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4)
+    model = T5EncoderModel(config).eval()
+    tokens = torch.randint(3, 90, (1, TOKENS), generator=torch.Generator().manual_seed(1))
+    mask = torch.ones(1, TOKENS, dtype=torch.long)
+    mask[:, KNOWN:] = 0
+    exaq.torch.set_tables(model, CONFIG)
+    with torch.no_grad(), exaq.torch.record(model) as recording:
+        attentions = model(tokens, attention_mask=mask, output_attentions=True).attentions
+    for weights, (rows,) in zip(attentions, recording.layers, strict=True):
+        assert weights[..., KNOWN:].count_nonzero() == 0
+        live = np.isfinite(rows)
+        assert live.shape == (4, KNOWN, TOKENS)
+        assert live[..., :KNOWN].all()
+        assert not live[..., KNOWN:].any()
+
+
+def test_shifted_windows_do_not_mix() -> None:
+    """Swin adds -100 to its biases where two patches are neighbours by the shift alone."""
+    config = SwinConfig(
+        image_size=32, patch_size=4, embed_dim=16, depths=[2], num_heads=[2], window_size=4
     )
-    np.testing.assert_array_equal(
-        got.double().numpy(), exaq.probabilities_to_float(expected, config)
-    )
-    steps = torch.tensor(rng.integers(-2048, 2048, (5, 9)))
-    np.testing.assert_array_equal(
-        exaq.torch.softmax(steps, config, sink=torch.arange(-2, 3)).double().numpy() * 2**20,
-        exaq.softmax(steps.numpy(), config, sink=np.arange(-2, 3)),
-    )
+    model = SwinModel(config).eval()
+    image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        exact = model(image, output_attentions=True).attentions[0]
+    layers = exaq.torch.attention_layers(model)
+    exaq.torch.set_tables(model, CONFIG)
+    shares: list[Tensor] = []
+    hook = layers[1].register_forward_hook(lambda _, __, result: shares.append(result[1]))
+    with torch.no_grad(), exaq.torch.record(model) as recording:
+        model(image, output_attentions=True)
+    hook.remove()
+    assert exact.shape == (4, 2, 16, 16)
+    (weights,) = shares
+    # Windows, then patches: the last window in a direction holds patches of both sides of it.
+    place = torch.arange(8)
+    sides = torch.where(place < 4, 0, torch.where(place < 6, 1, 2))
+    area = (3 * sides[:, None] + sides).reshape(2, 4, 2, 4).transpose(1, 2).reshape(4, 16)
+    apart = area[:, :, None] != area[:, None, :]
+    assert weights.movedim(1, 0)[:, apart].count_nonzero() == 0
+    live = np.isfinite(recording.layers[1][0]).reshape(2, 4, 16, 16)
+    np.testing.assert_array_equal(live, np.broadcast_to(~apart.numpy(), live.shape))
+    assert np.isfinite(recording.layers[0][0]).all()
 
 
-def test_sinks_go_with_contexts() -> None:
-    tables = tuple(exaq.SoftmaxConfig(clip=clip).tables for clip in (-2.0, -6.0))
-    config = exaq.SoftmaxConfig(contexts=2, context_tables=tables)
-    steps = np.random.default_rng(1).integers(-90, 90, (2, 5, 12))
-    sink = np.array([[10], [-30]])
-    got = exaq.torch.softmax(
-        torch.tensor(steps), config, contexts=torch.tensor([[0], [1]]), sink=torch.tensor(sink)
-    )
-    expected = exaq.softmax(steps, config, contexts=[[0], [1]], sink=sink)
-    np.testing.assert_array_equal(got.double().numpy() * 2**16, expected)
+class Layer(torch.nn.Module):
+    """Stands for an attention layer in calls of the function itself."""
 
 
-@pytest.mark.parametrize(
-    ("scores", "sink", "error", "message"),
-    [
-        (torch.zeros(2, 3), 1, TypeError, "sink must be of the logits' kind, torch.float32, not "),
-        (torch.zeros(2, 3).int(), 1.0, TypeError, "sink must be of the logits' kind, torch.int32,"),
-        (torch.zeros(2, 3), torch.nan, ValueError, "sink must be finite, not nan"),
-        (torch.zeros(2, 3), -torch.inf, ValueError, "sink must be finite, not -inf"),
-        (torch.zeros(2, 3).int(), 2**15, ValueError, "sink must be in -32768..32767, not 32768"),
-        (
-            torch.zeros(2, 3),
-            torch.zeros(3),
-            ValueError,
-            "sink of shape (3,) does not fit the rows of logits of shape (2, 3)",
-        ),
-    ],
-)
-def test_refused_sinks(scores: Any, sink: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error) as caught:
-        exaq.torch.softmax(scores, CONFIG, sink=sink)
-    assert str(caught.value).startswith(message)
+@pytest.mark.parametrize("name", ["attention_mask", "position_bias"])
+def test_linear_biases_stay_biases(name: str) -> None:
+    """Those of ALiBi fall by a step a key, to far below where a float softmax has nothing."""
+    keys = 400
+    generator = torch.Generator().manual_seed(5)
+    query, value = (torch.randn(1, 2, 3, 8, generator=generator) for _ in range(2))
+    key = torch.randn(1, 2, keys, 8, generator=generator)
+    value = torch.randn(1, 2, keys, 8, generator=generator)
+    bias = torch.arange(1 - keys, 1.0) * torch.tensor([0.5, 1.0])[:, None, None]
+    arguments: dict[str, Any] = {"attention_mask": None} | {name: bias[None]}
+    lives: list[Tensor] = []
+    layer = Layer()
+    attached = exaq.torch.layers.attached(layer)
+    attached.collect = lambda scores, live, sink: lives.append(live.expand(scores.shape))
+    exaq.torch.attention(layer, query, key, value, **arguments)
+    (live,) = lives
+    assert live.all()
+    masked = bias[None].clone()
+    masked[..., :10] -= 1e4
+    exaq.torch.attention(layer, query, key, value, **(arguments | {name: masked}))
+    assert not lives[1][..., :10].any()
+    assert lives[1][..., 10:].all()
+
+
+def test_masks_of_two_arguments_join() -> None:
+    generator = torch.Generator().manual_seed(5)
+    query, key, value = (torch.randn(1, 2, 4, 8, generator=generator) for _ in range(3))
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    first = torch.zeros(1, 1, 4, 4)
+    first[..., 0] = -100.0
+    lives: list[Tensor] = []
+    layer = Layer()
+    exaq.torch.layers.attached(layer).collect = lambda scores, live, sink: lives.append(live)
+    exaq.torch.attention(layer, query, key, value, causal[None, None], position_bias=first)
+    want = causal.clone()
+    want[:, 0] = False
+    assert torch.equal(lives[0][0, 0], want)
+
+
+def test_rows_without_a_live_key_are_zeros() -> None:
+    model = MODELS["gpt2"]()
+    exaq.torch.set_tables(model, CONFIG)
+    mask = torch.ones(3, 9, dtype=torch.long)
+    mask[1, :3] = 0
+    for weights in run(model, mask).attentions:
+        assert weights[1, :, :3].count_nonzero() == 0

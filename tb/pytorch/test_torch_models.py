@@ -15,11 +15,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from torch_models import MODELS
-from transformers import PreTrainedTokenizerFast, T5Config, T5Model
+from torch_models import MODELS, save
+from transformers import T5Config, T5Model
 
 import exaq_eval.tiny_decoder as tiny
 from exaq_eval import corpus, models
@@ -46,16 +43,6 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty cache of the project."""
     monkeypatch.setenv("EXAQ_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def saved(folder: Path, name: str) -> Path:
-    """A folder of a tiny model with a tokenizer of words, as Transformers writes it."""
-    words = {"[UNK]": 0, "the": 1, "def": 2, "return": 3, "self": 4, ".": 5, "(": 6, ")": 7}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(folder)
-    MODELS[name]().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -144,7 +131,7 @@ def test_decoder_is_trained_once_and_kept(cache: Path, monkeypatch: pytest.Monke
 
 
 def test_folder_of_an_encoder(tmp_path: Path) -> None:
-    model = models.from_folder(saved(tmp_path / "mine", "bert"))
+    model = models.from_folder(save(MODELS["bert"](), tmp_path / "mine"))
     assert (model.name, model.kind, model.max_tokens) == ("mine", "encoder", 40)
     assert max(len(model.tokenizer(text)) for text in model.texts) == 40
     states = model.model(model.tokenizer(model.texts[0])[None]).last_hidden_state
@@ -154,7 +141,7 @@ def test_folder_of_an_encoder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_folder_of_a_decoder(tmp_path: Path, name: str) -> None:
-    model = models.from_folder(saved(tmp_path, name))
+    model = models.from_folder(save(MODELS[name](), tmp_path))
     assert (model.kind, model.max_tokens) == ("decoder", 40)
     windows = model.windows(3)
     assert windows.shape == (3, 41)
@@ -171,7 +158,7 @@ def test_folders_that_hold_no_model(tmp_path: Path) -> None:
 
     none = f"{tmp_path} holds no config.json: no folder of a Transformers model"
     assert refused(tmp_path) == none
-    whole = saved(tmp_path / "whole", "bert")
+    whole = save(MODELS["bert"](), tmp_path / "whole")
     for missing in ("model.safetensors", "tokenizer.json"):
         part = Path(shutil.copytree(whole, tmp_path / f"without {missing}"))
         (part / missing).unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch_models import BATCH, HEADS, LAYERS, MODELS, PADDING, TOKENS, run
-from transformers import PreTrainedModel
+from torch_zoo import tiny
+from transformers import (
+    BartConfig,
+    BartModel,
+    BertConfig,
+    BertModel,
+    PreTrainedModel,
+    SwinConfig,
+    SwinModel,
+    WhisperConfig,
+    WhisperModel,
+)
 
 import exaq
 import exaq.torch
@@ -118,7 +131,7 @@ def test_folder_holds_what_memory_would(tmp_path: Path) -> None:
         model(tokens)
         model(tokens[:1, :5])
         assert recording.layers == [[], []]
-    assert recording.files == [folder / "layer00.npy", folder / "layer01.npy"]
+    assert recording.files == [folder / "layer0.npy", folder / "layer1.npy"]
     assert sorted(folder.iterdir()) == recording.files
     for file, (mapped,), (first, second) in zip(
         recording.files, recording.layers, kept.layers, strict=True
@@ -164,3 +177,185 @@ def test_recording_calibrates_tables_that_the_model_takes() -> None:
     exaq.torch.set_tables(model, tables)
     for weights in run(model, None).attentions:
         assert len(torch.unique(weights[0, 0, 0])) <= 4
+
+
+def bart(encoder_heads: int, decoder_heads: int) -> PreTrainedModel:
+    config = BartConfig(
+        vocab_size=96,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=encoder_heads,
+        decoder_attention_heads=decoder_heads,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_position_embeddings=64,
+    )
+    return BartModel(config).eval()
+
+
+@pytest.mark.parametrize("source", [13, 12])
+@pytest.mark.parametrize("padded", ["left", "right"])
+def test_cross_attention_keeps_the_queries_of_padded_sources(source: int, padded: str) -> None:
+    """What is padding among the keys says nothing about the queries, be they as many or not."""
+    model = bart(4, 4)
+    tokens = torch.arange(3, 3 + source)[None].repeat(2, 1)
+    mask = torch.ones(2, source, dtype=torch.long)
+    mask[1, slice(0, 8) if padded == "left" else slice(source - 8, source)] = 0
+    target = torch.arange(20, 32)[None].repeat(2, 1)
+    own = torch.ones(2, 12, dtype=torch.long)
+    own[0, 9:] = 0
+    with exaq.torch.record(model) as recording:
+        model(tokens, attention_mask=mask, decoder_input_ids=target, decoder_attention_mask=own)
+    encoder, decoder, cross = (rows for (rows,) in recording.layers)
+    assert encoder.shape == (4, 2 * source - 8, source)
+    assert decoder.shape == (4, 24 - 3, 12)
+    assert cross.shape == (4, 24, source)
+    live = np.isfinite(cross).reshape(4, 2, 12, source)
+    want = np.broadcast_to(mask.bool().numpy()[:, None], (2, 12, source))
+    np.testing.assert_array_equal(live, np.broadcast_to(want, live.shape))
+
+
+def test_cross_attention_leaves_out_queries_without_a_key() -> None:
+    model = bart(4, 4)
+    mask = torch.tensor([[1] * 5, [0] * 5])
+    tokens = torch.arange(3, 8)[None].repeat(2, 1)
+    with exaq.torch.record(model) as recording:
+        model(tokens, attention_mask=mask, decoder_input_ids=tokens)
+    assert [rows.shape for (rows,) in recording.layers] == [(4, 5, 5), (4, 10, 5), (4, 5, 5)]
+
+
+def test_bert_as_a_decoder_has_cross_attention_too() -> None:
+    config = BertConfig(
+        vocab_size=96,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=32,
+        is_decoder=True,
+        add_cross_attention=True,
+    )
+    model = BertModel(config).eval()
+    tokens = torch.arange(3, 9)[None].repeat(2, 1)
+    mask = torch.tensor([[1] * 6, [1] * 4 + [0] * 2])
+    with exaq.torch.record(model) as recording:
+        model(
+            tokens,
+            attention_mask=mask,
+            encoder_hidden_states=torch.zeros(2, 6, 32),
+            encoder_attention_mask=mask.flip(0),
+        )
+    assert [rows.shape for (rows,) in recording.layers] == [(4, 10, 6), (4, 12, 6)]
+
+
+def test_token_that_may_not_see_itself_is_no_padding() -> None:
+    """A token is padding where nothing may attend to it."""
+    model = MODELS["bert"]()
+    mask = ~torch.eye(5, dtype=torch.bool)[None, None].repeat(2, 1, 1, 1)
+    mask[1, ..., 3:] = False
+    with exaq.torch.record(model) as recording:
+        model(torch.arange(5)[None].repeat(2, 1), attention_mask=mask)
+    for (rows,) in recording.layers:
+        assert rows.shape == (HEADS, 5 + 3, 5)
+
+
+def whisper() -> PreTrainedModel:
+    config = WhisperConfig(
+        vocab_size=96,
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_mel_bins=8,
+        max_source_positions=10,
+        max_target_positions=20,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    return WhisperModel(config).eval()
+
+
+def swin() -> PreTrainedModel:
+    config = SwinConfig(
+        image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[2, 4], window_size=4
+    )
+    return SwinModel(config).eval()
+
+
+_TOKENS = torch.arange(3, 15)[None]
+#: Models whose layers differ in heads, inputs of theirs, and the heads of their layers.
+UNEVEN: dict[str, tuple[Callable[[], PreTrainedModel], dict[str, Tensor], list[int]]] = {
+    "bart 4, 2": (lambda: bart(4, 2), {"input_ids": _TOKENS}, [4, 2, 2]),
+    "bart 2, 4": (lambda: bart(2, 4), {"input_ids": _TOKENS}, [2, 4, 4]),
+    "whisper": (
+        whisper,
+        {"input_features": torch.ones(1, 8, 20), "decoder_input_ids": _TOKENS},
+        [2, 4, 4],
+    ),
+    "swin": (swin, {"pixel_values": torch.ones(1, 3, 32, 32)}, [2, 4]),
+}
+
+
+@pytest.mark.parametrize("per", ["all", "layer", "head"])
+@pytest.mark.parametrize(("make", "given", "heads"), UNEVEN.values(), ids=UNEVEN)
+def test_layers_may_differ_in_heads(
+    make: Callable[[], PreTrainedModel], given: dict[str, Tensor], heads: list[int], per: str
+) -> None:
+    model = make()
+    with exaq.torch.record(model) as recording:
+        model(**given)
+    assert [len(rows) for (rows,) in recording.layers] == heads
+    options: dict[str, Any] = {"rule": "paper", "logit_width": 16, "logit_scale": 2.0**-8}
+    tables = exaq.calibrate(recording.layers, per=per, **options)
+    model = make()
+    exaq.torch.set_tables(model, tables)
+    model(**given)
+    if per == "head":
+        most, name = heads[0], f"layer0.head{heads[0] - 1}"
+        added = dataclasses.replace(tables.find(name), name="more", head=most)
+        expected = f"set 'more' is for head {most}, but the layer has heads 0..{most - 1}"
+        with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+            exaq.torch.set_tables(model, dataclasses.replace(tables, sets=(*tables.sets, added)))
+
+
+def test_layers_that_did_not_run_leave_their_numbers(tmp_path: Path) -> None:
+    """The half of CLIP that reads images, after that which reads texts."""
+    model: Any = tiny("clip")
+    image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    with exaq.torch.record(model, tmp_path) as recording:
+        model.get_image_features(pixel_values=image)
+    assert [len(calls) for calls in recording.layers] == [0, 0, 1, 1]
+    assert recording.files == [tmp_path / "layer2.npy", tmp_path / "layer3.npy"]
+    ran = exaq.calibrate(recording.layers[2:], per="layer", rule="paper", logit_width=16)
+    sets = tuple(
+        dataclasses.replace(entry, name=f"layer{number}", layer=number)
+        for number, entry in enumerate(ran.sets, 2)
+    )
+    exaq.torch.set_tables(model, dataclasses.replace(ran, sets=sets))
+    model.get_image_features(pixel_values=image)
+    with pytest.raises(ValueError, match=r"^there are no tables for layer 0, head 0$"):
+        model.get_text_features(input_ids=_TOKENS)
+
+
+def test_tables_come_back_from_their_file_alone(tmp_path: Path) -> None:
+    """What Transformers saves of a model holds neither its tables nor its implementation."""
+    model = MODELS["bert"]()
+    with exaq.torch.record(model) as recording:
+        run(model, None)
+    tables = exaq.calibrate(recording.layers, rule="paper", per="head", logit_width=16)
+    exaq.torch.set_tables(model, tables, prob_bits=14)
+    want = run(model, None)[0]
+    model.save_pretrained(tmp_path)
+    tables.save(tmp_path / "tables.json")
+    again = BertModel.from_pretrained(tmp_path).eval()
+    assert again.config._attn_implementation != "exaq"
+    assert "exaq" not in (tmp_path / "config.json").read_text(encoding="utf-8")
+    again.set_attn_implementation("eager")
+    assert not torch.allclose(run(again, None)[0], want, atol=1e-5)
+    exaq.torch.set_tables(again, exaq.TableFile.load(tmp_path / "tables.json"), prob_bits=14)
+    assert torch.equal(run(again, None)[0], want)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 from torch import Tensor
 from transformers import (
     BertConfig,
@@ -15,6 +19,7 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
 )
 
 BATCH, TOKENS, LAYERS, HEADS = 3, 9, 2, 4
@@ -65,3 +70,13 @@ def run(model: PreTrainedModel, mask: Tensor | None) -> Any:
     tokens = torch.randint(_VOCABULARY, (BATCH, TOKENS), generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         return model(tokens, attention_mask=mask, output_attentions=True, use_cache=False)
+
+
+def save(model: PreTrainedModel, folder: Path) -> Path:
+    """Write the model with a tokenizer of words into ``folder``, as Transformers does."""
+    words = {"[UNK]": 0, "the": 1, "def": 2, "return": 3, "self": 4, ".": 5, "(": 6, ")": 7}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="[UNK]").save_pretrained(folder)
+    model.save_pretrained(folder)
+    return folder

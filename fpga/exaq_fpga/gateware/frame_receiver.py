@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.cobs_decoder import CobsDecoder
 from exaq_fpga.gateware.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.octet_ram import OctetRam
@@ -53,9 +54,10 @@ class FrameReceiver(wiring.Component):
     gap = 3
 
     def __init__(self, size: int):
-        if not isinstance(size, int) or not LEAST_SIZE <= size <= GREATEST_SIZE or size & size - 1:
+        size = integer("size", size)
+        if not LEAST_SIZE <= size <= GREATEST_SIZE or size & size - 1:
             raise ValueError(
-                f"size must be a power of two from {LEAST_SIZE} to {GREATEST_SIZE}, not {size!r}"
+                f"size must be a power of two from {LEAST_SIZE} to {GREATEST_SIZE}, not {size}"
             )
         self.size = size
         super().__init__(

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq_hdl.checks import check_integer
+from exaq.scalars import integer
 
 
 class OctetRam(wiring.Component):
@@ -25,7 +25,7 @@ class OctetRam(wiring.Component):
     latency = 1
 
     def __init__(self, depth: int):
-        self.depth = check_integer("depth", depth, 2)
+        self.depth = depth = integer("depth", depth, 2)
         super().__init__(
             {
                 "write_enable": In(1),

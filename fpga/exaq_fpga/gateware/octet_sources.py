@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.octets import MESSAGES
-from exaq_hdl.checks import check_integer
 from exaq_hdl.event_counters import EventCounters
 
 _OCTET = 8
@@ -70,7 +70,7 @@ class CounterReader(wiring.Component):
     octets = 4
 
     def __init__(self, count: int):
-        self.count = check_integer("count", count, 2)
+        self.count = count = integer("count", count, 2)
         super().__init__({"events": In(count), "start": In(1), "o": Out(MESSAGES)})
 
     def elaborate(self, platform):

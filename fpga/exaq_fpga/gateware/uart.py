@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
+from exaq.scalars import integer
 from exaq_fpga.gateware.octets import LINE, OCTETS
 
 #: Fewest clock cycles a bit may take.
@@ -17,12 +18,7 @@ _STOP_BIT = 1 + _DATA_BITS
 
 
 def _checked(divisor: int) -> int:
-    if not isinstance(divisor, int) or divisor < LEAST_DIVISOR:
-        raise ValueError(
-            f"divisor must be an integer of at least {LEAST_DIVISOR} clock cycles a bit, "
-            f"not {divisor!r}"
-        )
-    return divisor
+    return integer("divisor, in clock cycles a bit,", divisor, LEAST_DIVISOR)
 
 
 def _stop_sample(divisor: int) -> int:
@@ -36,7 +32,8 @@ def tolerance(divisor: int) -> tuple[Fraction, Fraction]:
     The receiver sees a start bit up to a cycle late. Its sample of the stop bit must fall neither
     into the bit before that nor, where octets follow each other without a gap, behind it.
     """
-    sample = _stop_sample(_checked(divisor))
+    divisor = _checked(divisor)
+    sample = _stop_sample(divisor)
     return (
         Fraction(sample, _STOP_BIT * divisor) - 1,
         1 - Fraction(sample + 1, (_STOP_BIT + 1) * divisor),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from exaq.scalars import integer, real
 from exaq.tool import ToolError, how_it_ended
 
 _OCTET_BITS = 10
@@ -41,7 +42,8 @@ class Faults:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
+            value = float(real(field.name, getattr(self, field.name)))
+            object.__setattr__(self, field.name, value)
             if not 0 <= value <= 1:
                 raise ValueError(f"{field.name} is a probability, 0 to 1, not {value!r}")
 
@@ -133,9 +135,9 @@ class VirtualBoard:
         waves: Path | None = None,
     ) -> None:
         settings = {
-            "seed": seed,
-            "linger": linger,
-            "patience": round(1000 * patience),
+            "seed": integer("seed", seed),
+            "linger": integer("linger", linger, 0),
+            "patience": round(1000 * real("patience", patience)),
             **vars(faults or Faults()),
         }
         options = [text for name, value in settings.items() for text in (f"--{name}", str(value))]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from exaq.scalars import integer
 from exaq_cosim.compiler import Harness, compile_verilog
 
 _HARNESS = ("uart_main.cpp", "line.h", "terminal.h")
@@ -68,6 +69,7 @@ def compile_board(
     ToolError
         No C++ compiler, no Verilator, or one of them failed.
     """
+    divisor = integer("divisor", divisor)
     if divisor < 2:
         raise ValueError(f"the UART needs at least 2 cycles a bit, not {divisor}")
     verilog = {

@@ -8,7 +8,7 @@ where it is least. docs/calibration.md explains.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from importlib import metadata
 from typing import Any
@@ -19,9 +19,10 @@ from numpy.typing import ArrayLike
 from exaq.calibration.objective import OBJECTIVES
 from exaq.calibration.rules import Survey
 from exaq.calibration.search import Search
-from exaq.calibration.source import Part, collect, digest, read
+from exaq.calibration.source import Part, collect, digest, numbered, read
 from exaq.calibration.summary import Builder, Summary
 from exaq.config import SoftmaxConfig
+from exaq.scalars import integer
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables
 
@@ -35,11 +36,13 @@ MEMORY = 2**30
 # Borders that free thresholds may take, beside those of the two clips.
 _BORDERS = 1024
 
+_Layer = ArrayLike | Sequence[ArrayLike]
+
 
 def calibrate(
-    layers: Sequence[ArrayLike | Sequence[ArrayLike]],
+    layers: Sequence[_Layer] | Mapping[int, _Layer],
     *,
-    masks: Sequence[Any] | None = None,
+    masks: Sequence[Any] | Mapping[int, Any] | None = None,
     bits: int = 2,
     logit_width: int = 8,
     logit_scale: float | Fraction = 0.0625,
@@ -60,14 +63,15 @@ def calibrate(
     Parameters
     ----------
     layers
-        One entry a layer: an array, or a list of arrays, one a call. Shape (..., row), by default
-        (..., heads, queries, keys) where a head counts. Real logits: what is masked among them is
-        found as by ``live_scores``, all others are finite. Or integers of ``logit_width`` bits.
-        Arrays may be memory-mapped: they are read in blocks. Masked elements of ``numpy.ma``
-        arrays take no part.
+        One entry a layer, whose number is its place, from 0, or its key in a mapping: an array, or
+        a list of arrays, one a call. An empty list is a layer that did not run: it keeps its
+        number and gets no set. Shape (..., row), by default (..., heads, queries, keys) where a
+        head counts. Real logits: what is masked among them is found as by ``live_scores``, all
+        others are finite. Or integers of ``logit_width`` bits. Arrays may be memory-mapped: they
+        are read in blocks. Masked elements of ``numpy.ma`` arrays take no part.
     masks
-        Nested as ``layers``: booleans that broadcast to each array, True = live; None: all are,
-        but for what the logits themselves say.
+        For the same layers, nested alike: booleans that broadcast to each array, True = live;
+        None: all are, but for what the logits themselves say.
     bits, logit_width, logit_scale, exp_frac
         Format of the unit; see ``SoftmaxConfig``.
     rule
@@ -93,7 +97,8 @@ def calibrate(
     Returns
     -------
     TableFile
-        Sets "all", "layer0" ... or "layer0.head0" ...; the same for the same arguments. A set's
+        Sets "all", "layer0" ... or "layer0.head0" ..., by the layers' numbers, ascending, gaps
+        kept; the same for the same arguments. A set's
         ``clip`` is that of its end-point tables, None where thresholds or levels are free.
 
     Raises
@@ -119,7 +124,9 @@ def calibrate(
     config = SoftmaxConfig(
         bits=bits, logit_width=logit_width, logit_scale=logit_scale, exp_frac=exp_frac
     )
-    parts = collect(layers, masks, per, head_axis)
+    head_axis, memory = integer("head_axis", head_axis), integer("memory", memory)
+    given = numbered(layers, masks)
+    parts = collect(given, per, head_axis)
     total = sum(2 * part.blocks + 1 + len(STAGES) for part in parts)
     done = 0
 
@@ -144,10 +151,7 @@ def calibrate(
             **({"minimise": minimise, "stage": stage} if rule == "optimal" else {}),
             "per": per,
             **({"head_axis": head_axis} if per == "head" else {}),
-            "layers": [
-                digest(layer, None if masks is None else masks[number])
-                for number, layer in enumerate(layers)
-            ],
+            "layers": [{"layer": number} | digest(*layer) for number, layer in given.items()],
         },
     )
 

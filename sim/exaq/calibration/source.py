@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from exaq.config import SoftmaxConfig
 from exaq.formats import logits_to_integers
 from exaq.masks import Doubt, find_live
 from exaq.rows import check_logit_range, check_shape, live_elements, split_masked
+from exaq.scalars import integer
 
 #: Most rows and most elements of a block. Fixed, so that sums add up in the same order anywhere.
 BLOCK_ROWS, BLOCK_ELEMENTS = 4096, 2**21
@@ -164,27 +165,49 @@ def _cut(
         yield from _cut(logits[part], None if mask is None else mask[part])
 
 
-def collect(
-    layers: Sequence[Any], masks: Sequence[Any] | None, per: str, head_axis: int
-) -> list[Part]:
-    """The parts of a model that get tables of their own, in the order of the sets."""
-    if isinstance(layers, str | bytes) or not isinstance(layers, Sequence | np.ndarray):
-        raise TypeError(f"layers must be a sequence of arrays, not {type(layers).__name__}")
-    if len(layers) == 0:
+def numbered(layers: Any, masks: Any) -> dict[int, tuple[Any, Any]]:
+    """Logits and mask of each layer that ran, by its number, ascending.
+
+    A layer that did not run is an empty list, or not in the mapping.
+    """
+    entries = _by_number("layers", layers)
+    if not entries:
         raise ValueError("there are no layers to calibrate")
-    if masks is not None and len(masks) != len(layers):
-        raise ValueError(f"masks must be given for each of {len(layers)} layers, not {len(masks)}")
-    each = [
-        _batches(layer, entry, None if masks is None else masks[layer])
-        for layer, entry in enumerate(layers)
-    ]
+    live = dict.fromkeys(entries) if masks is None else _by_number("masks", masks)
+    if odd := entries.keys() ^ live.keys():
+        raise ValueError(f"masks must be given for just the layers of logits; see layer {min(odd)}")
+    ran = {
+        number: (entry, live[number])
+        for number, entry in sorted(entries.items(), key=lambda item: item[0])
+        if not isinstance(entry, list | tuple) or entry
+    }
+    if not ran:
+        raise ValueError("there are no logits to calibrate on: every layer is empty")
+    return ran
+
+
+def _by_number(name: str, values: Any) -> dict[int, Any]:
+    if isinstance(values, Mapping):
+        return {integer("the number of a layer", key, 0): each for key, each in values.items()}
+    if isinstance(values, str | bytes) or not isinstance(values, Sequence | np.ndarray):
+        kind = type(values).__name__
+        raise TypeError(f"{name} must be a sequence or a mapping of arrays, not {kind}")
+    return dict(enumerate(values))
+
+
+def collect(layers: Mapping[int, tuple[Any, Any]], per: str, head_axis: int) -> list[Part]:
+    """The parts of a model that get tables of their own, in the order of the sets.
+
+    ``layers`` are as ``numbered`` gives them.
+    """
+    each = {number: _batches(number, *given) for number, given in layers.items()}
     if per == "all":
-        return [Part("all", None, None, tuple(batch for layer in each for batch in layer))]
+        return [Part("all", None, None, tuple(batch for layer in each.values() for batch in layer))]
     if per == "layer":
-        return [Part(f"layer{k}", k, None, tuple(layer)) for k, layer in enumerate(each)]
+        return [Part(f"layer{k}", k, None, tuple(layer)) for k, layer in each.items()]
     return [
         Part(f"layer{k}.head{h}", k, h, tuple(batch.head(head_axis, h) for batch in layer))
-        for k, layer in enumerate(each)
+        for k, layer in each.items()
         for h in range(_heads(layer, head_axis))
     ]
 
@@ -192,8 +215,6 @@ def collect(
 def _batches(layer: int, entry: Any, mask: Any) -> list[Batch]:
     many = isinstance(entry, list | tuple)
     arrays = list(entry) if many else [entry]
-    if not arrays:
-        raise ValueError(f"layer {layer} has no logits")
     masks = list(mask) if many and isinstance(mask, list | tuple) else [mask] * len(arrays)
     if len(masks) != len(arrays):
         raise ValueError(

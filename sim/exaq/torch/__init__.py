@@ -3,8 +3,18 @@
 from exaq.extras import needing
 
 with needing("exaq.torch"):
-    from exaq.torch.layers import attention, attention_layers, set_tables
+    from exaq.torch.layers import PartialModelWarning, attention, set_tables
     from exaq.torch.model import softmax
+    from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
 
-__all__ = ["Recording", "attention", "attention_layers", "record", "set_tables", "softmax"]
+__all__ = [
+    "PartialModelWarning",
+    "Recording",
+    "attention",
+    "attention_layers",
+    "record",
+    "set_tables",
+    "softmax",
+    "unswitched_layers",
+]

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from exaq.config import SoftmaxConfig
+from exaq.notices import ExaqWarning
 from exaq.table_file import TableFile
+from exaq.torch.masks import live_addends
 from exaq.torch.model import softmax
+from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
 
 #: The name to set: ``model.set_attn_implementation("exaq")``.
 IMPLEMENTATION = "exaq"
 
 # The attribute of an attention layer that holds its ``Attached``.
 _ATTACHED = "_exaq"
+
+# Arguments that change nothing in attention, whatever they are; all others are refused.
+_HARMLESS = frozenset(
+    {
+        # What a model returns, keeps, or divides its loss by.
+        "num_items_in_batch",
+        "output_attentions",
+        "output_hidden_states",
+        "output_router_logits",
+        "return_dict",
+        "use_cache",
+        # Rotary embeddings and masks are made from them before attention is called.
+        "cache_position",
+        "position_ids",
+        "token_type_ids",
+        # Whether a kernel's gradient is the same each time.
+        "deterministic",
+    }
+)
+
+
+class PartialModelWarning(ExaqWarning):
+    """Some attention layers of a model keep a float softmax of their own."""
 
 
 @dataclass
@@ -30,18 +57,39 @@ class Attached:
 
     Members
     -------
-    config
-        The softmax unit; None: float softmax.
-    by_head
-        Whether head h uses context h of ``config``, rather than its ``tables``.
+    tables
+        What its tables are chosen from; None: float softmax.
+    number
+        The layer's number in ``tables``.
+    changes
+        Further fields of the configuration.
     collect
-        Called with scores (batch, heads, queries, keys) and the flags of the live ones, which
-        broadcast to that shape.
+        Called with scores (batch, heads, queries, keys), the flags of the live ones, which
+        broadcast to that shape, and the sinks (batch, heads, queries, 1) or None.
     """
 
-    config: SoftmaxConfig | None = None
-    by_head: bool = False
-    collect: Callable[[Tensor, Tensor], None] | None = None
+    tables: SoftmaxConfig | TableFile | None = None
+    number: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    collect: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
+    _chosen: dict[int, tuple[SoftmaxConfig, bool]] = field(default_factory=dict)
+
+    def set(
+        self, tables: SoftmaxConfig | TableFile | None, number: int, changes: dict[str, Any]
+    ) -> None:
+        """Go by other tables from now on."""
+        self.tables, self.number, self.changes, self._chosen = tables, number, changes, {}
+
+    def config(self, heads: int) -> tuple[SoftmaxConfig, bool] | None:
+        """The softmax unit for so many heads, and whether head h uses its context h.
+
+        Without contexts all heads use its ``tables``. None: float softmax.
+        """
+        if self.tables is None:
+            return None
+        if heads not in self._chosen:
+            self._chosen[heads] = _choose(self.tables, self.number, heads, self.changes)
+        return self._chosen[heads]
 
 
 def attention(
@@ -55,6 +103,10 @@ def attention(
     *,
     softcap: float | None = None,
     position_bias: Tensor | None = None,
+    s_aux: Tensor | None = None,
+    sinks: Tensor | None = None,
+    is_causal: bool | None = None,
+    sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, Tensor]:
     """Attention with the softmax that ``set_tables`` gave to ``module``; else with a float one.
@@ -71,13 +123,21 @@ def attention(
         serving as many consecutive heads of the query.
     attention_mask
         Broadcasts to (batch, heads, queries, keys): booleans, True = live, or numbers to add to
-        the scores, the lowest of their type or -inf = masked. None: all are live.
+        the scores, among which ``exaq.live_addends`` tells those that mask. None: all are live.
     scaling
         Factor of the scores. None: head size ** -0.5.
     dropout
         Share of probabilities to drop in training.
     softcap, position_bias
-        Limit of the scores by tanh, and numbers to add to them, where the model has such.
+        Limit of the scores by tanh, and numbers to add to them, where the model has such. The
+        numbers may mask, as those of ``attention_mask``.
+    s_aux, sinks
+        Two names for attention sinks: a logit that joins the maximum and the sum of its row and
+        has no output. Shape (heads,), or one that broadcasts to (batch, heads, queries, 1).
+    is_causal, sliding_window
+        Which keys a query sees; the mask must say it too, since it alone decides.
+    others
+        None, or of no effect on attention: what the model returns and keeps, and positions.
 
     Returns
     -------
@@ -88,59 +148,96 @@ def attention(
     Raises
     ------
     NotImplementedError
-        The model adds a learned element to each row (attention sinks).
+        The model hands over something else that may decide on the probabilities, such as the keys
+        to choose, or leaves the mask to attention.
+    TypeError, ValueError
+        A mask is neither boolean nor floating-point, or the shape of the sinks does not fit.
     """
-    if others.get("s_aux") is not None:
-        raise NotImplementedError("attention with learned sinks (s_aux) is not supported")
+    _refuse(module, {name for name, given in others.items() if given is not None} - _HARMLESS)
+    if attention_mask is None:
+        queries, keys = query.shape[2], key.shape[2]
+        if is_causal and queries > 1:
+            _refuse(module, {"is_causal without a mask"})
+        if sliding_window is not None and sliding_window < keys:
+            _refuse(module, {"sliding_window without a mask"})
     serves = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(serves, dim=1) if serves > 1 else x for x in (key, value))
     scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    if position_bias is not None:
-        scores = scores + position_bias
-    scores, live = _masked(scores, attention_mask)
+    masks = {"position_bias": position_bias, "attention_mask": attention_mask}
+    for name, mask in masks.items():
+        scores = _masked(scores, mask, name)
+    sink = _sink(scores, s_aux if sinks is None else sinks)
 
     attached: Attached = getattr(module, _ATTACHED, None) or Attached()
+    unit = attached.config(scores.shape[1])
+    if unit is not None or attached.collect is not None:
+        live = _live(scores, masks.values())
     if attached.collect is not None:
-        attached.collect(scores, live)
-    if attached.config is None:
-        least = torch.promote_types(scores.dtype, torch.float32)
-        weights = functional.softmax(scores, dim=-1, dtype=least).to(query.dtype)
+        attached.collect(scores, live, sink)
+    if unit is None:
+        weights = _float_softmax(scores, sink).to(query.dtype)
     else:
+        config, by_head = unit
         heads = torch.arange(scores.shape[1], device=scores.device)[:, None]
-        weights = softmax(scores, attached.config, live, heads if attached.by_head else None)
+        weights = softmax(
+            scores,
+            config,
+            live,
+            heads if by_head else None,
+            sink=None if sink is None else sink.squeeze(-1),
+        )
     weights = functional.dropout(weights, p=dropout, training=module.training)
     return (weights @ value).transpose(1, 2).contiguous(), weights
 
 
-def _masked(scores: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Scores with the mask in them, and the flags of the live ones."""
-    if mask is None:
-        return scores, torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
-    if mask.dtype == torch.bool:
-        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min), mask
-    return scores + mask, mask > torch.finfo(mask.dtype).min / 2
-
-
-def attention_layers(model: nn.Module) -> list[nn.Module]:
-    """The layers of ``model`` that call an attention implementation, in the order of its modules.
-
-    Their places in the list are the numbers of layers in tables and recordings. An encoder with a
-    decoder counts on from one to the other.
-    """
-    found = [module for module in model.modules() if _calls_implementation(module)]
-    if not found:
-        raise ValueError(
-            f"{type(model).__name__} has no attention layer that an implementation can be set for"
+def _refuse(module: nn.Module, arguments: set[str]) -> None:
+    if arguments:
+        raise NotImplementedError(
+            f"{type(module).__name__} hands attention {', '.join(sorted(arguments))}, "
+            f'which the implementation "{IMPLEMENTATION}" does not support'
         )
-    return found
 
 
-def _calls_implementation(module: nn.Module) -> bool:
-    forward = inspect.unwrap(type(module).forward)
-    code = getattr(forward, "__code__", None)
-    return code is not None and "ALL_ATTENTION_FUNCTIONS" in code.co_names
+def _masked(scores: Tensor, mask: Tensor | None, name: str) -> Tensor:
+    """Scores with the mask in them."""
+    if mask is None:
+        return scores
+    if mask.dtype == torch.bool:
+        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    if not mask.is_floating_point():
+        raise TypeError(f"{name} must be boolean or floating-point, not {mask.dtype}")
+    return scores + mask
+
+
+def _live(scores: Tensor, masks: Iterable[Tensor | None]) -> Tensor:
+    """Flags of the elements that no mask masks; they broadcast to the scores' shape."""
+    live = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
+    for mask in masks:
+        if mask is not None:
+            live = live & (mask if mask.dtype == torch.bool else live_addends(mask))
+    return live
+
+
+def _sink(scores: Tensor, given: Tensor | None) -> Tensor | None:
+    """Sinks (batch, heads, queries, 1)."""
+    if given is None:
+        return None
+    shape = (*scores.shape[:-1], 1)
+    try:
+        return (given[:, None, None] if given.ndim == 1 else given).expand(shape)
+    except RuntimeError:
+        raise ValueError(
+            f"sinks of shape {tuple(given.shape)} do not fit scores of shape {tuple(scores.shape)}"
+        ) from None
+
+
+def _float_softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
+    least = torch.promote_types(scores.dtype, torch.float32)
+    if sink is None:
+        return functional.softmax(scores, dim=-1, dtype=least)
+    return functional.softmax(torch.cat([scores, sink], dim=-1), dim=-1, dtype=least)[..., :-1]
 
 
 def attached(layer: nn.Module) -> Attached:
@@ -151,71 +248,90 @@ def attached(layer: nn.Module) -> Attached:
     return found
 
 
-def set_tables(
-    model: PreTrainedModel, tables: SoftmaxConfig | TableFile | None, **changes: Any
-) -> None:
+def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **changes: Any) -> None:
     """Let every attention layer of ``model`` use ``tables``; sets its implementation to "exaq".
+
+    Warns by ``PartialModelWarning`` of ``unswitched_layers``, which keep their float softmax.
 
     Parameters
     ----------
     model
-        A model of Transformers; changed in place.
+        A model of Transformers, or a module with such inside; changed in place.
     tables
         None: float softmax. A configuration: its ``tables`` in each layer. A file: each layer and
-        head gets the set that ``TableFile.of`` chooses, heads by contexts.
+        head gets the set that ``TableFile.of`` chooses, heads by contexts. A layer without any set,
+        as one that did not run where they were calibrated, is refused when it runs.
     changes
         Further fields of ``SoftmaxConfig``, such as ``prob_bits=12``.
 
     Raises
     ------
     ValueError
-        The file has no set for a layer or head, or one for a layer or head that is not there.
-        The model is unchanged then.
+        The file has sets for some heads of a layer only, or one for a layer or head that is not
+        there, or an attention layer is outside any model of Transformers. The model is unchanged
+        then.
     """
-    layers = attention_layers(model)
-    chosen: list[tuple[SoftmaxConfig | None, bool]]
+    models, layers = outermost_models(model), attention_layers(model)
     if isinstance(tables, TableFile):
-        heads = [_heads(layer) for layer in layers]
+        heads = [head_count(layer) for layer in layers]
         _check_fit(tables, heads)
-        chosen = [_of_layer(tables, k, count, changes) for k, count in enumerate(heads)]
-    else:
-        config = tables.replace(**changes) if tables is not None and changes else tables
-        chosen = [(config, False)] * len(layers)
-    model.set_attn_implementation(IMPLEMENTATION)
-    for layer, (config, by_head) in zip(layers, chosen, strict=True):
-        state = attached(layer)
-        state.config, state.by_head = config, by_head
+        served = {entry.layer for entry in tables.sets}
+        for number, count in enumerate(heads):
+            if served & {number, None}:
+                _choose(tables, number, count or 1, changes)
+    elif tables is not None:
+        tables.replace(**changes)
+    for each in models:
+        each.set_attn_implementation(IMPLEMENTATION)
+    for number, layer in enumerate(layers):
+        attached(layer).set(tables, number, changes)
+    if tables is not None:
+        warn_if_partial(model, stacklevel=3)
 
 
-def _of_layer(
-    tables: TableFile, layer: int, heads: int, changes: dict[str, Any]
+def warn_if_partial(model: nn.Module, stacklevel: int) -> None:
+    """Warn of attention layers that no implementation can be set for, by class and number."""
+    left = Counter(type(layer).__name__ for layer in unswitched_layers(model))
+    if left:
+        each = ", ".join(f"{count} {name}" for name, count in sorted(left.items()))
+        warnings.warn(
+            f"{type(model).__name__} keeps a float softmax in attention layers of its own: {each}",
+            PartialModelWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _choose(
+    tables: SoftmaxConfig | TableFile, number: int, heads: int, changes: dict[str, Any]
 ) -> tuple[SoftmaxConfig, bool]:
-    sets = [tables.of(layer, head) for head in range(heads)]
-    if len(set(map(id, sets))) == 1:
-        return tables.config(sets[0].name, **changes), False
+    """A layer's configuration, and whether its contexts are the heads."""
+    if isinstance(tables, SoftmaxConfig):
+        return tables.replace(**changes), False
+    sets = [tables.of(number, head) for head in range(heads)]
     config = tables.config(sets[0].name, **changes)
+    if len(set(map(id, sets))) == 1:
+        return config, False
     each = tuple(entry.tables for entry in sets)
     return config.replace(contexts=heads, context_tables=each), True
 
 
-def _check_fit(tables: TableFile, heads: list[int]) -> None:
+def _check_fit(tables: TableFile, heads: list[int | None]) -> None:
+    """Refuse sets for what is not there; heads that are not known may be any."""
+    known = [count for count in heads if count is not None]
     for entry in tables.sets:
         if entry.layer is not None and entry.layer >= len(heads):
             raise ValueError(
                 f"set {entry.name!r} is for layer {entry.layer}, "
                 f"but the model has layers 0..{len(heads) - 1}"
             )
-        most = max(heads) if entry.layer is None else heads[entry.layer]
-        if entry.head is not None and entry.head >= most:
+        most = heads[entry.layer] if entry.layer is not None else max(known, default=None)
+        if entry.layer is None and len(known) < len(heads):
+            most = None
+        if entry.head is not None and most is not None and entry.head >= most:
             raise ValueError(
                 f"set {entry.name!r} is for head {entry.head}, "
                 f"but the layer has heads 0..{most - 1}"
             )
-
-
-def _heads(layer: nn.Module) -> int:
-    config: Any = layer.config
-    return int(config.num_attention_heads)
 
 
 AttentionInterface.register(IMPLEMENTATION, attention)

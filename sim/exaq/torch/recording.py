@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from transformers import PreTrainedModel
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from exaq.torch.layers import IMPLEMENTATION, attached, attention_layers
+from exaq.torch.layers import IMPLEMENTATION, attached, warn_if_partial
+from exaq.torch.modules import attention_layers, outermost_models
 
 Floats = NDArray[np.float32]
+
+# Arguments of a layer that bring other tokens than its own, whose keys it looks at.
+_OTHERS = ("key_value_states", "encoder_hidden_states", "cross_attention_states", "context")
 
 
 class Recording:
@@ -25,8 +31,9 @@ class Recording:
     -------
     layers
         A list for each layer, of float32 arrays (heads, rows, row), masked elements -inf: one for
-        each time that the layer ran. Recorded to a folder, it is filled at the end of the block,
-        with one array for each layer that ran, mapped from its file.
+        each time that the layer ran. Where the layer has attention sinks, the last element of a
+        row is its sink. Recorded to a folder, it is filled at the end of the block, with one array
+        for each layer that ran, mapped from its file.
     files
         The files of the layers that ran, where there is a folder.
     """
@@ -37,28 +44,34 @@ class Recording:
 
 
 @contextmanager
-def record(model: PreTrainedModel, folder: Path | str | None = None) -> Iterator[Recording]:
+def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recording]:
     """Collect the attention logits of whatever ``model`` computes inside the ``with`` block.
 
     The model runs with the softmax it has, on the implementation "exaq" for the time of the block.
-    Queries that are padding are left out: where queries and keys are as many, those that may not
-    attend to themselves; else those that may attend to nothing.
+    Rows of padding are left out: those that may attend to nothing, and, in self-attention of as
+    many queries as keys, those of tokens that nothing may attend to. Queries of cross-attention
+    are kept otherwise: their mask tells of padding among the keys alone. A layer's call is
+    cross-attention where the layer says so (``is_cross_attention``) or is handed the states of
+    other tokens.
+
+    Warns by ``PartialModelWarning`` of ``unswitched_layers``, which are not recorded.
 
     Parameters
     ----------
     model
-        A model of Transformers.
+        A model of Transformers, or a module with such inside.
     folder
-        Where to write ``layer00.npy`` and so on at the end of the block; made where missing. Each
-        holds (heads, rows, row), float32, rows of different lengths filled up with -inf. What is
-        recorded goes to disk call by call and is not kept in memory, but takes twice its size on
-        the disk. Where the block raises, no file is written.
+        Where to write ``layerN.npy`` for each layer N that ran, N its place in
+        ``attention_layers``, at the end of the block; made where missing. Each holds (heads, rows,
+        row), float32, rows of different lengths filled up with -inf. What is recorded goes to disk
+        call by call and is not kept in memory, but takes twice its size on the disk. Where the
+        block raises, no file is written.
 
     Yields
     ------
     Recording
     """
-    layers = attention_layers(model)
+    models, layers = outermost_models(model), attention_layers(model)
     recording = Recording(len(layers))
     with ExitStack() as stack:
         keeps: list[Callable[[Floats], None]] = [calls.append for calls in recording.layers]
@@ -66,14 +79,19 @@ def record(model: PreTrainedModel, folder: Path | str | None = None) -> Iterator
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-            spools = [_Spool(scratch / f"layer{number:02}.npy") for number in range(len(layers))]
+            spools = [_Spool(scratch / f"layer{number}.npy") for number in range(len(layers))]
             keeps = [spool.append for spool in spools]
         for layer, keep in zip(layers, keeps, strict=True):
-            state = attached(layer)
+            state, collector = attached(layer), _Collector(keep)
             stack.callback(setattr, state, "collect", state.collect)
-            state.collect = _collector(keep)
-        stack.callback(model.set_attn_implementation, model.config._attn_implementation)
-        model.set_attn_implementation(IMPLEMENTATION)
+            state.collect = collector
+            hook = layer.register_forward_pre_hook(collector.called, with_kwargs=True)
+            stack.callback(hook.remove)
+        for config, implementation in reversed(_implementations(models)):
+            stack.callback(setattr, config, "_attn_implementation", implementation)
+        for each in models:
+            each.set_attn_implementation(IMPLEMENTATION)
+        warn_if_partial(model, stacklevel=4)
         yield recording
         ran = [spool for spool in spools if spool.shapes]
         for spool in ran:
@@ -84,18 +102,53 @@ def record(model: PreTrainedModel, folder: Path | str | None = None) -> Iterator
             recording.layers[spools.index(spool)].append(np.load(file, mmap_mode="r"))
 
 
-def _collector(keep: Callable[[Floats], None]) -> Callable[[Tensor, Tensor], None]:
-    """What an attention layer calls with its scores and the flags of the live ones."""
+def _implementations(models: list[PreTrainedModel]) -> list[tuple[PreTrainedConfig, str | None]]:
+    """What each configuration asks for; those inside another one come after it."""
+
+    def visit(config: PreTrainedConfig) -> Iterator[tuple[PreTrainedConfig, str | None]]:
+        yield config, config._attn_implementation
+        for name in config.sub_configs:
+            inner = getattr(config, name, None)
+            if inner is not None:
+                yield from visit(inner)
+
+    return [
+        pair
+        for model in models
+        for module in model.modules()
+        if isinstance(module, PreTrainedModel)
+        for pair in visit(module.config)
+    ]
+
+
+class _Collector:
+    """Takes the rows of a layer's calls and hands them to ``keep``."""
+
+    def __init__(self, keep: Callable[[Floats], None]) -> None:
+        self._keep = keep
+        self._crosses = False
+
+    def called(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Note whether the layer, about to run, attends to other tokens than its own."""
+        names = list(inspect.signature(layer.forward).parameters)
+        given = dict(zip(names, args, strict=False)) | kwargs
+        own, others = given.get(names[0]), [given.get(name) for name in _OTHERS]
+        self._crosses = bool(getattr(layer, "is_cross_attention", False)) or any(
+            isinstance(tokens, Tensor) and tokens is not own for tokens in others
+        )
 
     @torch.no_grad()
-    def collect(scores: Tensor, live: Tensor) -> None:
+    def __call__(self, scores: Tensor, live: Tensor, sink: Tensor | None) -> None:
+        """Keep rows of the scores (batch, heads, queries, keys); ``live`` broadcasts to these."""
         queries, keys = scores.shape[-2:]
         alive = live.expand(scores.shape)
-        by_query = alive.diagonal(dim1=-2, dim2=-1) if queries == keys else alive.any(dim=-1)
-        rows = scores.float().masked_fill(~alive, -torch.inf).transpose(0, 1)
-        keep(rows[:, by_query.any(dim=1)].cpu().numpy())
-
-    return collect
+        kept = alive.any(dim=-1)
+        if queries == keys and not self._crosses:
+            kept = kept & alive.any(dim=-2)
+        rows = scores.float().masked_fill(~alive, -torch.inf)
+        if sink is not None:
+            rows = torch.cat([rows, sink.float()], dim=-1)
+        self._keep(rows.transpose(0, 1)[:, kept.any(dim=1)].cpu().numpy())
 
 
 class _Spool:

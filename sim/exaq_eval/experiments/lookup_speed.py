@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exaq.tool import run_tool
 
 #: Codes of 2 bits that one lookup adds up. The first is a table of single exponentials, 3 to 6 are
 #: what the unit can have, the rest shows where a table leaves the caches.
@@ -92,7 +93,7 @@ def compile_total(folder: Path) -> Callable[[NDArray[np.uint32], Addresses], int
     source, library = folder / "total.cpp", folder / "total.so"
     source.write_text(_SOURCE, encoding="utf-8")
     command = [_COMPILER, "-O2", "-shared", "-fPIC", "-o", str(library), str(source)]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    run_tool(_COMPILER, command, seconds=120)
     function = ctypes.CDLL(str(library)).total
     function.restype = ctypes.c_uint64
     function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]

@@ -1,0 +1,84 @@
+# amaranth: UnusedElaboratable=no
+"""Parameters of components: NumPy's integers make the same hardware; what is none is refused."""
+
+import re
+
+import numpy as np
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Module
+
+from exaq import SoftmaxConfig
+from exaq_fpga.gateware.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.octet_ram import OctetRam
+from exaq_fpga.gateware.octet_sources import CounterReader
+from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter, tolerance
+from exaq_hdl.context_map import ContextMap
+from exaq_hdl.control import Control
+from exaq_hdl.divider import Divider
+from exaq_hdl.event_counters import EventCounters
+from exaq_hdl.fifo import FallThroughFifo, Fifo
+from exaq_hdl.ram import Ram
+
+CONFIG = SoftmaxConfig(max_row=16, prob_bits=8)
+LOADED = SoftmaxConfig(max_row=16, prob_bits=8, contexts=3)
+DIVISOR = "divisor, in clock cycles a bit,"
+# What messages call the parameter, its least value, and the component that has it.
+CASES = [
+    ("capacity", 0, lambda v: Fifo(8, capacity=v, slack=16)),
+    ("slack", 1, lambda v: Fifo(8, capacity=16, slack=v)),
+    ("capacity", 0, lambda v: FallThroughFifo(8, capacity=v, slack=16)),
+    ("slack", 0, lambda v: FallThroughFifo(8, capacity=16, slack=v)),
+    ("width", 1, lambda v: Ram(width=v, depth=16)),
+    ("depth", 2, lambda v: Ram(width=16, depth=v)),
+    ("count", 1, lambda v: EventCounters(v, 8)),
+    ("width", 1, lambda v: EventCounters(4, v)),
+    ("units", 1, lambda v: Divider(CONFIG, units=v)),
+    ("rows", 1, lambda v: ContextMap(LOADED, rows=v)),
+    ("latency", 0, lambda v: Control(LOADED, latency=v)),
+    (DIVISOR, 4, UartReceiver),
+    (DIVISOR, 4, UartTransmitter),
+    ("depth", 2, OctetRam),
+    ("count", 1, CounterReader),
+]
+LEGAL = 4
+
+
+def text(component):
+    """All of ``component``; a module round it, as ports that are always ready fit no top."""
+    m = Module()
+    m.submodules.made = component
+    return rtlil.convert(m, ports=[], emit_src=False)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint8])
+@pytest.mark.parametrize(("name", "least", "made"), CASES)
+def test_an_integer_of_numpy_makes_the_same_hardware(name, least, made, kind):
+    assert text(made(kind(LEGAL))) == text(made(LEGAL))
+
+
+def test_sizes_and_divisors_of_numpy():
+    assert text(FrameReceiver(np.int16(64))) == text(FrameReceiver(64)) != text(FrameReceiver(32))
+    assert tolerance(np.uint8(104)) == tolerance(104)
+
+
+@pytest.mark.parametrize("bad", [True, np.True_, 4.0, np.array(4), "4", None])
+@pytest.mark.parametrize(("name", "least", "made"), [*CASES, ("size", 16, FrameReceiver)])
+def test_what_is_no_integer_is_refused(name, least, made, bad):
+    with pytest.raises(
+        TypeError, match=f"^{re.escape(f'{name} must be an integer, not {bad!r}')}$"
+    ):
+        made(bad)
+
+
+@pytest.mark.parametrize(("name", "least", "made"), CASES)
+def test_what_is_too_small_is_refused(name, least, made):
+    message = f"{name} must be at least {least}, not {least - 1}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        made(least - 1)
+
+
+def test_a_queue_is_lazy_or_not():
+    assert Fifo(8, capacity=4, slack=4, lazy=np.True_).lazy is True
+    with pytest.raises(TypeError, match=r"^lazy must be True or False, not 1$"):
+        Fifo(8, capacity=4, slack=4, lazy=1)
