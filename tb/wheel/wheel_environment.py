@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 from wheel_build import ROOT
@@ -16,19 +17,17 @@ _SECONDS = 900
 class Environment:
     """A new environment in ``folder``, with ``wheel`` and ``extras`` in the lock's versions.
 
-    ``python`` is the command of the Python that it is of.
-
     Members
     -------
     work
         The folder in which everything runs: empty at first, outside the checkout.
     """
 
-    def __init__(self, folder: Path, wheel: Path, extras: str, python: str) -> None:
+    def __init__(self, folder: Path, wheel: Path, extras: str) -> None:
         self._bin = folder / "venv" / "bin"
         self.work = folder / "work"
         self.work.mkdir()
-        subprocess.run([python, "-m", "venv", str(folder / "venv")], timeout=_SECONDS, check=True)
+        venv.create(folder / "venv", with_pip=False, symlinks=True)
         # Not this environment's commands; the machine's, such as the C++ compiler, stay.
         own = str(Path(sys.executable).parent)
         path = [each for each in os.environ["PATH"].split(os.pathsep) if each != own]
@@ -36,7 +35,7 @@ class Environment:
         self._environment["PATH"] = os.pathsep.join([str(self._bin), *path])
         subprocess.run(
             [
-                *(str(self._bin / "python"), "-m", "pip"),
+                *(sys.executable, "-m", "pip", "--python", str(self._bin / "python")),
                 *("install", "--quiet", "--disable-pip-version-check"),
                 *("--no-compile", "--constraint", str(ROOT / "requirements.lock")),
                 f"{wheel}[{extras}]" if extras else str(wheel),
