@@ -78,7 +78,7 @@ def mask_misfit(mask: tuple[int, ...], shape: tuple[int, ...]) -> ValueError:
 
 def rows_misfit(name: str, values: tuple[int, ...], shape: tuple[int, ...]) -> ValueError:
     """The error of values for each row whose shape does not broadcast to ``shape``'s rows."""
-    return ValueError(f"{name} of shape {values} does not fit the rows of logits of shape {shape}")
+    return ValueError(f"{name} of shape {values} must broadcast to the rows' shape, {shape[:-1]}")
 
 
 def live_elements(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:

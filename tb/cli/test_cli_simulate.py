@@ -125,8 +125,7 @@ REFUSALS = {
 
 # Only found when the unit is compiled.
 LATE_REFUSALS = {
-    "logits.npy -o p.npy --waves missing/w.vcd": "cannot write missing/w.vcd: No such file or "
-    "directory",
+    "logits.npy -o p.npy --waves text.npy/w.vcd": "cannot write text.npy/w.vcd: Not a directory",
     "logits.npy -o p.npy --waves p.npy": (
         "cannot write p.npy: two outputs of one command have that name"
     ),

@@ -164,7 +164,7 @@ def test_cycles_of_a_load() -> None:
             2,
             {"contexts": [0, 1, 0]},
             ValueError,
-            "contexts of shape (3,) do not fit logits of shape (2, 3)",
+            "contexts of shape (3,) must broadcast to the rows' shape, (2,)",
         ),
         (
             0,

@@ -339,11 +339,11 @@ def test_no_rows() -> None:
         ([0.0, 1.0], TypeError, "contexts must be integers, not float64"),
         ([True, False], TypeError, "contexts must be integers, not bool"),
         ([], TypeError, "contexts must be integers, not float64"),
-        ([0, 1, 2], ValueError, "contexts of shape (3,) do not fit logits of shape (2, 4)"),
+        ([0, 1, 2], ValueError, "contexts of shape (3,) must broadcast to the rows' shape, (2,)"),
         (
             [[0], [1]],
             ValueError,
-            "contexts of shape (2, 1) do not fit logits of shape (2, 4)",
+            "contexts of shape (2, 1) must broadcast to the rows' shape, (2,)",
         ),
     ],
 )

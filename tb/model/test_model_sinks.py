@@ -114,14 +114,14 @@ def test_lengths_end_rows() -> None:
         (
             {"sink": [1, 2]},
             ValueError,
-            "sink of shape (2,) does not fit the rows of logits of shape (2, 3, 4)",
+            "sink of shape (2,) must broadcast to the rows' shape, (2, 3)",
         ),
         ({"lengths": 0}, ValueError, "lengths must be in 1..4, not 0"),
         ({"lengths": 5}, ValueError, "lengths must be in 1..4, not 5"),
         (
             {"lengths": [1, 2]},
             ValueError,
-            "lengths of shape (2,) does not fit the rows of logits of shape (2, 3, 4)",
+            "lengths of shape (2,) must broadcast to the rows' shape, (2, 3)",
         ),
     ],
 )

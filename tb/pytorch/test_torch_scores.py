@@ -125,7 +125,7 @@ def test_sinks_go_with_contexts() -> None:
             torch.zeros(2, 3),
             torch.zeros(3),
             ValueError,
-            "sink of shape (3,) does not fit the rows of logits of shape (2, 3)",
+            "sink of shape (3,) must broadcast to the rows' shape, (2,)",
         ),
     ],
 )

@@ -218,7 +218,7 @@ def test_refusals() -> None:
         "contexts must be integers, not torch.float32"
     )
     assert message(ValueError, row, contexts, contexts=[0, 1, 2]) == (
-        "contexts of shape (3,) do not fit logits of shape (2, 3)"
+        "contexts of shape (3,) must broadcast to the rows' shape, (2,)"
     )
     for wrong_context in (-1, 4):
         assert message(ValueError, row, contexts, contexts=wrong_context) == (
