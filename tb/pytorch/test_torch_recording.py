@@ -29,6 +29,7 @@ from transformers import (
 
 import exaq
 import exaq.torch
+from exaq_cli.main import main
 
 
 def eager_attentions(model: PreTrainedModel, mask: Tensor | None) -> list[NDArray[np.float64]]:
@@ -359,3 +360,21 @@ def test_tables_come_back_from_their_file_alone(tmp_path: Path) -> None:
     assert not torch.allclose(run(again, None)[0], want, atol=1e-5)
     exaq.torch.set_tables(again, exaq.TableFile.load(tmp_path / "tables.json"), prob_bits=14)
     assert torch.equal(run(again, None)[0], want)
+
+
+def test_recorded_rows_stream_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`exaq simulate` on a recorded file gives what the model's softmax would make of its rows."""
+    monkeypatch.chdir(tmp_path)
+    model = MODELS["bert"]()
+    with exaq.torch.record(model, tmp_path):
+        run(model, PADDING["right"])
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "layer1.npy", "-o", "probs.npy", "--engine", "golden", "--float-output"])
+    assert (ended.value.code, capsys.readouterr().err) == (0, "")
+    rows = np.load("layer1.npy")
+    live = np.isfinite(rows)
+    assert not live.all()
+    want = exaq.torch.softmax(torch.tensor(rows), exaq.SoftmaxConfig(), torch.tensor(live))
+    np.testing.assert_array_equal(np.load("probs.npy"), want.double().numpy())
