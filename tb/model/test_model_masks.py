@@ -206,3 +206,9 @@ def test_calibration_takes_finite_masks_for_masks() -> None:
     far = np.where(mask, real, -100)
     told = exaq.calibrate([far], masks=[np.ones_like(mask)], rule="paper").sets[0]
     assert told.statistics["minimum"] < -90
+    # Calls of a layer are counted together.
+    few = np.array([[0.0, 1.0, -150.0, -160.0]])
+    message = r"^layer 0: 5 scores, the highest -99, are "
+    with pytest.warns(exaq.MaskWarning, match=message) as said:
+        exaq.calibrate([[few, [[0.0, -99.0]], few]], rule="paper")
+    assert len(said) == 1
