@@ -90,7 +90,8 @@ def evaluate(
     Raises
     ------
     ModelError
-        The float model's output is not finite, or no attention layer runs that EXAQ can serve.
+        The float model's output is not finite, no attention layer runs that EXAQ can serve, or
+        ``given`` tables lack one that runs.
     """
     exaq.torch.set_tables(task.model, None)
     with exaq.torch.record(task.model) as recording:
@@ -99,6 +100,8 @@ def evaluate(
         raise ModelError(f"the output of {task.name} is not finite, with float softmax")
     if not any(recording.layers):
         raise ModelError(f"no attention layer of {task.name} runs that EXAQ can serve")
+    for file in (given or {}).values():
+        _check_served(file, recording)
     tables = _calibrate(task, settings, logit_format, progress) | (given or {})
     outputs = _run(task, settings, tables, logit_format, progress)
     prob_bits, layers = logit_format.prob_bits, len(exaq.torch.attention_layers(task.model))
@@ -235,6 +238,16 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(each) for each in value]
     return value
+
+
+def _check_served(tables: TableFile, recording: exaq.torch.Recording) -> None:
+    """Refuse tables that lack a layer or head which runs."""
+    for layer, calls in enumerate(recording.layers):
+        for head in range(len(calls[0]) if calls else 0):
+            try:
+                tables.of(layer, head)
+            except ValueError as error:
+                raise ModelError(str(error)) from None
 
 
 def _model_figures(task: Task) -> dict[str, Any]:

@@ -295,7 +295,7 @@ def test_a_hang_is_one_line_with_waves_to_look_at(
         ),
         (
             ["nan.npy"],
-            "nan.npy holds nan at [1, 2]; all values must be finite",
+            "nan.npy holds nan at [1, 2]; all values must be finite, or -inf where masked",
         ),
         (
             ["logits.npy", "--engine", "golden", "--waves", "run.vcd"],

@@ -201,10 +201,11 @@ def test_text_too_long(tmp_path: Path) -> None:
 
 
 def test_unwritable_output(tmp_path: Path) -> None:
-    out = tmp_path / "missing" / "out.npz"
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "out.npz"
     done = run("--out", out)
     assert done.returncode == 2
-    expected = f"cannot write {out}: No such file or directory"
+    expected = f"cannot write {out}: Not a directory"
     assert done.stderr == f"capture_attention: error: {expected}\n"
 
 

@@ -202,7 +202,7 @@ def inputs(model: Path, tmp_path: Path) -> Path:
             "--tables takes no --logit-scale auto: the tables have their scale",
         ),
         ("mine --tables a.json --rule paper", "--tables takes no --rule"),
-        ("mine --tables part.json", "there are no tables for layer 1, head 0"),
+        ("mine --tables part.json", "there are no tables for head 0 of layer 1, only for layer 0"),
         (
             "mine --tables beyond.json",
             "set 'x' is for layer 2, but the model has layers 0..1",

@@ -53,7 +53,7 @@ def test_plain_values() -> None:
 def test_format_is_checked_where_it_is_made() -> None:
     with pytest.raises(ValueError, match=r"^logit_width must be in 4\.\.24, not 3$"):
         LogitFormat(logit_width=3)
-    with pytest.raises(ValueError, match=r"^logit_scale must be positive, not 0$"):
+    with pytest.raises(ValueError, match=r"^logit_scale must be positive, not 0\.0$"):
         LogitFormat(logit_scale=0)
     config = LogitFormat(logit_width=8, logit_scale=0.5, prob_bits=12).config(bits=3)
     assert (config.logit_width, config.logit_scale, config.prob_bits) == (8, 0.5, 12)

@@ -113,7 +113,7 @@ def test_a_design_without_a_clock_is_refused() -> None:
 
 def test_a_design_that_does_not_fit_is_refused_in_the_tools_words() -> None:
     words = MEMORY.replace("511", "16383").replace("[8:0] wa", "[13:0] wa")
-    with pytest.raises(ToolError, match=r"^nextpnr-ice40 failed with exit code 1: ERROR: "):
+    with pytest.raises(ToolError, match=r"^nextpnr-ice40 failed with exit code \d+: ERROR: "):
         synth.implement(words, "known", DEVICES["ice40-up5k"], seeds=(1,))
 
 

@@ -210,5 +210,5 @@ def test_calibration_takes_finite_masks_for_masks() -> None:
     few = np.array([[0.0, 1.0, -150.0, -160.0]])
     message = r"^layer 0: 5 scores, the highest -99, are "
     with pytest.warns(exaq.MaskWarning, match=message) as said:
-        exaq.calibrate([[few, [[0.0, -99.0]], few]], rule="paper")
+        exaq.calibrate([[few, np.array([[0.0, -99.0]]), few]], rule="paper")
     assert len(said) == 1

@@ -3,6 +3,9 @@
 from exaq.extras import needing
 
 with needing("exaq.torch"):
+    import torch as _torch
+    import transformers as _transformers
+
     from exaq.torch.layers import PartialModelWarning, attention, set_tables
     from exaq.torch.model import softmax
     from exaq.torch.modules import attention_layers, unswitched_layers
@@ -18,3 +21,5 @@ __all__ = [
     "softmax",
     "unswitched_layers",
 ]
+
+del _torch, _transformers
