@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The whole station: frames on the line in, frames out, by octets and by the bits of a UART."""
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ async def registers_answer(bench: Bench, bus: str) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize((("octets", "bus"), [(8, "never"), (16, "never"), (16, "light")]))
+@cocotb.parametrize((("octets", "bus"), [(8, "never"), (16, "light")]))
 @on_bench
 async def a_wider_bus_reaches_the_registers(bench: Bench, octets: int, bus: str) -> None:
     """A bus of 64 or 128 bits behind an adapter: everything that is legal is answered with OKAY.

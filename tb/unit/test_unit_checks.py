@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """What components refuse to be made from."""
 
 import importlib
