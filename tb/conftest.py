@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+from amaranth._unused import MustUse
 
 # The same examples in every run: a failure seen once is seen again.
 hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
@@ -21,6 +23,16 @@ os.environ.setdefault("EXAQ_WARNINGS", "error")
 # tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def unused_components() -> Iterator[None]:
+    """For tests that make components to see whether they can be made, and put them in no design."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MustUse, "_MustUse__silence", True)
+        yield
+        gc.collect()
+
 
 _REFUSED = "skipped, which continuous integration (CI=true) takes for a failure: "
 

@@ -52,6 +52,7 @@ def test_no_stage_is_worse(
     width, scale = form
     file = exaq.calibrate(
         [logits(seed, (rows, row), sigma)],
+        masks=[np.True_],
         bits=bits,
         logit_width=width,
         logit_scale=scale,

@@ -1,4 +1,3 @@
-# amaranth: UnusedElaboratable=no
 """What components refuse to be made from."""
 
 import importlib
@@ -19,6 +18,8 @@ from exaq_fpga.gateware import octet_ram, octet_sources
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_hdl import context_map, control, divider, event_counters, fifo, ram
 
+pytestmark = pytest.mark.usefixtures("unused_components")
+
 PLAIN, LOADED = SoftmaxConfig(), SoftmaxConfig(contexts=3)
 
 #: Components of a unit that has contexts, or has registers.
@@ -32,7 +33,7 @@ MORE: dict[str, dict[str, Any]] = {
     "Control": {"latency": 36},
     "Divider": {"units": 1},
     "Responder": {"identity": b"unit"},
-    "Station": {"identity": b"unit", "unit": None},
+    "Station": {"identity": b"unit", "unit": None, "line_cycles": 4},
     "UartStation": {"identity": b"unit", "unit": None, "divisor": 4},
 }
 
