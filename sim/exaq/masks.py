@@ -18,16 +18,14 @@ does, has no gap and stays a bias.
 
 from __future__ import annotations
 
-import sys
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exaq.notices import ExaqWarning
-from exaq.rows import live_elements, split_masked
+from exaq.notices import ExaqWarning, warn_user
+from exaq.rows import joined_mask, split_masked
 
 #: At or below it a number masks, whatever else its row holds: far above -1e4, so that this masks
 #: whatever logit it is added to; and a number that every float type has.
@@ -63,15 +61,11 @@ class Doubt:
 
     def warn(self, where: str = "") -> None:
         """Say it to the package's user by a ``MaskWarning``; ``where`` is what the scores are."""
-        frame, level = sys._getframe(), 1
-        while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("exaq", "torch"):
-            frame, level = frame.f_back, level + 1
-        warnings.warn(
+        warn_user(
             f"{where}{': ' if where else ''}{self.count} scores, the highest {self.highest:g}, are "
             f"more than {GAP:g} below the rest of their rows and are taken as masked; give a mask "
             "to say what takes part",
             MaskWarning,
-            stacklevel=level,
         )
 
 
@@ -161,7 +155,4 @@ def _numbers(
         raise TypeError(f"scores must be floating-point numbers, not {numbers.dtype}")
     if numbers.ndim == 0:
         raise ValueError("scores must have at least one axis, the row")
-    if mask is not None:
-        given = live_elements(mask, numbers.shape)
-        live = given if live is None else live & given
-    return numbers, live
+    return numbers, joined_mask(live, mask, numbers.shape)

@@ -50,12 +50,7 @@ def check_shape(shape: tuple[int, ...]) -> None:
 
 def check_logit_range(least: int, most: int, config: SoftmaxConfig) -> None:
     """Refuse integer logits from ``least`` to ``most`` that are beyond ``config.logit_range``."""
-    low, high = config.logit_range
-    for extreme in (least, most):
-        if not low <= extreme <= high:
-            raise ValueError(
-                f"logits of {config.logit_width} bits must be in {low}..{high}, not {extreme}"
-            )
+    check_range(f"logits of {config.logit_width} bits", least, most, *config.logit_range)
 
 
 def check_range(name: str, least: int, most: int, low: int, high: int) -> None:
@@ -90,6 +85,16 @@ def live_elements(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         return np.broadcast_to(live, shape)
     except ValueError:
         raise mask_misfit(live.shape, shape) from None
+
+
+def joined_mask(
+    live: NDArray[np.bool_] | None, mask: ArrayLike | None, shape: tuple[int, ...]
+) -> NDArray[np.bool_] | None:
+    """What is live by both, None being all; ``mask`` is checked as by ``live_elements``."""
+    if mask is None:
+        return live
+    given = live_elements(mask, shape)
+    return given if live is None else live & given
 
 
 def of_rows(
@@ -156,9 +161,7 @@ class Rows:
         longest = int(counts.max(initial=0)) if lengths is not None else row
         if not overlong and longest > config.max_row:
             raise ValueError(f"a row must have 1..{config.max_row} elements, not {longest}")
-        if mask is not None:
-            given = live_elements(mask, array.shape)
-            live = given if live is None else live & given
+        live = joined_mask(live, mask, array.shape)
         if contexts is not None:
             check_contexts(config)
             contexts = of_rows("contexts", contexts, array.shape, 0, config.contexts - 1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exaq.config import SoftmaxConfig
 from exaq.formats import logits_to_integers
 from exaq.masks import Doubt, find_live
-from exaq.rows import check_logit_range, check_shape, live_elements, split_masked
+from exaq.rows import check_logit_range, check_shape, joined_mask, split_masked
 from exaq.scalars import integer
 
 #: Most rows and most elements of a block. Fixed, so that sums add up in the same order anywhere.
@@ -234,9 +234,7 @@ def _batch(values: Any, mask: Any, where: str) -> Batch:
         raise TypeError(f"{where}: logits must be integers or real numbers, not {logits.dtype}")
     with _named(where):
         check_shape(logits.shape)
-        if mask is not None:
-            given = live_elements(mask, logits.shape)
-            live = given if live is None else live & given
+        live = joined_mask(live, mask, logits.shape)
     return Batch(logits, live, where, settled=live is not None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import eager_mask
 
 from exaq.config import SoftmaxConfig
-from exaq.notices import ExaqWarning
+from exaq.notices import ExaqWarning, warn_user
 from exaq.table_file import TableFile
 from exaq.torch.masks import live_addends
 from exaq.torch.model import softmax
@@ -286,18 +285,17 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
     for number, layer in enumerate(layers):
         attached(layer).set(tables, number, changes)
     if tables is not None:
-        warn_if_partial(model, stacklevel=3)
+        warn_if_partial(model)
 
 
-def warn_if_partial(model: nn.Module, stacklevel: int) -> None:
+def warn_if_partial(model: nn.Module) -> None:
     """Warn of attention layers that no implementation can be set for, by class and number."""
     left = Counter(type(layer).__name__ for layer in unswitched_layers(model))
     if left:
         each = ", ".join(f"{count} {name}" for name, count in sorted(left.items()))
-        warnings.warn(
+        warn_user(
             f"{type(model).__name__} keeps a float softmax in attention layers of its own: {each}",
             PartialModelWarning,
-            stacklevel=stacklevel,
         )
 
 

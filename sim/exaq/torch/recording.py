@@ -91,7 +91,7 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
             stack.callback(setattr, config, "_attn_implementation", implementation)
         for each in models:
             each.set_attn_implementation(IMPLEMENTATION)
-        warn_if_partial(model, stacklevel=4)
+        warn_if_partial(model)
         yield recording
         ran = [spool for spool in spools if spool.shapes]
         for spool in ran:
