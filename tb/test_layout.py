@@ -105,7 +105,7 @@ def test_host_of_a_board_needs_numpy_and_pyserial_alone() -> None:
 # What packages and commands bring along. Each must be importable, and its help be shown, where no
 # extra is installed; torch and Amaranth also take seconds.
 LIGHT = {
-    "exaq_hdl.register_map": {"exaq", "exaq_hdl"},
+    "exaq_hdl.shell.register_map": {"exaq", "exaq_hdl"},
     "exaq_cosim": {"exaq", "exaq_hdl", "exaq_cosim"},
     "exaq_fpga": {"exaq", "exaq_fpga"},
     "exaq_cli.main": {"exaq_cli"},

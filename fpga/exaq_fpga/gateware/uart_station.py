@@ -10,7 +10,7 @@ from exaq import SoftmaxConfig
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter
 from exaq_hdl.checks import check_config
-from exaq_hdl.softmax import add_named
+from exaq_hdl.shell.row_shell import add_named
 
 
 class UartStation(wiring.Component):

@@ -5,8 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import flag, integer
-from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_width
-from exaq_hdl.ram import Ram
+from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width
+from exaq_hdl.parts.memory import Ram
 
 # Up to this depth, rounding up to a power of two costs no block RAM.
 # The order of the addresses does not matter then, and a shift register is the cheapest counter.

@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import excess_word, sum_word
 from exaq_hdl.checks import check_config
-from exaq_hdl.ram import Ram
+from exaq_hdl.parts.memory import Ram
+from exaq_hdl.shell.beats import excess_word, sum_word
 
 # Words of a block RAM that is as wide as entries mostly are.
 _BLOCK = 1024

@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import logit_beat, row_beat
 from exaq_hdl.checks import check_config
-from exaq_hdl.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
+from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
+from exaq_hdl.shell.beats import logit_beat, row_beat
 
 
 class Receiver(wiring.Component):

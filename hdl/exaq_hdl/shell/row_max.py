@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import row_beat
 from exaq_hdl.checks import check_config
-from exaq_hdl.fifo import FallThroughFifo, Fifo
+from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
+from exaq_hdl.shell.beats import row_beat
 
 #: Cycles that a beat's way through the row buffer takes longer than a maximum's through its
 #: queue. With no maximum earlier than that, the unit's latency is the same for every row.

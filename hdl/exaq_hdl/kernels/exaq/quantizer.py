@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import code_beat, of_row, row_beat, row_tables
 from exaq_hdl.checks import check_config
-from exaq_hdl.row_thresholds import reached_layout
+from exaq_hdl.kernels.exaq.tables.row_thresholds import reached_layout
+from exaq_hdl.shell.beats import code_beat, of_row, row_beat, row_tables
 
 
 def reaches(low, negative, threshold: int):

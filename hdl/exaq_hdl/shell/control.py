@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq.scalars import integer
-from exaq_hdl.beats import events, load_word, refusal
 from exaq_hdl.checks import check_config
-from exaq_hdl.event_counters import EventCounters
-from exaq_hdl.register_map import (
+from exaq_hdl.parts.event_counters import EventCounters
+from exaq_hdl.shell.beats import events, load_word, refusal
+from exaq_hdl.shell.register_map import (
     ADDRESS_BITS,
     COUNTERS,
     REGISTERS,
@@ -45,7 +45,7 @@ AXI_LITE = {
 
 
 class Control(wiring.Component):
-    """AXI4-Lite slave with the registers of ``exaq_hdl.register_map``.
+    """AXI4-Lite slave with the registers of ``exaq_hdl.shell.register_map``.
 
     One write and one read at a time, independent of each other: a write every 3 cycles, a read
     every 4, of a counter every 4 to 9. Valid never waits for ready; address and word of a write

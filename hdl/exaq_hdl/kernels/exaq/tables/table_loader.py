@@ -7,8 +7,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.accumulator import ones
-from exaq_hdl.beats import (
+from exaq_hdl.checks import check_config
+from exaq_hdl.kernels.exaq.accumulator import ones
+from exaq_hdl.shell.beats import (
     checked_word,
     excess_word,
     level_word,
@@ -17,7 +18,6 @@ from exaq_hdl.beats import (
     sum_word,
     threshold_word,
 )
-from exaq_hdl.checks import check_config
 
 
 class TableLoader(wiring.Component):

@@ -5,10 +5,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import item, level_word, of_row, table_layout
 from exaq_hdl.checks import check_config
-from exaq_hdl.counters import increment
-from exaq_hdl.divider import Divider, quotient_layout
+from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
+from exaq_hdl.parts.counters import increment
+from exaq_hdl.shell.beats import item, level_word, of_row, table_layout
 
 # Cycles from one row's last in a divider to the next one's first. Without the pause a long way
 # would lead from the emitter's ready back to the queue of sums.

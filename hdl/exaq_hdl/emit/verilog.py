@@ -12,13 +12,13 @@ from amaranth.lib import wiring
 from exaq import SoftmaxConfig
 from exaq.cache import caching_environment
 from exaq.tool import run_tool
-from exaq_hdl.axi import AxiSoftmax
-from exaq_hdl.beats import events, refusal
-from exaq_hdl.control import AXI_LITE
-from exaq_hdl.flat import FlatSoftmax
-from exaq_hdl.names import check_name, inner_name
-from exaq_hdl.ram import VerilogTarget
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.emit.names import check_name, inner_name
+from exaq_hdl.parts.memory import VerilogTarget
+from exaq_hdl.shell.axi import AxiSoftmax
+from exaq_hdl.shell.beats import events, refusal
+from exaq_hdl.shell.control import AXI_LITE
+from exaq_hdl.shell.core import FlatSoftmax
+from exaq_hdl.shell.row_shell import Softmax
 
 #: The tops that can be emitted.
 TOPS = {"axi": AxiSoftmax, "core": FlatSoftmax}
@@ -120,7 +120,7 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
         rtlil.convert(component, name=name, platform=VerilogTarget(ram), emit_src=False)
     )
     text = _name_modules(text, name)
-    ram_text = resources.files("exaq_hdl").joinpath("ram.v").read_text().replace(_RAM, ram)
+    ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text().replace(_RAM, ram)
     ports = _ports(component, clocked=top == "core")
     return Emitted(
         verilog=f"{_header(config, top)}\n{text}\n{ram_text}",

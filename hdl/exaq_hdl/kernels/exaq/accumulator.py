@@ -5,11 +5,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import code_beat, excess_word, item, live_lanes, of_row, row_tables
 from exaq_hdl.checks import check_config
-from exaq_hdl.exp_rom import lookup
-from exaq_hdl.sum_ram import ExcessRam, SumRam
-from exaq_hdl.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.exp_rom import lookup
+from exaq_hdl.kernels.exaq.tables.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
+from exaq_hdl.shell.beats import code_beat, excess_word, item, live_lanes, of_row, row_tables
 
 
 def tree_depth(leaves: int) -> int:

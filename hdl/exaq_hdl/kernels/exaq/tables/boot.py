@@ -5,9 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import checked_word
 from exaq_hdl.checks import check_config
-from exaq_hdl.sum_rom import rom
+from exaq_hdl.kernels.exaq.tables.sum_rom import rom
+from exaq_hdl.shell.beats import checked_word
 
 
 class Boot(wiring.Component):

@@ -5,9 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import of_row, row_tables, threshold_word
 from exaq_hdl.checks import check_config
-from exaq_hdl.ram import Ram
+from exaq_hdl.parts.memory import Ram
+from exaq_hdl.shell.beats import of_row, row_tables, threshold_word
 
 
 def reached_layout(config: SoftmaxConfig) -> data.ArrayLayout:

@@ -8,11 +8,11 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq.scalars import integer
-from exaq_hdl.beats import level_word, of_row
 from exaq_hdl.checks import check_config
-from exaq_hdl.counters import increment
-from exaq_hdl.exp_ram import ExpRam
-from exaq_hdl.exp_rom import ExpRom
+from exaq_hdl.kernels.exaq.tables.exp_ram import ExpRam
+from exaq_hdl.kernels.exaq.tables.exp_rom import ExpRom
+from exaq_hdl.parts.counters import increment
+from exaq_hdl.shell.beats import level_word, of_row
 
 
 def quotient_layout(config: SoftmaxConfig) -> data.StructLayout:

@@ -7,8 +7,19 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.accumulator import Accumulator
-from exaq_hdl.beats import (
+from exaq_hdl.checks import check_config
+from exaq_hdl.kernels.exaq.accumulator import Accumulator
+from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.output import Emitter, choose
+from exaq_hdl.kernels.exaq.quantizer import Quantizer
+from exaq_hdl.kernels.exaq.tables.boot import Boot
+from exaq_hdl.kernels.exaq.tables.context_map import ContextMap
+from exaq_hdl.kernels.exaq.tables.row_thresholds import RowThresholds
+from exaq_hdl.kernels.exaq.tables.sum_ram import SumRam
+from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.table_loader import TableLoader
+from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
+from exaq_hdl.shell.beats import (
     choice_beat,
     events,
     live_lanes,
@@ -20,19 +31,8 @@ from exaq_hdl.beats import (
     row_beat,
     row_tables,
 )
-from exaq_hdl.boot import Boot
-from exaq_hdl.checks import check_config
-from exaq_hdl.context_map import ContextMap
-from exaq_hdl.emitter import Emitter, choose
-from exaq_hdl.fifo import FallThroughFifo, Fifo
-from exaq_hdl.normalizer import Normalizer
-from exaq_hdl.quantizer import Quantizer
-from exaq_hdl.receiver import Receiver
-from exaq_hdl.row_max import RowMax
-from exaq_hdl.row_thresholds import RowThresholds
-from exaq_hdl.sum_ram import SumRam
-from exaq_hdl.sum_rom import SumRom
-from exaq_hdl.table_loader import TableLoader
+from exaq_hdl.shell.receiver import Receiver
+from exaq_hdl.shell.row_max import RowMax
 
 
 def add_named(m, name: str, component: wiring.Component):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq.scalars import integer
 from exaq_hdl.checks import check_config
-from exaq_hdl.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
+from exaq_hdl.parts.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
 
 
 class ContextMap(wiring.Component):

@@ -5,9 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import events, load_word, refusal
 from exaq_hdl.checks import check_config
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.shell.beats import events, load_word, refusal
+from exaq_hdl.shell.row_shell import Softmax
 
 
 class FlatSoftmax(wiring.Component):

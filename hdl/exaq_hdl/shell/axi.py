@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_hdl.checks import check_config
-from exaq_hdl.control import AXI_LITE, Control
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.shell.control import AXI_LITE, Control
+from exaq_hdl.shell.row_shell import Softmax
 
 
 class AxiSoftmax(wiring.Component):

@@ -5,8 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import choice_beat, item, probability_beat, table_layout
 from exaq_hdl.checks import check_config
+from exaq_hdl.shell.beats import choice_beat, item, probability_beat, table_layout
 
 
 def choose(code, live) -> dict:

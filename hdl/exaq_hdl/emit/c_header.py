@@ -1,7 +1,7 @@
 """Texts made from the register map: the tables of docs/registers.md, and C headers.
 
-python -m exaq_hdl.registers docs/registers.md    brings the tables of that page up to date
-python -m exaq_hdl.registers                      prints a C header that fits every unit
+python -m exaq_hdl.emit.c_header docs/registers.md    brings the tables of that page up to date
+python -m exaq_hdl.emit.c_header                      prints a C header that fits every unit
 """
 
 import re
@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from exaq import SoftmaxConfig
-from exaq_hdl.register_map import MAGIC, REGISTERS, WORD_BITS, Field, Register, constants
+from exaq_hdl.shell.register_map import MAGIC, REGISTERS, WORD_BITS, Field, Register, constants
 
 _BEGIN, _END = "<!-- registers:begin -->", "<!-- registers:end -->"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -28,7 +28,7 @@ def c_header(config: SoftmaxConfig | None, prefix: str) -> str:
     """
     if not _IDENTIFIER.fullmatch(prefix):
         raise ValueError(f"prefix must be a C identifier, not {prefix!r}")
-    text = resources.files("exaq_hdl").joinpath("registers.h").read_text(encoding="utf-8")
+    text = resources.files("exaq_hdl.emit").joinpath("registers.h").read_text(encoding="utf-8")
     text = text.replace("/* REGISTERS */", "\n\n".join(_defines(config)))
     return text.replace("EXAQ_SOFTMAX", prefix.upper()).replace("exaq_softmax", prefix)
 
