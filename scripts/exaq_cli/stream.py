@@ -107,11 +107,11 @@ def command(
             with user_errors():
                 rows = Rows.of(
                     given.logits,
-                    board.config,
+                    board.config.format,
                     mask=given.mask,
                     lengths=given.lengths,
                     contexts=given.contexts,
-                ).streamed(board.config)
+                ).streamed(board.config.format)
             loads = _load(board, config) if load else 0
             _check_contexts(board.config, contexts_of)
             link = Statistics(**asdict(board.link))

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig, paper_clip
-from exaq.config import plain_real
+from exaq.scalars import plain_real
 
 _TABLES = ("tables", "context_tables")
 # What a file of tables says beside the tables.
