@@ -1,6 +1,6 @@
 """The unit on FPGA boards: synthesis and builds, the link, and the host's side of it."""
 
-from exaq_fpga.board import Board
+from exaq_fpga.link.board import Board
 from exaq_fpga.link.errors import (
     BoardError,
     ConnectError,

@@ -25,7 +25,7 @@ from exaq_cosim import ToolError
 from exaq_fpga import Board, BoardError
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.link.session import Statistics as LinkStatistics
-from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
+from exaq_fpga.virtual.virtual_board import Faults, Statistics, VirtualBoard
 
 #: The board that is shown, and what disturbs its line the second time: some fault about every
 #: 5000 octets.

@@ -11,7 +11,7 @@ import pytest
 
 from exaq import SoftmaxConfig
 from exaq.rows import Rows
-from exaq_fpga.link.rows import Batch, RowPacker
+from exaq_fpga.link.row_messages import Batch, RowPacker
 
 CONFIGS: list[dict[str, Any]] = [
     {},

@@ -13,8 +13,8 @@ import pytest
 import serial
 
 from exaq_cosim import ToolError
-from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
 from exaq_fpga.virtual.compile import Pins, compile_board
+from exaq_fpga.virtual.virtual_board import Faults, Statistics, VirtualBoard
 from exaq_hdl.emit import rtlil_to_verilog
 
 WIRE = """

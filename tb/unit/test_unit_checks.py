@@ -14,8 +14,9 @@ from amaranth.lib import wiring
 import exaq_fpga.gateware
 import exaq_hdl
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware import octet_ram, octet_sources
 from exaq_fpga.gateware.board_top import BoardTop
+from exaq_fpga.gateware.framing import octet_ram
+from exaq_fpga.gateware.messages import octet_sources
 from exaq_hdl import context_map, control, divider, event_counters, fifo, ram
 
 pytestmark = pytest.mark.usefixtures("unused_components")
@@ -41,7 +42,7 @@ MORE: dict[str, dict[str, Any]] = {
 def components(package: Any) -> list[type]:
     """Every component that a module of ``package`` defines."""
     found = []
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         for value in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(value) and value.__module__ == module.name:
                 found += [value] if issubclass(value, wiring.Component) else []

@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 
 from exaq_fpga.link.errors import LinkError, RefusedError
 from exaq_fpga.link.frames import DELIMITER, FrameDecoder, encode_frame, frame_octets
-from exaq_fpga.link.port import Port
 from exaq_fpga.link.protocol import (
     ANSWER,
     COUNTERS,
@@ -23,6 +22,7 @@ from exaq_fpga.link.protocol import (
     RowsStatus,
     Type,
 )
+from exaq_fpga.link.transports.serial_port import Port
 
 # Octets of the smallest receive buffer that a board has: what holds before it is known.
 _LEAST_BUFFER = 512

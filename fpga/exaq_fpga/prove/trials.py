@@ -27,7 +27,7 @@ from exaq_fpga.link.protocol import (
     Type,
     row_octets,
 )
-from exaq_fpga.link.rows import Batch, RowPacker
+from exaq_fpga.link.row_messages import Batch, RowPacker
 from exaq_fpga.prove.wire import Wire
 
 _SEED = 21

@@ -8,7 +8,7 @@ from typing import Self
 
 from exaq_fpga.link.errors import LinkError
 from exaq_fpga.link.frames import FrameDecoder
-from exaq_fpga.link.port import Port
+from exaq_fpga.link.transports.serial_port import Port
 
 
 class Wire:
