@@ -16,6 +16,8 @@ from exaq_fpga.link.errors import (
     UnknownTablesError,
     WrongDeviceError,
 )
+from exaq_fpga.link.transports.serial_port import SerialPort
+from exaq_fpga.link.transports.transport import Transport
 
 __all__ = [
     "Board",
@@ -30,6 +32,8 @@ __all__ = [
     "PortError",
     "PortPermissionError",
     "RefusedError",
+    "SerialPort",
+    "Transport",
     "UnknownTablesError",
     "WrongDeviceError",
 ]

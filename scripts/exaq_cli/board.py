@@ -21,7 +21,7 @@ from exaq_cli.files import replacing
 from exaq_cli.options import board_config_options
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.virtual.virtual_board import Faults, Statistics, VirtualBoard
+from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
 
 if TYPE_CHECKING:
     from exaq_fpga.flow.bitstreams.prepared import Prepared
@@ -210,7 +210,7 @@ def _introduce(prepared: Prepared, port: str) -> None:
     )
 
 
-def _summary(prepared: Prepared, statistics: Statistics) -> Iterator[str]:
+def _summary(prepared: Prepared, statistics: RunStatistics) -> Iterator[str]:
     """What a virtual board did, in lines."""
     seconds = statistics.cycles / prepared.clock
     yield (

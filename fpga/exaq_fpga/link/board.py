@@ -1,4 +1,4 @@
-"""A board at a serial port, from Python."""
+"""A board at the other end of a transport, from Python."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ from exaq_fpga.link.protocol import (
     Type,
     longest_message,
 )
-from exaq_fpga.link.row_messages import STATUS, Batch, RowPacker
-from exaq_fpga.link.session import Request, Session, Statistics
-from exaq_fpga.link.transports.serial_port import Port
+from exaq_fpga.link.row_messages import STATUS, RowPacker, RowRange
+from exaq_fpga.link.session import LinkStatistics, Request, Session
+from exaq_fpga.link.transports.serial_port import SerialPort
+from exaq_fpga.link.transports.transport import Transport
 
 R = TypeVar("R", bound=Request)
 
@@ -57,23 +58,27 @@ _REFUSALS = ("their number", "the context", "the thresholds", "the exponentials"
 class Board:
     """A board that is connected: it was found, and has told what it is.
 
+    ``Board("/dev/ttyUSB1")`` is short for ``Board(SerialPort("/dev/ttyUSB1"))``: a board at a
+    serial port of 1 Mbaud. ``Board(SerialPort("/dev/ttyUSB1", baud=115_200))`` is one at another
+    rate; any other ``Transport`` does as well.
+
     Use it as a context manager, or call ``close``. After a LinkError it is closed. After an
     interrupt (Ctrl-C) it can be used on, and so can the board by the next program.
 
     Parameters
     ----------
-    port
-        A device such as ``/dev/ttyUSB1``, a pseudo-terminal, or a URL of pyserial.
-    baud
-        Baud rate that the board was built for.
+    transport
+        The way to the board, which the board takes over: it closes it in the end, also where no
+        board is found. A text is a serial port: a device such as ``/dev/ttyUSB1``, a
+        pseudo-terminal, or a URL of pyserial.
     timeout
         Seconds of silence after which the board is asked what it has received.
     retries
         How often in turn it is asked in vain before the link is given up.
     window
-        Octets of answers that may be under way: what the port can hold while the host is busy.
-        None: 16384, or as many as three of the board's longest answers have. That many keep the
-        line busy; Linux holds 65536 octets of a port.
+        Octets of answers that may be under way: what the transport can hold while the host is
+        busy. None: 16384, or as many as three of the board's longest answers have. That many keep
+        the line busy; Linux holds 65536 octets of a serial port.
 
     Members
     -------
@@ -84,8 +89,10 @@ class Board:
 
     Raises
     ------
+    TypeError, ValueError
+        A parameter is not as described.
     PortError
-        The port cannot be opened: there is none, it may not be, or it is in use.
+        The serial port cannot be opened: there is none, it may not be, or it is in use.
     ConnectError
         No board is there that this version can talk to.
     """
@@ -94,27 +101,32 @@ class Board:
 
     def __init__(
         self,
-        port: str,
+        transport: Transport | str,
         *,
-        baud: int = 1_000_000,
         timeout: float = 1.0,
         retries: int = 5,
         window: int | None = None,
     ) -> None:
-        baud, retries = integer("baud", baud, 1), integer("retries", retries, 1)
+        retries = integer("retries", retries, 1)
         window = None if window is None else integer("window", window, 1)
         timeout = float(real("timeout", timeout))
         if timeout <= 0:
             raise ValueError(f"timeout must be positive, not {timeout!r}")
-        self._port: Port | None = Port(port, baud)
+        if isinstance(transport, str):
+            transport = SerialPort(transport)
+        if not isinstance(transport, Transport):
+            raise TypeError(
+                f"transport must be a Transport or the name of a serial port, not {transport!r}"
+            )
+        self._transport: Transport | None = transport
         try:
-            self._port.discard()
-            self._session = Session(self._port, timeout=timeout, retries=retries)
-            self.identity = self._identify(self._port)
+            transport.discard()
+            self._session = Session(transport, timeout=timeout, retries=retries)
+            self.identity = self._identify(transport)
             self._config = self.identity.config
             self._session.buffer = self.identity.buffer
             self._session.window = _window(self._config) if window is None else window
-            self._session.statistics = Statistics()
+            self._session.statistics = LinkStatistics()
             self._loads = self.status()["loads"]
         except BaseException:
             self.close()
@@ -122,8 +134,8 @@ class Board:
         # Contexts whose tables are known; the rest were loaded by somebody else.
         self._known = set() if self._loads else set(range(self._config.contexts))
 
-    def _identify(self, port: Port) -> Identity:
-        where = f"at {port.name} with {port.baud} baud"
+    def _identify(self, transport: Transport) -> Identity:
+        where, settings = f"at {transport.name}", transport.settings
         seen = self._session.statistics
         try:
             octets = self._session.ask(Request(Type.IDENTIFY, answer=None))
@@ -131,24 +143,26 @@ class Board:
             raise WrongDeviceError(f"{where}: {error}") from error
         except LinkError as error:
             if not seen.received:
+                built_for = f" the {settings} it was built for," if settings else ""
                 raise NoAnswerError(
-                    f"nothing answers {where}: is it the board's port, the baud rate it was "
-                    "built for, and has it been programmed?"
+                    f"nothing answers {where}: is it the board's port,{built_for} and has it been "
+                    "programmed?"
                 ) from error
             if seen.strange:
                 raise WrongDeviceError(
                     f"what is {where} sends frames, but no answers: does it send back what it gets?"
                 ) from error
+            other = f"the board was built for another {settings}, or " if settings else ""
             raise GarbageError(
-                f"{seen.received} octets came {where}, but no answer among them: the board was "
-                "built for another baud rate, or another device is there"
+                f"{seen.received} octets came {where}, but no answer among them: {other}another "
+                "device is there"
             ) from error
         try:
             identity = Identity.from_octets(octets)
         except IdentityError as error:
             ours = octets[: len(MAGIC) + 1] == MAGIC + bytes([VERSION])
-            other = octets[: len(MAGIC)] == MAGIC and not ours
-            raise (OtherVersionError if other else WrongDeviceError)(f"{where}: {error}") from error
+            newer = octets[: len(MAGIC)] == MAGIC and not ours
+            raise (OtherVersionError if newer else WrongDeviceError)(f"{where}: {error}") from error
         config = identity.config
         least = longest_message(config) + OVERHEAD + RESERVE
         if identity.buffer < least:
@@ -164,7 +178,7 @@ class Board:
         return self._config
 
     @property
-    def link(self) -> Statistics:
+    def link(self) -> LinkStatistics:
         """See Members."""
         return self._session.statistics
 
@@ -180,10 +194,10 @@ class Board:
         self.close()
 
     def close(self) -> None:
-        """Give the port back; the board is ready for the next program at once."""
-        if self._port is not None:
-            self._port.close()
-            self._port = None
+        """Close the transport; the board is ready for the next program at once."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
 
     def status(self) -> dict[str, int]:
         """The board's counters, by the names of ``exaq_fpga.link.protocol.COUNTERS``."""
@@ -275,15 +289,14 @@ class Board:
                 )
         packer = RowPacker(rows, self._config)
         room, window = self._session.buffer - RESERVE, self._session.window
-        batches = packer.batches(room // _SHARE, window // _SHARE)
-        requests = (_RowsRequest(packer, batch) for batch in batches)
+        ranges = packer.ranges(room // _SHARE, window // _SHARE)
+        requests = (_RowsRequest(packer, chosen) for chosen in ranges)
         done = 0
         with closing(self._run(requests)) as answers:
             for request, body in answers:
-                batch = request.batch
-                _check(RowsStatus(body[-1]), batch)
-                packer.unpack(batch, body)
-                done += batch.stop - batch.start
+                _check(RowsStatus(body[-1]), request.rows)
+                packer.unpack(request.rows, body)
+                done += len(request.rows)
                 if progress is not None:
                     progress(done, len(rows.lengths))
         if rows.contexts is not None and self.status()["loads"] != self._loads:
@@ -296,7 +309,7 @@ class Board:
         return body
 
     def _run(self, requests: Iterable[R]) -> Generator[tuple[R, bytes], None, None]:
-        if self._port is None:
+        if self._transport is None:
             raise LinkError("the board is closed")
         try:
             yield from self._session.run(requests)
@@ -306,33 +319,33 @@ class Board:
 
 
 class _RowsRequest(Request):
-    """A batch of rows; one that was lost twice goes on in halves, which pass more easily."""
+    """Rows that share a message; if it was lost twice, they go on in halves, which pass easier."""
 
-    def __init__(self, packer: RowPacker, batch: Batch) -> None:
-        super().__init__(Type.ROWS, packer.pack(batch), answer=packer.answer_octets(batch))
-        self.batch = batch
+    def __init__(self, packer: RowPacker, rows: RowRange) -> None:
+        super().__init__(Type.ROWS, packer.pack(rows), answer=packer.answer_octets(rows))
+        self.rows = rows
         self._packer = packer
 
     def again(self) -> Sequence[Request]:
-        if self.lost < 2 or self.batch.stop - self.batch.start == 1:
+        if self.lost < 2 or len(self.rows) == 1:
             return [self]
-        halves = [_RowsRequest(self._packer, batch) for batch in self.batch.halves()]
+        halves = [_RowsRequest(self._packer, half) for half in self.rows.halves()]
         for half in halves:
             half.lost = 1
         return halves
 
 
 def _window(config: SoftmaxConfig) -> int:
-    """Octets that keep the line busy with any rows, and that ports can hold with most."""
+    """Octets that keep the line busy with any rows, and that serial ports can hold with most."""
     longest = HEADER + config.max_row * config.prob_bytes + STATUS
     return max(_WINDOW, _ANSWERS * frame_octets(longest))
 
 
-def _check(status: RowsStatus, batch: Batch) -> None:
+def _check(status: RowsStatus, rows: RowRange) -> None:
     """Refuse an answer that is not that of the rows asked for."""
     if not status:
         return
-    rows = f"rows {batch.start} to {batch.stop - 1}"
+    which = f"rows {rows.start} to {rows.stop - 1}"
     if status & RowsStatus.MALFORMED:
-        raise RefusedError(f"the board calls the message of {rows} malformed")
-    raise RefusedError(f"the board reports an error in {rows} (status {int(status)})")
+        raise RefusedError(f"the board calls the message of {which} malformed")
+    raise RefusedError(f"the board reports an error in {which} (status {int(status)})")

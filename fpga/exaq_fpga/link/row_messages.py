@@ -18,25 +18,28 @@ STATUS = 1
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowRange:
     """Rows ``start`` to ``stop`` - 1, which share a message."""
 
     start: int
     stop: int
 
-    def halves(self) -> list[Batch]:
-        """The same rows in two batches, or in this one where it is a single row."""
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def halves(self) -> list[RowRange]:
+        """The same rows in two ranges, or in this one where it is a single row."""
         middle = (self.start + self.stop) // 2
         if middle == self.start:
             return [self]
-        return [Batch(self.start, middle), Batch(middle, self.stop)]
+        return [RowRange(self.start, middle), RowRange(middle, self.stop)]
 
 
 class RowPacker:
-    """Packs batches of ``rows`` for a board of configuration ``config``, and unpacks answers.
+    """Packs ranges of ``rows`` for a board of configuration ``config``, and unpacks answers.
 
     A row is sent masked where one of its elements is not live. The work is done on all rows of
-    a batch that have the same length and are all masked, or all not.
+    a range that have the same length and are all masked, or all not.
 
     Members
     -------
@@ -60,13 +63,13 @@ class RowPacker:
         unsigned = element_type(config.prob_bits, signed=False)
         self.probabilities: NDArray[Any] = np.zeros(rows.logits.shape, unsigned)
 
-    def batches(self, request: int, answer: int) -> list[Batch]:
-        """All rows in their order, in batches as large as may be, of one row at least.
+    def ranges(self, request: int, answer: int) -> list[RowRange]:
+        """All rows in their order, in ranges as large as may be, of one row at least.
 
         Parameters
         ----------
         request
-            Octets of a receive buffer that a batch's message may take.
+            Octets of a receive buffer that a range's message may take.
         answer
             Octets that the body of its answer may have.
         """
@@ -82,24 +85,24 @@ class RowPacker:
                 int(np.searchsorted(answers, got + answer, "right")),
             )
             stop = max(start + 1, fits)
-            found.append(Batch(start, stop))
+            found.append(RowRange(start, stop))
             start, sent, got = stop, int(ends[stop - 1]), int(answers[stop - 1])
         return found
 
-    def answer_octets(self, batch: Batch) -> int:
+    def answer_octets(self, rows: RowRange) -> int:
         """Octets of the answer's body."""
-        elements = int(self._rows.lengths[batch.start : batch.stop].sum())
+        elements = int(self._rows.lengths[rows.start : rows.stop].sum())
         return elements * self._config.prob_bytes + STATUS
 
-    def pack(self, batch: Batch) -> bytes:
-        """Body of the batch's message."""
-        chosen = slice(batch.start, batch.stop)
+    def pack(self, rows: RowRange) -> bytes:
+        """Body of the message of ``rows``."""
+        chosen = slice(rows.start, rows.stop)
         octets, kinds = self._octets[chosen], self._kinds[chosen]
         starts = np.cumsum(octets) - octets
         body = np.empty(int(octets.sum()), np.uint8)
         for kind in np.unique(kinds).tolist():
             of_kind = np.flatnonzero(kinds == kind)
-            packed = self._of_kind(of_kind + batch.start, kind >> 1, bool(kind & 1))
+            packed = self._of_kind(of_kind + rows.start, kind >> 1, bool(kind & 1))
             body[starts[of_kind, None] + np.arange(packed.shape[-1])] = packed
         return body.tobytes()
 
@@ -127,9 +130,9 @@ class RowPacker:
         elements = elements[:, : row_octets(self._config, length, masked=masked) - ROW_HEADER]
         return np.concatenate([header.view(np.uint8), elements], axis=-1)
 
-    def unpack(self, batch: Batch, body: bytes) -> None:
+    def unpack(self, rows: RowRange, body: bytes) -> None:
         """Bring an answer's body, of ``answer_octets``, into ``probabilities``."""
-        chosen = slice(batch.start, batch.stop)
+        chosen = slice(rows.start, rows.stop)
         size = self._config.prob_bytes
         octets = np.frombuffer(body, np.uint8, len(body) - STATUS).reshape(-1, size)
         width = self.probabilities.itemsize

@@ -49,7 +49,7 @@ class Faults:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Statistics:
+class RunStatistics:
     """What a virtual board did, from its start to its end.
 
     Members
@@ -146,7 +146,7 @@ class VirtualBoard:
         self.port = ""
         self._command = [str(program), *options]
         self._process: subprocess.Popen[str] | None = None
-        self._statistics: Statistics | None = None
+        self._statistics: RunStatistics | None = None
 
     def __enter__(self) -> Self:
         self.start()
@@ -196,7 +196,7 @@ class VirtualBoard:
             return False
         return True
 
-    def stop(self) -> Statistics:
+    def stop(self) -> RunStatistics:
         """End the board; the same statistics every time.
 
         Raises
@@ -215,7 +215,7 @@ class VirtualBoard:
                 raise ToolError("the virtual board does not end") from None
             if process.returncode:
                 raise ToolError(f"the virtual board {how_it_ended(process.returncode, errors)}")
-            self._statistics = Statistics(**json.loads(output.splitlines()[-1]))
+            self._statistics = RunStatistics(**json.loads(output.splitlines()[-1]))
         return self._statistics
 
     def _running(self) -> subprocess.Popen[str]:

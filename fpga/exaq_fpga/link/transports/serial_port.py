@@ -1,4 +1,4 @@
-"""A serial port that is read and written at the same time, and never waited for too long."""
+"""A serial port as the way to a board: written and read at once, never waited for too long."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exaq.extras import needing
+from exaq.scalars import integer
 from exaq_fpga.link.errors import (
     LinkError,
     NoPortError,
@@ -17,56 +18,67 @@ from exaq_fpga.link.errors import (
     PortPermissionError,
 )
 
+#: Baud rate where none is named: that of most boards.
+BAUD = 1_000_000
+
 # Octets handed over at once: a port takes what it has room for of them.
 _CHUNK = 4096
+# Bits of an octet on the line: start, eight of data, stop.
+_OCTET_BITS = 10
 
 
-class Port:
-    """The serial port ``name``, 8N1 without handshake, for this process alone where possible.
+class SerialPort:
+    """A ``Transport`` by a serial port, 8N1 without handshake, open from the start.
 
-    ``name`` is a device (``/dev/ttyUSB1``, ``COM3``), a pseudo-terminal or anything else that
-    ``serial.serial_for_url`` takes.
+    This process has the port for itself alone where the system allows that.
+
+    Parameters
+    ----------
+    port
+        A device (``/dev/ttyUSB1``, ``COM3``), a pseudo-terminal, or anything else that
+        ``serial.serial_for_url`` takes.
+    baud
+        Baud rate, that which the board was built for.
 
     Raises
     ------
+    TypeError, ValueError
+        ``baud`` is no positive integer.
     PortError
-        It cannot be opened; the message says why and what helps.
+        The port cannot be opened; the message says why and what helps.
     """
 
-    def __init__(self, name: str, baud: int) -> None:
+    #: See ``Transport``.
+    settings = "baud rate"
+
+    def __init__(self, port: str, *, baud: int = BAUD) -> None:
+        baud = integer("baud", baud, 1)
         # Imported late: what else there is of the link needs no pyserial.
         with needing("the port of a board"):
             import serial
 
-        self.name = name
-        self.baud = baud
+        self.name = f"{port} with {baud} baud"
+        self._port = port
+        self._octet_seconds = _OCTET_BITS / baud
         try:
             self._serial: Any = serial.serial_for_url(
-                name, baudrate=baud, timeout=0, write_timeout=0, exclusive=True
+                port, baudrate=baud, timeout=0, write_timeout=0, exclusive=True
             )
         except (OSError, ValueError, OverflowError) as error:
-            raise _open_error(name, baud, error) from error
+            raise _open_error(port, baud, error) from error
         self._descriptor = _descriptor(self._serial)
         if self._descriptor is None:
             self._serial.write_timeout = None
 
     def discard(self) -> None:
-        """Drop what has been received and not been read."""
+        """See ``Transport``."""
         try:
             self._serial.reset_input_buffer()
         except OSError as error:
             raise self._lost(error) from error
 
     def exchange(self, pending: bytearray, seconds: float) -> bytes:
-        """Send of ``pending`` what the port takes, and take that away; return what came.
-
-        Waits until there is anything to do, for ``seconds`` at most.
-
-        Raises
-        ------
-        LinkError
-            The port is gone.
-        """
+        """See ``Transport``."""
         try:
             if self._descriptor is None:
                 return self._in_turn(pending, seconds)
@@ -88,12 +100,16 @@ class Port:
         self._serial.timeout = seconds
         return bytes(self._serial.read(max(1, self._serial.in_waiting)))
 
+    def seconds(self, octets: int) -> float:
+        """See ``Transport``; the line is never faster than its baud rate."""
+        return octets * self._octet_seconds
+
     def close(self) -> None:
-        """Give the port back. What was not sent yet may be lost."""
+        """See ``Transport``."""
         self._serial.close()
 
     def _lost(self, error: Exception) -> LinkError:
-        return LinkError(f"the port {self.name} went away: {_reason(error)}")
+        return LinkError(f"the port {self._port} went away: {_reason(error)}")
 
 
 def _descriptor(port: Any) -> int | None:
