@@ -43,7 +43,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     # A board that is not there is given up soon.
     monkeypatch.setattr(
-        exaq_cli.stream, "Board", lambda port, baud: Board(port, baud=baud, timeout=0.2, retries=3)
+        exaq_cli.stream, "Board", lambda transport: Board(transport, timeout=0.2, retries=3)
     )
 
     def call(port: object, *args: object) -> tuple[int, str, str]:

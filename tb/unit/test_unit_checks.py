@@ -14,8 +14,9 @@ from amaranth.lib import wiring
 import exaq_fpga.gateware
 import exaq_hdl
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware import octet_ram, octet_sources
 from exaq_fpga.gateware.board_top import BoardTop
+from exaq_fpga.gateware.framing import octet_ram
+from exaq_fpga.gateware.messages import octet_sources
 from exaq_hdl.kernels.exaq import divider
 from exaq_hdl.kernels.exaq.tables import context_map
 from exaq_hdl.parts import event_counters, fifo, memory

@@ -16,7 +16,7 @@ from unit_bench import Bench, pack
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
-from exaq_hdl.emit import names
+from exaq_hdl.emit.verilog import names
 from exaq_hdl.shell.beats import load_word, logit_beat
 
 CONFIGS = {preset: SoftmaxConfig.preset(preset) for preset in PRESETS} | {

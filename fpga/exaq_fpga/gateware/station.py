@@ -7,10 +7,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.frame_receiver import FrameReceiver
-from exaq_fpga.gateware.frame_sender import FrameSender
+from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.framing.frame_sender import FrameSender
+from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import LINE, OCTETS
-from exaq_fpga.gateware.responder import Responder
 from exaq_fpga.link.protocol import buffer_octets
 from exaq_hdl.checks import check_config
 from exaq_hdl.shell.row_shell import add_named
