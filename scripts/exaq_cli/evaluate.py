@@ -1,4 +1,4 @@
-"""``exaq evaluate``: what softmax of few bits costs on a model, and the paper's experiments."""
+"""``exaq evaluate``: what softmax of few bits costs on a model, and the studies."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "[default with --docs: reports/accuracy]",
 )
 @click.option(
-    "--experiment",
-    "experiments",
+    "--study",
+    "studies",
     metavar="NAME",
     multiple=True,
-    help="Run one of the paper's experiments instead; repeatable. An unknown name lists them.",
+    help="Run a study of one of the paper's questions instead; repeatable. An unknown name lists them.",
 )
-@click.option("--quick", is_flag=True, help="Experiments at sizes that take seconds.")
+@click.option("--quick", is_flag=True, help="Studies at sizes that take seconds.")
 @click.option("--docs", is_flag=True, help="Make accuracy.md and its pictures from reports.")
 def command(
     models: tuple[str, ...],
@@ -138,7 +138,7 @@ def command(
     partial: bool,
     output: Path | None,
     reports: Path | None,
-    experiments: tuple[str, ...],
+    studies: tuple[str, ...],
     quick: bool,
     docs: bool,
 ) -> None:
@@ -155,7 +155,7 @@ def command(
     exaq evaluate decoder --bits 2 --rule optimal --per head
     exaq evaluate minilm --logit-width 8 --logit-scale auto
     exaq evaluate my_model --tables tables.json
-    exaq evaluate --experiment clip
+    exaq evaluate --study clip
     exaq evaluate --docs
     """
     from exaq_cli import evaluation
@@ -175,16 +175,16 @@ def command(
     of_models = formats | calibrating | {"--prob-bits": prob_bits, "--texts": texts}
     of_models |= {"--partial": partial, "--tables": files, "MODEL": models}
     if docs:
-        _refuse("--docs", of_models | {"--experiment": experiments, "--quick": quick})
+        _refuse("--docs", of_models | {"--study": studies, "--quick": quick})
         evaluation.make_docs(output or Path("docs"), reports or Path("reports/accuracy"))
         return
     folder = output or Path("build/evaluate")
-    if experiments:
-        _refuse("--experiment", of_models)
-        evaluation.run_experiments(experiments, quick, folder, reports)
+    if studies:
+        _refuse("--study", of_models)
+        evaluation.run_studies(studies, quick, folder, reports)
         return
     if quick:
-        raise UserError("--quick is for experiments; for a first look at a model give --texts")
+        raise UserError("--quick is for studies; for a first look at a model give --texts")
     if files:
         _refuse("--tables", calibrating)
     for model in models:

@@ -1,4 +1,4 @@
-"""What ``exaq evaluate`` does: models, experiments, and the page of documentation."""
+"""What ``exaq evaluate`` does: models, studies, and the page of documentation."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def _run_model(
     from exaq.torch import set_tables
     from exaq_eval.evaluation import evaluate
     from exaq_eval.models import ModelError
-    from exaq_eval.plots import draw
-    from exaq_eval.report import file_stem, load, markdown, merge, to_json
+    from exaq_eval.reports.picture import draw
+    from exaq_eval.reports.report import file_stem, load, markdown, merge, to_json
     from exaq_eval.scale import best_scale
 
     given = {s.name: choice.given[s.title] for s in settings if s.rule == "file"}
@@ -193,40 +193,40 @@ def _run_model(
     click.echo(f"Written: {targets[0]}, .md, .png" + (f", {len(made)} tables" if made else ""))
 
 
-def run_experiments(names: Sequence[str], quick: bool, folder: Path, reports: Path | None) -> None:
-    """Run each experiment and write its figures, its section and its picture."""
-    from exaq_eval.document import experiment_stem, has_plot
-    from exaq_eval.experiments import EXPERIMENTS, ExperimentError
+def run_studies(names: Sequence[str], quick: bool, folder: Path, reports: Path | None) -> None:
+    """Run each study and write its figures, its section and its picture."""
+    from exaq_eval.studies import STUDIES, StudyError
+    from exaq_eval.studies.accuracy_page import has_plot, study_stem
 
     for name in names:
-        if name not in EXPERIMENTS:
-            raise UserError(f"unknown experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+        if name not in STUDIES:
+            raise UserError(f"unknown study {name!r}; there are {', '.join(STUDIES)}")
     for name in names:
-        experiment = type(EXPERIMENTS[name]).quick() if quick else EXPERIMENTS[name]
-        stem = experiment_stem(experiment)
+        study = type(STUDIES[name]).quick() if quick else STUDIES[name]
+        stem = study_stem(study)
         targets = [_make(folder) / f"{stem}.json", folder / f"{stem}.md"]
         targets += [_make(reports) / f"{stem}.json"] if reports is not None else []
-        targets += [folder / f"{stem}.png"] if has_plot(experiment) else []
+        targets += [folder / f"{stem}.png"] if has_plot(study) else []
         with replacing(*targets) as (json_file, text_file, *others):
             with _progress(name) as told:
                 try:
-                    result = experiment.run(told)
-                except ExperimentError as error:
+                    result = study.run(told)
+                except StudyError as error:
                     raise UserError(str(error)) from error
             text = json.dumps(result, indent=1, allow_nan=False) + "\n"
-            text_file.write_text(experiment.markdown(result), encoding="utf-8")
+            text_file.write_text(study.markdown(result), encoding="utf-8")
             for path in (json_file, *others):
                 if path.suffix == ".png":
-                    experiment.plot(result, path)
+                    study.plot(result, path)
                 else:
                     path.write_text(text, encoding="utf-8")
-        click.echo(experiment.markdown(result))
+        click.echo(study.markdown(result))
         click.echo(f"Written: {', '.join(map(str, targets))}")
 
 
 def make_docs(folder: Path, reports: Path) -> None:
     """Write accuracy.md and its pictures from the reports."""
-    from exaq_eval.document import make, pictures
+    from exaq_eval.studies.accuracy_page import make, pictures
 
     if not reports.is_dir():
         raise UserError(f"cannot read {reports}: no such folder")

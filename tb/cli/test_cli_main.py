@@ -70,7 +70,7 @@ def test_unknown_command_and_option_are_refused(tmp_path: Path) -> None:
         ("serial", "board", ["stream", "x.npy", "--port", "x", "-o", "p.npy"]),
         ("serial", "sim,board", ["demo-board"]),
         ("matplotlib", "sim,plot", ["demo"]),
-        ("matplotlib", "eval", ["evaluate", "--experiment", "shapes", "--quick"]),
+        ("matplotlib", "eval", ["evaluate", "--study", "shapes", "--quick"]),
         ("torch", "eval", ["evaluate", "minilm"]),
     ],
 )

@@ -13,8 +13,8 @@ from exaq import SoftmaxConfig, metrics
 
 Floats = NDArray[np.float64]
 
-#: The unit of experiments about codes alone: logits, exponentials and probabilities so fine that
-#: they cost nothing beside 2 to 4 bits of code. The experiment ``widths`` is about the rest.
+#: The unit of studies about codes alone: logits, exponentials and probabilities so fine that
+#: they cost nothing beside 2 to 4 bits of code. The study ``widths`` is about the rest.
 FINE: dict[str, Any] = {
     "logit_width": 16,
     "logit_scale": 2.0**-8,

@@ -12,9 +12,9 @@ import numpy as np
 
 import exaq
 from exaq import reference
-from exaq_eval.experiments.base import Experiment, Progress, figure, silent, table
-from exaq_eval.experiments.plotting import COLOURS, legend, panels
-from exaq_eval.experiments.rows import (
+from exaq_eval.studies.panels import COLOURS, legend, panels
+from exaq_eval.studies.study import Progress, Study, figure, silent, table
+from exaq_eval.studies.subjects.random_rows import (
     Floats,
     fine_config,
     pooled_minimum,
@@ -51,7 +51,7 @@ EARLIER = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Distribution(Experiment):
+class Distribution(Study):
     """Gaussian rows through the golden model and through the authors' float arithmetic.
 
     Parameters

@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 import exaq
 import exaq.torch
 from exaq import reference
-from exaq_eval import corpus
-from exaq_eval.experiments import ExperimentError
-from exaq_eval.experiments.architectures import MODELS, Architectures, hard_tables
-from exaq_eval.experiments.best_clips import CLIPS, best_clips, peaks
-from exaq_eval.experiments.classifier import BINS, WINDOW, class_scores, classify
-from exaq_eval.experiments.real_rows import RealRows, layer_rows
-from exaq_eval.experiments.sliding import slide
-from exaq_eval.experiments.widths import Widths
+from exaq_eval.models import corpus
 from exaq_eval.settings import LogitFormat
+from exaq_eval.studies import StudyError
+from exaq_eval.studies.questions.architectures import MODELS, Architectures, hard_tables
+from exaq_eval.studies.questions.widths import Widths
+from exaq_eval.studies.subjects.best_clips import CLIPS, best_clips, peaks
+from exaq_eval.studies.subjects.classifier import BINS, WINDOW, class_scores, classify
+from exaq_eval.studies.subjects.real_rows import RealRows, layer_rows
+from exaq_eval.studies.subjects.sliding import slide
 from exaq_eval.tasks import Embedding, Prediction
 
 QUICK = Architectures.quick()
@@ -220,11 +220,9 @@ def test_models_with_attention_are_evaluated_by_the_task(
     decoder: Prediction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Architectures, "task", lambda self, name: slide(decoder, 6))
-    experiment = Architectures(
-        models=("sliding window",), widths=(2,), calibrated=2, every=3, window=6
-    )
+    study = Architectures(models=("sliding window",), widths=(2,), calibrated=2, every=3, window=6)
     told: list[str] = []
-    (model,) = experiment.run(lambda done, total, now: told.append(now))["models"]
+    (model,) = study.run(lambda done, total, now: told.append(now))["models"]
     assert model["what"] == MODELS["sliding window"].format(window=6, classes=0)
     assert model["kind"] == "decoder"
     assert [setting["bits"] for setting in model["settings"]] == [None, 2, 2, 2, 2, 2]
@@ -246,12 +244,12 @@ def test_missing_torch_is_said_with_the_extra(monkeypatch: pytest.MonkeyPatch) -
 def test_missing_models_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EXAQ_CACHE", str(tmp_path))
     need = rf"^there is no decoder in {tmp_path}\S*; train it.*\.py$"
-    with pytest.raises(ExperimentError, match=need):
+    with pytest.raises(StudyError, match=need):
         Architectures(models=("sliding window",)).run()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ExperimentError, match=r"^the model all-MiniLM-L6-v2 is missing; "):
+    with pytest.raises(StudyError, match=r"^the model all-MiniLM-L6-v2 is missing; "):
         Architectures(models=("encoder",)).run()
-    with pytest.raises(ExperimentError, match=r"^the model all-MiniLM-L6-v2 is missing; "):
+    with pytest.raises(StudyError, match=r"^the model all-MiniLM-L6-v2 is missing; "):
         Widths(widths=(2,)).run()
 
 

@@ -1,4 +1,4 @@
-"""The experiment on Gaussian rows against plain Python, and what its report says."""
+"""The study on Gaussian rows against plain Python, and what its report says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from accuracy_reports import report
 
 import exaq
-from exaq_eval.experiments.distribution import EARLIER, Distribution
+from exaq_eval.studies.questions.distribution import EARLIER, Distribution
 
 QUICK = Distribution.quick()
 
@@ -86,7 +86,7 @@ def test_markdown_shows_the_divergences(result: dict[str, Any]) -> None:
     assert "An earlier study" not in text
 
 
-def test_report_is_of_the_experiment_as_it_is() -> None:
+def test_report_is_of_the_study_as_it_is() -> None:
     small = Distribution(sigmas=(2,), lengths=(128,), widths=(2, 4)).run()["cases"]
     stored = {
         (c["sigma"], c["row"], c["bits"], c["rule"]): c for c in report("distribution")["cases"]

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import exaq
 from exaq import reference
 from exaq.data import load_attention_sample
-from exaq_eval.experiments.real_rows import RealRows, logit_width, shipped_rows
-from exaq_eval.experiments.widths import SWEEPS, TOLERANCE, Widths, knee, sweep
+from exaq_eval.studies.questions.widths import SWEEPS, TOLERANCE, Widths, knee, sweep
+from exaq_eval.studies.subjects.real_rows import RealRows, logit_width, shipped_rows
 
 QUICK = Widths.quick()
 NEAR = st.sampled_from([0.98, 0.995, 1.0, 1.005, 1.02])
@@ -123,7 +123,7 @@ def test_markdown_and_plot_show_the_result(result: dict[str, Any], tmp_path: Pat
     assert QUICK.plot(result, tmp_path / "x.png") == tmp_path / "x.png"
 
 
-def test_report_is_of_the_experiment_as_it_is() -> None:
+def test_report_is_of_the_study_as_it_is() -> None:
     (case,) = Widths(widths=(2,), sweeps=("prob_bits",), texts=0).run()["cases"]
     was = next(
         c

@@ -11,15 +11,15 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from exaq import metrics
-from exaq_eval.experiments.base import Experiment, Progress, figure, silent, table
-from exaq_eval.experiments.plotting import COLOURS, legend, panels
-from exaq_eval.experiments.real_rows import (
+from exaq_eval.studies.panels import COLOURS, legend, panels
+from exaq_eval.studies.study import Progress, Study, figure, silent, table
+from exaq_eval.studies.subjects.random_rows import rounded
+from exaq_eval.studies.subjects.real_rows import (
     RealRows,
     logit_width,
     recorded_rows,
     shipped_rows,
 )
-from exaq_eval.experiments.rows import rounded
 
 #: What is swept, from narrow to wide; the others are as ``_WIDE`` meanwhile.
 SWEEPS: dict[str, tuple[float, ...]] = {
@@ -34,7 +34,7 @@ _ERRORS = {"squared_error": "squared error", "kl": "divergence"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Widths(Experiment):
+class Widths(Study):
     """``exp_frac``, ``logit_scale`` and ``prob_bits`` swept one at a time on real logits.
 
     Parameters

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from exaq_eval.report import Report, title
+from exaq_eval.reports.report import Report, title
 
 _DPI = 100
 _ROW = 0.24

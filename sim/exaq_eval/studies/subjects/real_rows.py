@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import exaq
 from exaq import Tables, reference
 from exaq.data import load_attention_sample
-from exaq_eval.experiments.base import ExperimentError
-from exaq_eval.experiments.rows import Floats
+from exaq_eval.studies.study import StudyError
+from exaq_eval.studies.subjects.random_rows import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def recorded_rows(texts: int, every: int) -> RealRows:
     ------
     ImportError
         PyTorch or Transformers are missing.
-    ExperimentError
+    StudyError
         The model is missing.
     """
     # Only here: the shipped logits need neither. The first one's message names the extra.
@@ -117,7 +117,7 @@ def recorded_rows(texts: int, every: int) -> RealRows:
     try:
         model = minilm()
     except ModelError as error:
-        raise ExperimentError(str(error)) from error
+        raise StudyError(str(error)) from error
     with torch.inference_mode(), exaq.torch.record(model.model) as recording:
         for text in model.texts[:texts]:
             model.model(input_ids=model.tokenizer(text)[None])

@@ -12,16 +12,16 @@ import numpy as np
 
 import exaq
 from exaq import metrics, reference
-from exaq_eval.experiments.base import Experiment, Progress, silent, table
-from exaq_eval.experiments.plotting import COLOURS, legend, panels
-from exaq_eval.experiments.rows import Floats, fine_config, pooled_sigma, rounded
+from exaq_eval.studies.panels import COLOURS, legend, panels
+from exaq_eval.studies.study import Progress, Study, silent, table
+from exaq_eval.studies.subjects.random_rows import Floats, fine_config, pooled_sigma, rounded
 
 #: Figures that a clip can make least, and their names for people.
 OBJECTIVES = {"squared_error": "squared error", "kl": "divergence"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip(Experiment):
+class Clip(Study):
     """End-point tables for clips from a third to three times the paper's, on Gaussian rows.
 
     Parameters

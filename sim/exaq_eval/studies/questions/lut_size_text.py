@@ -1,10 +1,10 @@
-"""Text of the experiment on LUT_sum: tables, and what they say."""
+"""Text of the study on LUT_sum: tables, and what they say."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from exaq_eval.experiments.base import figure, table
+from exaq_eval.studies.study import figure, table
 
 
 def body(result: dict[str, Any]) -> list[str]:

@@ -12,9 +12,9 @@ import numpy as np
 
 import exaq
 from exaq import TableFile, reference
-from exaq_eval.experiments.base import Experiment, Progress, figure, silent, table
-from exaq_eval.experiments.plotting import COLOURS, legend, panels
-from exaq_eval.experiments.rows import SHAPES, Floats, rounded, scores
+from exaq_eval.studies.panels import COLOURS, legend, panels
+from exaq_eval.studies.study import Progress, Study, figure, silent, table
+from exaq_eval.studies.subjects.random_rows import SHAPES, Floats, rounded, scores
 
 #: What tables come from: for people the name, for ``exaq.calibrate`` the options.
 RULES: dict[str, dict[str, Any]] = {
@@ -28,7 +28,7 @@ FORMAT: dict[str, Any] = {"logit_width": 16, "logit_scale": 2.0**-8}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shapes(Experiment):
+class Shapes(Study):
     """Every distribution of ``rows.SHAPES``, calibrated on some rows and measured on others.
 
     Parameters

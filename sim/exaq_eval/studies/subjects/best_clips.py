@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from exaq import metrics
-from exaq_eval.experiments.clip import OBJECTIVES
-from exaq_eval.experiments.real_rows import RealRows
-from exaq_eval.experiments.rows import FINE
+from exaq_eval.studies.questions.clip import OBJECTIVES
+from exaq_eval.studies.subjects.random_rows import FINE
+from exaq_eval.studies.subjects.real_rows import RealRows
 
 #: Clips that are tried, in equal ratios.
 CLIPS = tuple(-float(clip) for clip in np.geomspace(1, 24, 41))

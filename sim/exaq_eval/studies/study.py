@@ -1,4 +1,4 @@
-"""What an experiment is, and what several of them share: progress, Markdown tables, rows."""
+"""What a study is, and what several of them share: progress, Markdown tables, rows."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def silent(done: int, total: int, now: str) -> None:
     """A ``Progress`` that shows nothing."""
 
 
-class ExperimentError(RuntimeError):
-    """A model or a tool that an experiment needs is missing or fails; the message is one line."""
+class StudyError(RuntimeError):
+    """A model or a tool that a study needs is missing or fails; the message is one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment(ABC):
+class Study(ABC):
     """One question, answered by one command; fields of subclasses are its sizes and seeds.
 
     Members
@@ -40,7 +40,7 @@ class Experiment(ABC):
 
     @classmethod
     def quick(cls) -> Self:
-        """The experiment at sizes that take seconds: for a first look, and for tests."""
+        """The study at sizes that take seconds: for a first look, and for tests."""
         return cls()
 
     @abstractmethod
@@ -51,7 +51,7 @@ class Experiment(ABC):
         ------
         ImportError
             An optional package is missing; the message names it.
-        ExperimentError
+        StudyError
             A model or a tool is missing or fails.
         """
 
@@ -64,7 +64,7 @@ class Experiment(ABC):
 
         It has no picture: who calls ``plot`` knows where that lies.
         """
-        command = f"exaq evaluate --experiment {self.name}"
+        command = f"exaq evaluate --study {self.name}"
         parts = [f"## {self.title}", self.question, *self.body(result), f"Made by `{command}`."]
         return "\n\n".join(parts) + "\n"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from exaq import SoftmaxConfig
-from exaq_eval.experiments import lut_size_text
-from exaq_eval.experiments.base import Experiment, ExperimentError, Progress, silent
-from exaq_eval.experiments.lookup_speed import measure_lookups
-from exaq_eval.experiments.plotting import COLOURS, legend, panels
+from exaq_eval.studies.panels import COLOURS, legend, panels
+from exaq_eval.studies.questions import lut_size_text
+from exaq_eval.studies.study import Progress, Study, StudyError, silent
+from exaq_eval.studies.subjects.lookup_speed import measure_lookups
 
 #: Longest row of all units: a multiple of every number of lanes below.
 ROW = 1020
@@ -46,7 +46,7 @@ UNITS = tuple(
 
 
 @dataclass(frozen=True, kw_only=True)
-class LutSize(Experiment):
+class LutSize(Study):
     """LUT_sum of 64, 256, 1024 and 4096 entries: FPGAs, and a loop on this processor.
 
     Parameters
@@ -87,7 +87,7 @@ class LutSize(Experiment):
         return {"units": reports, "processor": processor}
 
     def _build(self, unit: Unit, done: int, total: int, progress: Progress) -> dict[str, Any]:
-        # Only here: the other experiments need neither Amaranth nor synthesis.
+        # Only here: the other studies need neither Amaranth nor synthesis.
         from exaq_cosim import ToolError
         from exaq_fpga.bench import measure, summary
         from exaq_fpga.devices import DEVICES
@@ -101,7 +101,7 @@ class LutSize(Experiment):
         try:
             report = measure(unit.config, DEVICES[unit.device], seeds=self.seeds, step=step)
         except ToolError as error:
-            raise ExperimentError(str(error)) from error
+            raise StudyError(str(error)) from error
         figures = summary(report)
         return {
             "bits": BITS,

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exaq_eval import corpus
-from exaq_eval.experiments.rows import Floats
-from exaq_eval.tiny_decoder import UNKNOWN, encode
+from exaq_eval.models import corpus
+from exaq_eval.models.character_decoder import UNKNOWN, encode
+from exaq_eval.studies.subjects.random_rows import Floats
 
 #: Characters of an input.
 WINDOW = 64

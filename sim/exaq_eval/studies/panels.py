@@ -18,7 +18,7 @@ def panels(path: Path, rows: int = 1, columns: int = 1, **sizes: float) -> Itera
 
     ``sizes``: ``width`` and ``height`` of a panel in inches.
     """
-    # Only here: experiments run without pictures too.
+    # Only here: studies run without pictures too.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

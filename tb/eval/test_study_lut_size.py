@@ -13,9 +13,10 @@ from accuracy_reports import report
 import exaq_fpga.bench
 from exaq import SoftmaxConfig
 from exaq_cosim import ToolError
-from exaq_eval.experiments import ExperimentError, lookup_speed
-from exaq_eval.experiments.lookup_speed import GROUPS, caches, compile_total, measure_lookups
-from exaq_eval.experiments.lut_size import UNITS, LutSize, Unit
+from exaq_eval.studies import StudyError
+from exaq_eval.studies.questions.lut_size import UNITS, LutSize, Unit
+from exaq_eval.studies.subjects import lookup_speed
+from exaq_eval.studies.subjects.lookup_speed import GROUPS, caches, compile_total, measure_lookups
 from exaq_fpga.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
@@ -109,8 +110,8 @@ def test_run_measures_each_unit_with_its_seeds(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(exaq_fpga.bench, "measure", measure)
     units = (Unit("ecp5-85", 4, 4), Unit("ice40-hx8k", 6, 6))
     told: list[tuple[int, int, str]] = []
-    experiment = LutSize(units=units, seeds=(7,), lookups=64, repeat=1)
-    result = experiment.run(lambda *step: told.append(step))
+    study = LutSize(units=units, seeds=(7,), lookups=64, repeat=1)
+    result = study.run(lambda *step: told.append(step))
     assert asked == [(unit.config, unit.device, (7,)) for unit in units]
     assert [done for done, _, _ in told] == [*range(9), 9]
     assert {total for _, total, _ in told} == {9}
@@ -118,7 +119,7 @@ def test_run_measures_each_unit_with_its_seeds(monkeypatch: pytest.MonkeyPatch) 
     first = result["units"][0]
     assert first["entries"] == 256
     assert first["elements_per_second"] == 600e6
-    text = experiment.markdown(result)
+    text = study.markdown(result)
     assert "| ECP5 LFE5UM-85F-6 | 256 | 4 | 1 | 400 | 100 | 5 | 150 | 4 | 600 | 150 |" in text
 
 
@@ -127,9 +128,9 @@ def test_a_tool_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ToolError("yosys is missing")
 
     monkeypatch.setattr(exaq_fpga.bench, "measure", measure)
-    experiment = LutSize(units=(Unit("ecp5-85", 4, 4),), lookups=64, repeat=1)
-    with pytest.raises(ExperimentError, match=r"^yosys is missing$"):
-        experiment.run()
+    study = LutSize(units=(Unit("ecp5-85", 4, 4),), lookups=64, repeat=1)
+    with pytest.raises(StudyError, match=r"^yosys is missing$"):
+        study.run()
 
 
 def test_report_has_every_unit_of_today_s_verilog() -> None:
@@ -142,9 +143,7 @@ def test_report_has_every_unit_of_today_s_verilog() -> None:
             verilog = emit_verilog(unit.config, top="axi", name="exaq_softmax").verilog
             emitted[unit.config] = design_hash(verilog)
         stored = found[unit.device, unit.lanes, unit.group]["design_sha256"]
-        assert stored == emitted[unit.config], (
-            "`exaq evaluate --experiment lut-size` measures again"
-        )
+        assert stored == emitted[unit.config], "`exaq evaluate --study lut-size` measures again"
 
 
 def test_report_supports_its_text() -> None:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exaq_eval.experiments import EXPERIMENTS, Experiment
-from exaq_eval.plots import draw
-from exaq_eval.report import Report, load, markdown, stem, table, title
+from exaq_eval.reports.picture import draw
+from exaq_eval.reports.report import Report, load, markdown, stem, table, title
 from exaq_eval.settings import OBJECTIVES
+from exaq_eval.studies import STUDIES, Study
 
-# Reports of experiments are files of this prefix and the experiment's name.
-_EXPERIMENT = "experiment-"
+# Reports of studies are files of this prefix and the study's name.
+_STUDY = "study-"
 
 Result = dict[str, Any]
 Setting = dict[str, Any]
@@ -62,14 +62,14 @@ one set for each layer, or one for each head. How they are found: [calibration](
 
 def pictures(reports: Path) -> list[str]:
     """Names, without suffix, of the pictures that ``make`` draws; raises as it does."""
-    evaluations, experiments = _read(reports)
-    drawn = [experiment for experiment, _ in experiments if has_plot(experiment)]
-    return [stem(report) for report in evaluations] + [experiment_stem(each) for each in drawn]
+    evaluations, studies = _read(reports)
+    drawn = [study for study, _ in studies if has_plot(study)]
+    return [stem(report) for report in evaluations] + [study_stem(each) for each in drawn]
 
 
-def has_plot(experiment: Experiment) -> bool:
-    """Whether the experiment draws a picture at all."""
-    return type(experiment).plot is not Experiment.plot
+def has_plot(study: Study) -> bool:
+    """Whether the study draws a picture at all."""
+    return type(study).plot is not Study.plot
 
 
 def make(reports: Path, picture: Callable[[str], Path]) -> str:
@@ -78,7 +78,7 @@ def make(reports: Path, picture: Callable[[str], Path]) -> str:
     Parameters
     ----------
     reports
-        Folder of the reports: of evaluations, and ``experiment-NAME.json``.
+        Folder of the reports: of evaluations, and ``study-NAME.json``.
     picture
         Path to draw the picture of a name at; see ``pictures``.
 
@@ -87,16 +87,16 @@ def make(reports: Path, picture: Callable[[str], Path]) -> str:
     ValueError
         The folder holds no report of an evaluation, or a file that is none.
     """
-    evaluations, experiments = _read(reports)
+    evaluations, studies = _read(reports)
     for report in evaluations:
         draw(report, picture(stem(report)))
-    for experiment, result in experiments:
-        if has_plot(experiment):
-            experiment.plot(result, picture(experiment_stem(experiment)))
-    return text(evaluations, experiments)
+    for study, result in studies:
+        if has_plot(study):
+            study.plot(result, picture(study_stem(study)))
+    return text(evaluations, studies)
 
 
-def text(evaluations: list[Report], experiments: list[tuple[Experiment, Result]]) -> str:
+def text(evaluations: list[Report], studies: list[tuple[Study, Result]]) -> str:
     """The page, of reports in their order."""
     parts = [_HEAD, "## In short", *_in_short(evaluations)]
     parts += ["## Figures to beat", *_to_beat(evaluations), "## Rules", _RULES]
@@ -105,39 +105,37 @@ def text(evaluations: list[Report], experiments: list[tuple[Experiment, Result]]
         parts.append(markdown(report, _image(stem(report), title(report))).rstrip())
         commands = " and ".join(f"`{each}`" for each in report["commands"])
         parts.append(f"Made by {commands}, with `--reports reports/accuracy`.")
-    parts += [_section(experiment, result) for experiment, result in experiments]
+    parts += [_section(study, result) for study, result in studies]
     return "\n\n".join(parts) + "\n"
 
 
-def _read(reports: Path) -> tuple[list[Report], list[tuple[Experiment, Result]]]:
-    """All reports of a folder: evaluations in their order, and experiments in theirs."""
+def _read(reports: Path) -> tuple[list[Report], list[tuple[Study, Result]]]:
+    """All reports of a folder: evaluations in their order, and studies in theirs."""
     evaluations = [
-        load(path)
-        for path in sorted(reports.glob("*.json"))
-        if not path.name.startswith(_EXPERIMENT)
+        load(path) for path in sorted(reports.glob("*.json")) if not path.name.startswith(_STUDY)
     ]
     if not evaluations:
         raise ValueError(f"{reports} holds no report of an evaluation")
-    experiments = []
-    for experiment in EXPERIMENTS.values():
-        path = reports / f"{experiment_stem(experiment)}.json"
+    studies = []
+    for study in STUDIES.values():
+        path = reports / f"{study_stem(study)}.json"
         if path.is_file():
-            experiments.append((experiment, json.loads(path.read_text(encoding="utf-8"))))
-    return sorted(evaluations, key=_place), experiments
+            studies.append((study, json.loads(path.read_text(encoding="utf-8"))))
+    return sorted(evaluations, key=_place), studies
 
 
-def experiment_stem(experiment: Experiment) -> str:
-    """Name of the files of an experiment, without suffix."""
-    return f"{_EXPERIMENT}{experiment.name}"
+def study_stem(study: Study) -> str:
+    """Name of the files of a study, without suffix."""
+    return f"{_STUDY}{study.name}"
 
 
-def _section(experiment: Experiment, result: Result) -> str:
-    """The experiment's section with its picture, where it has one, before the command."""
-    section = experiment.markdown(result).rstrip()
-    if not has_plot(experiment):
+def _section(study: Study, result: Result) -> str:
+    """The study's section with its picture, where it has one, before the command."""
+    section = study.markdown(result).rstrip()
+    if not has_plot(study):
         return section
     before, _, command = section.rpartition("\n\n")
-    return f"{before}\n\n{_image(experiment_stem(experiment), experiment.title)}\n\n{command}"
+    return f"{before}\n\n{_image(study_stem(study), study.title)}\n\n{command}"
 
 
 def _image(name: str, text: str) -> str:

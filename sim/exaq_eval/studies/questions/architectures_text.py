@@ -1,4 +1,4 @@
-"""Text of the experiment on architectures: tables, and what they say."""
+"""Text of the study on architectures: tables, and what they say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from exaq_eval.experiments.base import figure, table
-from exaq_eval.experiments.best_clips import NEARLY_ONE
+from exaq_eval.studies.study import figure, table
+from exaq_eval.studies.subjects.best_clips import NEARLY_ONE
 
 #: Figures of each kind of model, and their names for people; the first is the one that counts.
 SCORES = {

@@ -11,7 +11,7 @@ from accuracy_reports import report
 
 import exaq
 from exaq import reference
-from exaq_eval.experiments.clip import Clip, cost, sweep
+from exaq_eval.studies.questions.clip import Clip, cost, sweep
 
 QUICK = Clip.quick()
 
@@ -72,7 +72,7 @@ def test_cost_is_the_paper_s_over_the_least() -> None:
     assert cost(case, "kl") == 1.5
 
 
-def test_report_is_of_the_experiment_as_it_is() -> None:
+def test_report_is_of_the_study_as_it_is() -> None:
     (case,) = Clip(sigmas=(2,), lengths=(128,), widths=(2,)).run()["cases"]
     (was,) = (
         c for c in report("clip")["cases"] if (c["sigma"], c["row"], c["bits"]) == (2, 128, 2)

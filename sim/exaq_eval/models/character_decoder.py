@@ -2,7 +2,7 @@
 
 It stands for decoders where no weights can be downloaded: big enough that its attention means
 something, small enough to train in about ten minutes on one core. Trained on the sources of
-Python's standard library (``exaq_eval.corpus``); nothing depends on the losses it reaches.
+Python's standard library (``exaq_eval.models.corpus``); nothing depends on the losses it reaches.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
 from exaq.cache import cache_folder
-from exaq_eval import corpus
-from exaq_eval.quiet import no_progress
+from exaq_eval.models import corpus
+from exaq_eval.models.quiet import no_progress
 
 #: Characters of a window, the longest input of the model.
 CONTEXT = 256

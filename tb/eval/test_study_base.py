@@ -1,4 +1,4 @@
-"""What all experiments share, and their committed reports."""
+"""What all studies share, and their committed reports."""
 
 from __future__ import annotations
 
@@ -12,14 +12,20 @@ import numpy as np
 import pytest
 from accuracy_reports import report
 
-from exaq_eval.experiments import EXPERIMENTS, Experiment
-from exaq_eval.experiments.base import Progress, figure, silent, table
-from exaq_eval.experiments.plotting import panels
-from exaq_eval.experiments.rows import SHAPES, pooled_minimum, pooled_sigma, relative_error, rounded
+from exaq_eval.studies import STUDIES, Study
+from exaq_eval.studies.panels import panels
+from exaq_eval.studies.study import Progress, figure, silent, table
+from exaq_eval.studies.subjects.random_rows import (
+    SHAPES,
+    pooled_minimum,
+    pooled_sigma,
+    relative_error,
+    rounded,
+)
 
 
-def test_there_are_the_experiments_of_the_paper() -> None:
-    assert list(EXPERIMENTS) == [
+def test_there_are_the_studies_of_the_paper() -> None:
+    assert list(STUDIES) == [
         "distribution",
         "clip",
         "shapes",
@@ -27,12 +33,12 @@ def test_there_are_the_experiments_of_the_paper() -> None:
         "architectures",
         "widths",
     ]
-    assert all(each.name == name for name, each in EXPERIMENTS.items())
+    assert all(each.name == name for name, each in STUDIES.items())
 
 
 def test_a_list_of_them_costs_no_heavy_import() -> None:
     check = (
-        "import sys, exaq_eval.experiments;"
+        "import sys, exaq_eval.studies;"
         "print(sorted({'torch', 'transformers', 'matplotlib', 'amaranth'} & set(sys.modules)))"
     )
     done = subprocess.run(
@@ -42,7 +48,7 @@ def test_a_list_of_them_costs_no_heavy_import() -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sum(Experiment):
+class Sum(Study):
     name: ClassVar[str] = "sum"
     title: ClassVar[str] = "A sum"
     question: ClassVar[str] = "What is it?"
@@ -56,12 +62,11 @@ class Sum(Experiment):
 
 def test_markdown_has_title_question_body_and_command() -> None:
     assert Sum().markdown(Sum().run()) == (
-        "## A sum\n\nWhat is it?\n\nAdded.\n\nIt is 3.\n\n"
-        "Made by `exaq evaluate --experiment sum`.\n"
+        "## A sum\n\nWhat is it?\n\nAdded.\n\nIt is 3.\n\nMade by `exaq evaluate --study sum`.\n"
     )
 
 
-def test_an_experiment_without_plot_draws_none(tmp_path: Path) -> None:
+def test_a_study_without_plot_draws_none(tmp_path: Path) -> None:
     assert Sum().plot({}, tmp_path / "x.png") is None
     assert not any(tmp_path.iterdir())
 
@@ -134,13 +139,13 @@ def test_relative_error_weighs_rows_alike() -> None:
     assert relative_error(exact, given) == pytest.approx((0.25 + 0) / 2)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", STUDIES)
 def test_reports_make_a_section_and_a_picture(name: str, tmp_path: Path) -> None:
-    section = EXPERIMENTS[name].markdown(report(name))
-    assert section.startswith(f"## {EXPERIMENTS[name].title}\n")
+    section = STUDIES[name].markdown(report(name))
+    assert section.startswith(f"## {STUDIES[name].title}\n")
     assert "nan" not in section.split()
     assert "None" not in section
     path = tmp_path / "plot.png"
-    assert EXPERIMENTS[name].plot(report(name), path) == path
+    assert STUDIES[name].plot(report(name), path) == path
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size < 250_000

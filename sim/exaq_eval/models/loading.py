@@ -25,9 +25,9 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import exaq.torch
-import exaq_eval.tiny_decoder as tiny
-from exaq_eval import corpus
-from exaq_eval.quiet import quiet
+import exaq_eval.models.character_decoder as tiny
+from exaq_eval.models import corpus
+from exaq_eval.models.quiet import quiet
 
 #: Longest text that an encoder reads, longest window of a decoder, in tokens.
 MAX_TOKENS = 256
@@ -104,14 +104,14 @@ def minilm() -> EvaluationModel:
 def tiny_decoder(
     *, train: bool = False, progress: Callable[[int, int, float], None] | None = None
 ) -> EvaluationModel:
-    """The small decoder of ``exaq_eval.tiny_decoder``, from the cache.
+    """The small decoder of ``exaq_eval.models.character_decoder``, from the cache.
 
     Parameters
     ----------
     train
         Train it, for about ten minutes, where the cache does not hold it.
     progress
-        As for ``exaq_eval.tiny_decoder.train``.
+        As for ``exaq_eval.models.character_decoder.train``.
     """
     folder = tiny.folder()
     if not (folder / "model.safetensors").is_file():

@@ -1,4 +1,4 @@
-"""The experiment on other distributions: its figures made again in plain NumPy, and its report."""
+"""The study on other distributions: its figures made again in plain NumPy, and its report."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from accuracy_reports import report
 
 from exaq import reference
-from exaq_eval.experiments.rows import SHAPES
-from exaq_eval.experiments.shapes import RULES, Shapes
+from exaq_eval.studies.questions.shapes import RULES, Shapes
+from exaq_eval.studies.subjects.random_rows import SHAPES
 
 QUICK = Shapes.quick()
 
@@ -75,7 +75,7 @@ def test_markdown_and_plot_show_the_result(result: dict[str, Any], tmp_path: Pat
     assert QUICK.plot(result, tmp_path / "x.png") == tmp_path / "x.png"
 
 
-def test_report_is_of_the_experiment_as_it_is() -> None:
+def test_report_is_of_the_study_as_it_is() -> None:
     stored = {(c["shape"], c["bits"], c["rule"]): c for c in report("shapes")["cases"]}
     assert len(stored) == len(SHAPES) * 2 * len(RULES)
     for case in Shapes(shapes=("exponential",), widths=(2,)).run()["cases"]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import exaq
 from exaq import TableFile, Tables, TableSet, reference
-from exaq_eval.experiments import architectures_text
-from exaq_eval.experiments.base import Experiment, ExperimentError, Progress, silent
-from exaq_eval.experiments.best_clips import best_clips, peaks
-from exaq_eval.experiments.plotting import COLOURS, panels
-from exaq_eval.experiments.real_rows import RealRows, layer_rows
-from exaq_eval.experiments.rows import rounded, scores
 from exaq_eval.settings import LogitFormat, Setting, grid
+from exaq_eval.studies.panels import COLOURS, panels
+from exaq_eval.studies.questions import architectures_text
+from exaq_eval.studies.study import Progress, Study, StudyError, silent
+from exaq_eval.studies.subjects.best_clips import best_clips, peaks
+from exaq_eval.studies.subjects.random_rows import rounded, scores
+from exaq_eval.studies.subjects.real_rows import RealRows, layer_rows
 
 if TYPE_CHECKING:
     from exaq_eval.tasks import Task
@@ -33,7 +33,7 @@ HARD = Setting(rule="file", bits=2, title="hard maximum")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architectures(Experiment):
+class Architectures(Study):
     """Models of ``MODELS`` with tables for each layer, by every rule.
 
     Parameters
@@ -103,12 +103,12 @@ class Architectures(Experiment):
 
         Raises
         ------
-        ExperimentError
+        StudyError
             The model is missing.
         """
-        # Only here: the other experiments need no PyTorch.
-        from exaq_eval.experiments.sliding import slide
+        # Only here: the other studies need no PyTorch.
         from exaq_eval.models import ModelError, minilm, tiny_decoder
+        from exaq_eval.studies.subjects.sliding import slide
         from exaq_eval.tasks import task_of
 
         try:
@@ -116,7 +116,7 @@ class Architectures(Experiment):
                 return task_of(minilm(), self.texts)
             task = task_of(tiny_decoder(), self.windows)
         except ModelError as error:
-            raise ExperimentError(str(error)) from error
+            raise StudyError(str(error)) from error
         return slide(task, self.window) if name == "sliding window" else task
 
     def _what(self, name: str) -> str:
@@ -157,7 +157,7 @@ class Architectures(Experiment):
         return layers, _plain(result.report["settings"][1])
 
     def _classifier(self, tell: Progress) -> dict[str, Any]:
-        from exaq_eval.experiments.classifier import class_scores, classify
+        from exaq_eval.studies.subjects.classifier import class_scores, classify
 
         def told(steps: int, total: int) -> None:
             tell(steps, total, "training")
