@@ -123,7 +123,8 @@ def test_board(installed: Callable[[str], Environment]) -> None:
 def test_plot(installed: Callable[[str], Environment]) -> None:
     plot = installed("plot")
     plot.python(
-        "from pathlib import Path; import numpy as np; from exaq_cli.plots import attention_maps\n"
+        "from pathlib import Path; import numpy as np\n"
+        "from exaq_cli.output.attention_maps import attention_maps\n"
         "map_ = np.eye(2)\n"
         "attention_maps(Path('map.png'), [('one', map_)], ['a', 'b'], title='t', subtitle='s')"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
-from exaq_cli.describe import describe_tables
+from exaq_cli.output.describe import describe_tables
 
 # What the summary calls a spread, where the figures hold it, and what it counts.
 _SPREADS = (

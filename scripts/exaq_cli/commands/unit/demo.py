@@ -22,7 +22,7 @@ from exaq.data import AttentionSample, load_attention_sample
 from exaq.extras import require
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
-from exaq_cli.timeline import Phase, chart, row_phases
+from exaq_cli.output.timeline import Phase, chart, row_phases
 from exaq_cosim import Simulation, SimulationError, ToolError, compile_unit, golden, simulate
 
 #: Presets that the demo shows.
@@ -249,7 +249,7 @@ def _step(progress: Progress, description: str) -> Iterator[None]:
 
 def _draw(path: Path, sample: AttentionSample, runs: Sequence[Run]) -> None:
     # Only here: it takes a second.
-    from exaq_cli.plots import attention_maps
+    from exaq_cli.output.attention_maps import attention_maps
 
     text, layer, head = PICTURE["text"], PICTURE["layer"], PICTURE["head"]
     tokens = sample.tokens[text]

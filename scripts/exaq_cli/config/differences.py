@@ -23,7 +23,7 @@ def differences(config: SoftmaxConfig, board: SoftmaxConfig, *, load: bool) -> l
     Parameters
     ----------
     config
-        What the options make (``exaq_cli.options.config_options``).
+        What the options make (``exaq_cli.config.options.config_options``).
     board
         The board's configuration.
     """

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exaq import SoftmaxConfig
+from exaq_cli.config.options import config_given, config_options
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
-from exaq_cli.options import config_given, config_options
 from exaq_fpga.devices import DEVICES
 
 if TYPE_CHECKING:

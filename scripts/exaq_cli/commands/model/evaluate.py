@@ -118,7 +118,7 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "studies",
     metavar="NAME",
     multiple=True,
-    help="Run a study of one of the paper's questions instead; repeatable. An unknown name lists them.",
+    help="Run a study of a question of the paper instead; repeatable. An unknown name lists them.",
 )
 @click.option("--quick", is_flag=True, help="Studies at sizes that take seconds.")
 @click.option("--docs", is_flag=True, help="Make accuracy.md and its pictures from reports.")
@@ -158,7 +158,7 @@ def command(
     exaq evaluate --study clip
     exaq evaluate --docs
     """
-    from exaq_cli import evaluation
+    from exaq_cli.commands.model import evaluate_models
 
     calibrating: dict[str, Any] = {
         "--rule": rules,
@@ -176,12 +176,12 @@ def command(
     of_models |= {"--partial": partial, "--tables": files, "MODEL": models}
     if docs:
         _refuse("--docs", of_models | {"--study": studies, "--quick": quick})
-        evaluation.make_docs(output or Path("docs"), reports or Path("reports/accuracy"))
+        evaluate_models.make_docs(output or Path("docs"), reports or Path("reports/accuracy"))
         return
     folder = output or Path("build/evaluate")
     if studies:
         _refuse("--study", of_models)
-        evaluation.run_studies(studies, quick, folder, reports)
+        evaluate_models.run_studies(studies, quick, folder, reports)
         return
     if quick:
         raise UserError("--quick is for studies; for a first look at a model give --texts")
@@ -191,17 +191,17 @@ def command(
         if model not in BUILT_IN and not Path(model).is_dir():
             raise UserError(f"{model} is neither {' nor '.join(BUILT_IN)} nor a folder")
     given = {str(path): load_tables(path) for path in files}
-    choice = evaluation.Choice(
+    choice = evaluate_models.Choice(
         rules=rules or RULES,
         bits=tuple(map(int, bits)) or BITS,
         per=per or GRANULARITIES,
         minimise=minimise or OBJECTIVES,
         calibration_texts=calibration_texts,
         given=given,
-        logit_format=evaluation.settle_format(given, formats, prob_bits),
+        logit_format=evaluate_models.settle_format(given, formats, prob_bits),
         choose_scale=logit_scale == "auto",
     )
-    evaluation.run_models(models or BUILT_IN, texts, partial, choice, folder, reports)
+    evaluate_models.run_models(models or BUILT_IN, texts, partial, choice, folder, reports)
 
 
 def _refuse(option: str, others: dict[str, Any]) -> None:

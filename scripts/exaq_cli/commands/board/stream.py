@@ -21,12 +21,12 @@ from rich.text import Text
 import exaq
 from exaq import SoftmaxConfig
 from exaq.rows import Rows
+from exaq_cli.config.differences import differences
+from exaq_cli.config.options import config_given, config_options, tables_read
 from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
-from exaq_cli.options import config_given, config_options, tables_read
+from exaq_cli.output.stream_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
-from exaq_cli.stream_config import differences
-from exaq_cli.stream_summary import print_summary
 from exaq_fpga import Board, BoardError, UnknownTablesError
 from exaq_fpga.link.session import Statistics
 

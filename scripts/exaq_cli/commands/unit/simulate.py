@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import exaq
 from exaq import SoftmaxConfig
 from exaq.extras import require
+from exaq_cli.config.options import config_options, tables_read
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
-from exaq_cli.options import config_options, tables_read
+from exaq_cli.output.simulate_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
-from exaq_cli.simulate_summary import print_summary
 from exaq_cosim import (
     Simulation,
     SimulationError,

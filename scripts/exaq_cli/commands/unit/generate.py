@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 
 from exaq import SoftmaxConfig
-from exaq_cli.describe import describe_tables
+from exaq_cli.config.options import config_options, tables_read
 from exaq_cli.errors import UserError, tool_errors
 from exaq_cli.files import replacing
-from exaq_cli.options import config_options, tables_read
+from exaq_cli.output.describe import describe_tables
 
 
 @click.command(name="generate")

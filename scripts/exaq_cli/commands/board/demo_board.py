@@ -18,8 +18,8 @@ import exaq
 from exaq import SoftmaxConfig
 from exaq.data import AttentionSample, load_attention_sample
 from exaq.extras import require
-from exaq_cli.board import compile_virtual, describe, prepare_virtual
-from exaq_cli.demo import sample_clip
+from exaq_cli.commands.board.virtual_board import compile_virtual, describe, prepare_virtual
+from exaq_cli.commands.unit.demo import sample_clip
 from exaq_cli.errors import BreakdownError, UserError
 from exaq_cosim import ToolError
 from exaq_fpga import Board, BoardError

@@ -15,10 +15,10 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq.extras import require
-from exaq_cli.describe import describe_tables
+from exaq_cli.config.options import board_config_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
-from exaq_cli.options import board_config_options
+from exaq_cli.output.describe import describe_tables
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
