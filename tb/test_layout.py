@@ -108,8 +108,8 @@ LIGHT = {
     "exaq_cosim": {"exaq", "exaq_hdl", "exaq_cosim"},
     "exaq_fpga": {"exaq", "exaq_fpga"},
     "exaq_cli.main": {"exaq_cli"},
-    "exaq_cli.calibrate": {"exaq", "exaq_cli"},
-    "exaq_cli.stream": {"exaq", "exaq_cli", "exaq_fpga"},
+    "exaq_cli.commands.model.calibrate": {"exaq", "exaq_cli"},
+    "exaq_cli.commands.board.stream": {"exaq", "exaq_cli", "exaq_fpga"},
 }
 
 

@@ -28,9 +28,7 @@ def c_header(config: SoftmaxConfig | None, prefix: str) -> str:
     """
     if not _IDENTIFIER.fullmatch(prefix):
         raise ValueError(f"prefix must be a C identifier, not {prefix!r}")
-    text = (
-        resources.files("exaq_hdl.emit.verilog").joinpath("registers.h").read_text(encoding="utf-8")
-    )
+    text = resources.files("exaq_hdl.emit").joinpath("registers.h").read_text(encoding="utf-8")
     text = text.replace("/* REGISTERS */", "\n\n".join(_defines(config)))
     return text.replace("EXAQ_SOFTMAX", prefix.upper()).replace("exaq_softmax", prefix)
 

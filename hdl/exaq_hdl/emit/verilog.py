@@ -120,9 +120,7 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
         rtlil.convert(component, name=name, platform=VerilogTarget(ram), emit_src=False)
     )
     text = _name_modules(text, name)
-    ram_text = (
-        resources.files("exaq_hdl.emit.verilog").joinpath("ram.v").read_text().replace(_RAM, ram)
-    )
+    ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text().replace(_RAM, ram)
     ports = _ports(component, clocked=top == "core")
     return Emitted(
         verilog=f"{_header(config, top)}\n{text}\n{ram_text}",
