@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import probability_beat
+from exaq_hdl.shell.streams import probability_beat
 
 _OCTET = 8
 
@@ -31,7 +31,7 @@ class RowWriter(wiring.Component):
         self.config = check_config(config)
         super().__init__(
             {
-                "i": In(stream.Signature(probability_beat(config))),
+                "i": In(stream.Signature(probability_beat(config.format))),
                 "o": Out(OCTETS),
                 "row": Out(1),
                 "error": Out(1),
