@@ -31,10 +31,11 @@ from station_rows import (
 )
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.linked_station import LinkedStation
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.transports.line_pacer import LinePacer
-from exaq_fpga.gateware.transports.uart_station import UartStation
+from exaq_fpga.gateware.transports.uart_transport import UartTransport
 from exaq_fpga.link.protocol import Identity, buffer_octets
 from exaq_hdl.softmax import Softmax
 
@@ -111,7 +112,7 @@ def test_requests_of_every_type(name: str) -> None:
     assert found["messages"] == len(requests)
     assert found["rows"] == 3
     assert found["loads"] == bool(config.contexts)
-    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["refused"] == 0
+    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["rejected"] == 0
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -209,7 +210,7 @@ def test_a_line_that_waits_loses_nothing(gap: int) -> None:
     ]
     found = counts(status)
     assert found["messages"] == 3
-    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["refused"] == 0
+    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["rejected"] == 0
     assert min(after - before for before, after in pairwise(feed.times)) == CLOSEST
 
 
@@ -251,7 +252,7 @@ def octets_of(levels: Sequence[int], divisor: int) -> tuple[list[int], list[int]
 
 def through_uart(named: bytes, rx: Sequence[int], divisor: int) -> list[int]:
     """Levels of the wire to the host, cycle by cycle, until the station is done with ``rx``."""
-    board: Any = UartStation(SMALL, named, Softmax(SMALL), divisor)
+    board: Any = LinkedStation(SMALL, named, Softmax(SMALL), UartTransport(divisor))
     tx: list[int] = []
     drive = Drive([board.rx], lambda cycle: [rx[cycle] if cycle < len(rx) else 1])
     watch = Watch([board.tx], lambda cycle, level: tx.append(level))

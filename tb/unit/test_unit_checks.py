@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ OF_CONTEXTS = [
     *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SumRam"),
     "TableLoader",
 ]
+_TRANSPORT = SimpleNamespace(line_cycles=4, pins={})
 #: What components take beside a configuration.
 MORE: dict[str, dict[str, Any]] = {
     "ContextMap": {"rows": 9},
@@ -35,7 +37,7 @@ MORE: dict[str, dict[str, Any]] = {
     "Divider": {"units": 1},
     "Responder": {"identity": b"unit"},
     "Station": {"identity": b"unit", "unit": None, "line_cycles": 4},
-    "UartStation": {"identity": b"unit", "unit": None, "divisor": 4},
+    "LinkedStation": {"identity": b"unit", "unit": None, "transport": _TRANSPORT},
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,6 +143,16 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+def report_holds(report: Mapping[str, Any] | None, prepared: Prepared) -> bool:
+    """Whether ``report`` is of ``prepared``, with the tools that there are now, and proven."""
+    return (
+        report is not None
+        and report["inputs_sha256"] == prepared.fingerprint
+        and report["proof"] is not None
+        and all(tools.find(tool).version == told for tool, told in report["versions"].items())
+    )
+
+
 def _report(
     prepared: Prepared, timing: Timing, versions: dict[str, str], bitstream: Path
 ) -> dict[str, Any]:
@@ -151,8 +161,7 @@ def _report(
         "device": prepared.spec.device,
         "config": prepared.config.to_dict(),
         "clock": prepared.clock,
-        "baud": prepared.baud,
-        "divisor": prepared.divisor,
+        **prepared.link.figures(prepared.clock),
         "seed": prepared.seed,
         "mhz": timing.mhz,
         "utilization": timing.used,

@@ -239,7 +239,7 @@ class Responder(wiring.Component):
             "damaged": self.damaged,
             "overflows": self.overflow,
             "line_errors": self.line_error,
-            "refused": self._refused,
+            "rejected": self._refused,
             "rows": given & unit.payload.last,
             "beats": given,
             "stalled": unit.valid & ~unit.ready,

@@ -8,10 +8,8 @@ from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_fpga.boards.uart_link import LEAST_DIVISOR
 from exaq_fpga.gateware.octets import LINE, OCTETS
-
-#: Fewest clock cycles a bit may take.
-LEAST_DIVISOR = 4
 
 _DATA_BITS = 8
 _STOP_BIT = 1 + _DATA_BITS
