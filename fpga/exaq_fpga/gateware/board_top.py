@@ -3,17 +3,18 @@
 from typing import Any
 
 from amaranth.hdl import ClockDomain, Module
-from amaranth.lib import io, wiring
+from amaranth.lib import io
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards.specification import BoardSpec
 from exaq_fpga.gateware.clock.clocking import Clocking
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.linked_station import LinkedStation
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_fpga.gateware.verilog_unit import VerilogUnit
 
 
-class BoardTop(wiring.Component):
+class BoardTop(Component):
     """``LinkedStation`` on a board's pins, in a domain ``sync`` of its own making.
 
     The unit is the emitted Verilog (see ``VerilogUnit``), to be added to the platform's files.
@@ -48,7 +49,7 @@ class BoardTop(wiring.Component):
         self.station = LinkedStation(config, identity, VerilogUnit(config), transport)
         super().__init__({})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.domains.sync = ClockDomain()
         spec, station = self.spec, self.station

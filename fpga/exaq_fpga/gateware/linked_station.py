@@ -3,17 +3,17 @@
 from typing import Any
 
 from amaranth.hdl import Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
-class LinkedStation(wiring.Component):
+class LinkedStation(Component):
     """``Station`` at the board's end of ``transport``.
 
     Parameters
@@ -38,7 +38,7 @@ class LinkedStation(wiring.Component):
         self.station = Station(config, identity, unit, line_cycles=transport.line_cycles)
         super().__init__(dict(transport.pins) | {"active": Out(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         self.transport.connect(m, self, self.station)
         add_named(m, "station", self.station)

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.framing.frame_sender import FrameSender
 from exaq_fpga.gateware.messages.responder import Responder
@@ -16,7 +17,7 @@ from exaq_hdl.checks import check_config
 from exaq_hdl.softmax import add_named
 
 
-class Station(wiring.Component):
+class Station(Component):
     """Answers the frames of a line by what ``unit`` makes of the rows in them.
 
     The line is of any kind, but for its pace: it gives an octet in ``Station.line_cycles`` cycles
@@ -68,7 +69,7 @@ class Station(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         receiver, responder, sender, unit = self.receiver, self.responder, self.sender, self.unit
         add_named(m, "receiver", receiver)
