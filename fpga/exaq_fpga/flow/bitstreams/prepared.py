@@ -108,7 +108,8 @@ def settle_rates(spec: BoardSpec, clock: int | None = None, link: UartLink | Non
     link = spec.link if link is None else link
     pll = None if clock == spec.reference else nearest_pll(spec.family, spec.reference, clock)
     made = clock if pll is None else round(pll.frequency)
-    link.figures(made)
+    # Refuses a rate that the clock does not make.
+    link.octet_cycles(made)
     return Rates(made, pll, link)
 
 
