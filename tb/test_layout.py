@@ -130,12 +130,12 @@ def test_names_of_files_in_exaq_fpga_are_told_apart() -> None:
 # What packages and commands bring along. Each must be importable, and its help be shown, where no
 # extra is installed; torch and Amaranth also take seconds.
 LIGHT = {
-    "exaq_hdl.register_map": {"exaq", "exaq_hdl"},
+    "exaq_hdl.shell.register_map": {"exaq", "exaq_hdl"},
     "exaq_cosim": {"exaq", "exaq_hdl", "exaq_cosim"},
     "exaq_fpga": {"exaq", "exaq_fpga"},
     "exaq_cli.main": {"exaq_cli"},
-    "exaq_cli.calibrate": {"exaq", "exaq_cli"},
-    "exaq_cli.stream": {"exaq", "exaq_cli", "exaq_fpga"},
+    "exaq_cli.commands.model.calibrate": {"exaq", "exaq_cli"},
+    "exaq_cli.commands.board.stream": {"exaq", "exaq_cli", "exaq_fpga"},
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from run_exaq import refusal
 
-from exaq_cli.build import command
+from exaq_cli.commands.board.build import command
 from exaq_cli.errors import UserError
 from exaq_cosim import ToolError
 from exaq_fpga import prove

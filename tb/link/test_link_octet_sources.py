@@ -10,7 +10,7 @@ import pytest
 from station_bench import Drain, Drive, messages_of, simulate, stalls
 
 from exaq_fpga.gateware.messages.octet_sources import CounterReader, IdentityRom
-from exaq_hdl.event_counters import EventCounters
+from exaq_hdl.parts.event_counters import EventCounters
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 256, 257])

@@ -56,7 +56,9 @@ def rows_of(given: dict[str, Any], config: SoftmaxConfig) -> Rows:
     logits, mask, lengths, contexts = (
         given[name] for name in ("logits", "mask", "lengths", "contexts")
     )
-    return Rows.of(logits, config, mask=mask, lengths=lengths, contexts=contexts).streamed(config)
+    return Rows.of(logits, config.format, mask=mask, lengths=lengths, contexts=contexts).streamed(
+        config.format
+    )
 
 
 @pytest.mark.parametrize("row", [9, 17, 40])
@@ -122,7 +124,9 @@ def test_ranges_are_as_large_as_may_be(
 def test_only_what_is_within_a_row_makes_it_a_masked_one() -> None:
     config = SoftmaxConfig()
     mask = np.array([[True, True, False], [True, False, True], [True, True, True]])
-    rows = Rows.of(np.zeros((3, 3), np.int8), config, mask=mask, lengths=[2, 3, 3]).streamed(config)
+    rows = Rows.of(np.zeros((3, 3), np.int8), config.format, mask=mask, lengths=[2, 3, 3]).streamed(
+        config.format
+    )
     body = RowPacker(rows, config).pack(RowRange(0, 3))
     assert body == bytes.fromhex("0100 0000 0000  0200 0080 05 000000  0200 0000 000000")
 
@@ -137,7 +141,7 @@ def test_the_longest_row() -> None:
     config = SoftmaxConfig(max_row=65536, logit_width=24, prob_bits=24)
     logits = np.random.default_rng(1).integers(-(2**23), 2**23, 65536)
     mask = np.arange(65536) % 3 > 0
-    packer = RowPacker(Rows.of(logits, config, mask=mask).streamed(config), config)
+    packer = RowPacker(Rows.of(logits, config.format, mask=mask).streamed(config.format), config)
     (rows,) = packer.ranges(100, 100)
     assert packer.pack(rows) == written(logits.tolist(), mask.tolist(), 0, config)
     assert packer.answer_octets(rows) == 3 * 65536 + 1

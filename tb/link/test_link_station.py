@@ -38,7 +38,7 @@ from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_fpga.gateware.transports.line_pacer import LinePacer
 from exaq_fpga.gateware.transports.uart_transport import UartTransport
 from exaq_fpga.link.protocol import Identity, buffer_octets
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.shell.row_shell import Softmax
 
 CONFIGS = {
     "4 lanes": SoftmaxConfig(lanes=4, max_row=32),

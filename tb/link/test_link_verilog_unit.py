@@ -34,7 +34,7 @@ from exaq_fpga.gateware.transports.uart_transport import UartTransport
 from exaq_fpga.gateware.verilog_unit import MODULE, VerilogUnit
 from exaq_fpga.virtual.compile import Pins, compile_board
 from exaq_fpga.virtual.virtual_board import VirtualBoard
-from exaq_hdl.emit import emit_verilog, rtlil_to_verilog
+from exaq_hdl.emit.verilog import emit_verilog, rtlil_to_verilog
 
 CONFIGS = {
     "masks": SoftmaxConfig(lanes=4, max_row=8, full_rate_row=32),

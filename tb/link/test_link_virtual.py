@@ -48,7 +48,7 @@ def random_rows(rows: int, config: SoftmaxConfig = CONFIG) -> tuple[np.ndarray, 
     """Logits, live elements and lengths."""
     rng = np.random.default_rng(rows)
     shape = (rows, config.max_row)
-    logits = rng.integers(*config.logit_range, shape, endpoint=True)
+    logits = rng.integers(*config.format.logit_range, shape, endpoint=True)
     return logits, rng.random(shape) < 0.8, rng.integers(1, config.max_row, rows, endpoint=True)
 
 

@@ -15,7 +15,7 @@ import serial
 from exaq_cosim import ToolError
 from exaq_fpga.virtual.compile import Pins, compile_board
 from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
-from exaq_hdl.emit import rtlil_to_verilog
+from exaq_hdl.emit.verilog import rtlil_to_verilog
 
 WIRE = """
 module wire_only (input clock_0__io, input rx_0__io, output tx_0__io, output led);

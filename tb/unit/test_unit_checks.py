@@ -18,7 +18,10 @@ from exaq import SoftmaxConfig
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.framing import octet_ram
 from exaq_fpga.gateware.messages import octet_sources
-from exaq_hdl import context_map, control, divider, event_counters, fifo, ram
+from exaq_hdl.kernels.exaq import divider
+from exaq_hdl.kernels.exaq.tables import context_map
+from exaq_hdl.parts import event_counters, fifo, memory
+from exaq_hdl.shell import control
 
 pytestmark = pytest.mark.usefixtures("unused_components")
 
@@ -91,8 +94,8 @@ def test_contexts_are_wanted_where_they_are_the_purpose(component: type) -> None
 
 #: Name of a number, what is made with it, its least and greatest values.
 NUMBERS: list[tuple[str, Callable[[Any], Any], int, int | None]] = [
-    ("width", lambda n: ram.Ram(width=n, depth=2), 1, None),
-    ("depth", lambda n: ram.Ram(width=1, depth=n), 2, None),
+    ("width", lambda n: memory.Ram(width=n, depth=2), 1, None),
+    ("depth", lambda n: memory.Ram(width=1, depth=n), 2, None),
     ("capacity", lambda n: fifo.Fifo(8, capacity=n, slack=1), 1, None),
     ("slack", lambda n: fifo.Fifo(8, capacity=1, slack=n), 1, None),
     ("capacity", lambda n: fifo.FallThroughFifo(8, capacity=n, slack=1), 1, None),

@@ -14,7 +14,7 @@ from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.link.protocol import buffer_octets
 from exaq_hdl.checks import check_config
-from exaq_hdl.softmax import add_named
+from exaq_hdl.shell.row_shell import add_named
 
 
 class Station(Component):
@@ -34,7 +34,7 @@ class Station(Component):
     identity
         Body of the answer to IDENTIFY: ``Identity.to_octets()``.
     unit
-        A component with the ports of ``exaq_hdl.softmax.Softmax``; becomes a submodule.
+        A component with the ports of ``exaq_hdl.shell.row_shell.Softmax``; becomes a submodule.
     line_cycles
         Fewest cycles from an octet of the line to the next, as its source promises; less than
         ``Station.line_cycles`` is a ValueError.

@@ -278,8 +278,8 @@ class Board:
             The link is lost.
         """
         rows = Rows.of(
-            logits, self._config, mask=mask, lengths=lengths, contexts=contexts
-        ).streamed(self._config)
+            logits, self._config.format, mask=mask, lengths=lengths, contexts=contexts
+        ).streamed(self._config.format)
         if rows.contexts is not None:
             unknown = set(np.unique(rows.contexts).tolist()) - self._known
             if unknown:

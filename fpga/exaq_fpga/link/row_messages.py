@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig
-from exaq.formats import element_type
 from exaq.rows import Rows
+from exaq.stream_format import element_type
 from exaq_fpga.link.protocol import HEADER, MASK_RUN, MASKED, OVERHEAD, ROW_HEADER, row_octets
 
 #: Octets of an answer's body beside the probabilities: the status.

@@ -198,7 +198,7 @@ def _flood_rows(config: SoftmaxConfig, octets: int) -> tuple[Rows, NDArray[Any]]
     within = np.arange(most) < np.array(lengths)[:, None]
     low, high = config.logit_range
     logits = np.where(within, random.integers(low, high, within.shape, endpoint=True), 0)
-    rows = Rows.of(logits, config, lengths=lengths).streamed(config)
+    rows = Rows.of(logits, config.format, lengths=lengths).streamed(config.format)
     masking = config.replace(masking=True)
     contexts = 0 if config.contexts else None
     return rows, exaq.softmax(logits, masking, mask=within, contexts=contexts)

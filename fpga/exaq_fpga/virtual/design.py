@@ -8,7 +8,7 @@ from pathlib import Path
 from exaq_fpga.flow.bitstreams.prepared import TOP, Prepared
 from exaq_fpga.gateware.verilog_unit import MODULE
 from exaq_fpga.virtual.compile import Pins, compile_board
-from exaq_hdl.emit import rtlil_to_verilog
+from exaq_hdl.emit.verilog import rtlil_to_verilog
 
 #: Cycles of a bit on a virtual board's serial port, where no baud rate is asked for: the fewer,
 #: the faster in real time.

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq.scalars import integer
 from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
-from exaq_hdl.event_counters import EventCounters
+from exaq_hdl.parts.event_counters import EventCounters
 
 _OCTET = 8
 

@@ -23,8 +23,8 @@ from exaq_fpga.link.protocol import (
     Type,
     buffer_octets,
 )
-from exaq_hdl.beats import load_word, logit_beat, probability_beat, refusal
 from exaq_hdl.checks import check_config
+from exaq_hdl.shell.beats import load_word, logit_beat, probability_beat, refusal
 
 _OCTET = 8
 _TYPE_BITS = max(Type).bit_length()

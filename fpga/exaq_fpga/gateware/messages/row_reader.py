@@ -10,8 +10,8 @@ from exaq import SoftmaxConfig
 from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
-from exaq_hdl.beats import logit_beat
 from exaq_hdl.checks import check_config
+from exaq_hdl.shell.beats import logit_beat
 
 _OCTET = 8
 

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import OCTETS
-from exaq_hdl.beats import probability_beat
 from exaq_hdl.checks import check_config
+from exaq_hdl.shell.beats import probability_beat
 
 _OCTET = 8
 

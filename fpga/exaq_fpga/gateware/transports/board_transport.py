@@ -22,8 +22,13 @@ class BoardTransport(Protocol):
         Fewest cycles from an octet for the station to the next.
     """
 
-    pins: Mapping[str, Member]
-    line_cycles: int
+    @property
+    def pins(self) -> Mapping[str, Member]:
+        """See Members."""
+
+    @property
+    def line_cycles(self) -> int:
+        """See Members."""
 
     def connect(self, m: Module, ports: Any, station: Any) -> None:
         """Add what stands between ``ports`` and ``station`` to ``m``, and connect it.

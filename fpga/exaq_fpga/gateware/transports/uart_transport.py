@@ -1,15 +1,14 @@
 """A UART as a board's end of a link."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib import io, wiring
-from amaranth.lib.wiring import In, Member, Out
+from amaranth.lib.wiring import In, Out
 
 from exaq_fpga.boards.uart_link import UartLink
 from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter
-from exaq_hdl.softmax import add_named
+from exaq_hdl.shell.row_shell import add_named
 
 
 class UartTransport:
@@ -23,8 +22,6 @@ class UartTransport:
     divisor
         Clock cycles of a bit, at least 4.
     """
-
-    pins: Mapping[str, Member]
 
     def __init__(self, divisor: int) -> None:
         self._receiver = UartReceiver(divisor)
