@@ -13,12 +13,10 @@ from typing import Any
 from exaq_cosim import ToolError
 from exaq_fpga.flow import tools
 from exaq_fpga.flow.bitstreams.dfu import with_suffix
-from exaq_fpga.flow.bitstreams.prepared import REPORT, TOP, Prepared, prepare
+from exaq_fpga.flow.bitstreams.prepared import REPORT, TOP, Prepared
 from exaq_fpga.flow.bitstreams.timing import Timing, judge
 from exaq_fpga.flow.netlists.device_fit import check_capacity
 from exaq_fpga.flow.netlists.netlist import Netlist
-
-__all__ = ["BuildError", "Built", "Prepared", "build", "prepare"]
 
 #: Kept of a build that failed: why.
 FAILED = "failed.txt"

@@ -21,7 +21,8 @@ from exaq_cli.output.describe import describe_tables
 from exaq_fpga.boards import BOARDS, BoardSpec
 
 if TYPE_CHECKING:
-    from exaq_fpga.flow.bitstreams.build import Built, Prepared
+    from exaq_fpga.flow.bitstreams.build import Built
+    from exaq_fpga.flow.bitstreams.prepared import Prepared
 
 _CONSOLE = Console(stderr=True)
 _MHZ = 1_000_000
