@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ OF_CONTEXTS = [
     *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SumRam"),
     "TableLoader",
 ]
+_TRANSPORT = SimpleNamespace(line_cycles=4, pins={})
 #: What a component is made from first, and what else that is refused in words.
 OF_FORMAT = "format must be an exaq.StreamFormat, not {!r}"
 OF_KERNEL = "kernel must be an exaq.Exaq of a SoftmaxConfig, not {!r}"
@@ -55,7 +57,11 @@ def more(component: type, config: SoftmaxConfig) -> dict[str, Any]:
         "Quantizer": lambda: {"thresholds": tables.thresholds()},
         "Responder": lambda: {"identity": b"unit"},
         "Station": lambda: {"identity": b"unit", "unit": None, "line_cycles": 4},
-        "UartStation": lambda: {"identity": b"unit", "unit": None, "divisor": 4},
+        "LinkedStation": lambda: {
+            "identity": b"unit",
+            "unit": None,
+            "transport": _TRANSPORT,
+        },
     }
     return made.get(component.__name__, dict)()
 
