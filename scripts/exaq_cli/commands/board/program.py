@@ -27,7 +27,7 @@ def command(board: str, folder: Path | None) -> None:
     exaq program icebreaker
     """
     from exaq_cosim import ToolError
-    from exaq_fpga.program import NoBuildError, program
+    from exaq_fpga.flow.bitstreams.program import NoBuildError, program
 
     spec = BOARDS[board]
     try:

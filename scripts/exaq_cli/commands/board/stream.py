@@ -27,8 +27,9 @@ from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.stream_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
-from exaq_fpga import Board, BoardError, UnknownTablesError
-from exaq_fpga.link.session import Statistics
+from exaq_fpga import Board, BoardError, SerialPort, UnknownTablesError
+from exaq_fpga.link.session import LinkStatistics
+from exaq_fpga.link.transports.serial_port import BAUD
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
@@ -47,7 +48,7 @@ _OCTET = 10
 @click.option(
     "--baud",
     type=click.IntRange(1),
-    default=1_000_000,
+    default=BAUD,
     show_default=True,
     help="Baud rate that the board was built for: exaq boards lists it.",
 )
@@ -107,14 +108,14 @@ def command(
             with user_errors():
                 rows = Rows.of(
                     given.logits,
-                    board.config,
+                    board.config.format,
                     mask=given.mask,
                     lengths=given.lengths,
                     contexts=given.contexts,
-                ).streamed(board.config)
+                ).streamed(board.config.format)
             loads = _load(board, config) if load else 0
             _check_contexts(board.config, contexts_of)
-            link = Statistics(**asdict(board.link))
+            link = LinkStatistics(**asdict(board.link))
             begin = time.perf_counter()
             probabilities = _stream(board, given)
             seconds = time.perf_counter() - begin
@@ -145,7 +146,7 @@ def _connected(port: str, baud: int) -> Iterator[Board]:
     """The board; that there is none is the user's error, what befalls it later a failure."""
     try:
         with _CONSOLE.status(f"Looking for a board at {port} ..."):
-            board = Board(port, baud=baud)
+            board = Board(SerialPort(port, baud=baud))
     except (BoardError, ValueError) as error:
         raise UserError(str(error)) from error
     with board:
@@ -208,7 +209,7 @@ def _stream(board: Board, given: RowInput) -> NDArray[Any]:
         )
 
 
-def _figures(board: Board, rows: Rows, seconds: float, before: Statistics) -> dict[str, Any]:
+def _figures(board: Board, rows: Rows, seconds: float, before: LinkStatistics) -> dict[str, Any]:
     elements = int(rows.lengths.sum())
     payload = elements * board.config.prob_bytes
     link = {name: value - getattr(before, name) for name, value in asdict(board.link).items()}

@@ -22,10 +22,10 @@ from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_tables
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
+from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
 
 if TYPE_CHECKING:
-    from exaq_fpga.prepared import Prepared
+    from exaq_fpga.flow.bitstreams.prepared import Prepared
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
@@ -166,7 +166,7 @@ def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) 
 
     A baud rate that its clock cannot make is a UserError.
     """
-    from exaq_fpga.prepared import prepare, settle_rates
+    from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
     from exaq_fpga.virtual.design import DIVISOR
 
     spec = BOARDS[board]
@@ -212,7 +212,7 @@ def _introduce(prepared: Prepared, port: str) -> None:
     )
 
 
-def _summary(prepared: Prepared, statistics: Statistics) -> Iterator[str]:
+def _summary(prepared: Prepared, statistics: RunStatistics) -> Iterator[str]:
     """What a virtual board did, in lines."""
     seconds = statistics.cycles / prepared.clock
     yield (

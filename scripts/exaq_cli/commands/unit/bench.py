@@ -17,10 +17,10 @@ from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
-from exaq_fpga.devices import DEVICES
+from exaq_fpga.boards.devices import DEVICES
 
 if TYPE_CHECKING:
-    from exaq_fpga.bench import Case
+    from exaq_fpga.flow.bench import Case
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
@@ -126,7 +126,7 @@ def _one(
 
 
 def _all(seeds: tuple[int, ...], folder: Path, readme: Path, stale: bool) -> None:
-    from exaq_fpga.bench import CASES
+    from exaq_fpga.flow.bench import CASES
 
     before, after = _around_table(readme)
     if not folder.is_dir():
@@ -149,7 +149,7 @@ def _all(seeds: tuple[int, ...], folder: Path, readme: Path, stale: bool) -> Non
 
 def _kept(case: Case, path: Path, seeds: tuple[int, ...]) -> dict[str, Any] | None:
     """The report at ``path`` if measuring anew could give nothing else."""
-    from exaq_fpga.bench import still_true
+    from exaq_fpga.flow.bench import still_true
 
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -167,7 +167,7 @@ def _measure(
 ) -> dict[str, Any]:
     # Only here: help and refusals need not wait for Amaranth.
     from exaq_cosim import ToolError
-    from exaq_fpga.bench import measure
+    from exaq_fpga.flow.bench import measure
 
     try:
         return measure(config, DEVICES[device], plain=plain, seeds=seeds, step=step)
@@ -189,7 +189,7 @@ def _around_table(readme: Path) -> tuple[str, str]:
 
 
 def _table(results: dict[Case, Any]) -> str:
-    from exaq_fpga.bench import table
+    from exaq_fpga.flow.bench import table
 
     return table((case.preset, result) for case, result in results.items())
 
@@ -227,7 +227,7 @@ def _prefixed(step: Callable[[str], None], name: str) -> Callable[[str], None]:
 
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:
-    from exaq_fpga.bench import summary
+    from exaq_fpga.flow.bench import summary
 
     mhz, size, figures = result["mhz"], result["size"], summary(result)
     seeds = ", ".join(f"{seed}: {each:.1f}" for seed, each in mhz["seeds"].items())

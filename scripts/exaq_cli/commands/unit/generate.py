@@ -57,8 +57,8 @@ def command(partial: PartialConfig, output: Path, top: str, name: str) -> None:
         raise UserError(f"the Verilog file's name must end in .v, but is {output}")
     # Only here: it takes a second, and help or the refusals above need not wait for it.
     from exaq_hdl import emit_verilog
-    from exaq_hdl.names import check_name
-    from exaq_hdl.registers import c_header
+    from exaq_hdl.emit.c_header import c_header
+    from exaq_hdl.emit.names import check_name
 
     try:
         check_name(name)

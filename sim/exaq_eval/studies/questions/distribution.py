@@ -24,30 +24,6 @@ from exaq_eval.studies.subjects.random_rows import (
 )
 
 RULES = ("naive", "paper")
-_FIGURES = ("kl", "relative_error", "cosine", "top1")
-#: What a study in floating point gave, on other random rows of 2048 elements: by bits, sigma and
-#: rule the divergence, relative squared error, cosine and top-1.
-EARLIER_ROW = 2048
-EARLIER = {
-    (2, 1, "naive"): (0.3239, 0.7774, 0.7927, 0.037),
-    (2, 1, "paper"): (0.0936, 0.1129, 0.9447, 0.298),
-    (3, 1, "naive"): (0.0633, 0.1176, 0.9467, 0.287),
-    (3, 1, "paper"): (0.0357, 0.0322, 0.9851, 0.623),
-    (4, 1, "naive"): (0.0139, 0.0259, 0.9873, 0.610),
-    (4, 1, "paper"): (0.0154, 0.0101, 0.9956, 0.808),
-    (2, 2, "naive"): (1.1096, 0.8299, 0.6652, 0.043),
-    (2, 2, "paper"): (0.3446, 0.1951, 0.9334, 0.437),
-    (3, 2, "naive"): (0.2221, 0.2714, 0.8927, 0.301),
-    (3, 2, "paper"): (0.1970, 0.0873, 0.9826, 0.717),
-    (4, 2, "naive"): (0.0496, 0.0644, 0.9709, 0.598),
-    (4, 2, "paper"): (0.1210, 0.0415, 0.9953, 0.883),
-    (2, 3, "naive"): (1.4818, 0.7953, 0.4580, 0.036),
-    (2, 3, "paper"): (0.3522, 0.1891, 0.9267, 0.464),
-    (3, 3, "naive"): (0.4042, 0.3598, 0.8361, 0.260),
-    (3, 3, "paper"): (0.1645, 0.0593, 0.9837, 0.722),
-    (4, 3, "naive"): (0.0939, 0.0910, 0.9590, 0.600),
-    (4, 3, "paper"): (0.0910, 0.0219, 0.9956, 0.852),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +77,7 @@ class Distribution(Study):
         longest = max(case["row"] for case in cases)
         find = {(c["sigma"], c["row"], c["bits"], c["rule"]): c for c in cases}
         columns = list(product(widths, RULES))
-        parts = [
+        return [
             f"Logits drawn from a normal distribution, {min(c['rows'] for c in cases)} rows at "
             "least, through the golden model with wide logits, exponentials and probabilities, so "
             "that only the codes count. Naive: the clip is the lowest logit; paper: its linear "
@@ -135,9 +111,6 @@ class Distribution(Study):
             ),
             _conclusion(cases),
         ]
-        if longest == EARLIER_ROW:
-            parts.append(_compared(cases))
-        return parts
 
     def plot(self, result: dict[str, Any], path: Path) -> Path:
         cases = result["cases"]
@@ -224,32 +197,4 @@ def _conclusion(cases: list[dict[str, Any]]) -> str:
         f"{less} of {len(naive)}. With it the likeliest element is found with a chance of {ties}: "
         "it always has the highest code, but shares it. The unit's integers differ from the "
         f"authors' floating-point arithmetic by {spread:.1%} of these figures at most."
-    )
-
-
-def _compared(cases: list[dict[str, Any]]) -> str:
-    known = {
-        (case["bits"], case["sigma"], case["rule"]): case
-        for case in cases
-        if case["row"] == EARLIER_ROW
-    }
-    shared = known.keys() & EARLIER.keys()
-    said = []
-    for rule in RULES:
-        far = [
-            max(
-                abs(known[case][key] / EARLIER[case][place] - 1)
-                for case in shared
-                if case[2] == rule
-            )
-            for place, key in enumerate(_FIGURES)
-        ]
-        said.append(
-            f"with the {rule} clip to within {far[0]:.0%} in divergence, {far[1]:.0%} in relative "
-            f"error, {far[2]:.1%} in cosine and {far[3]:.0%} in top-1"
-        )
-    return (
-        f"An earlier study in floating point, on other random rows of {EARLIER_ROW}, gave the same "
-        f"{' and '.join(said)}. That much the draw of the rows matters: above all to the naive "
-        "clip, which hangs on the one lowest logit of all."
     )

@@ -89,8 +89,8 @@ class LutSize(Study):
     def _build(self, unit: Unit, done: int, total: int, progress: Progress) -> dict[str, Any]:
         # Only here: the other studies need neither Amaranth nor synthesis.
         from exaq_cosim import ToolError
-        from exaq_fpga.bench import measure, summary
-        from exaq_fpga.devices import DEVICES
+        from exaq_fpga.boards.devices import DEVICES
+        from exaq_fpga.flow.bench import measure, summary
 
         steps = iter(range(done, total))
 

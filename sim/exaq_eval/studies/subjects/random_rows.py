@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from exaq import SoftmaxConfig, metrics
+from exaq import SoftmaxConfig, StreamFormat, metrics
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ FINE: dict[str, Any] = {
 
 def fine_config(row: int, bits: int, **tables: Any) -> SoftmaxConfig:
     """A configuration as fine as ``FINE`` for rows of ``row`` elements; ``clip`` or ``tables``."""
-    lanes = SoftmaxConfig.lanes
+    lanes = StreamFormat.lanes
     return SoftmaxConfig(bits=bits, max_row=-(-row // lanes) * lanes, **FINE, **tables)
 
 
