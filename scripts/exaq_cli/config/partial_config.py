@@ -124,7 +124,6 @@ class PartialConfig:
                 f"{config.prob_bits} bits round their probabilities down; rows may have "
                 f"{config.max_row} elements",
                 ExaqWarning,
-                Kernel,
                 stacklevel=2,
             )
         return config
