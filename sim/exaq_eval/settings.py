@@ -13,7 +13,7 @@ from exaq import SoftmaxConfig
 #: Rules that a setting may have; ``float`` is the model as it is.
 RULES = ("float", "naive", "paper", "optimal")
 #: Objectives of the rule ``optimal``: the error that is minimised, and with "-levels" by clip and
-#: levels alone, thresholds staying half-way between the levels of the clip.
+#: exponentials alone, thresholds staying half-way between the levels of the clip.
 OBJECTIVES = ("mse", "mse-levels", "kl")
 #: Widths of a code.
 BITS = (2, 3, 4)

@@ -92,7 +92,7 @@ def file_stem(model: str, logit_width: int) -> str:
 
 
 def markdown(report: Report, image: str = "") -> str:
-    """What was measured, on what, and two tables: task figures, attention-level figures.
+    """What was measured, on what, and two tables: figures of the task and of the attention.
 
     ``image``, Markdown, stands before the tables.
     """
@@ -187,7 +187,7 @@ def _attention_table(report: Report) -> str:
 def _legend(report: Report) -> str:
     rows = next(s["attention"]["rows"] for s in report["settings"] if "attention" in s)
     return (
-        f"Attention-level figures are means over {rows} rows of the float model's logits, against "
+        f"Figures of the attention are means over {rows} rows of the float model's logits, against "
         "float softmax of the unrounded logits. Squared error is a row's sum of squared "
         "differences. Top-1 is the share of rows whose likeliest key stays the likeliest, keys "
         "that tie drawing lots. A row's probabilities add up to 1 but for the rounding of each."

@@ -192,5 +192,5 @@ def _conclusion(
     return (
         " ".join(said) + " The paper's clip follows sigma alone. It breaks most where few keys "
         "stand far above the many: these lie below the clip, are all lifted to it and take "
-        "probability from the keys that matter. Free levels and thresholds take that back."
+        "probability from the keys that matter. Free thresholds and exponentials take that back."
     )
