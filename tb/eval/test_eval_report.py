@@ -226,6 +226,22 @@ def test_picture_shows_a_point_for_each_setting(kind: str, tmp_path: Path) -> No
     assert again.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_picture_has_room_for_settings_that_cost_nothing(kind: str, tmp_path: Path) -> None:
+    free = make_report(kind)
+    for setting in free["settings"]:
+        if kind == "encoder":
+            setting["task"] |= {"cosine_mean": 1.0, "cosine_min": 1.0}
+        else:
+            setting["task"]["increase"] = 0.0
+        if "attention" in setting:
+            setting["attention"]["kl"] = 0.0
+    # Warnings of Matplotlib's are errors here.
+    plots.draw(free, tmp_path / "p.png")
+    shades = np.rint(imread(tmp_path / "p.png")[..., :3] * 255).astype(int).reshape(-1, 3)
+    assert (shades == list(bytes.fromhex("2563eb"))).all(axis=-1).any()
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name, kind in (("other", "encoder"), ("decoder", "decoder"), ("minilm", "encoder")):
