@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
@@ -28,20 +28,11 @@ from exaq_eval.measures.attention import (
     unit_softmax,
 )
 from exaq_eval.models import ModelError, unswitched
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import rounded
 from exaq_eval.reports.report import FORMAT, VERSION
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
-
-#: Told the steps done, the steps there are, and what they are steps of.
-Progress = Callable[[int, int, str], None]
-
-
-def silent(done: int, total: int, now: str) -> None:
-    """A ``Progress`` that shows nothing."""
-
-
-# Significant digits that a report keeps: more would differ between machines.
-_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,17 +232,6 @@ def compare(
                 for comparison in comparisons:
                     comparison.add(layer, logits)
     progress(len(texts), len(texts), now)
-
-
-def rounded(value: Any) -> Any:
-    """``value``, plain JSON, with every float to six significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return value
 
 
 def _model_figures(task: Task) -> dict[str, Any]:

@@ -149,14 +149,6 @@ def test_figures_of_held_out_texts_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
-    [(0, "0"), (0.001, "0.001"), (0.12345, "0.123"), (3.4e-5, "3.40e-05"), (12.0, "12")],
-)
-def test_numbers_have_three_digits(value: float, words: str) -> None:
-    assert report.number(value) == words
-
-
-@pytest.mark.parametrize(
     ("name", "stem"),
     [("minilm", "minilm-int16"), ("my model/x", "my-model-x-int16"), ("..", "model-int16")],
 )

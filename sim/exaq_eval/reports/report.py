@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from exaq_eval.reports.figures import number, table
 from exaq_eval.settings import GRANULARITIES, OBJECTIVES, RULES
 
 #: What a report says it is, and the version of its fields.
@@ -199,11 +200,6 @@ def increase(task: dict[str, float]) -> str:
     return f"{task['increase']:+.4f} ± {task['increase_error']:.4f}" if task["increase"] else "0"
 
 
-def number(value: float) -> str:
-    """Three significant digits, without an exponent unless the value is small."""
-    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
-
-
 def _calibrated(setting: dict[str, Any], what: str) -> str:
     texts = setting["calibration_texts"]
     return f"{texts} {what}" if texts else ""
@@ -216,9 +212,3 @@ def _four(value: float | None) -> str:
 def _tasks(report: Report) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
     for setting in report["settings"]:
         yield setting, setting["task"]
-
-
-def table(heads: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table; all columns but the first hold numbers."""
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
