@@ -1,4 +1,4 @@
-"""Builds and proves all boards' default designs, for fpga/exaq_fpga/reports and docs/boards.md.
+"""Builds and proves all boards' default designs, for their reports and docs/boards.md.
 
 ``python scripts/build_boards.py [--all] [BOARD ...]``: of all boards, or of those named, the ones
 whose report is missing or is of another design or of other tools; ``--all``: these too.
@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from exaq_cosim import ToolError
-from exaq_fpga.board_reports import FOLDER, MARKS, load_report, proof, still_true, table
 from exaq_fpga.boards import BOARDS, BoardSpec
-from exaq_fpga.build import BuildError, build
-from exaq_fpga.prepared import prepare
+from exaq_fpga.boards.board_reports import FOLDER, MARKS, load_report, proof, still_true, table
+from exaq_fpga.flow.bitstreams.build import BuildError, build
+from exaq_fpga.flow.bitstreams.prepared import prepare
 from exaq_fpga.prove import prove
 
 ROOT = Path(__file__).resolve().parents[1]

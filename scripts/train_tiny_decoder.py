@@ -35,10 +35,10 @@ def command(steps: int | None, threads: int, again: bool) -> None:
     try:
         import torch
 
-        from exaq_eval import tiny_decoder
+        from exaq_eval.models import character_decoder as decoder
     except ImportError as error:
         raise UserError(str(error)) from error
-    target = tiny_decoder.folder()
+    target = decoder.folder()
     console = Console()
     if (target / "model.safetensors").is_file() and not again:
         console.print(f"{target} holds a decoder already; --again trains it anew")
@@ -57,7 +57,7 @@ def command(steps: int | None, threads: int, again: bool) -> None:
         TimeRemainingColumn(),
         console=console,
     ) as progress:
-        task = progress.add_task("decoder", total=steps or tiny_decoder.STEPS, loss=float("nan"))
+        task = progress.add_task("decoder", total=steps or decoder.STEPS, loss=float("nan"))
         mean: list[float] = []
 
         def advance(done: int, total: int, loss: float) -> None:
@@ -65,8 +65,8 @@ def command(steps: int | None, threads: int, again: bool) -> None:
             del mean[:-50]
             progress.update(task, completed=done, loss=sum(mean) / len(mean))
 
-        model, figures = tiny_decoder.train(steps or tiny_decoder.STEPS, advance)
-    tiny_decoder.save(model, figures, target)
+        model, figures = decoder.train(steps or decoder.STEPS, advance)
+    decoder.save(model, figures, target)
     console.print(
         f"validation loss {figures['validation_loss']:.3f} nats a character, "
         f"training {figures['training_loss']:.3f}, "

@@ -1,6 +1,6 @@
 """The unit on FPGA boards: synthesis and builds, the link, and the host's side of it."""
 
-from exaq_fpga.board import Board
+from exaq_fpga.link.board import Board
 from exaq_fpga.link.errors import (
     BoardError,
     ConnectError,
@@ -16,6 +16,8 @@ from exaq_fpga.link.errors import (
     UnknownTablesError,
     WrongDeviceError,
 )
+from exaq_fpga.link.transports.serial_port import SerialPort
+from exaq_fpga.link.transports.transport import Transport
 
 __all__ = [
     "Board",
@@ -30,6 +32,8 @@ __all__ = [
     "PortError",
     "PortPermissionError",
     "RefusedError",
+    "SerialPort",
+    "Transport",
     "UnknownTablesError",
     "WrongDeviceError",
 ]

@@ -15,16 +15,16 @@ if sys.version_info >= (3, 13) and find_spec("amaranth") is not None:
     bridge_tracer()
 
 if TYPE_CHECKING:
-    from exaq_hdl.axi import AxiSoftmax
-    from exaq_hdl.emit import TOPS, Emitted, emit_verilog
-    from exaq_hdl.flat import FlatSoftmax
-    from exaq_hdl.softmax import Softmax
+    from exaq_hdl.emit.verilog import TOPS, Emitted, emit_verilog
+    from exaq_hdl.shell.axi import AxiSoftmax
+    from exaq_hdl.shell.core import FlatSoftmax
+    from exaq_hdl.shell.row_shell import Softmax
 else:
     _HOMES = {
-        "AxiSoftmax": "exaq_hdl.axi",
-        "FlatSoftmax": "exaq_hdl.flat",
-        "Softmax": "exaq_hdl.softmax",
-    } | dict.fromkeys(("TOPS", "Emitted", "emit_verilog"), "exaq_hdl.emit")
+        "AxiSoftmax": "exaq_hdl.shell.axi",
+        "FlatSoftmax": "exaq_hdl.shell.core",
+        "Softmax": "exaq_hdl.shell.row_shell",
+    } | dict.fromkeys(("TOPS", "Emitted", "emit_verilog"), "exaq_hdl.emit.verilog")
 
     def __getattr__(name: str) -> Any:
         # Imported late: the register map, which is here too, needs no Amaranth.

@@ -1,1 +1,1 @@
-"""The command line ``exaq``: one module a command."""
+"""The command line ``exaq``."""

@@ -8,40 +8,61 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import click
 
 from exaq_cli.errors import BreakdownError, UserError, plain_warnings
 
-# Each is the attribute ``command`` of the module exaq_cli.NAME, imported when it is called only:
-# help and errors need not wait for a simulator's imports. In a module's name, - becomes _.
+
+class _Entry(NamedTuple):
+    """A command: a module of exaq_cli.commands, its line of help, and the extras it needs."""
+
+    module: str
+    help: str
+    extras: tuple[str, ...] = ()
+
+
+# Each is the attribute ``command`` of its module, which is imported when it is called only: help
+# and errors need not wait for a simulator's imports.
 _COMMANDS = {
-    "generate": "Write the unit as Verilog, with a JSON of its ports and tables.",
-    "simulate": "Stream an array of logits through the unit's compiled Verilog.",
-    "calibrate": "Make tables from a model's own attention logits.",
-    "evaluate": "Measure what softmax of few bits costs on a model.",
-    "boards": "List the boards: device, clock, pins, programmer, how far verified.",
-    "build": "Make a board's bitstream.",
-    "program": "Write a board's bitstream into it.",
-    "stream": "Stream an array of logits through a board, and check every bit.",
-    "board": "Run a virtual board: the whole design compiled, its UART a pseudo-terminal.",
-    "demo-board": "Stream real attention logits through a virtual board.",
-    "bench": "Measure size, clock and cycles of a configuration.",
-    "demo": "Run the unit on real attention logits and compare it with float softmax.",
-}
-# The extras that hold all that a command needs; the others need none.
-_EXTRAS = {
-    "generate": ("rtl",),
-    "simulate": ("sim",),
-    "evaluate": ("eval",),
-    "build": ("fpga",),
-    "program": ("fpga",),
-    "stream": ("board",),
-    "board": ("sim",),
-    "demo-board": ("sim", "board"),
-    "bench": ("fpga",),
-    "demo": ("sim", "plot"),
+    "generate": _Entry(
+        "unit.generate", "Write the unit as Verilog, with a JSON of its ports and tables.", ("rtl",)
+    ),
+    "simulate": _Entry(
+        "unit.simulate", "Stream an array of logits through the unit's compiled Verilog.", ("sim",)
+    ),
+    "calibrate": _Entry("model.calibrate", "Make tables from a model's own attention logits."),
+    "evaluate": _Entry(
+        "model.evaluate", "Measure what softmax of few bits costs on a model.", ("eval",)
+    ),
+    "boards": _Entry(
+        "board.list_boards",
+        "List the boards: device, clock, pins, programmer, how far verified.",
+    ),
+    "build": _Entry("board.build", "Make a board's bitstream.", ("fpga",)),
+    "program": _Entry("board.program", "Write a board's bitstream into it.", ("fpga",)),
+    "stream": _Entry(
+        "board.stream",
+        "Stream an array of logits through a board, and check every bit.",
+        ("board",),
+    ),
+    "board": _Entry(
+        "board.virtual_board",
+        "Run a virtual board: the whole design compiled, its UART a pseudo-terminal.",
+        ("sim",),
+    ),
+    "demo-board": _Entry(
+        "board.demo_board",
+        "Stream real attention logits through a virtual board.",
+        ("sim", "board"),
+    ),
+    "bench": _Entry("unit.bench", "Measure size, clock and cycles of a configuration.", ("fpga",)),
+    "demo": _Entry(
+        "unit.demo",
+        "Run the unit on real attention logits and compare it with float softmax.",
+        ("sim", "plot"),
+    ),
 }
 
 
@@ -61,13 +82,13 @@ class _Commands(click.Group):
             os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
         # Whatever the interpreter makes of warnings, those of the project are shown, not raised.
         warnings.simplefilter("default", ExaqWarning)
-        module = importlib.import_module(f"exaq_cli.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"exaq_cli.commands.{_COMMANDS[cmd_name].module}")
         command: click.Command = module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl([(name, entry.help) for name, entry in _COMMANDS.items()])
 
 
 @click.group(cls=_Commands, invoke_without_command=True)
@@ -108,7 +129,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         # Imported late: NumPy comes with it, and help need not wait for that.
         from exaq.extras import missing
 
-        message = missing(f"exaq {name}", error.name, _EXTRAS.get(name, ()))
+        extras = _COMMANDS[name].extras if name in _COMMANDS else ()
+        message = missing(f"exaq {name}", error.name, extras)
         if message is None:
             raise
         _fail(message)

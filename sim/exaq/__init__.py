@@ -4,17 +4,23 @@ from exaq import metrics, reference
 from exaq.calibration import calibrate
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
+from exaq.kernels import KERNELS, Exaq, Kernel
 from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import quantize, softmax
 from exaq.notices import ExaqWarning
+from exaq.stream_format import StreamFormat
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables, clip_levels, paper_clip
 
 __all__ = [
+    "KERNELS",
     "PRESETS",
+    "Exaq",
     "ExaqWarning",
+    "Kernel",
     "MaskWarning",
     "SoftmaxConfig",
+    "StreamFormat",
     "TableFile",
     "TableSet",
     "Tables",

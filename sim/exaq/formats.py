@@ -10,12 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from exaq.config import SoftmaxConfig
 from exaq.rows import live_elements, plain, split_masked
 from exaq.scalars import integer
-
-
-def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
-    """The narrowest NumPy integer type of at least ``width`` bits, at most 32."""
-    size = 1 if width <= 8 else 2 if width <= 16 else 4
-    return np.dtype(f"{'i' if signed else 'u'}{size}")
+from exaq.stream_format import element_type
 
 
 def logits_to_integers(

@@ -6,7 +6,7 @@ rest in the same words.
 
     >>> import exaq
     >>> from exaq.rows import Rows
-    >>> rows = Rows.of([[3, 1, 2]], exaq.SoftmaxConfig(), lengths=[2])
+    >>> rows = Rows.of([[3, 1, 2]], exaq.SoftmaxConfig().format, lengths=[2])
     >>> rows.lengths.tolist()
     [2]
 """
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exaq.config import SoftmaxConfig
+from exaq.stream_format import StreamFormat
 
 
 def split_masked(values: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
@@ -48,9 +48,9 @@ def check_shape(shape: tuple[int, ...]) -> None:
         raise ValueError("a row must have at least 1 element, not 0")
 
 
-def check_logit_range(least: int, most: int, config: SoftmaxConfig) -> None:
-    """Refuse integer logits from ``least`` to ``most`` that are beyond ``config.logit_range``."""
-    check_range(f"logits of {config.logit_width} bits", least, most, *config.logit_range)
+def check_logit_range(least: int, most: int, format: StreamFormat) -> None:
+    """Refuse integer logits from ``least`` to ``most`` that are beyond ``format.logit_range``."""
+    check_range(f"logits of {format.logit_width} bits", least, most, *format.logit_range)
 
 
 def check_range(name: str, least: int, most: int, low: int, high: int) -> None:
@@ -60,9 +60,9 @@ def check_range(name: str, least: int, most: int, low: int, high: int) -> None:
             raise ValueError(f"{name} must be in {low}..{high}, not {extreme}")
 
 
-def check_contexts(config: SoftmaxConfig) -> None:
+def check_contexts(format: StreamFormat) -> None:
     """Refuse context numbers for a configuration that has none."""
-    if not config.contexts:
+    if not format.contexts:
         raise ValueError("a configuration without contexts takes no contexts")
 
 
@@ -138,7 +138,7 @@ class Rows:
     def of(
         cls,
         logits: ArrayLike,
-        config: SoftmaxConfig,
+        format: StreamFormat,
         *,
         mask: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
@@ -148,25 +148,25 @@ class Rows:
     ) -> Rows:
         """The arguments of ``exaq.softmax`` of those names; its errors.
 
-        With ``overlong`` rows may be longer than ``config.max_row``.
+        With ``overlong`` rows may be longer than ``format.max_row``.
         """
         array, live = split_masked(logits)
         check_shape(array.shape)
         if array.dtype.kind not in "iu":
             raise TypeError(f"logits must be integers, not {array.dtype}")
         if array.size:
-            check_logit_range(int(array.min()), int(array.max()), config)
+            check_logit_range(int(array.min()), int(array.max()), format)
         row = array.shape[-1]
         counts = of_rows("lengths", row if lengths is None else lengths, array.shape, 1, row)
         longest = int(counts.max(initial=0)) if lengths is not None else row
-        if not overlong and longest > config.max_row:
-            raise ValueError(f"a row must have 1..{config.max_row} elements, not {longest}")
+        if not overlong and longest > format.max_row:
+            raise ValueError(f"a row must have 1..{format.max_row} elements, not {longest}")
         live = joined_mask(live, mask, array.shape)
         if contexts is not None:
-            check_contexts(config)
-            contexts = of_rows("contexts", contexts, array.shape, 0, config.contexts - 1)
+            check_contexts(format)
+            contexts = of_rows("contexts", contexts, array.shape, 0, format.contexts - 1)
         if sink is not None:
-            sink = of_rows("sink", sink, array.shape, *config.logit_range)
+            sink = of_rows("sink", sink, array.shape, *format.logit_range)
         return cls(
             logits=array.reshape(-1, row),
             lengths=counts,
@@ -185,8 +185,8 @@ class Rows:
         present: NDArray[np.bool_] = np.arange(row) < self.lengths[:, None]
         return present if self.live is None else present & self.live
 
-    def streamed(self, config: SoftmaxConfig) -> Rows:
-        """The same as a unit of ``config`` takes them: at least one row, each with a context where
+    def streamed(self, format: StreamFormat) -> Rows:
+        """The same as a unit of ``format`` takes them: at least one row, each with a context where
         there are contexts, and without a mask where the unit has none.
 
         Raises
@@ -197,9 +197,9 @@ class Rows:
         if not self.lengths.size:
             raise ValueError(f"there is no row to stream in logits of shape {self.shape}")
         result = self
-        if config.contexts and self.contexts is None:
+        if format.contexts and self.contexts is None:
             result = replace(result, contexts=np.zeros(self.lengths.shape, np.int32))
-        if self.live is not None and not config.masking:
+        if self.live is not None and not format.masking:
             result = replace(result, live=None, lengths=_prefixes(self.live, self.lengths))
         return result
 

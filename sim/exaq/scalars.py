@@ -69,3 +69,13 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
+
+
+def plain_real(value: float | Fraction) -> float | str:
+    """The float that equals ``value``, or a string such as ``"1/10"`` where none does."""
+    return float(value) if Fraction(float(value)) == value else str(value)
+
+
+def exact_real(value: float | str) -> float | Fraction:
+    """What ``plain_real`` was given."""
+    return Fraction(value) if isinstance(value, str) else value

@@ -9,8 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from exaq.config import MAX_CONTEXTS, SoftmaxConfig, exact_real, plain_real
-from exaq.scalars import integer, real
+from exaq.config import SoftmaxConfig
+from exaq.scalars import exact_real, integer, plain_real, real
+from exaq.stream_format import MAX_CONTEXTS
 from exaq.tables import Tables
 
 #: What a file says it is, and the newest version that is read and written.

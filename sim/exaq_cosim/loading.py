@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.register_map import REGISTERS
+from exaq_hdl.shell.register_map import REGISTERS
 
 #: A context, and the tables that it gets.
 Load = tuple[int, Tables]

@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import exaq
 from exaq import SoftmaxConfig
-from exaq.formats import element_type
 from exaq.rows import Rows
 from exaq.scalars import flag, integer, real
+from exaq.stream_format import element_type
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
 from exaq_cosim.stream import SimulationError, stream_rows
@@ -234,8 +234,8 @@ def simulate(
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
     rows = Rows.of(
-        logits, config, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
-    ).streamed(config)
+        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+    ).streamed(config.format)
     loaded(config, loads)
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
@@ -286,8 +286,8 @@ def golden(
 ) -> NDArray[Any]:
     """What ``simulate`` must give for the same arguments, by ``exaq.softmax``."""
     rows = Rows.of(
-        logits, config, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
-    ).streamed(config)
+        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+    ).streamed(config.format)
     row = min(rows.shape[-1], config.max_row)
     probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
     probabilities[:, :row] = exaq.softmax(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig
-from exaq.formats import element_type
+from exaq.stream_format import element_type
 from exaq_cosim.loading import Load, accesses, load_of, reasons
 
 #: Cycles between two calls of ``progress``, some tenths of a second.

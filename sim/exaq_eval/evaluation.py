@@ -17,9 +17,9 @@ from torch import Tensor
 import exaq
 import exaq.torch
 from exaq import TableFile
-from exaq.config import plain_real
+from exaq.scalars import plain_real
 from exaq.torch.modules import head_count
-from exaq_eval.attention import (
+from exaq_eval.measures.attention import (
     TINY,
     Comparison,
     Sharpness,
@@ -28,7 +28,7 @@ from exaq_eval.attention import (
     unit_softmax,
 )
 from exaq_eval.models import ModelError, unswitched
-from exaq_eval.report import FORMAT, VERSION
+from exaq_eval.reports.report import FORMAT, VERSION
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from exaq_eval.measures.scores import embedding_scores, loss_scores
 from exaq_eval.models import EvaluationModel, from_folder, minilm, tiny_decoder
-from exaq_eval.scores import embedding_scores, loss_scores
 
 #: Windows that a language model is evaluated on, and those there are to calibrate on.
 WINDOWS, CALIBRATION_WINDOWS = 64, 256

@@ -8,7 +8,7 @@ import pytest
 from run_exaq import refusal
 
 from exaq import PRESETS
-from exaq_fpga.devices import DEVICES
+from exaq_fpga.boards.devices import DEVICES
 
 REFUSALS = {
     "--preset 5bit": f"unknown preset '5bit'; there are {', '.join(PRESETS)}",

@@ -16,9 +16,9 @@ from run_exaq import python, refusal, run_exaq
 import exaq
 from exaq import SoftmaxConfig
 from exaq.data import AttentionSample, load_attention_sample
-from exaq_cli import demo_board
+from exaq_cli.commands.board import demo_board
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.virtual.board import Faults
+from exaq_fpga.virtual.virtual_board import Faults
 
 CONFIG = SoftmaxConfig(max_row=32)
 OPTIONS = ["--virtual", "icebreaker", "--max-row", "32"]

@@ -10,8 +10,8 @@ import pytest
 from run_exaq import refusal, run_exaq
 
 from exaq import SoftmaxConfig
-from exaq_fpga.board_reports import load_report, proof
 from exaq_fpga.boards import BOARDS
+from exaq_fpga.boards.board_reports import load_report, proof
 
 
 @pytest.fixture(scope="module")

@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner, Result
 from run_exaq import refusal
 
-from exaq_cli.build import command
+from exaq_cli.commands.board.build import command
 from exaq_cli.errors import UserError
 from exaq_cosim import ToolError
-from exaq_fpga import build as builder
 from exaq_fpga import prove
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.build import BuildError, Built
-from exaq_fpga.prepared import Prepared
+from exaq_fpga.flow.bitstreams import build as builder
+from exaq_fpga.flow.bitstreams.build import BuildError, Built
+from exaq_fpga.flow.bitstreams.prepared import Prepared
 from exaq_fpga.prove import Proof
 
 REFUSALS = {

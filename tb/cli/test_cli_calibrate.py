@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +12,6 @@ from numpy.typing import NDArray
 from run_exaq import refusal, run_exaq
 
 import exaq
-
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts/calibrate.py"
 
 RNG = np.random.default_rng(0)
 ARRAYS: dict[str, NDArray[Any]] = {
@@ -261,15 +257,8 @@ def test_one_set_of_all_files_and_the_same_file_twice(folder: Path) -> None:
     assert (entry.name, entry.statistics["rows"]) == ("all", 6)
 
 
-def test_the_script_is_the_command(folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "integers.npy", "-o", "t.json", "--rule", "naive"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def test_the_command_line_is_the_function(folder: Path) -> None:
+    done = run_exaq("calibrate", "integers.npy", "-o", "t.json", "--rule", "naive", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
     (entry,) = exaq.TableFile.load(folder / "t.json").sets
     assert entry.tables == exaq.calibrate([ARRAYS["integers"]], rule="naive").sets[0].tables

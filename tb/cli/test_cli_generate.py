@@ -14,8 +14,8 @@ from run_exaq import refusal, run_exaq
 
 from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip, softmax
 from exaq_cli.main import main
-from exaq_hdl import emit
-from exaq_hdl.registers import c_header
+from exaq_hdl.emit import verilog as emit
+from exaq_hdl.emit.c_header import c_header
 
 # A configuration in options, and the same in the library's words.
 CONFIGURATIONS = {

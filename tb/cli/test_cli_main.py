@@ -1,11 +1,10 @@
-"""``exaq`` itself: help, version, the option texts, and the thin files in scripts/."""
+"""``exaq`` itself: help, version, the option texts, and the scripts that stand for commands."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from run_exaq import python, refusal, run_exaq
 
 from exaq import PRESETS, SoftmaxConfig, paper_clip
-from exaq_cli.options import config_options
+from exaq_cli.config.options import config_options
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 COMMANDS = ["generate", "simulate", "calibrate", "evaluate"]
@@ -70,7 +69,7 @@ def test_unknown_command_and_option_are_refused(tmp_path: Path) -> None:
         ("serial", "board", ["stream", "x.npy", "--port", "x", "-o", "p.npy"]),
         ("serial", "sim,board", ["demo-board"]),
         ("matplotlib", "sim,plot", ["demo"]),
-        ("matplotlib", "eval", ["evaluate", "--experiment", "shapes", "--quick"]),
+        ("matplotlib", "eval", ["evaluate", "--study", "shapes", "--quick"]),
         ("torch", "eval", ["evaluate", "minilm"]),
     ],
 )
@@ -145,29 +144,55 @@ def test_help_names_every_preset() -> None:
     assert re.findall(r"\dbit-[\w-]+", option_help("preset")) == list(PRESETS)
 
 
-@pytest.mark.parametrize(
-    ("script", "command"),
-    [
-        ("generate_verilog.py", "generate"),
-        ("simulate.py", "simulate"),
-        ("calibrate.py", "calibrate"),
-        ("evaluate.py", "evaluate"),
-        ("bench.py", "bench"),
-        ("boards.py", "boards"),
-        ("build.py", "build"),
-        ("program.py", "program"),
-        ("board.py", "board"),
-        ("demo_board.py", "demo-board"),
-        ("demo.py", "demo"),
-    ],
-)
-def test_script_runs_its_command(script: str, command: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, str(SCRIPTS / script), "--help"],
-        cwd=tmp_path,
+def run_script(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*python(), str(SCRIPTS / name), *arguments],
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=120,
-        check=True,
+        check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "command"),
+    [
+        ("generate_verilog.py", [], "generate"),
+        ("fpga_board.py", ["boards"], "boards"),
+        ("fpga_board.py", ["build"], "build"),
+        ("fpga_board.py", ["program"], "program"),
+        ("fpga_board.py", ["stream"], "stream"),
+    ],
+)
+def test_script_runs_its_command(
+    script: str, words: list[str], command: str, tmp_path: Path
+) -> None:
+    done = run_script(script, *words, "--help", folder=tmp_path)
+    assert done.stderr == ""
     assert done.stdout.startswith(f"Usage: exaq {command} [OPTIONS]")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_script_of_boards_says_its_steps(arguments: list[str], tmp_path: Path) -> None:
+    done = run_script("fpga_board.py", *arguments, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    for step in ("boards", "build", "program", "stream"):
+        assert f"python scripts/fpga_board.py {step}" in done.stdout
+
+
+def test_script_of_boards_refuses_other_commands(tmp_path: Path) -> None:
+    done = run_script("fpga_board.py", "generate", "-o", "x.v", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "fpga_board: error: generate is none of boards, build, program, stream\n"
+    )
+
+
+def test_script_of_the_regression_finds_its_tests_from_anywhere(tmp_path: Path) -> None:
+    done = run_script(
+        "run_regression.py", "-q", "--collect-only", "-k", "verilator-2bit-x1]", folder=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "tb/rtl/test_rtl_regression.py" in done.stdout
+    assert list(tmp_path.iterdir()) == []

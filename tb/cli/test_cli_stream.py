@@ -21,7 +21,7 @@ from rich.console import Console
 from run_exaq import run_exaq
 
 import exaq
-import exaq_cli.stream
+import exaq_cli.commands.board.stream
 from exaq import SoftmaxConfig, TableFile, Tables, TableSet
 from exaq_cli.main import main
 from exaq_cosim import golden
@@ -43,7 +43,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
     # A board that is not there is given up soon.
     monkeypatch.setattr(
-        exaq_cli.stream, "Board", lambda port, baud: Board(port, baud=baud, timeout=0.2, retries=3)
+        exaq_cli.commands.board.stream,
+        "Board",
+        lambda transport: Board(transport, timeout=0.2, retries=3),
     )
 
     def call(port: object, *args: object) -> tuple[int, str, str]:
@@ -438,22 +440,10 @@ def test_a_board_is_ready_after_a_run_that_was_cut_off(run: Run, number: int, co
 def test_a_terminal_shows_rows_and_their_rate(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    monkeypatch.setattr(exaq_cli.stream, "_CONSOLE", console)
+    monkeypatch.setattr(exaq_cli.commands.board.stream, "_CONSOLE", console)
     save("logits.npy", logits(300, 60))
     with FakeBoard(CONFIG) as fake:
         assert run(fake.port)[0] == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "Looking for a board at" in shown
     assert re.search(r"Streaming .*300/300.* [\d,]+ rows/s", shown)
-
-
-def test_the_script_runs_the_command() -> None:
-    script = Path(__file__).resolve().parents[2] / "scripts/stream.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--help"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert done.stdout.startswith("Usage: exaq stream [OPTIONS] LOGITS.npy")

@@ -17,9 +17,9 @@ from run_exaq import run_exaq
 import exaq_cli.main
 from exaq import SoftmaxConfig, softmax
 from exaq.data import load_attention_sample
-from exaq_cli.demo import demo_config, sample_clip
-from exaq_cli.plots import attention_maps
-from exaq_cli.timeline import row_phases
+from exaq_cli.commands.unit.demo import demo_config, sample_clip
+from exaq_cli.output.attention_maps import attention_maps
+from exaq_cli.output.timeline import row_phases
 from exaq_cosim import golden
 
 # The first run compiles four libraries, on a machine that may be busy with other tests.
@@ -177,7 +177,7 @@ def test_a_wrong_bit_fails(
         probabilities[3, 5, 3, 127, 127] ^= 5
         return probabilities
 
-    monkeypatch.setattr("exaq_cli.demo.golden", wrong)
+    monkeypatch.setattr("exaq_cli.commands.unit.demo.golden", wrong)
     with pytest.raises(SystemExit) as exit_:
         exaq_cli.main.main(["demo", "--output", str(tmp_path)])
     assert exit_.value.code == 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import exaq
-import exaq_cli.simulate
+import exaq_cli.commands.unit.simulate
 import exaq_cosim.simulation
 from exaq import SoftmaxConfig, TableFile, Tables, TableSet
 from exaq_cli.main import main
@@ -231,7 +231,7 @@ def test_a_mismatch_is_counted_and_exits_with_1(run: Run, monkeypatch: pytest.Mo
         expected[3, 7:9] ^= 1
         return expected
 
-    monkeypatch.setattr(exaq_cli.simulate, "golden", wrong)
+    monkeypatch.setattr(exaq_cli.commands.unit.simulate, "golden", wrong)
     code, out, _ = run("logits.npy", "-o", "probs.npy", "--json", "run.json")
     assert code == 1
     assert "Mismatches          2 against the golden model" in out.splitlines()

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig, Tables
 from exaq_cosim import HangError, LoadError, ProtocolError, Streamed, build_library, stream_rows
-from exaq_hdl.register_map import REGISTERS
+from exaq_hdl.shell.register_map import REGISTERS
 
 CONFIG = SoftmaxConfig(
     lanes=2, group=1, logit_width=8, prob_bits=8, max_row=2, full_rate_row=16, contexts=3

@@ -13,7 +13,7 @@ _NEED_THEM = {
     "test_eval_command.py",
     "test_eval_evaluation.py",
     "test_eval_folders.py",
-    "test_experiment_architectures.py",
+    "test_study_architectures.py",
 }
 
 _WORDS = ("the", "a", "of", "to", "in", "is", "and", "for", "file", "object", "class", "returns")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig, TableFile, Tables, TableSet
-from exaq_eval.attention import Comparison, Sharpness, rounded_softmax, unit_softmax
+from exaq_eval.measures.attention import Comparison, Sharpness, rounded_softmax, unit_softmax
 from exaq_eval.settings import LogitFormat
 
 HEADS = 3

@@ -14,9 +14,9 @@ import pytest
 
 from exaq import TableFile, Tables, TableSet
 from exaq_cli.main import main
-from exaq_eval import report
-from exaq_eval.experiments import EXPERIMENTS
 from exaq_eval.models import minilm
+from exaq_eval.reports import report
+from exaq_eval.studies import STUDIES
 
 QUICK = ["--texts", "4", "--calibration-texts", "2"]
 SMALL = [*QUICK, "--logit-width", "12", "--logit-scale", "0.03125"]
@@ -139,14 +139,14 @@ def test_scale_is_chosen_for_the_model(model: Path, run: Run, tmp_path: Path) ->
     assert scale > 2.0**-5
 
 
-def test_experiment_writes_figures_section_and_picture(run: Run, tmp_path: Path) -> None:
-    done = run("--experiment", "clip", "--quick", "--output", "out")
+def test_study_writes_figures_section_and_picture(run: Run, tmp_path: Path) -> None:
+    done = run("--study", "clip", "--quick", "--output", "out")
     assert done.code == 0, done.stderr
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"experiment-clip.json", "experiment-clip.md", "experiment-clip.png"}
-    result = json.loads((tmp_path / "out/experiment-clip.json").read_text(encoding="utf-8"))
-    section = (tmp_path / "out/experiment-clip.md").read_text(encoding="utf-8")
-    assert section == type(EXPERIMENTS["clip"]).quick().markdown(result)
+    assert written == {"study-clip.json", "study-clip.md", "study-clip.png"}
+    result = json.loads((tmp_path / "out/study-clip.json").read_text(encoding="utf-8"))
+    section = (tmp_path / "out/study-clip.md").read_text(encoding="utf-8")
+    assert section == type(STUDIES["clip"]).quick().markdown(result)
     assert section in done.stdout
 
 
@@ -207,13 +207,13 @@ def inputs(model: Path, tmp_path: Path) -> Path:
             "mine --tables beyond.json",
             "set 'x' is for layer 2, but the model has layers 0..1",
         ),
-        ("mine --quick", "--quick is for experiments; for a first look at a model give --texts"),
+        ("mine --quick", "--quick is for studies; for a first look at a model give --texts"),
         ("mine --output file", "cannot write to file: File exists"),
         ("mine --reports kept", "kept/mine-int16.json is no report of an evaluation"),
-        ("mine --experiment clip", "--experiment takes no MODEL"),
+        ("mine --study clip", "--study takes no MODEL"),
         (
-            "--experiment what",
-            f"unknown experiment 'what'; there are {', '.join(EXPERIMENTS)}",
+            "--study what",
+            f"unknown study 'what'; there are {', '.join(STUDIES)}",
         ),
         ("--docs mine", "--docs takes no MODEL"),
         ("--docs --bits 2", "--docs takes no --bits"),
@@ -294,5 +294,5 @@ def test_help_suffices_and_waits_for_no_library(tmp_path: Path) -> None:
     *text, loaded = done.stdout.splitlines()
     assert loaded == ""
     words = " ".join(" ".join(text).split())
-    for part in ("minilm", "train_tiny_decoder.py", "--experiment NAME", "--docs", "--tables FILE"):
+    for part in ("minilm", "train_tiny_decoder.py", "--study NAME", "--docs", "--tables FILE"):
         assert part in words

@@ -13,10 +13,11 @@ import torch
 
 import exaq
 import exaq.torch
-from exaq_eval import evaluation, report, tasks
+from exaq_eval import evaluation, tasks
 from exaq_eval.evaluation import Evaluation, evaluate
+from exaq_eval.measures.scores import embedding_scores
+from exaq_eval.reports import report
 from exaq_eval.scale import POWERS_OF_TWO, best_scale
-from exaq_eval.scores import embedding_scores
 from exaq_eval.settings import LogitFormat, Setting, grid
 from exaq_eval.tasks import Embedding, Prediction, Task
 

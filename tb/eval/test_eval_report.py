@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from exaq_eval import document, plots, report
+from exaq_eval.reports import picture as plots
+from exaq_eval.reports import report
 from exaq_eval.settings import Setting, grid
+from exaq_eval.studies import accuracy_page as document
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {"layer": 12, "head": 36}
@@ -325,7 +327,7 @@ def test_page_in_docs_is_that_of_the_reports(tmp_path: Path) -> None:
 )
 def test_kept_reports_are_of_their_names_and_of_no_machine(path: Path) -> None:
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if not path.name.startswith("experiment-"):
+    if not path.name.startswith("study-"):
         assert report.stem(report.load(path)) == path.stem
         assert content["settings"][0]["rule"] == "float"
         assert all("attention" in setting for setting in content["settings"][1:])

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exaq_eval.scores import embedding_scores, loss_scores, spearman
+from exaq_eval.measures.scores import embedding_scores, loss_scores, spearman
 
 
 def test_same_embeddings_score_best() -> None:

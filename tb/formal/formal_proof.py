@@ -10,7 +10,7 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]
 from amaranth.hdl import Module
 
 from exaq_cosim import ToolError
-from exaq_fpga import tools
+from exaq_fpga.flow import tools
 
 # Their types ask for the message that may go with them.
 Assert: Any = hdl.Assert

@@ -9,10 +9,10 @@ import pytest
 from amaranth.hdl import Module, Signal
 from formal_proof import Assert, Assume, holds
 
-from exaq_fpga.gateware import cobs_encoder
-from exaq_fpga.gateware.cobs_decoder import CobsDecoder
-from exaq_fpga.gateware.cobs_encoder import CobsEncoder
-from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter
+from exaq_fpga.gateware.framing import cobs_encoder
+from exaq_fpga.gateware.framing.cobs_decoder import CobsDecoder
+from exaq_fpga.gateware.framing.cobs_encoder import CobsEncoder
+from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter
 
 
 def decoder_rules(*, wrong_end: int = 0) -> tuple[Module, list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.prepared import Prepared, prepare
+from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
 
 
 @cache

@@ -9,15 +9,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from exaq_fpga import tools
-from exaq_fpga.build import build
-from exaq_fpga.prepared import Prepared
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.bitstreams.build import build
+from exaq_fpga.flow.bitstreams.prepared import Prepared
 
 KEPT = Path(__file__).parents[2] / "build" / "tests"
 
 
 def cached_build(prepared: Prepared) -> Path:
-    """Folder of ``exaq_fpga.build.build``; nobody may change what is in it."""
+    """Folder of ``exaq_fpga.flow.bitstreams.build.build``; nobody may change what is in it."""
     names = [command[0] for command in prepared.commands]
     return _kept(prepared, "built", names, lambda folder: build(prepared, folder))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.bench import CASES, ROW, measure, still_true, summary, table
-from exaq_fpga.devices import DEVICES
+from exaq_fpga.boards.devices import DEVICES
+from exaq_fpga.flow.bench import CASES, ROW, measure, still_true, summary, table
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--lanes", "1", "--max-row", "64", "--device", "ice40-up5k", "--seeds", "2,1"]

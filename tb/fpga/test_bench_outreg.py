@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from exaq_fpga import tools
-from exaq_fpga.netlist import Netlist
-from exaq_fpga.outreg import fold_output_registers
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.netlists.netlist import Netlist
+from exaq_fpga.flow.netlists.output_registers import fold_output_registers
 
 HERE = Path(__file__).parent
 ENABLE, CLOCK, OTHER = 5, 2, 3

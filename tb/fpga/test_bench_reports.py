@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.bench import CASES, Case, summary, table
-from exaq_fpga.design_hash import design_hash
-from exaq_fpga.devices import DEVICES
+from exaq_fpga.boards.devices import DEVICES
+from exaq_fpga.flow.bench import CASES, Case, summary, table
+from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
 ROOT = Path(__file__).resolve().parents[2]

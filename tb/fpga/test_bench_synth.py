@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from exaq_cosim import ToolError
-from exaq_fpga import synth, tools
-from exaq_fpga.boundary import bound_by_registers
-from exaq_fpga.devices import DEVICES
-from exaq_fpga.netlist import Netlist
+from exaq_fpga.boards.devices import DEVICES
+from exaq_fpga.flow import synthesis, tools
+from exaq_fpga.flow.netlists.boundary import bound_by_registers
+from exaq_fpga.flow.netlists.netlist import Netlist
 
 # Sixteen gates of three inputs, each with its register; one block RAM with two more registers.
 WIDTH = 16
@@ -38,7 +38,7 @@ endmodule
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_size_is_that_of_the_design_alone(device: str) -> None:
-    result = synth.implement(DESIGN, "known", DEVICES[device], seeds=(1, 2))
+    result = synthesis.implement(DESIGN, "known", DEVICES[device], seeds=(1, 2))
     expected = {"lut4": WIDTH, "ff": WIDTH, "bram": 0, "dsp": 0}
     # nextpnr adds cells that drive constants: one on ECP5, two on iCE40.
     if device.startswith("ice40"):
@@ -53,7 +53,7 @@ def test_size_is_that_of_the_design_alone(device: str) -> None:
 def test_paths_from_inputs_and_to_outputs_count() -> None:
     """A design that is one gate without a register has a clock only by its boundary."""
     design = "module known (input wire clk, a, b, output wire y); assign y = a & b; endmodule"
-    result = synth.implement(design, "known", DEVICES["ice40-hx8k"], seeds=(1,))
+    result = synthesis.implement(design, "known", DEVICES["ice40-hx8k"], seeds=(1,))
     assert result.size["lut4"] == 1
     assert result.boundary == 3
     (route,) = result.routes
@@ -64,15 +64,15 @@ def test_paths_from_inputs_and_to_outputs_count() -> None:
 
 def test_same_seed_gives_the_same_and_another_seed_may_not() -> None:
     first, again = (
-        synth.implement(DESIGN, "known", DEVICES["ecp5-85"], seeds=(7,)) for _ in range(2)
+        synthesis.implement(DESIGN, "known", DEVICES["ecp5-85"], seeds=(7,)) for _ in range(2)
     )
     assert first == again
 
 
 def test_output_register_leaves_the_slow_way_out_of_block_ram_behind() -> None:
     device = DEVICES["ecp5-85"]
-    plain = synth.implement(MEMORY, "known", device, seeds=(1,), plain=True)
-    folded = synth.implement(MEMORY, "known", device, seeds=(1,))
+    plain = synthesis.implement(MEMORY, "known", device, seeds=(1,), plain=True)
+    folded = synthesis.implement(MEMORY, "known", device, seeds=(1,))
     assert (plain.folded, plain.size["ff"], plain.size["bram"]) == (0, 18, 1)
     assert (folded.folded, folded.size["ff"], folded.size["bram"]) == (18, 0, 1)
     assert folded.fmax["median"] > 1.5 * plain.fmax["median"]
@@ -108,13 +108,13 @@ def test_boundary_replaces_all_ports_but_the_clock(family: str) -> None:
 def test_a_design_without_a_clock_is_refused() -> None:
     design = "module known (input wire a, output wire y); assign y = a; endmodule"
     with pytest.raises(ToolError, match=r"^known has no clock port named aclk or clk$"):
-        synth.implement(design, "known", DEVICES["ecp5-85"], seeds=(1,))
+        synthesis.implement(design, "known", DEVICES["ecp5-85"], seeds=(1,))
 
 
 def test_a_design_that_does_not_fit_is_refused_in_the_tools_words() -> None:
     words = MEMORY.replace("511", "16383").replace("[8:0] wa", "[13:0] wa")
     with pytest.raises(ToolError, match=r"^nextpnr-ice40 failed with exit code \d+: ERROR: "):
-        synth.implement(words, "known", DEVICES["ice40-up5k"], seeds=(1,))
+        synthesis.implement(words, "known", DEVICES["ice40-up5k"], seeds=(1,))
 
 
 def test_a_missing_tool_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_a_missing_tool_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(tools._TOOLS, "yosys", absent)
     message = r"^yosys is not installed; get it with: pip install 'exaq-softmax\[fpga\]'$"
     with pytest.raises(ToolError, match=message):
-        synth.implement(DESIGN, "known", DEVICES["ecp5-85"], seeds=(1,))
+        synthesis.implement(DESIGN, "known", DEVICES["ecp5-85"], seeds=(1,))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_command_refuses_in_one_line(tmp_path: Path, text: str | None, message: 
         (tmp_path / "known.v").write_text(text)
     done = run_synth("known.v", "--top", "known", folder=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == f"exaq_fpga.synth: error: {message}\n"
+    assert done.stderr == f"exaq_fpga.flow.synthesis: error: {message}\n"
 
 
 def test_command_prints_size_speed_and_path(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_command_prints_size_speed_and_path(tmp_path: Path) -> None:
 
 def run_synth(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "exaq_fpga.synth", *arguments],
+        [sys.executable, "-m", "exaq_fpga.flow.synthesis", *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

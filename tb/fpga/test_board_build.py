@@ -15,12 +15,12 @@ from cached_build import cached_build
 
 from exaq import SoftmaxConfig
 from exaq_cosim import ToolError
-from exaq_fpga import tools
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.build import BuildError, Built, build
-from exaq_fpga.prepared import Prepared
-from exaq_fpga.timing import judge
-from exaq_fpga.tools import Command
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.bitstreams.build import BuildError, Built, build
+from exaq_fpga.flow.bitstreams.prepared import Prepared
+from exaq_fpga.flow.bitstreams.timing import judge
+from exaq_fpga.flow.tools import Command
 
 CONTENT = bytes(range(256))
 PATH_STEPS = [

@@ -11,8 +11,8 @@ from board_designs import prepared
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
+from exaq_fpga.flow.bitstreams.prepared import prepare, uart_divisor
 from exaq_fpga.link.protocol import Identity, buffer_octets
-from exaq_fpga.prepared import prepare, uart_divisor
 from exaq_hdl import emit_verilog
 
 # Line of a constraint file that puts a port on a pin.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.gateware.pll import PLLS, nearest_pll
+from exaq_fpga.gateware.clock.pll import PLLS, nearest_pll
 
 MHZ = 1_000_000
 REFERENCES = {

@@ -11,7 +11,7 @@ import pytest
 
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS, BoardSpec
-from exaq_fpga.program import NoBuildError, find_bitstream, find_programmer, program
+from exaq_fpga.flow.bitstreams.program import NoBuildError, find_bitstream, find_programmer, program
 
 CONTENT = b"bitstream of a board"
 every_board = pytest.mark.parametrize("spec", BOARDS.values(), ids=BOARDS)

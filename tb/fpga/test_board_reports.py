@@ -16,9 +16,17 @@ from board_designs import prepared
 
 from exaq import SoftmaxConfig
 from exaq_cosim import ToolError
-from exaq_fpga.board_reports import FOLDER, MARKS, load_report, proof, size, still_true, table
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.build import Built
+from exaq_fpga.boards.board_reports import (
+    FOLDER,
+    MARKS,
+    load_report,
+    proof,
+    size,
+    still_true,
+    table,
+)
+from exaq_fpga.flow.bitstreams.build import Built
 from exaq_fpga.prove import Proof
 
 ROOT = Path(__file__).resolve().parents[2]

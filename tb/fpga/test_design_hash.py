@@ -7,7 +7,7 @@ import re
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.design_hash import design_hash
+from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
 TEXT = """// first

@@ -11,11 +11,11 @@ import pytest
 from cached_build import cached_build
 
 from exaq_cosim import ToolError
-from exaq_fpga import tools
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.prepared import Prepared, prepare
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
 from exaq_fpga.prove import prove
-from exaq_fpga.prove.bitstream import tools_missing
+from exaq_fpga.prove.readback.bitstream_verilog import tools_missing
 
 pytestmark = pytest.mark.simulator
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from exaq_fpga import tools
-from exaq_fpga.netlist import Netlist
-from exaq_fpga.prove.netlists import netlist_verilog
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.netlists.netlist import Netlist
+from exaq_fpga.prove.readback.netlist_verilog import netlist_verilog
 
 HERE = Path(__file__).parent
 TOP = "prove_memories"

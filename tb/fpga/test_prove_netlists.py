@@ -12,8 +12,8 @@ from cached_build import cached_synthesis
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.netlist import Netlist
-from exaq_fpga.prepared import TOP, Prepared, prepare
+from exaq_fpga.flow.bitstreams.prepared import TOP, Prepared, prepare
+from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.prove import prove
 
 pytestmark = pytest.mark.simulator

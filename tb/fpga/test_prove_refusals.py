@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from exaq_cosim import ToolError
-from exaq_fpga.netlist import Netlist
-from exaq_fpga.prove.cells import models
-from exaq_fpga.prove.clocks import bitstream_clock, netlist_clock
-from exaq_fpga.prove.netlists import netlist_verilog
+from exaq_fpga.flow.netlists.netlist import Netlist
+from exaq_fpga.prove.readback.cell_models import models
+from exaq_fpga.prove.readback.clocks import bitstream_clock, netlist_clock
+from exaq_fpga.prove.readback.netlist_verilog import netlist_verilog
 
 CLOCK, OTHER, LOW = 2, 3, 4
 

@@ -7,7 +7,7 @@ import pytest
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq.data import load_attention_sample
-from exaq_fpga.prove.rows import ProofRows, proof_rows
+from exaq_fpga.prove.proof_rows import ProofRows, proof_rows
 
 CONFIGS = {
     "default": SoftmaxConfig(**PRESETS["2bit-x4"]),

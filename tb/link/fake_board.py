@@ -1,4 +1,4 @@
-"""Boards in Python at pseudo-terminals, made from docs/link.md alone, and lines that damage octets.
+"""Boards in Python, made from docs/link.md alone, and lines that damage octets.
 
 Nothing here is shared with the host's code: framing goes octet by octet, rows are read one by one.
 """
@@ -106,7 +106,10 @@ class Noise:
 
 
 class Device:
-    """Anything at a pseudo-terminal: what comes goes through ``respond`` in a thread of its own.
+    """Anything at the end of a line: what comes goes through ``respond``.
+
+    As a context manager it stands at a pseudo-terminal, in a thread of its own. Else ``answers``
+    hands octets over.
 
     Members
     -------
@@ -116,16 +119,17 @@ class Device:
 
     def __init__(self, respond: Callable[[bytes], bytes] | None = None) -> None:
         self._respond = respond
+        self.port = ""
+        self._out = bytearray()
+        self.failure: BaseException | None = None
+
+    def __enter__(self) -> Self:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
         self.port = os.ttyname(self._slave)
         self._stopped, self._stop = os.pipe()
-        self._out = bytearray()
         self._thread = threading.Thread(target=self._serve)
-        self.failure: BaseException | None = None
-
-    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -159,6 +163,15 @@ class Device:
         elif not self._out:
             self.idle()
         return True
+
+    def answers(self, octets: bytes) -> bytes:
+        """What it sends when ``octets`` come, and no more."""
+        self.take(octets)
+        while self.patience() is not None:
+            self.idle()
+        out = bytes(self._out)
+        self._out.clear()
+        return out
 
     def patience(self) -> float | None:
         """How long to wait for the host before ``idle``."""

@@ -8,8 +8,8 @@ import pytest
 from amaranth import hdl
 from amaranth.hdl import Module, Signal
 
-from exaq_fpga.gateware import cobs_encoder, frame_receiver
-from exaq_fpga.gateware.octet_ram import OctetRam
+from exaq_fpga.gateware.framing import cobs_encoder, frame_receiver
+from exaq_fpga.gateware.framing.octet_ram import OctetRam
 
 # Its type asks for the message that may go with it.
 Assert: Any = hdl.Assert

@@ -9,7 +9,7 @@ from typing import Any
 from link_frames import messages_of
 from unit.unit_bench import Bench, Pause
 
-from exaq_fpga.gateware.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 
 #: Fewest cycles from an octet of the line to the next.
 CLOSEST = 4

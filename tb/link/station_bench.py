@@ -13,10 +13,10 @@ from amaranth.sim import Simulator
 from station_rows import ERROR
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import MESSAGES
-from exaq_fpga.gateware.responder import Responder
 from exaq_fpga.link.protocol import buffer_octets
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.shell.row_shell import Softmax
 
 Pause = Iterator[bool] | None
 

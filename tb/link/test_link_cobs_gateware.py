@@ -12,8 +12,8 @@ from link_frames import BLOCK, apart, message_items, random_message, stuffed, un
 from link_ram import checked_memories
 from unit.unit_bench import Bench, Pause, pack, stalls
 
-from exaq_fpga.gateware.cobs_decoder import FRAME_ITEM, CobsDecoder
-from exaq_fpga.gateware.cobs_encoder import BUFFER, CobsEncoder
+from exaq_fpga.gateware.framing.cobs_decoder import FRAME_ITEM, CobsDecoder
+from exaq_fpga.gateware.framing.cobs_encoder import BUFFER, CobsEncoder
 
 __all__ = ["checked_memories"]
 

@@ -25,6 +25,7 @@ from exaq_fpga import (
     PortBusyError,
     PortError,
     PortPermissionError,
+    SerialPort,
     WrongDeviceError,
 )
 
@@ -35,9 +36,10 @@ PATIENT = 1.0
 
 
 def refused(kind: type[BoardError], port: str, **options: Any) -> str:
-    """The message with which ``Board(port)`` fails: of just this class, one line."""
+    """The message with which a board at ``port`` fails: of just this class, one line."""
+    baud = options.pop("baud", 1_000_000)
     with pytest.raises(BoardError) as caught:
-        Board(port, **(QUICK | options))
+        Board(SerialPort(port, baud=baud), **(QUICK | options))
     assert type(caught.value) is kind
     message = str(caught.value)
     assert "\n" not in message
@@ -199,8 +201,6 @@ def test_old_octets_and_half_a_frame_are_in_nobodys_way() -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"baud": 0}, ValueError, "baud must be at least 1, not 0"),
-        ({"baud": 9600.0}, TypeError, "baud must be an integer, not 9600.0"),
         ({"retries": 0}, ValueError, "retries must be at least 1, not 0"),
         ({"retries": "3"}, TypeError, "retries must be an integer, not '3'"),
         ({"window": True}, TypeError, "window must be an integer, not True"),
@@ -216,15 +216,29 @@ def test_arguments(options: Any, kind: type[Exception], message: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("baud", "kind", "message"),
+    [
+        (0, ValueError, "baud must be at least 1, not 0"),
+        (9600.0, TypeError, "baud must be an integer, not 9600.0"),
+    ],
+)
+def test_baud_rates_that_are_none(baud: Any, kind: type[Exception], message: str) -> None:
+    with pytest.raises(kind) as caught:
+        SerialPort("nowhere", baud=baud)
+    assert str(caught.value) == message
+
+
 def test_numbers_of_numpy_are_as_good_as_those_of_python() -> None:
     options: Any = {
-        "baud": np.int32(115200),
         "retries": np.uint8(3),
         "window": np.int64(9000),
         "timeout": np.float32(0.5),
     }
-    with FakeBoard(CONFIG) as fake, Board(fake.port, **options) as board:
-        assert board.config == CONFIG
+    with FakeBoard(CONFIG) as fake:
+        port: Any = SerialPort(fake.port, baud=np.int32(115200))  # type: ignore[arg-type]
+        with Board(port, **options) as board:
+            assert board.config == CONFIG
 
 
 def test_a_failed_connection_gives_the_port_back() -> None:

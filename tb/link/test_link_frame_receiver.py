@@ -15,7 +15,7 @@ from link_ram import checked_memories
 from link_receive import CLOSEST, Reception, not_before
 from unit.unit_bench import Bench, stalls
 
-from exaq_fpga.gateware.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 
 __all__ = ["checked_memories"]
 

@@ -13,8 +13,8 @@ from link_frames import apart, framed, message_items, random_message
 from link_ram import checked_memories
 from unit.unit_bench import Bench, Drain, Feed, Pause, stalls
 
-from exaq_fpga.gateware.frame_sender import FrameSender
-from exaq_fpga.gateware.uart import UartTransmitter
+from exaq_fpga.gateware.framing.frame_sender import FrameSender
+from exaq_fpga.gateware.transports.uart import UartTransmitter
 
 __all__ = ["checked_memories"]
 

@@ -19,9 +19,9 @@ from link_ram import checked_memories
 from link_receive import CLOSEST, Reception
 from unit.unit_bench import Bench, stalls
 
-from exaq_fpga.gateware.frame_receiver import FrameReceiver
-from exaq_fpga.gateware.frame_sender import FrameSender
-from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter
+from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.framing.frame_sender import FrameSender
+from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter
 
 __all__ = ["checked_memories"]
 

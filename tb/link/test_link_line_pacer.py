@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from unit.unit_bench import Bench, stalls
 
-from exaq_fpga.gateware.line_pacer import LinePacer
+from exaq_fpga.gateware.transports.line_pacer import LinePacer
 
 
 @pytest.mark.parametrize("cycles", [1, 2, 3, 4, 5, 8])

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from station_bench import Drain, Drive, messages_of, simulate, stalls
 
-from exaq_fpga.gateware.octet_sources import CounterReader, IdentityRom
-from exaq_hdl.event_counters import EventCounters
+from exaq_fpga.gateware.messages.octet_sources import CounterReader, IdentityRom
+from exaq_hdl.parts.event_counters import EventCounters
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 256, 257])

@@ -12,7 +12,7 @@ from station_bench import Drain, Drive, Feed, Watch, message_words, simulate, st
 from station_rows import Row, cut_rows, random_row
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.row_reader import RowReader
+from exaq_fpga.gateware.messages.row_reader import RowReader
 
 CONFIGS = {
     "4 lanes": SoftmaxConfig(lanes=4, max_row=64),

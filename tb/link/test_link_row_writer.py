@@ -9,7 +9,7 @@ import pytest
 from station_bench import Drain, Feed, Watch, simulate, stalls
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.row_writer import RowWriter
+from exaq_fpga.gateware.messages.row_writer import RowWriter
 
 CONFIGS = {
     "4 lanes": SoftmaxConfig(lanes=4),

@@ -16,7 +16,7 @@ TIMEOUT = 1.0
 
 
 class Line:
-    """A port of which the test says what comes, with a clock that stands unless waited for.
+    """A transport of which the test says what comes, with a clock that stands unless waited for.
 
     Members
     -------
@@ -29,9 +29,10 @@ class Line:
     """
 
     name = "line"
+    settings = ""
 
     def __init__(self, incoming: Iterable[tuple[float, bytes]], baud: int = 1_000_000) -> None:
-        self.baud = baud
+        self._octet = 10 / baud
         self.now = 100.0
         self.sent: list[tuple[float, bytes]] = []
         self._incoming = iter(incoming)
@@ -57,6 +58,15 @@ class Line:
         self._next = None
         return octets
 
+    def seconds(self, octets: int) -> float:
+        return octets * self._octet
+
+    def discard(self) -> None:
+        raise AssertionError("a session discards nothing")
+
+    def close(self) -> None:
+        raise AssertionError("a session closes nothing")
+
 
 Opened = Callable[..., tuple[Session, Line]]
 
@@ -72,7 +82,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     ) -> tuple[Session, Line]:
         line = Line(incoming, baud)
         monkeypatch.setattr("exaq_fpga.link.session.monotonic", lambda: line.now)
-        made = Session(line, timeout=TIMEOUT, retries=retries)  # type: ignore[arg-type]
+        made = Session(line, timeout=TIMEOUT, retries=retries)
         made.buffer, made.window = 4096, window
         return made, line
 

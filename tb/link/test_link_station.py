@@ -31,12 +31,12 @@ from station_rows import (
 )
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.line_pacer import LinePacer
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_fpga.gateware.station import Station
-from exaq_fpga.gateware.uart_station import UartStation
+from exaq_fpga.gateware.transports.line_pacer import LinePacer
+from exaq_fpga.gateware.transports.uart_station import UartStation
 from exaq_fpga.link.protocol import Identity, buffer_octets
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.shell.row_shell import Softmax
 
 CONFIGS = {
     "4 lanes": SoftmaxConfig(lanes=4, max_row=32),

@@ -15,7 +15,7 @@ from amaranth.hdl import Module
 from amaranth.sim import Simulator
 from unit.unit_bench import Bench, Pause
 
-from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter, tolerance
+from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter, tolerance
 
 DIVISORS = [4, 5, 8, 12, 27, 104]
 EVERY_OCTET = list(range(256))

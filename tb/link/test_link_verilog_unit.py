@@ -29,11 +29,11 @@ from station_rows import (
 )
 
 from exaq import SoftmaxConfig, Tables
-from exaq_fpga.gateware.uart_station import UartStation
+from exaq_fpga.gateware.transports.uart_station import UartStation
 from exaq_fpga.gateware.verilog_unit import MODULE, VerilogUnit
-from exaq_fpga.virtual.board import VirtualBoard
 from exaq_fpga.virtual.compile import Pins, compile_board
-from exaq_hdl.emit import emit_verilog, rtlil_to_verilog
+from exaq_fpga.virtual.virtual_board import VirtualBoard
+from exaq_hdl.emit.verilog import emit_verilog, rtlil_to_verilog
 
 CONFIGS = {
     "masks": SoftmaxConfig(lanes=4, max_row=8, full_rate_row=32),

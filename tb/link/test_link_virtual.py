@@ -19,9 +19,9 @@ from exaq import SoftmaxConfig
 from exaq_cosim import ToolError
 from exaq_fpga import Board
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.prepared import Prepared, prepare
-from exaq_fpga.virtual.board import Faults, VirtualBoard
+from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
 from exaq_fpga.virtual.design import DIVISOR, compile_design
+from exaq_fpga.virtual.virtual_board import Faults, VirtualBoard
 
 CONFIG = SoftmaxConfig(max_row=256)
 #: Seconds of silence after which the host asks again.
@@ -48,7 +48,7 @@ def random_rows(rows: int, config: SoftmaxConfig = CONFIG) -> tuple[np.ndarray, 
     """Logits, live elements and lengths."""
     rng = np.random.default_rng(rows)
     shape = (rows, config.max_row)
-    logits = rng.integers(*config.logit_range, shape, endpoint=True)
+    logits = rng.integers(*config.format.logit_range, shape, endpoint=True)
     return logits, rng.random(shape) < 0.8, rng.integers(1, config.max_row, rows, endpoint=True)
 
 
@@ -202,7 +202,7 @@ def test_signals_end_it_with_statistics(program: Path, end: Callable[[VirtualBoa
 
 def test_it_ends_with_the_process_that_started_it(program: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from exaq_fpga.virtual.board import *\n"
+        "import os, sys; from pathlib import Path; from exaq_fpga.virtual.virtual_board import *\n"
         "virtual = VirtualBoard(Path(sys.argv[1])); virtual.start()\n"
         "print(virtual.port, flush=True); os.kill(os.getpid(), 9)\n"
     )

@@ -13,9 +13,9 @@ import pytest
 import serial
 
 from exaq_cosim import ToolError
-from exaq_fpga.virtual.board import Faults, Statistics, VirtualBoard
 from exaq_fpga.virtual.compile import Pins, compile_board
-from exaq_hdl.emit import rtlil_to_verilog
+from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
+from exaq_hdl.emit.verilog import rtlil_to_verilog
 
 WIRE = """
 module wire_only (input clock_0__io, input rx_0__io, output tx_0__io, output led);
@@ -36,7 +36,7 @@ def compiled(divisor: int = DIVISOR) -> Path:
 
 def through(
     octets: bytes, faults: Faults | None = None, *, divisor: int = DIVISOR, seed: int = 0
-) -> tuple[bytes, Statistics]:
+) -> tuple[bytes, RunStatistics]:
     """What comes back for ``octets``, and the statistics."""
     with (
         VirtualBoard(compiled(divisor), faults=faults, seed=seed, linger=10000) as virtual,

@@ -15,10 +15,10 @@ from fake_board import DAMAGED, ROWS, STATUS, FakeBoard
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.prepared import Prepared, prepare
+from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
 from exaq_fpga.prove import conversation
 from exaq_fpga.prove.conversation import Findings, converse
-from exaq_fpga.prove.rows import proof_rows
+from exaq_fpga.prove.proof_rows import proof_rows
 
 CONFIG = SoftmaxConfig(bits=2, lanes=4, max_row=32)
 Message = Callable[[int, bytes], bytes]

@@ -57,7 +57,7 @@ def refuses(kind: type[Exception], message: str, call: Callable[[], object]) -> 
         ({"group": 13}, ValueError, "group must be in 1..12, not 13"),
         ({"group": 1.5}, TypeError, "group must be an integer, not 1.5"),
         (
-            {"lanes": 6, "group": 4},
+            {"lanes": 6, "group": 4, "max_row": 96},
             ValueError,
             "lanes must be a multiple of group, but 6 is none of 4",
         ),
@@ -321,7 +321,7 @@ def test_configurations_and_tables_are_values() -> None:
     assert hash(exaq.SoftmaxConfig()) == hash(exaq.SoftmaxConfig())
     assert exaq.SoftmaxConfig() != exaq.SoftmaxConfig(prob_bits=8)
     with pytest.raises(AttributeError, match=r"^cannot assign to field 'bits'$"):
-        exaq.SoftmaxConfig().bits = 3  # type: ignore[misc]
+        exaq.SoftmaxConfig().bits = 3  # type: ignore[attr-defined]
     numpy_made = exaq.Tables(
         thresholds=tuple(np.array([-9, -5, -1])), exp_rom=tuple(np.array([1, 20, 300, 8192]))
     )
@@ -354,7 +354,7 @@ def test_from_dict_refuses_what_to_dict_did_not_write() -> None:
     )
     refuses(
         ValueError,
-        "tables are not those of the configuration's clip",
+        "tables do not follow from the configuration's other fields",
         lambda: exaq.SoftmaxConfig.from_dict(written | {"tables": tables}),
     )
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch_models import MODELS, save
 from transformers import T5Config, T5Model
 
-import exaq_eval.tiny_decoder as tiny
-from exaq_eval import corpus, models
+import exaq_eval.models.character_decoder as tiny
+from exaq_eval.models import corpus
+from exaq_eval.models import loading as models
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS_MINILM = pytest.mark.skipif(

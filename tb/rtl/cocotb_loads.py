@@ -22,7 +22,7 @@ from rtl_simulation import (
 )
 from rtl_tables import words_of
 
-from exaq_hdl.register_map import REGISTERS
+from exaq_hdl.shell.register_map import REGISTERS
 
 
 @rtl_test()

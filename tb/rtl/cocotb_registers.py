@@ -7,7 +7,7 @@ from rtl_bench import COUNTS, Bench
 from rtl_simulation import CONFIG, LATENCY, on_bench, rtl_test
 from rtl_tables import BadLoad, bad_loads, words_of
 
-from exaq_hdl.register_map import REGISTERS, constant_words
+from exaq_hdl.shell.register_map import REGISTERS, constant_words
 
 
 @rtl_test()

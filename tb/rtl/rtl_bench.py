@@ -20,7 +20,7 @@ from rtl_rows import Row, Rows
 from rtl_stalls import STALLS
 
 from exaq import SoftmaxConfig
-from exaq_hdl.register_map import COUNTERS
+from exaq_hdl.shell.register_map import COUNTERS
 
 #: Names of the counters.
 COUNTS = tuple(each.name for each in COUNTERS)

@@ -17,7 +17,7 @@ from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
 
 from exaq import SoftmaxConfig, quantize
-from exaq_hdl.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.normalizer import Normalizer
 
 _BINS = {
     "config": (

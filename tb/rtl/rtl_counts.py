@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exaq_hdl.register_map import COUNTERS
+from exaq_hdl.shell.register_map import COUNTERS
 
 #: Within so many cycles the unit counts what shows at its ports.
 SOON = 2

@@ -14,7 +14,7 @@ from rtl_rows import Beat, Row
 from rtl_tables import Contexts
 
 from exaq import SoftmaxConfig
-from exaq_hdl.register_map import COUNTERS, REGISTERS
+from exaq_hdl.shell.register_map import COUNTERS, REGISTERS
 
 #: Part of every random generator's seed.
 SEED = 20240910

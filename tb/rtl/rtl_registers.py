@@ -14,7 +14,7 @@ from rtl_stalls import STALLS
 from rtl_tables import Contexts, words_of
 
 from exaq import Tables
-from exaq_hdl.register_map import REGISTERS
+from exaq_hdl.shell.register_map import REGISTERS
 
 _STATUS = REGISTERS["STATUS"]
 #: Octets of a register.

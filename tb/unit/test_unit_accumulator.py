@@ -8,10 +8,10 @@ from unit_bench import Bench, ceil_log2, pack, stalls, unpack
 from unit_tables import bank_tables, excess_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.accumulator import Accumulator
-from exaq_hdl.beats import code_beat, of_row
-from exaq_hdl.sum_ram import SumRam
-from exaq_hdl.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.accumulator import Accumulator
+from exaq_hdl.kernels.exaq.tables.sum_ram import SumRam
+from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
+from exaq_hdl.shell.beats import code_beat, of_row
 
 # A beat: for each lane its code, or None where nothing is live.
 Beat = list[int | None]

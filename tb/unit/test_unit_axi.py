@@ -12,7 +12,7 @@ from unit_tables import bank_tables
 
 from exaq import SoftmaxConfig
 from exaq_hdl import AxiSoftmax
-from exaq_hdl.control import AXI_LITE
+from exaq_hdl.shell.control import AXI_LITE
 
 # Bits of a logit, bits of a probability, lanes, masks.
 SIZES = [

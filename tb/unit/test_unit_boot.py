@@ -8,8 +8,8 @@ from unit_bench import Bench, stalls, unpack
 from unit_tables import random_tables
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import checked_word
-from exaq_hdl.boot import Boot
+from exaq_hdl.kernels.exaq.tables.boot import Boot
+from exaq_hdl.shell.beats import checked_word
 
 BELOW_ANY_LOGIT = Tables(thresholds=(-1000, -257, -256), exp_rom=(0, 1, 16383, 1))
 

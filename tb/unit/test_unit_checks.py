@@ -14,9 +14,13 @@ from amaranth.lib import wiring
 import exaq_fpga.gateware
 import exaq_hdl
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware import octet_ram, octet_sources
 from exaq_fpga.gateware.board_top import BoardTop
-from exaq_hdl import context_map, control, divider, event_counters, fifo, ram
+from exaq_fpga.gateware.framing import octet_ram
+from exaq_fpga.gateware.messages import octet_sources
+from exaq_hdl.kernels.exaq import divider
+from exaq_hdl.kernels.exaq.tables import context_map
+from exaq_hdl.parts import event_counters, fifo, memory
+from exaq_hdl.shell import control
 
 pytestmark = pytest.mark.usefixtures("unused_components")
 
@@ -41,7 +45,7 @@ MORE: dict[str, dict[str, Any]] = {
 def components(package: Any) -> list[type]:
     """Every component that a module of ``package`` defines."""
     found = []
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
         for value in vars(importlib.import_module(module.name)).values():
             if inspect.isclass(value) and value.__module__ == module.name:
                 found += [value] if issubclass(value, wiring.Component) else []
@@ -88,8 +92,8 @@ def test_contexts_are_wanted_where_they_are_the_purpose(component: type) -> None
 
 #: Name of a number, what is made with it, its least and greatest values.
 NUMBERS: list[tuple[str, Callable[[Any], Any], int, int | None]] = [
-    ("width", lambda n: ram.Ram(width=n, depth=2), 1, None),
-    ("depth", lambda n: ram.Ram(width=1, depth=n), 2, None),
+    ("width", lambda n: memory.Ram(width=n, depth=2), 1, None),
+    ("depth", lambda n: memory.Ram(width=1, depth=n), 2, None),
     ("capacity", lambda n: fifo.Fifo(8, capacity=n, slack=1), 1, None),
     ("slack", lambda n: fifo.Fifo(8, capacity=1, slack=n), 1, None),
     ("capacity", lambda n: fifo.FallThroughFifo(8, capacity=n, slack=1), 1, None),

@@ -9,7 +9,7 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import io
 from amaranth.sim import Simulator
 
-from exaq_fpga.gateware.clocking import RESET_MICROSECONDS, Clocking
+from exaq_fpga.gateware.clock.clocking import RESET_MICROSECONDS, Clocking
 
 #: Edges between the lock's change and the reset's: a synchroniser of two stages, and a register.
 SYNCHRONISER = 2

@@ -8,7 +8,7 @@ from amaranth.hdl import ResetInserter, Signal
 from unit_bench import Bench
 
 from exaq import SoftmaxConfig
-from exaq_hdl.context_map import ContextMap
+from exaq_hdl.kernels.exaq.tables.context_map import ContextMap
 
 #: Cycles from a commit, or from when the rows that came before it are done, until `free` says so.
 LATE = 2

@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.control import AXI_LITE, Control
+from exaq_hdl.shell.control import AXI_LITE, Control
 
 CONFIG = SoftmaxConfig(contexts=5, bits=3, lanes=6, group=2, max_row=1536, masking=False)
 LATENCY = 77

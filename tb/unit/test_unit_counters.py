@@ -5,7 +5,7 @@ import random
 import pytest
 from unit_bench import truth_table
 
-from exaq_hdl.counters import LFSR_START, increment, lfsr_next, lfsr_state, lfsr_width
+from exaq_hdl.parts.counters import LFSR_START, increment, lfsr_next, lfsr_state, lfsr_width
 
 WIDTHS = range(2, 18)
 

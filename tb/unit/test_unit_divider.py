@@ -10,8 +10,8 @@ from unit_bench import Bench, pack, stalls, unpack
 from unit_tables import bank_tables, level_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import of_row
-from exaq_hdl.divider import Divider, quotient_layout
+from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
+from exaq_hdl.shell.beats import of_row
 
 CONFIGS = {
     "2 bits": SoftmaxConfig(),

@@ -15,8 +15,9 @@ import pytest
 from unit_bench import Bench, pack
 
 from exaq import PRESETS, SoftmaxConfig
-from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog, names
-from exaq_hdl.beats import load_word, logit_beat
+from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
+from exaq_hdl.emit.verilog import names
+from exaq_hdl.shell.beats import load_word, logit_beat
 
 CONFIGS = {preset: SoftmaxConfig.preset(preset) for preset in PRESETS} | {
     "1 context": SoftmaxConfig(contexts=1, max_row=64),

@@ -8,8 +8,8 @@ from amaranth.hdl import Cat
 from unit_bench import Bench, pack, stalls, truth_table, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import choice_beat, choice_layout, probability_beat, table_layout
-from exaq_hdl.emitter import Emitter, choose
+from exaq_hdl.kernels.exaq.output import Emitter, choose
+from exaq_hdl.shell.beats import choice_beat, choice_layout, probability_beat, table_layout
 
 # A beat: for each lane its code, or None where nothing is live.
 Beat = list[int | None]

@@ -5,7 +5,7 @@ import random
 import pytest
 from unit_bench import Bench
 
-from exaq_hdl.event_counters import EventCounters
+from exaq_hdl.parts.event_counters import EventCounters
 
 CYCLES = 800
 

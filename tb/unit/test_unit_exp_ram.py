@@ -7,8 +7,8 @@ from unit_bench import Bench, pack
 from unit_tables import bank_tables, level_words
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import level_word
-from exaq_hdl.exp_ram import ExpRam
+from exaq_hdl.kernels.exaq.tables.exp_ram import ExpRam
+from exaq_hdl.shell.beats import level_word
 
 CONFIGS = {
     "2 bits": SoftmaxConfig(contexts=1),

@@ -6,7 +6,7 @@ from itertools import chain, cycle, repeat
 import pytest
 from unit_bench import Bench, Pause, stalls
 
-from exaq_hdl.fifo import FallThroughFifo, Fifo
+from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 
 KINDS = [Fifo, FallThroughFifo]
 # Capacity and slack. Shift registers address up to 511 places, counters more: the border is

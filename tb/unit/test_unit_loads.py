@@ -18,13 +18,13 @@ from unit_loads import Word, good, timeline
 from unit_tables import random_tables
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import events, load_word, probability_beat, refusal
-from exaq_hdl.exp_ram import ExpRam
-from exaq_hdl.normalizer import Normalizer
-from exaq_hdl.ram import Ram
-from exaq_hdl.row_thresholds import RowThresholds
-from exaq_hdl.softmax import Softmax
-from exaq_hdl.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.tables.exp_ram import ExpRam
+from exaq_hdl.kernels.exaq.tables.row_thresholds import RowThresholds
+from exaq_hdl.kernels.exaq.tables.sum_ram import ExcessRam, SumRam
+from exaq_hdl.parts.memory import Ram
+from exaq_hdl.shell.beats import events, load_word, probability_beat, refusal
+from exaq_hdl.shell.row_shell import Softmax
 
 
 def different(**changes) -> SoftmaxConfig:

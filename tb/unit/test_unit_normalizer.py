@@ -10,8 +10,8 @@ from unit_bench import Bench, pack, stalls, unpack
 from unit_tables import bank_tables, level_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import of_row, table_layout
-from exaq_hdl.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.shell.beats import of_row, table_layout
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
 # units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)),

@@ -7,9 +7,9 @@ from unit_bench import Bench, pack, stalls, unpack
 from unit_tables import bank_tables
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import code_beat, of_row, row_beat
-from exaq_hdl.quantizer import Quantizer
-from exaq_hdl.row_thresholds import reached_layout
+from exaq_hdl.kernels.exaq.quantizer import Quantizer
+from exaq_hdl.kernels.exaq.tables.row_thresholds import reached_layout
+from exaq_hdl.shell.beats import code_beat, of_row, row_beat
 
 Row = tuple[int, list[tuple[int, bool]]]
 

@@ -5,7 +5,7 @@ import random
 import pytest
 from unit_bench import Bench
 
-from exaq_hdl.ram import Ram
+from exaq_hdl.parts.memory import Ram
 
 
 def bench(ram: Ram, inputs: list[dict[str, int]]) -> list[int]:

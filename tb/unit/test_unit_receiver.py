@@ -6,8 +6,8 @@ import pytest
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import logit_beat, row_beat
-from exaq_hdl.receiver import Receiver
+from exaq_hdl.shell.beats import logit_beat, row_beat
+from exaq_hdl.shell.receiver import Receiver
 
 CONFIGS = [
     SoftmaxConfig(lanes=4, max_row=16),

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from exaq import PRESETS, SoftmaxConfig
-from exaq_hdl import beats
-from exaq_hdl.register_map import (
+from exaq_hdl.emit.c_header import c_header, main, update
+from exaq_hdl.shell import beats
+from exaq_hdl.shell.register_map import (
     ADDRESS_BITS,
     COUNTERS,
     REGISTERS,
@@ -21,7 +22,6 @@ from exaq_hdl.register_map import (
     constant_words,
     constants,
 )
-from exaq_hdl.registers import c_header, main, update
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/registers.md"
 SECONDS = 60
@@ -194,7 +194,7 @@ def test_crc_is_that_of_the_text() -> None:
 
 def test_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == update(text), "run python -m exaq_hdl.registers docs/registers.md"
+    assert text == update(text), "run python -m exaq_hdl.emit.c_header docs/registers.md"
     rows = re.findall(r"^\| `0x(..)` \| `(\w+)` \|", text, re.MULTILINE)
     assert [(name, int(offset, 16)) for offset, name in rows] == [
         (name, offset) for name, (offset, _) in MAP.items()

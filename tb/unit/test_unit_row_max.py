@@ -6,9 +6,9 @@ import pytest
 from unit_bench import Bench, ceil_log2, pack, stalls
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import row_beat
-from exaq_hdl.fifo import FallThroughFifo, Fifo
-from exaq_hdl.row_max import RowMax
+from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
+from exaq_hdl.shell.beats import row_beat
+from exaq_hdl.shell.row_max import RowMax
 
 
 def run(config: SoftmaxConfig, rows: list[list[list[int]]], *, stalled: bool = False) -> RowMax:

@@ -8,8 +8,8 @@ from unit_bench import Bench, pack, stalls, unpack
 from unit_tables import bank_tables, threshold_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import of_row
-from exaq_hdl.row_thresholds import RowThresholds, reached_layout
+from exaq_hdl.kernels.exaq.tables.row_thresholds import RowThresholds, reached_layout
+from exaq_hdl.shell.beats import of_row
 
 # A row: its maximum in offset binary, and its bank.
 Row = tuple[int, int]

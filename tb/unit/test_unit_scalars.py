@@ -8,16 +8,16 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.frame_receiver import FrameReceiver
-from exaq_fpga.gateware.octet_ram import OctetRam
-from exaq_fpga.gateware.octet_sources import CounterReader
-from exaq_fpga.gateware.uart import UartReceiver, UartTransmitter, tolerance
-from exaq_hdl.context_map import ContextMap
-from exaq_hdl.control import Control
-from exaq_hdl.divider import Divider
-from exaq_hdl.event_counters import EventCounters
-from exaq_hdl.fifo import FallThroughFifo, Fifo
-from exaq_hdl.ram import Ram
+from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.framing.octet_ram import OctetRam
+from exaq_fpga.gateware.messages.octet_sources import CounterReader
+from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter, tolerance
+from exaq_hdl.kernels.exaq.divider import Divider
+from exaq_hdl.kernels.exaq.tables.context_map import ContextMap
+from exaq_hdl.parts.event_counters import EventCounters
+from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
+from exaq_hdl.parts.memory import Ram
+from exaq_hdl.shell.control import Control
 
 pytestmark = pytest.mark.usefixtures("unused_components")
 

@@ -9,8 +9,8 @@ from oracle import softmax_row
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import logit_beat, probability_beat
-from exaq_hdl.softmax import Softmax
+from exaq_hdl.shell.beats import logit_beat, probability_beat
+from exaq_hdl.shell.row_shell import Softmax
 
 # An element: its logit and whether it is live.
 Row = list[tuple[int, bool]]

@@ -7,8 +7,8 @@ from unit_bench import Bench, pack
 from unit_tables import bank_tables, excess_words, lut_sum, sum_words
 
 from exaq import SoftmaxConfig
-from exaq_hdl.beats import excess_word, sum_word
-from exaq_hdl.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.sum_ram import ExcessRam, SumRam
+from exaq_hdl.shell.beats import excess_word, sum_word
 
 CONFIGS = {
     "1 context": SoftmaxConfig(contexts=1),

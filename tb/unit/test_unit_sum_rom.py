@@ -6,7 +6,7 @@ import pytest
 from unit_bench import Bench
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
 
 LARGEST = Tables(thresholds=(-3, -2, -1), exp_rom=(31, 30, 17, 31))
 

@@ -9,8 +9,8 @@ from unit_loads import Word, good, outcomes, timeline
 from unit_tables import excess_words, level_words, lut_sum, threshold_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import checked_word, load_word, refusal, sum_word
-from exaq_hdl.table_loader import TableLoader
+from exaq_hdl.kernels.exaq.tables.table_loader import TableLoader
+from exaq_hdl.shell.beats import checked_word, load_word, refusal, sum_word
 
 LARGEST, SMALLEST = 2**31 - 1, -(2**31)
 

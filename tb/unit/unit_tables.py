@@ -6,7 +6,7 @@ import random
 from unit_bench import pack
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.beats import excess_word, level_word, sum_word, threshold_word
+from exaq_hdl.shell.beats import excess_word, level_word, sum_word, threshold_word
 
 
 def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:

@@ -16,8 +16,8 @@ from wheel_environment import Environment
 import exaq
 from exaq import SoftmaxConfig, TableFile
 from exaq.extras import EXTRAS
-from exaq_fpga.board_reports import load_report
 from exaq_fpga.boards import BOARDS
+from exaq_fpga.boards.board_reports import load_report
 from exaq_hdl import emit_verilog
 
 pytestmark = pytest.mark.wheel
@@ -123,7 +123,8 @@ def test_board(installed: Callable[[str], Environment]) -> None:
 def test_plot(installed: Callable[[str], Environment]) -> None:
     plot = installed("plot")
     plot.python(
-        "from pathlib import Path; import numpy as np; from exaq_cli.plots import attention_maps\n"
+        "from pathlib import Path; import numpy as np\n"
+        "from exaq_cli.output.attention_maps import attention_maps\n"
         "map_ = np.eye(2)\n"
         "attention_maps(Path('map.png'), [('one', map_)], ['a', 'b'], title='t', subtitle='s')"
     )
@@ -154,13 +155,13 @@ def test_torch(installed: Callable[[str], Environment]) -> None:
     )
     want = exaq.softmax(LOGITS, SoftmaxConfig(logit_scale=1))
     np.testing.assert_array_equal(np.load(torch.work / "p.npy"), want / 2.0**16)
-    done = torch.run("exaq", "evaluate", "--experiment", "shapes", "--quick")
+    done = torch.run("exaq", "evaluate", "--study", "shapes", "--quick")
     assert done.stderr.startswith("exaq: error: exaq evaluate needs matplotlib; ")
 
 
 @pytest.mark.slow
 def test_eval(installed: Callable[[str], Environment]) -> None:
     evaluation = installed("eval")
-    evaluation.exaq("evaluate", "--experiment", "shapes", "--quick", "--output", "out")
-    assert (evaluation.work / "out/experiment-shapes.png").exists()
+    evaluation.exaq("evaluate", "--study", "shapes", "--quick", "--output", "out")
+    assert (evaluation.work / "out/study-shapes.png").exists()
     assert evaluation.python("import exaq.torch; print(exaq.torch.__name__)") == "exaq.torch\n"

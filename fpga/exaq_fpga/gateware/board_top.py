@@ -4,8 +4,8 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import io, wiring
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.clocking import Clocking
-from exaq_fpga.gateware.uart_station import UartStation
+from exaq_fpga.gateware.clock.clocking import Clocking
+from exaq_fpga.gateware.transports.uart_station import UartStation
 from exaq_fpga.gateware.verilog_unit import VerilogUnit
 
 

@@ -7,13 +7,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.frame_receiver import FrameReceiver
-from exaq_fpga.gateware.frame_sender import FrameSender
+from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
+from exaq_fpga.gateware.framing.frame_sender import FrameSender
+from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import LINE, OCTETS
-from exaq_fpga.gateware.responder import Responder
 from exaq_fpga.link.protocol import buffer_octets
 from exaq_hdl.checks import check_config
-from exaq_hdl.softmax import add_named
+from exaq_hdl.shell.row_shell import add_named
 
 
 class Station(wiring.Component):
@@ -33,7 +33,7 @@ class Station(wiring.Component):
     identity
         Body of the answer to IDENTIFY: ``Identity.to_octets()``.
     unit
-        A component with the ports of ``exaq_hdl.softmax.Softmax``; becomes a submodule.
+        A component with the ports of ``exaq_hdl.shell.row_shell.Softmax``; becomes a submodule.
     line_cycles
         Fewest cycles from an octet of the line to the next, as its source promises; less than
         ``Station.line_cycles`` is a ValueError.

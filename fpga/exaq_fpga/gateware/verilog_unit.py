@@ -6,14 +6,14 @@ from amaranth.lib.wiring import In
 
 from exaq import SoftmaxConfig
 from exaq_hdl.checks import check_config
-from exaq_hdl.softmax import unit_ports
+from exaq_hdl.shell.row_shell import unit_ports
 
-#: Name of the Verilog module; that of ``exaq_hdl.emit.emit_verilog`` by default.
+#: Name of the Verilog module; that of ``exaq_hdl.emit.verilog.emit_verilog`` by default.
 MODULE = "exaq_softmax"
 
 
 class VerilogUnit(wiring.Component):
-    """Ports of ``exaq_hdl.softmax.Softmax`` round the Verilog module ``MODULE``.
+    """Ports of ``exaq_hdl.shell.row_shell.Softmax`` round the Verilog module ``MODULE``.
 
     Its text is that of ``emit_verilog(config, top="core")``, which has to be put beside the
     design's own. It runs in domain ``sync``, whose reset must come once after power-up.

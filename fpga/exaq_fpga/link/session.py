@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 
 from exaq_fpga.link.errors import LinkError, RefusedError
 from exaq_fpga.link.frames import DELIMITER, FrameDecoder, encode_frame, frame_octets
-from exaq_fpga.link.port import Port
 from exaq_fpga.link.protocol import (
     ANSWER,
     COUNTERS,
@@ -23,6 +22,7 @@ from exaq_fpga.link.protocol import (
     RowsStatus,
     Type,
 )
+from exaq_fpga.link.transports.transport import Transport
 
 # Octets of the smallest receive buffer that a board has: what holds before it is known.
 _LEAST_BUFFER = 512
@@ -77,7 +77,7 @@ class Request:
 
 
 @dataclass
-class Statistics:
+class LinkStatistics:
     """What a link has seen since it was opened.
 
     Members
@@ -125,11 +125,11 @@ class Session:
 
     Parameters
     ----------
-    port
-        The line.
+    transport
+        The way to the board.
     timeout
-        Seconds of silence after which the board is asked for its STATUS. Octets on their way at
-        the port's baud rate do not count as silence.
+        Seconds of silence after which the board is asked for its STATUS. The time that octets are
+        on their way, as the transport tells it, does not count as silence.
     retries
         How often in turn it is asked in vain before the link is given up.
 
@@ -143,11 +143,11 @@ class Session:
         Of the link.
     """
 
-    def __init__(self, port: Port, *, timeout: float, retries: int) -> None:
+    def __init__(self, transport: Transport, *, timeout: float, retries: int) -> None:
         self.buffer = _LEAST_BUFFER
         self.window = _UNKNOWN_ANSWER
-        self.statistics = Statistics()
-        self._port = port
+        self.statistics = LinkStatistics()
+        self._transport = transport
         self._timeout = timeout
         self._retries = retries
         self._decoder = FrameDecoder()
@@ -179,8 +179,8 @@ class Session:
         RefusedError
             The board answers a request with an ERROR.
         LinkError
-            The board does not answer any more, a request does not get through, or the port is
-            gone.
+            The board does not answer any more, a request does not get through, or the transport
+            is gone.
         """
         following = iter(requests)
         fresh: Request | None = next(following, None)
@@ -234,13 +234,13 @@ class Session:
         """Send and receive what there is; wait for it until the silence is too long."""
         wait = max(self._heard, self._idle) + self._timeout - monotonic()
         before = len(self._pending)
-        octets = self._port.exchange(self._pending, max(wait, 0))
+        octets = self._transport.exchange(self._pending, max(wait, 0))
         now = monotonic()
         sent = before - len(self._pending)
         if wait <= 0 and not octets:
             self._silent()
         if sent:
-            self._idle = max(self._idle, now) + sent * 10 / self._port.baud
+            self._idle = max(self._idle, now) + self._transport.seconds(sent)
             self.statistics.sent += sent
         if not octets:
             return []

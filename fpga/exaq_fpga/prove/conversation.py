@@ -8,10 +8,10 @@ import numpy as np
 
 import exaq
 from exaq import SoftmaxConfig
-from exaq_fpga.board import Board
+from exaq_fpga.flow.bitstreams.prepared import Prepared
+from exaq_fpga.link.board import Board
 from exaq_fpga.link.errors import BoardError
-from exaq_fpga.prepared import Prepared
-from exaq_fpga.prove.rows import ProofRows
+from exaq_fpga.prove.proof_rows import ProofRows
 from exaq_fpga.prove.trials import damage, flood, refusals, refused
 from exaq_fpga.prove.wire import Wire
 

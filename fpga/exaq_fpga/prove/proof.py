@@ -9,15 +9,15 @@ from fractions import Fraction
 from importlib.metadata import version
 from pathlib import Path
 
-from exaq_fpga.netlist import Netlist
-from exaq_fpga.prepared import TOP, Prepared
-from exaq_fpga.prove.bitstream import BitstreamError, bitstream_verilog
-from exaq_fpga.prove.clocks import bitstream_clock, netlist_clock
+from exaq_fpga.flow.bitstreams.prepared import TOP, Prepared
+from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.prove.conversation import Findings, converse
-from exaq_fpga.prove.netlists import netlist_verilog
-from exaq_fpga.prove.rows import proof_rows
-from exaq_fpga.virtual.board import VirtualBoard
+from exaq_fpga.prove.proof_rows import proof_rows
+from exaq_fpga.prove.readback.bitstream_verilog import BitstreamError, bitstream_verilog
+from exaq_fpga.prove.readback.clocks import bitstream_clock, netlist_clock
+from exaq_fpga.prove.readback.netlist_verilog import netlist_verilog
 from exaq_fpga.virtual.compile import Pins, compile_board
+from exaq_fpga.virtual.virtual_board import VirtualBoard
 
 #: Cycles that the rows of a proof take at least, if the line is never idle.
 CYCLES = 30_000_000
@@ -67,7 +67,7 @@ def prove(
     progress: Callable[[str], None] | None = None,
     cycles: int = CYCLES,
 ) -> Proof:
-    """Simulate what ``exaq_fpga.build.build`` left in ``folder``, and compare it.
+    """Simulate what ``exaq_fpga.flow.bitstreams.build.build`` left in ``folder``, and compare it.
 
     iCE40: the bitstream itself. ECP5 and Gowin, where the open tools have no whole way back
     from a bitstream: the netlist after synthesis. Its UART is on a pseudo-terminal,

@@ -27,7 +27,7 @@ from exaq_fpga.link.protocol import (
     Type,
     row_octets,
 )
-from exaq_fpga.link.rows import Batch, RowPacker
+from exaq_fpga.link.row_messages import RowPacker, RowRange
 from exaq_fpga.prove.wire import Wire
 
 _SEED = 21
@@ -150,9 +150,9 @@ def flood(wire: Wire, config: SoftmaxConfig, identity: Identity) -> list[str]:
     count = len(rows.lengths)
     told = len(identity.to_octets())
     held_up = -(-(octets + _AHEAD) // told)
-    batches = [Batch(number, number + 1) for number in range(count)]
+    alone = [RowRange(number, number + 1) for number in range(count)]
     requests = [bytes([Type.IDENTIFY, 1])] * held_up
-    requests += [bytes([Type.ROWS, k + 2]) + packer.pack(b) for k, b in enumerate(batches)]
+    requests += [bytes([Type.ROWS, k + 2]) + packer.pack(row) for k, row in enumerate(alone)]
     got = wire.exchange(
         map(encode_frame, requests),
         lambda message: message[0] == Type.ROWS | ANSWER and message[1] >= 2 + _DRAINED,
@@ -166,11 +166,11 @@ def flood(wire: Wire, config: SoftmaxConfig, identity: Identity) -> list[str]:
         if kind != Type.ROWS | ANSWER:
             continue
         answered.append(tag - 2)
-        batch = batches[tag - 2]
-        if len(body) != packer.answer_octets(batch) or body[-1]:
+        row = alone[tag - 2]
+        if len(body) != packer.answer_octets(row) or body[-1]:
             faults.append(f"row {tag - 2} of a flood was answered by {len(body)} octets")
         else:
-            packer.unpack(batch, body)
+            packer.unpack(row, body)
     if answered != sorted(set(answered)):
         faults.append("the answers to a flood are not in order")
     wrong = int(np.count_nonzero(packer.probabilities[answered] != want[answered]))
@@ -198,7 +198,7 @@ def _flood_rows(config: SoftmaxConfig, octets: int) -> tuple[Rows, NDArray[Any]]
     within = np.arange(most) < np.array(lengths)[:, None]
     low, high = config.logit_range
     logits = np.where(within, random.integers(low, high, within.shape, endpoint=True), 0)
-    rows = Rows.of(logits, config, lengths=lengths).streamed(config)
+    rows = Rows.of(logits, config.format, lengths=lengths).streamed(config.format)
     masking = config.replace(masking=True)
     contexts = 0 if config.contexts else None
     return rows, exaq.softmax(logits, masking, mask=within, contexts=contexts)

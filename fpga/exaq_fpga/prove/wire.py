@@ -8,11 +8,11 @@ from typing import Self
 
 from exaq_fpga.link.errors import LinkError
 from exaq_fpga.link.frames import FrameDecoder
-from exaq_fpga.link.port import Port
+from exaq_fpga.link.transports.transport import Transport
 
 
 class Wire:
-    """The line to the board at ``port``; a context manager.
+    """The way to a board, which it closes in the end; a context manager.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ class Wire:
         Octets that may come in an exchange: a broken board may send for ever.
     """
 
-    def __init__(self, port: str, baud: int, *, patience: float, most: int) -> None:
-        self._port = Port(port, baud)
+    def __init__(self, transport: Transport, *, patience: float, most: int) -> None:
+        self._transport = transport
         self._patience = patience
         self._most = most
         self._decoder = FrameDecoder()
@@ -33,7 +33,7 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._port.close()
+        self._transport.close()
 
     def exchange(self, octets: Iterable[bytes], until: Callable[[bytes], bool]) -> list[bytes]:
         """Send ``octets``; the messages that come, up to the one of which ``until`` is true.
@@ -52,7 +52,7 @@ class Wire:
                 if until(messages[-1]):
                     return messages
             waiting = not pending
-            received = self._port.exchange(pending, self._patience)
+            received = self._transport.exchange(pending, self._patience)
             if waiting and not received:
                 raise LinkError(f"the board falls silent after {len(messages)} messages")
             count += len(received)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from exaq_fpga.flow.bitstreams.prepared import TOP, Prepared
 from exaq_fpga.gateware.verilog_unit import MODULE
-from exaq_fpga.prepared import TOP, Prepared
 from exaq_fpga.virtual.compile import Pins, compile_board
-from exaq_hdl.emit import rtlil_to_verilog
+from exaq_hdl.emit.verilog import rtlil_to_verilog
 
 #: Cycles of a bit on a virtual board's serial port, where no baud rate is asked for: the fewer,
 #: the faster in real time.
@@ -20,7 +20,7 @@ def board_verilog(prepared: Prepared) -> list[str]:
 
     The PLL's model passes the clock on: its pin takes the unit's clock.
     """
-    folder = files("exaq_fpga.virtual")
+    folder = files("exaq_fpga.virtual").joinpath("cells")
     cells = (f"cells_{prepared.spec.family}.v", "pll.v")
     return [
         rtlil_to_verilog(prepared.files[f"{TOP}.il"], initial=True),

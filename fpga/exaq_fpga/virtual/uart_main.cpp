@@ -1,7 +1,7 @@
 // Runs a verilated board, its UART on a pseudo-terminal.
 //
 // The build defines EXAQ_DIVISOR, cycles of the clock to a bit of the UART, and EXAQ_TRACE. The
-// module has the ports clock, rx, tx. Options are --NAME VALUE; exaq_fpga.virtual.board has them.
+// module has the ports clock, rx, tx. Options are --NAME VALUE; exaq_fpga.virtual.virtual_board has them.
 //
 // On standard output comes a line with the terminal's name, once the board is up, and at the end
 // one with statistics as JSON.

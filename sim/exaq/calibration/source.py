@@ -122,7 +122,7 @@ def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
         else:
             given = np.where(live, logits, 0)
             with _named(batch.where):
-                check_logit_range(int(given.min()), int(given.max()), config)
+                check_logit_range(int(given.min()), int(given.max()), config.format)
             integers = given.astype(np.int32)
             real = integers.astype(np.float64) * scale
         used = live.any(axis=-1)

@@ -145,7 +145,7 @@ def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple
     if scores.dtype == torch.bool or scores.is_complex():
         raise TypeError(f"logits must be real numbers or integers, not {scores.dtype}")
     if scores.numel():
-        check_logit_range(int(scores.min()), int(scores.max()), config)
+        check_logit_range(int(scores.min()), int(scores.max()), config.format)
     return scores.to(torch.int32), live
 
 
@@ -189,7 +189,7 @@ def _tables(
     numbers = torch.as_tensor(contexts, device=scores.device)
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         raise TypeError(f"contexts must be integers, not {numbers.dtype}")
-    check_contexts(config)
+    check_contexts(config.format)
     try:
         of_row = numbers.expand(scores.shape[:-1]).long()
     except RuntimeError:

@@ -1,0 +1,223 @@
+"""What a configuration costs and how fast it is: size and clock from place-and-route, cycles from
+the compiled Verilog. Reports are plain dictionaries, to be kept as JSON; the table of
+docs/performance.md is drawn from them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from exaq import SoftmaxConfig
+from exaq_cosim import simulate
+from exaq_fpga.boards.devices import DEVICES, Device
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.design_hash import design_hash
+from exaq_fpga.flow.synthesis import SEEDS, Result, Route, implement
+from exaq_hdl import emit_verilog
+
+#: Row, in elements, that cycle counts are for.
+ROW = 128
+#: Rows of a stream that cycle counts are taken from.
+ROWS = 200
+TOP = "exaq_softmax"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A published figure: a preset on a device. ``plain`` as in ``synthesis.implement``."""
+
+    preset: str
+    device: str
+    plain: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the report's file, without suffix."""
+        return ".".join([self.preset, self.device] + (["plain"] if self.plain else []))
+
+
+#: The published configurations, in the order of their table.
+CASES = (
+    Case("2bit-x4", "ecp5-85"),
+    Case("2bit-x4", "ecp5-85", plain=True),
+    Case("2bit-x4", "ice40-hx8k"),
+    Case("2bit-x4", "ice40-up5k"),
+    Case("2bit-x4-c12", "ecp5-85"),
+    Case("2bit-x4-c12", "ice40-hx8k"),
+    Case("2bit-x16", "ecp5-85"),
+    Case("2bit-x16", "ecp5-85", plain=True),
+    Case("2bit-x32", "ecp5-85"),
+    Case("3bit-x4", "ecp5-85"),
+    Case("3bit-x4", "ice40-hx8k"),
+    Case("3bit-x4-lut4096", "ecp5-85"),
+    Case("4bit-x4", "ecp5-85"),
+)
+
+
+def measure(
+    config: SoftmaxConfig,
+    device: Device,
+    *,
+    plain: bool = False,
+    seeds: Sequence[int] = SEEDS,
+    step: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """Size, clock and cycles of the unit's AXI top, with all that is needed to repeat them.
+
+    ``step`` is told what starts: emission, cycles, synthesis, and each of ``seeds``.
+
+    Raises
+    ------
+    exaq_cosim.ToolError
+        A tool is missing or fails, or the unit does not fit the device.
+    exaq_cosim.SimulationError
+        The unit breaks a rule of its interface.
+    """
+    step("emission")
+    verilog = emit_verilog(config, top="axi", name=TOP).verilog
+    step("cycles")
+    full = min(config.full_rate_beats * config.lanes, config.max_row)
+    rows = sorted({min(ROW, config.max_row), full})
+    cycles = {str(row): count_cycles(config, row) for row in rows}
+    result = implement(verilog, TOP, device, seeds=seeds, plain=plain, step=step)
+    return {
+        "config": config.to_dict(),
+        "device": device.name,
+        "output_registers_in_block_ram": device.family == "ecp5" and not plain,
+        "design_sha256": design_hash(verilog),
+        "versions": _versions(device),
+        "flags": result.flags,
+        "size": result.size,
+        "registers_in_block_ram": result.folded,
+        "boundary_registers_not_counted": result.boundary,
+        "mhz": result.fmax | {"seeds": {str(each.seed): each.fmax for each in result.routes}},
+        "critical_path": _critical_path(result),
+        "cycles": cycles,
+    }
+
+
+def still_true(report: dict[str, Any], case: Case, seeds: Sequence[int]) -> bool:
+    """Whether ``report`` is of the Verilog, the seeds and the tools that there are now."""
+    config = SoftmaxConfig.preset(case.preset)
+    return bool(
+        report["design_sha256"] == design_hash(emit_verilog(config, name=TOP).verilog)
+        and report["versions"] == _versions(DEVICES[case.device])
+        and list(report["mhz"]["seeds"]) == [str(seed) for seed in seeds]
+    )
+
+
+def _versions(device: Device) -> dict[str, str]:
+    return {
+        "yosys": tools.version("yosys"),
+        "nextpnr": tools.version(f"nextpnr-{device.family}"),
+        "amaranth": f"amaranth {importlib.metadata.version('amaranth')}",
+    }
+
+
+def count_cycles(config: SoftmaxConfig, row: int) -> dict[str, float]:
+    """Cycles of rows of ``row`` elements, counted on the compiled Verilog.
+
+    ``elements_per_cycle`` is that of a stream of ``ROWS`` rows back to back from the end of its
+    first row to the end of its last; ``first_in_to_last_out`` that of a row alone, both its first
+    beat in and its last beat out counted.
+    """
+    low, high = config.logit_range
+    logits = np.random.default_rng(ROW).integers(low, high, (ROWS, row), endpoint=True)
+    stream = simulate(logits, config)
+    alone = simulate(logits[:1], config)
+    span = int(stream.last_out[-1] - stream.last_out[0])
+    return {
+        "elements_per_cycle": (ROWS - 1) * row / span,
+        "cycles_per_row": span / (ROWS - 1),
+        "first_in_to_last_out": alone.row_cycles.max,
+        "beats_to_first_out": alone.latency.max,
+    }
+
+
+def _critical_path(result: Result) -> dict[str, Any]:
+    route = median_route(result)
+    path = [f"{s.delay:.2f} ns {s.kind} to {s.cell}" for s in route.path]
+    return {"seed": route.seed, "steps": path}
+
+
+def median_route(result: Result) -> Route:
+    """The route with the median Fmax (of an even number, the faster one in the middle)."""
+    return sorted(result.routes, key=lambda route: route.fmax)[len(result.routes) // 2]
+
+
+def summary(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures that tables show: cycles at rows of ``row`` elements, rates at the median Fmax.
+
+    ``row`` is ``ROW``, or the longest legal row where that is shorter. The two rates a second are
+    those of rows long enough for the full rate, from ``full_rate_row`` elements on.
+    """
+    cycles = report["cycles"]
+    row = str(ROW) if str(ROW) in cycles else min(cycles, key=int)
+    longest = max(cycles, key=int)
+    full = cycles[longest]["elements_per_cycle"]
+    rate = report["mhz"]["median"] * 1e6 * full
+    return {
+        "row": int(row),
+        "elements_per_cycle": cycles[row]["elements_per_cycle"],
+        "first_in_to_last_out": cycles[row]["first_in_to_last_out"],
+        "full_rate_row": int(longest),
+        "full_rate": full,
+        "elements_per_second": rate,
+        "elements_per_second_per_lut4": rate / report["size"]["lut4"],
+    }
+
+
+def table(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
+    """A Markdown table of (configuration's name, report) pairs, and what its columns mean."""
+    lines = [
+        "| configuration | device | LUT4 | flip-flops | block RAM | MHz: median (seeds) "
+        f"| elements a cycle, rows of {ROW} | row of {ROW}, first in to last out "
+        "| M elements/s | k elements/s per LUT4 |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    seeds: set[int] = set()
+    versions: set[str] = set()
+    for name, report in reports:
+        device = DEVICES[report["device"]]
+        size, mhz, figures = report["size"], report["mhz"], summary(report)
+        plain = device.family == "ecp5" and not report["output_registers_in_block_ram"]
+        cells = [
+            name,
+            device.title + (", plain `synth_ecp5`" if plain else ""),
+            f"{size['lut4']}" + (f" ({size['lc']} cells)" if "lc" in size else ""),
+            f"{size['ff']}",
+            f"{size['bram']}",
+            f"**{mhz['median']:.0f}** ({mhz['min']:.0f} to {mhz['max']:.0f})",
+            _rate(figures),
+            f"{figures['first_in_to_last_out']} cycles",
+            f"{figures['elements_per_second'] / 1e6:.0f}",
+            f"{figures['elements_per_second_per_lut4'] / 1e3:.0f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+        seeds.add(len(mhz["seeds"]))
+        versions |= {report["versions"]["yosys"], report["versions"]["nextpnr"]}
+    lines += ["", _legend(max(seeds), sorted(versions))]
+    return "\n".join(lines)
+
+
+def _rate(figures: dict[str, Any]) -> str:
+    rate = f"{figures['elements_per_cycle']:.3g}"
+    if f"{figures['full_rate']:.3g}" == rate:
+        return rate
+    return f"{rate} ({figures['full_rate']:.3g} from rows of {figures['full_rate_row']} on)"
+
+
+def _legend(seeds: int, versions: list[str]) -> str:
+    return (
+        f"Measured by `exaq bench` with {', '.join(versions)}: the AXI4-Stream top, placed and "
+        "routed out of context between registers that are not counted, Fmax the median over "
+        f"{seeds} fixed seeds. LUT4 is TRELLIS_COMB on ECP5 (carry chains and distributed RAM "
+        "included) and SB_LUT4 on iCE40 (logic cells taken in brackets). On ECP5 the registers "
+        "behind block RAM are mapped to the block RAM's own, but for rows marked plain. Elements "
+        "a second are for rows that reach the full rate, at the median Fmax; cycles are counted "
+        "on the compiled Verilog."
+    )

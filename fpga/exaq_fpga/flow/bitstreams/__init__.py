@@ -1,0 +1,1 @@
+"""A board's bitstream: its design prepared, built, timed, and written into the board."""

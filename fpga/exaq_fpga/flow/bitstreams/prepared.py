@@ -1,0 +1,239 @@
+"""A board's design, ready for the tools: the text of every file, and the commands."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from exaq import SoftmaxConfig
+from exaq.scalars import integer
+from exaq_fpga.boards import BoardSpec, megahertz
+from exaq_fpga.flow.design_hash import design_hash
+from exaq_fpga.gateware.board_top import BoardTop
+from exaq_fpga.gateware.clock.pll import nearest_pll
+from exaq_fpga.gateware.transports.uart import LEAST_DIVISOR
+from exaq_fpga.gateware.verilog_unit import MODULE
+from exaq_fpga.link.protocol import Identity, buffer_octets
+from exaq_hdl import emit_verilog
+
+#: Name of the top module, and of the tools' files.
+TOP = "top"
+#: nextpnr's report.
+REPORT = f"{TOP}.report.json"
+#: Largest part by which a baud rate may be missed.
+BAUD_TOLERANCE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What ``prepare`` makes.
+
+    Parameters
+    ----------
+    spec, config
+        The board, and the unit's configuration.
+    clock, baud
+        Of the unit and of the serial port, as they will be, in Hz.
+    seed
+        Of place and route.
+    divisor
+        Clock cycles of a bit on the serial port.
+    identity
+        That the board will tell of itself.
+    files
+        Name and text of every file that the commands read.
+    commands
+        To be run one after another beside the files: a name of ``exaq_fpga.flow.tools``, and
+        arguments.
+    ports
+        Names of the top module's ports, by ``clock``, ``rx`` and ``tx``, and ``led`` if there is
+        one.
+    """
+
+    spec: BoardSpec
+    config: SoftmaxConfig
+    clock: int
+    baud: int
+    seed: int
+    divisor: int
+    identity: Identity
+    files: dict[str, str]
+    commands: tuple[tuple[str, ...], ...]
+    ports: dict[str, str]
+
+    @property
+    def netlist(self) -> str:
+        """File that synthesis leaves: the netlist as JSON."""
+        return f"{TOP}.syn.json" if self.spec.family == "gowin" else f"{TOP}.json"
+
+    @property
+    def bitstream(self) -> str:
+        """File that the commands make in the end."""
+        return TOP + self.spec.suffix
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all files, Verilog as by ``design_hash``, and of the commands."""
+        files = {
+            name: design_hash(text) if name.endswith(".v") else text
+            for name, text in self.files.items()
+        }
+        text = json.dumps([files, self.commands], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Clock and baud rate of a design as they will be, in Hz, and what makes them.
+
+    ``pll`` is one of ``exaq_fpga.gateware.clock.pll``, or None: the clock pin's own clock.
+    """
+
+    clock: int
+    baud: int
+    divisor: int
+    pll: Any
+
+
+def settle_rates(spec: BoardSpec, clock: int | None = None, baud: int | None = None) -> Rates:
+    """The rates of a design for ``spec``; None stands for the board's own.
+
+    Raises
+    ------
+    ValueError
+        No PLL setting makes the clock, or no divider the baud rate; the message tells what can be.
+    """
+    clock = spec.clock if clock is None else integer("the clock", clock)
+    baud = spec.baud if baud is None else integer("the baud rate", baud, 1)
+    pll = None if clock == spec.reference else nearest_pll(spec.family, spec.reference, clock)
+    made = clock if pll is None else round(pll.frequency)
+    return Rates(made, baud, uart_divisor(made, baud), pll)
+
+
+def prepare(
+    spec: BoardSpec,
+    config: SoftmaxConfig | None = None,
+    *,
+    clock: int | None = None,
+    baud: int | None = None,
+    seed: int = 1,
+) -> Prepared:
+    """The design of ``spec`` with a unit of ``config``; the same text every time.
+
+    Parameters
+    ----------
+    config, clock, baud
+        The board's own by default; rates in Hz.
+    seed
+        Of place and route.
+
+    Raises
+    ------
+    ValueError
+        See ``settle_rates``.
+    """
+    config, seed = spec.config if config is None else config, integer("seed", seed)
+    rates = settle_rates(spec, clock, baud)
+    identity = Identity(
+        board=spec.name,
+        config=config,
+        clock=rates.clock,
+        baud=rates.baud,
+        buffer=buffer_octets(config),
+    )
+    platform = spec.new_platform()
+    platform.add_file(f"{MODULE}.v", _unit(config))
+    octets = identity.to_octets()
+    top = BoardTop(spec, config, octets, clock=rates.clock, pll=rates.pll, divisor=rates.divisor)
+    plan = platform.prepare(
+        top,
+        TOP,
+        emit_src=False,
+        synth_opts=" ".join(spec.synth),
+        nextpnr_opts=f"--freq {megahertz(rates.clock)} --seed {seed} --timing-allow-fail "
+        f"--report {REPORT}",
+    )
+    scripts = ("build_",)
+    files = {name: _text(content) for name, content in plan.files.items()}
+    commands = json.loads(files[f"build_{TOP}.json"])["commands"]
+    return Prepared(
+        spec=spec,
+        config=config,
+        clock=rates.clock,
+        baud=rates.baud,
+        seed=seed,
+        divisor=rates.divisor,
+        identity=identity,
+        files={
+            name: text
+            for name, text in files.items()
+            if not name.startswith(scripts) and not name.endswith(".debug.v")
+        },
+        commands=tuple(_command(command) for command in commands),
+        ports=_ports(platform),
+    )
+
+
+def uart_divisor(clock: int, baud: int) -> int:
+    """Clock cycles of a bit at ``baud``.
+
+    Raises
+    ------
+    ValueError
+        No whole number of at least ``LEAST_DIVISOR`` cycles comes within ``BAUD_TOLERANCE``.
+    """
+    clock, baud = integer("the clock", clock), integer("the baud rate", baud, 1)
+    divisor = round(clock / baud)
+    if divisor >= LEAST_DIVISOR and abs(clock / divisor - baud) <= BAUD_TOLERANCE * baud:
+        return divisor
+    fastest = clock // LEAST_DIVISOR
+    if divisor < LEAST_DIVISOR:
+        raise ValueError(
+            f"{baud} baud is too fast for a clock of {megahertz(clock)} MHz: a bit takes at least "
+            f"{LEAST_DIVISOR} cycles; the fastest is {fastest} baud"
+        )
+    near = sorted({clock // d for d in (divisor - 1, divisor, divisor + 1) if d >= LEAST_DIVISOR})
+    raise ValueError(
+        f"a clock of {megahertz(clock)} MHz makes no {baud} baud within "
+        f"{BAUD_TOLERANCE:.0%}; nearest: {', '.join(map(str, near))} baud"
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _unit(config: SoftmaxConfig) -> str:
+    """The unit's Verilog, emitted once for all boards that have the same."""
+    return emit_verilog(config, top="core", name=MODULE).verilog
+
+
+def _text(content: str | bytes) -> str:
+    return content if isinstance(content, str) else content.decode()
+
+
+def _command(words: list[str]) -> tuple[str, ...]:
+    """A command of the plan's in the present tools' language.
+
+    Amaranth calls the nextpnr-gowin of old, which nextpnr-himbaechel has replaced.
+    """
+    tool, *arguments = words
+    if tool == "nextpnr-gowin":
+        renamed = {"--family": "family", "--cst": "cst"}
+        for option, name in renamed.items():
+            at = arguments.index(option)
+            arguments[at : at + 2] = ["--vopt", f"{name}={arguments[at + 1]}"]
+    return (tool, *arguments)
+
+
+def _ports(platform: Any) -> dict[str, str]:
+    names = {"clock": platform.default_clk, "rx": "uart_0__rx", "tx": "uart_0__tx"}
+    ports = {}
+    for name, _, _ in platform._design.ports:
+        for what, beginning in names.items():
+            if name.startswith(beginning):
+                ports[what] = name
+                break
+        else:
+            ports["led"] = name
+    return ports

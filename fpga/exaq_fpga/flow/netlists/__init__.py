@@ -1,0 +1,1 @@
+"""What synthesis leaves: netlists, read, changed and counted."""

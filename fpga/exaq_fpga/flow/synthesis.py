@@ -1,0 +1,248 @@
+"""Synthesis and place-and-route of one Verilog module, with its size, speed and critical path.
+
+``python -m exaq_fpga.flow.synthesis FILE.v --top NAME --device ecp5-85`` prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from exaq_cosim import ToolError
+from exaq_fpga.boards.devices import DEVICES, Device
+from exaq_fpga.flow import tools
+from exaq_fpga.flow.netlists.boundary import bound_by_registers
+from exaq_fpga.flow.netlists.netlist import Netlist
+from exaq_fpga.flow.netlists.output_registers import fold_output_registers
+
+#: Seeds of published figures.
+SEEDS = (1, 2, 3, 4, 5)
+#: Names that a design's one clock may have.
+CLOCKS = ("aclk", "clk")
+
+#: Pins between cells of a carry chain.
+_CARRY = ("CIN", "COUT", "FCI", "FCO", "FCI_INT", "FCO_INT")
+
+_SIZES = {
+    "ecp5": {"lut4": "TRELLIS_COMB", "ff": "TRELLIS_FF", "bram": "DP16KD", "dsp": "MULT18X18D"},
+    "ice40": {"lc": "ICESTORM_LC", "bram": "ICESTORM_RAM", "dsp": "ICESTORM_DSP"},
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One step of a critical path: ``delay`` ns of ``kind`` that end at ``cell`` over ``net``."""
+
+    delay: float
+    kind: str
+    cell: str
+    net: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """One place-and-route: ``fmax`` in MHz, the worst path of the clock, the cells used."""
+
+    seed: int
+    fmax: float
+    path: tuple[Segment, ...]
+    used: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Size and speed of one design on one device.
+
+    ``size`` holds ``lut4``, ``ff``, ``bram`` and ``dsp`` of the design alone (on iCE40 also
+    ``lc``, the logic cells taken: LUT, carry and flip-flop share one). ``folded`` counts
+    flip-flops that went into block RAM, ``boundary`` the registers round the design, which no
+    size includes.
+    """
+
+    device: Device
+    plain: bool
+    size: dict[str, int]
+    folded: int
+    boundary: int
+    routes: tuple[Route, ...]
+    flags: dict[str, str]
+
+    @property
+    def fmax(self) -> dict[str, float]:
+        """Median, least and best Fmax over the seeds, in MHz."""
+        values = [route.fmax for route in self.routes]
+        return {
+            "median": statistics.median(values),
+            "min": min(values),
+            "max": max(values),
+        }
+
+
+def implement(
+    verilog: str,
+    top: str,
+    device: Device,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    plain: bool = False,
+    folder: Path | None = None,
+    step: Callable[[str], None] = lambda name: None,
+) -> Result:
+    """Synthesise ``verilog`` and place and route it once for each of ``seeds``.
+
+    The design is bounded by registers (see ``flow.netlists.boundary``). On ECP5, registers behind
+    block RAM go into it (see ``flow.netlists.output_registers``) unless ``plain``. ``folder``
+    keeps the build's files; ``step`` is told what starts.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or fails; the design does not fit or has no clock named in ``CLOCKS``.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="exaq-") as name:
+            return implement(
+                verilog, top, device, seeds=seeds, plain=plain, folder=Path(name), step=step
+            )
+    folder.mkdir(parents=True, exist_ok=True)
+    step("synthesis")
+    netlist, command = _synthesise(verilog, top, device, folder)
+    folded = 0
+    if device.family == "ecp5" and not plain:
+        folded = fold_output_registers(netlist)
+    clock = next((name for name in CLOCKS if name in netlist.ports), None)
+    if clock is None:
+        raise ToolError(f"{top} has no clock port named {' or '.join(CLOCKS)}")
+    cells = netlist.count()
+    boundary = bound_by_registers(netlist, device.family, clock)
+    netlist.write(folder / "bounded.json")
+    routes = []
+    arguments = [*device.route, "--freq", str(device.target)]
+    for seed in seeds:
+        step(f"seed {seed}")
+        routes.append(_place_and_route(device, arguments, seed, folder))
+    return Result(
+        device=device,
+        plain=plain,
+        size=_size(device, cells, routes[0].used, boundary),
+        folded=folded,
+        boundary=boundary,
+        routes=tuple(routes),
+        flags={"yosys": command, "nextpnr": " ".join(arguments)},
+    )
+
+
+def _synthesise(verilog: str, top: str, device: Device, folder: Path) -> tuple[Netlist, str]:
+    (folder / "design.v").write_text(verilog)
+    command = " ".join([f"synth_{device.family}", "-top", top, *device.synth])
+    script = f"read_verilog design.v; {command} -json synth.json"
+    tools.run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder)
+    return Netlist.read(folder / "synth.json", top), command
+
+
+def _place_and_route(device: Device, arguments: list[str], seed: int, folder: Path) -> Route:
+    report = f"seed{seed}.json"
+    files = ["--json", "bounded.json", "--report", report, "--log", f"seed{seed}.log"]
+    options = [*arguments, "--seed", str(seed), "--timing-allow-fail", "-q"]
+    tools.run(f"nextpnr-{device.family}", [*files, *options], folder)
+    document = json.loads((folder / report).read_text())
+    ((clock, speed),) = document["fmax"].items()
+    edge = f"posedge {clock}"
+    path = next(
+        path for path in document["critical_paths"] if path["from"] == edge and path["to"] == edge
+    )
+    return Route(
+        seed=seed,
+        fmax=round(speed["achieved"], 2),
+        path=path_segments(path),
+        used={name: use["used"] for name, use in document["utilization"].items()},
+    )
+
+
+def path_segments(path: dict[str, Any]) -> tuple[Segment, ...]:
+    """The path's steps, each run of steps along a carry chain as one."""
+    segments: list[Segment] = []
+    for step in path["path"]:
+        port = step["to"]["port"]
+        chained = port in _CARRY and step["from"]["port"] in _CARRY
+        segment = Segment(
+            delay=round(step["delay"], 3),
+            kind="carry" if chained else step["type"],
+            cell=f"{step['to']['cell']}.{port}",
+            net="" if chained else step.get("net", ""),
+        )
+        if chained and segments and segments[-1].kind == "carry":
+            segment = replace(segment, delay=round(segments.pop().delay + segment.delay, 3))
+        segments.append(segment)
+    return tuple(segments)
+
+
+def _size(
+    device: Device, cells: dict[str, int], used: dict[str, int], boundary: int
+) -> dict[str, int]:
+    size = {name: used.get(cell, 0) for name, cell in _SIZES[device.family].items()}
+    if device.family == "ecp5":
+        size["ff"] -= boundary
+    else:
+        size["lc"] -= boundary
+        size["lut4"] = cells.get("SB_LUT4", 0)
+        size["ff"] = sum(count for cell, count in cells.items() if cell.startswith("SB_DFF"))
+    return size
+
+
+def describe(result: Result) -> str:
+    """``result`` as text: size, speed of each seed, the critical path of the median seed."""
+    size = "  ".join(f"{name} {count}" for name, count in result.size.items())
+    lines = [f"{result.device.title}: {size}"]
+    lines.append(
+        f"  folded into block RAM {result.folded} FF, boundary {result.boundary} FF (not counted)"
+    )
+    for route in result.routes:
+        lines.append(f"  seed {route.seed}: {route.fmax:.1f} MHz")
+    fmax = result.fmax
+    lines.append(f"  median {fmax['median']:.1f} MHz, min {fmax['min']:.1f}, max {fmax['max']:.1f}")
+    route = sorted(result.routes, key=lambda each: each.fmax)[len(result.routes) // 2]
+    lines.append(f"  critical path of seed {route.seed}:")
+    total = 0.0
+    for step in route.path:
+        total += step.delay
+        over = f"  over {step.net}" if step.net else ""
+        lines.append(f"  {total:7.2f} {step.delay:+6.2f} {step.kind:8} {step.cell}{over}")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command ``python -m exaq_fpga.flow.synthesis``."""
+    parser = argparse.ArgumentParser(prog="python -m exaq_fpga.flow.synthesis", description=__doc__)
+    parser.add_argument("file", type=Path, help="Verilog file with the top module and all below")
+    parser.add_argument("--top", default="exaq_softmax", help="top module")
+    parser.add_argument("--device", choices=DEVICES, default="ecp5-85")
+    parser.add_argument("--seeds", default="1", help="seeds of nextpnr, as 1,2,3")
+    parser.add_argument("--plain", action="store_true", help="ECP5: leave output registers alone")
+    parser.add_argument("--folder", type=Path, help="keep the build's files here")
+    options = parser.parse_args(arguments)
+    try:
+        result = implement(
+            options.file.read_text(),
+            options.top,
+            DEVICES[options.device],
+            seeds=[int(seed) for seed in options.seeds.split(",")],
+            plain=options.plain,
+            folder=options.folder,
+        )
+    except (ToolError, OSError, ValueError) as error:
+        print(f"exaq_fpga.flow.synthesis: error: {error}", file=sys.stderr)
+        return 2
+    print(describe(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

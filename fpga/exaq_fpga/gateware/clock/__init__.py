@@ -1,0 +1,1 @@
+"""The clock of a board's design: PLLs and reset."""

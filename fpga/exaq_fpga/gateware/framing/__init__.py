@@ -1,0 +1,1 @@
+"""Frames on the line: stuffing, checks, and the messages in them."""

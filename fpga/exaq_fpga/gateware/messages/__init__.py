@@ -1,0 +1,1 @@
+"""What messages ask for, and what answers them."""

@@ -1,0 +1,351 @@
+"""A board at the other end of a transport, from Python."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from exaq import SoftmaxConfig, Tables
+from exaq.rows import Rows
+from exaq.scalars import integer, real
+from exaq_fpga.link.errors import (
+    GarbageError,
+    LinkError,
+    NoAnswerError,
+    OtherVersionError,
+    RefusedError,
+    UnknownTablesError,
+    WrongDeviceError,
+)
+from exaq_fpga.link.frames import frame_octets
+from exaq_fpga.link.protocol import (
+    COUNTERS,
+    HEADER,
+    LOAD_WORD,
+    MAGIC,
+    OVERHEAD,
+    RESERVE,
+    VERSION,
+    Identity,
+    IdentityError,
+    RowsStatus,
+    Type,
+    longest_message,
+)
+from exaq_fpga.link.row_messages import STATUS, RowPacker, RowRange
+from exaq_fpga.link.session import LinkStatistics, Request, Session
+from exaq_fpga.link.transports.serial_port import SerialPort
+from exaq_fpga.link.transports.transport import Transport
+
+R = TypeVar("R", bound=Request)
+
+# Messages that share the board's receive buffer, and answers that share the host's window.
+_SHARE = 4
+# Octets of answers that may be under way, and how many of the longest ones must be able to.
+_WINDOW = 16384
+_ANSWERS = 3
+_COUNTERS = struct.Struct(f"<{len(COUNTERS)}I")
+# What the status of LOAD_TABLES says, from its lowest bit.
+_REFUSALS = ("their number", "the context", "the thresholds", "the exponentials")
+
+
+class Board:
+    """A board that is connected: it was found, and has told what it is.
+
+    ``Board("/dev/ttyUSB1")`` is short for ``Board(SerialPort("/dev/ttyUSB1"))``: a board at a
+    serial port of 1 Mbaud. ``Board(SerialPort("/dev/ttyUSB1", baud=115_200))`` is one at another
+    rate; any other ``Transport`` does as well.
+
+    Use it as a context manager, or call ``close``. After a LinkError it is closed. After an
+    interrupt (Ctrl-C) it can be used on, and so can the board by the next program.
+
+    Parameters
+    ----------
+    transport
+        The way to the board, which the board takes over: it closes it in the end, also where no
+        board is found. A text is a serial port: a device such as ``/dev/ttyUSB1``, a
+        pseudo-terminal, or a URL of pyserial.
+    timeout
+        Seconds of silence after which the board is asked what it has received.
+    retries
+        How often in turn it is asked in vain before the link is given up.
+    window
+        Octets of answers that may be under way: what the transport can hold while the host is
+        busy. None: 16384, or as many as three of the board's longest answers have. That many keep
+        the line busy; Linux holds 65536 octets of a serial port.
+
+    Members
+    -------
+    identity
+        What the board says of itself: its name, its configuration, its clock.
+    link
+        What was sent, lost and sent again since the board was identified.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A parameter is not as described.
+    PortError
+        The serial port cannot be opened: there is none, it may not be, or it is in use.
+    ConnectError
+        No board is there that this version can talk to.
+    """
+
+    identity: Identity
+
+    def __init__(
+        self,
+        transport: Transport | str,
+        *,
+        timeout: float = 1.0,
+        retries: int = 5,
+        window: int | None = None,
+    ) -> None:
+        retries = integer("retries", retries, 1)
+        window = None if window is None else integer("window", window, 1)
+        timeout = float(real("timeout", timeout))
+        if timeout <= 0:
+            raise ValueError(f"timeout must be positive, not {timeout!r}")
+        if isinstance(transport, str):
+            transport = SerialPort(transport)
+        if not isinstance(transport, Transport):
+            raise TypeError(
+                f"transport must be a Transport or the name of a serial port, not {transport!r}"
+            )
+        self._transport: Transport | None = transport
+        try:
+            transport.discard()
+            self._session = Session(transport, timeout=timeout, retries=retries)
+            self.identity = self._identify(transport)
+            self._config = self.identity.config
+            self._session.buffer = self.identity.buffer
+            self._session.window = _window(self._config) if window is None else window
+            self._session.statistics = LinkStatistics()
+            self._loads = self.status()["loads"]
+        except BaseException:
+            self.close()
+            raise
+        # Contexts whose tables are known; the rest were loaded by somebody else.
+        self._known = set() if self._loads else set(range(self._config.contexts))
+
+    def _identify(self, transport: Transport) -> Identity:
+        where, settings = f"at {transport.name}", transport.settings
+        seen = self._session.statistics
+        try:
+            octets = self._session.ask(Request(Type.IDENTIFY, answer=None))
+        except RefusedError as error:
+            raise WrongDeviceError(f"{where}: {error}") from error
+        except LinkError as error:
+            if not seen.received:
+                built_for = f" the {settings} it was built for," if settings else ""
+                raise NoAnswerError(
+                    f"nothing answers {where}: is it the board's port,{built_for} and has it been "
+                    "programmed?"
+                ) from error
+            if seen.strange:
+                raise WrongDeviceError(
+                    f"what is {where} sends frames, but no answers: does it send back what it gets?"
+                ) from error
+            other = f"the board was built for another {settings}, or " if settings else ""
+            raise GarbageError(
+                f"{seen.received} octets came {where}, but no answer among them: {other}another "
+                "device is there"
+            ) from error
+        try:
+            identity = Identity.from_octets(octets)
+        except IdentityError as error:
+            ours = octets[: len(MAGIC) + 1] == MAGIC + bytes([VERSION])
+            newer = octets[: len(MAGIC)] == MAGIC and not ours
+            raise (OtherVersionError if newer else WrongDeviceError)(f"{where}: {error}") from error
+        config = identity.config
+        least = longest_message(config) + OVERHEAD + RESERVE
+        if identity.buffer < least:
+            raise WrongDeviceError(
+                f"{where}: the board's receive buffer of {identity.buffer} octets is too small "
+                f"for its longest row, which needs {least}"
+            )
+        return identity
+
+    @property
+    def config(self) -> SoftmaxConfig:
+        """The unit's configuration, with the tables that were loaded into its contexts."""
+        return self._config
+
+    @property
+    def link(self) -> LinkStatistics:
+        """See Members."""
+        return self._session.statistics
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the transport; the board is ready for the next program at once."""
+        if self._transport is not None:
+            self._transport.close()
+            self._transport = None
+
+    def status(self) -> dict[str, int]:
+        """The board's counters, by the names of ``exaq_fpga.link.protocol.COUNTERS``."""
+        body = self._ask(Request(Type.STATUS, answer=_COUNTERS.size))
+        return dict(zip(COUNTERS, _COUNTERS.unpack(body), strict=True))
+
+    def load_tables(self, context: int, tables: Tables) -> None:
+        """Load ``tables`` into a context, for all rows from now on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As ``SoftmaxConfig.load_words``.
+        RefusedError
+            The board refuses the tables.
+        LinkError
+            The link is lost; nobody knows then what the context holds.
+        """
+        words = self._config.load_words(context, tables)
+        each = list(self._config.context_tables)
+        each[context] = tables
+        loaded = self._config.replace(context_tables=tuple(each))
+        body = struct.pack(f"<{len(words)}i", *words)
+        self._known.discard(context)
+        (status,) = self._ask(Request(Type.LOAD_TABLES, body, answer=1))
+        if status:
+            reasons = [name for bit, name in enumerate(_REFUSALS) if status >> bit & 1]
+            raise RefusedError(
+                f"the board refuses tables of {len(body) // LOAD_WORD} words for context "
+                f"{context}: it objects to {' and '.join(reasons) or f'status {status}'}"
+            )
+        self._loads = self.status()["loads"]
+        self._config = loaded
+        self._known.add(context)
+
+    def softmax(
+        self,
+        logits: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        contexts: ArrayLike | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> NDArray[Any]:
+        """Probabilities of rows, computed by the board.
+
+        Parameters
+        ----------
+        logits
+            Integers within ``config.logit_range``, shape (..., row).
+        mask
+            Booleans that broadcast to the logits' shape, True = live. A unit without masking
+            takes only masks that cut off the ends of rows, and gets such rows shorter.
+        lengths
+            Integers that broadcast to the leading shape: elements of each row, 1 to row; the
+            others are not sent. None: all.
+        contexts
+            With ``config.contexts``: integers that broadcast to the leading shape, the context
+            of each row. None: context 0.
+        progress
+            Called with (rows done, rows) after each answer.
+
+        Returns
+        -------
+        NDArray
+            Shape of the logits, the type of ``exaq.softmax``; 0 where masked or absent.
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is not as described.
+        UnknownTablesError
+            Rows name a context that another program has loaded tables into: ``load_tables`` it
+            first, or reset the board.
+        RefusedError
+            The board refuses rows or flags one.
+        LinkError
+            The link is lost.
+        """
+        rows = Rows.of(
+            logits, self._config.format, mask=mask, lengths=lengths, contexts=contexts
+        ).streamed(self._config.format)
+        if rows.contexts is not None:
+            unknown = set(np.unique(rows.contexts).tolist()) - self._known
+            if unknown:
+                raise UnknownTablesError(
+                    f"another program has loaded tables into the board, so those of context "
+                    f"{min(unknown)} are unknown: load them anew, or reset the board"
+                )
+        packer = RowPacker(rows, self._config)
+        room, window = self._session.buffer - RESERVE, self._session.window
+        ranges = packer.ranges(room // _SHARE, window // _SHARE)
+        requests = (_RowsRequest(packer, chosen) for chosen in ranges)
+        done = 0
+        with closing(self._run(requests)) as answers:
+            for request, body in answers:
+                _check(RowsStatus(body[-1]), request.rows)
+                packer.unpack(request.rows, body)
+                done += len(request.rows)
+                if progress is not None:
+                    progress(done, len(rows.lengths))
+        if rows.contexts is not None and self.status()["loads"] != self._loads:
+            self.close()
+            raise LinkError("the board was reset in the meantime and has lost its tables")
+        return packer.probabilities.reshape(rows.shape)
+
+    def _ask(self, request: Request) -> bytes:
+        ((_, body),) = self._run([request])
+        return body
+
+    def _run(self, requests: Iterable[R]) -> Generator[tuple[R, bytes], None, None]:
+        if self._transport is None:
+            raise LinkError("the board is closed")
+        try:
+            yield from self._session.run(requests)
+        except LinkError:
+            self.close()
+            raise
+
+
+class _RowsRequest(Request):
+    """Rows that share a message; if it was lost twice, they go on in halves, which pass easier."""
+
+    def __init__(self, packer: RowPacker, rows: RowRange) -> None:
+        super().__init__(Type.ROWS, packer.pack(rows), answer=packer.answer_octets(rows))
+        self.rows = rows
+        self._packer = packer
+
+    def again(self) -> Sequence[Request]:
+        if self.lost < 2 or len(self.rows) == 1:
+            return [self]
+        halves = [_RowsRequest(self._packer, half) for half in self.rows.halves()]
+        for half in halves:
+            half.lost = 1
+        return halves
+
+
+def _window(config: SoftmaxConfig) -> int:
+    """Octets that keep the line busy with any rows, and that serial ports can hold with most."""
+    longest = HEADER + config.max_row * config.prob_bytes + STATUS
+    return max(_WINDOW, _ANSWERS * frame_octets(longest))
+
+
+def _check(status: RowsStatus, rows: RowRange) -> None:
+    """Refuse an answer that is not that of the rows asked for."""
+    if not status:
+        return
+    which = f"rows {rows.start} to {rows.stop - 1}"
+    if status & RowsStatus.MALFORMED:
+        raise RefusedError(f"the board calls the message of {which} malformed")
+    raise RefusedError(f"the board reports an error in {which} (status {int(status)})")

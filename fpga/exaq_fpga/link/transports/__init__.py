@@ -1,0 +1,1 @@
+"""Ways for octets between a host and a board."""

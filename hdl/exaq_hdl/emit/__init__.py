@@ -1,0 +1,1 @@
+"""From a unit to files: Verilog, the manifest beside it, the C header of its registers."""

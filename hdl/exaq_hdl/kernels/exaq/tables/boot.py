@@ -1,0 +1,78 @@
+"""The tables that the contexts hold after reset."""
+
+from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
+from exaq_hdl.kernels.exaq.tables.sum_rom import rom
+from exaq_hdl.shell.beats import checked_word
+
+
+class Boot(wiring.Component):
+    """Loads every context with its tables, once, after reset.
+
+    Throughput a word in 2 cycles. A load begins when the one before it has been taken and
+    ``next`` has been given.
+
+    Members
+    -------
+    next : the tables taken last are in effect
+    active : from reset until all contexts have their tables
+    o : stream of checked_word
+    """
+
+    #: Cycles for a word.
+    period = 2
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = check_config(config, contexts=True)
+        super().__init__(
+            {
+                "next": In(1),
+                "active": Out(1),
+                "o": Out(stream.Signature(checked_word(config))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        sets = config.context_tables
+        if len(set(sets)) == 1:
+            sets = sets[:1]
+        words = [word for tables in sets for word in config.load_words(0, tables)]
+        width = checked_word(config)["word"].width
+        m.submodules.rom = table = rom(signed(width), words)
+        port = table.read_port()
+
+        active = Signal(init=1)
+        place = Signal(config.bits + 1)
+        context = Signal(range(config.contexts + 1))
+        # A load is over: nothing is offered until it is in effect.
+        wait = Signal()
+        first = Signal()
+        m.d.comb += [
+            self.active.eq(active),
+            first.eq(place == 0),
+            port.addr.eq(place if len(sets) == 1 else Cat(place, context)),
+            self.o.payload.first.eq(first),
+            self.o.payload.word.eq(port.data),
+            self.o.payload.fits.eq(1),
+        ]
+        with m.If(first):
+            m.d.comb += self.o.payload.word.eq(context)
+        m.d.sync += self.o.valid.eq(active & ~wait & ~self.o.valid)
+        with m.If(self.o.valid):
+            with m.If(self.o.ready):
+                m.d.sync += [place.eq(place + 1), wait.eq(place.all())]
+            with m.Else():
+                m.d.sync += self.o.valid.eq(1)
+        with m.If(self.next & active):
+            m.d.sync += [
+                wait.eq(0),
+                context.eq(context + 1),
+                active.eq(context != config.contexts - 1),
+            ]
+        return m

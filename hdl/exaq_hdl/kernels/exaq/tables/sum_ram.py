@@ -1,0 +1,121 @@
+"""LUT_sum of every bank, and what idle lanes add to it."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
+from exaq_hdl.parts.memory import Ram
+from exaq_hdl.shell.beats import excess_word, sum_word
+
+# Words of a block RAM that is as wide as entries mostly are.
+_BLOCK = 1024
+
+
+class SumRam(wiring.Component):
+    """As ``SumRom``, with the tables of a bank: adds a group's exponentials by one lookup.
+
+    Latency 3 cycles: a RAM's, and one to choose between RAMs of as many words as fit a usual
+    block RAM, since what stands between a block RAM and its output register is slow. Throughput
+    1 group per cycle. Exact. Source: EXAQ (arXiv 2410.03185), LUT_sum.
+
+    Members
+    -------
+    store : stream of sum_word, always ready; into banks that no row uses
+    enable : look up
+    bank : the row's bank
+    codes : the group's codes, that of its first lane lowest
+    total : sum of their E_k, ``latency`` cycles later
+    """
+
+    latency = Ram.latency + 1
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = check_config(config, contexts=True)
+        super().__init__(
+            {
+                "store": In(stream.Signature(sum_word(config), always_ready=True)),
+                "enable": In(1),
+                "bank": In(config.bank_bits),
+                "codes": In(config.bits * config.group),
+                "total": Out(config.group_sum_bits),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        word = self.store.payload
+        entries = (self.config.contexts + 1) << len(self.codes)
+        write_address = Cat(word.codes, word.bank)
+        read_address = Cat(self.codes, self.bank)
+        chosen = read_address[_BLOCK.bit_length() - 1 :]
+        for _ in range(Ram.latency):
+            late = Signal.like(chosen, reset_less=True)
+            m.d.sync += late.eq(chosen)
+            chosen = late
+        total = Signal(len(self.total), reset_less=True)
+        m.d.comb += self.total.eq(total)
+        for k, start in enumerate(range(0, entries, _BLOCK)):
+            m.submodules[f"ram{k}"] = ram = Ram(
+                width=len(self.total), depth=min(_BLOCK, entries - start)
+            )
+            inside = len(ram.write_address)
+            writes = write_address[_BLOCK.bit_length() - 1 :] == k if entries > _BLOCK else 1
+            m.d.comb += [
+                ram.write_enable.eq(self.store.valid & writes),
+                ram.write_address.eq(write_address[:inside]),
+                ram.write_data.eq(word.total),
+                ram.read_enable.eq(self.enable),
+                ram.read_address.eq(read_address[:inside]),
+                ram.output_enable.eq(1),
+            ]
+            with m.If(chosen == k if entries > _BLOCK else 1):
+                m.d.sync += total.eq(ram.read_data)
+        return m
+
+
+class ExcessRam(wiring.Component):
+    """Looks up n * E_0, which LUT_sum counts too much for n lanes that are not live.
+
+    Latency 2 cycles; throughput 1 lookup per cycle.
+
+    Members
+    -------
+    store : stream of excess_word, always ready; into banks that no row uses
+    enable : look up
+    bank : the row's bank
+    lanes : n
+    excess : n * E_0, ``latency`` cycles later
+    """
+
+    latency = Ram.latency
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = check_config(config, contexts=True)
+        word = excess_word(config)
+        super().__init__(
+            {
+                "store": In(stream.Signature(word, always_ready=True)),
+                "enable": In(1),
+                "bank": In(config.bank_bits),
+                "lanes": In(word["lanes"].shape),
+                "excess": Out(word["excess"].shape),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        word = self.store.payload
+        entries = (self.config.contexts + 1) << len(self.lanes)
+        m.submodules.ram = ram = Ram(width=len(self.excess), depth=entries)
+        m.d.comb += [
+            ram.write_enable.eq(self.store.valid),
+            ram.write_address.eq(Cat(word.lanes, word.bank)),
+            ram.write_data.eq(word.excess),
+            ram.read_enable.eq(self.enable),
+            ram.read_address.eq(Cat(self.lanes, self.bank)),
+            ram.output_enable.eq(1),
+            self.excess.eq(ram.read_data),
+        ]
+        return m

@@ -1,0 +1,1 @@
+"""Parts of any hardware: queues, memories, counters. They know nothing of softmax."""

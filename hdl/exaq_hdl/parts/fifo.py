@@ -1,0 +1,171 @@
+"""A FIFO over block RAM for free-running producers."""
+
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq.scalars import flag, integer
+from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width
+from exaq_hdl.parts.memory import Ram
+
+# Up to this depth, rounding up to a power of two costs no block RAM.
+# The order of the addresses does not matter then, and a shift register is the cheapest counter.
+_FREE_ROUNDING = 512
+
+
+class Fifo(wiring.Component):
+    """Queue between a free-running producer and a stream consumer.
+
+    Latency 3 cycles from ``i`` to ``o``; throughput 1 item per cycle, of a lazy queue an item
+    in 2 cycles. ``i`` never refuses: the producer watches ``room`` instead, which is high while
+    ``slack`` further items fit, those already on their way included. Back-pressure on ``o``
+    holds its payload.
+
+    Parameters
+    ----------
+    shape
+        Shape of an item, at least one bit.
+    capacity
+        Items that can wait without ``room`` going low, at least 1.
+    slack
+        Cycles from a producer's look at ``room`` until what it then sends is counted, at least 1.
+    lazy
+        Whether the way of ``o.ready`` into the queue ends at ``o.valid``.
+
+    Members
+    -------
+    i : stream, always ready
+    room : high while the producer may send
+    empty : nothing is stored or on its way to ``o``
+    o : stream
+    """
+
+    latency = 3
+
+    def __init__(self, shape, *, capacity: int, slack: int, lazy: bool = False):
+        if not Shape.cast(shape).width:
+            raise ValueError(f"shape must have at least one bit, not {shape!r}")
+        self.shape = shape
+        self.lazy = flag("lazy", lazy)
+        self.slack = slack = integer("slack", slack, 1)
+        depth = integer("capacity", capacity, 1) + slack
+        rounded = (1 << lfsr_width(depth)) - 1
+        self._lfsr = rounded < _FREE_ROUNDING
+        self.depth = rounded if self._lfsr else depth
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape, always_ready=True)),
+                "room": Out(1),
+                "empty": Out(1),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform):
+        # The reader runs ahead: v1 says that the RAM's latch holds an item, o.valid that its
+        # output register does. Each moves on when the next place is free.
+        m = Module()
+        depth = self.depth + 1 if self._lfsr else self.depth
+        m.submodules.ram = ram = Ram(width=Shape.cast(self.shape).width, depth=depth)
+
+        v1 = Signal()
+        take_output = Signal()
+        take_latch = Signal()
+        read = Signal()
+        first = LFSR_START if self._lfsr else 0
+        write_address = Signal(range(depth), init=first)
+        read_address = Signal(range(depth), init=first)
+
+        def after(address):
+            if self._lfsr:
+                return lfsr_next(address)
+            return Mux(address == self.depth - 1, 0, address + 1)
+
+        # Free places less slack: its sign is `room`. `stored` says that it is below its start.
+        start = self.depth - self.slack
+        spare = Signal(signed(max(start, self.slack).bit_length() + 1), init=start)
+        stored = Signal()
+        m.d.comb += [
+            self.room.eq(~spare[-1]),
+            self.empty.eq(~(stored | v1 | self.o.valid)),
+            take_output.eq(v1 & ~self.o.valid if self.lazy else ~self.o.valid | self.o.ready),
+            take_latch.eq(~v1 | take_output),
+            read.eq(take_latch & stored),
+        ]
+        with m.If(self.i.valid ^ read):
+            down = self.i.valid
+            m.d.sync += spare.eq(spare + Cat(1, down.replicate(len(spare) - 1)).as_signed())
+
+        with m.If(self.i.valid):
+            m.d.sync += stored.eq(1)
+        with m.Elif(read):
+            m.d.sync += stored.eq(spare != start - 1)
+
+        with m.If(self.i.valid):
+            m.d.sync += write_address.eq(after(write_address))
+        with m.If(read):
+            m.d.sync += read_address.eq(after(read_address))
+        with m.If(take_latch):
+            m.d.sync += v1.eq(read)
+        with m.If(take_output):
+            m.d.sync += self.o.valid.eq(v1)
+        with m.Elif(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+
+        m.d.comb += [
+            ram.write_enable.eq(self.i.valid),
+            ram.write_address.eq(write_address),
+            ram.write_data.eq(self.i.payload),
+            ram.read_enable.eq(read),
+            ram.read_address.eq(read_address),
+            ram.output_enable.eq(take_output),
+            Value.cast(self.o.payload).eq(ram.read_data),
+        ]
+        return m
+
+
+class FallThroughFifo(wiring.Component):
+    """A ``Fifo`` whose items take a short cut while nothing waits in it.
+
+    Latency 1 cycle where it is empty; throughput then 1 item per cycle, otherwise an item in 2
+    cycles. Parameters and members as of ``Fifo``.
+    """
+
+    latency = 1
+
+    def __init__(self, shape, *, capacity: int, slack: int):
+        inner_slack = integer("slack", slack, 1) + 1
+        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True)
+        super().__init__(
+            {
+                "i": In(stream.Signature(shape, always_ready=True)),
+                "room": Out(1),
+                "o": Out(stream.Signature(shape)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = self.fifo
+        shape = Value.cast(self.o.payload).shape()
+        waiting = Signal(shape, reset_less=True)
+        leaving = Signal(shape, reset_less=True)
+        short_cut, free = Signal(), Signal()
+        m.d.comb += [
+            self.room.eq(fifo.room),
+            free.eq(~self.o.valid | self.o.ready),
+            short_cut.eq(fifo.empty & ~fifo.i.valid),
+            Value.cast(fifo.i.payload).eq(waiting),
+            fifo.o.ready.eq(free),
+            Value.cast(self.o.payload).eq(leaving),
+        ]
+        m.d.sync += [
+            fifo.i.valid.eq(self.i.valid & ~(short_cut & free)),
+            waiting.eq(self.i.payload),
+        ]
+        with m.If(free):
+            m.d.sync += [
+                self.o.valid.eq(fifo.o.valid | (short_cut & self.i.valid)),
+                leaving.eq(Mux(fifo.o.valid, fifo.o.payload, self.i.payload)),
+            ]
+        return m

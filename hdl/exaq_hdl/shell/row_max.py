@@ -1,0 +1,72 @@
+"""The maximum of a row."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq import SoftmaxConfig
+from exaq_hdl.checks import check_config
+from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
+from exaq_hdl.shell.beats import row_beat
+
+#: Cycles that a beat's way through the row buffer takes longer than a maximum's through its
+#: queue. With no maximum earlier than that, the unit's latency is the same for every row.
+HEAD_START = Fifo.latency - FallThroughFifo.latency
+
+
+class RowMax(wiring.Component):
+    """Largest logit of each row, in offset binary.
+
+    A registered tree over the lanes, then one running register. Latency ceil(log2(lanes))
+    cycles, but at least HEAD_START, from a row's last beat to its maximum; throughput 1 beat
+    per cycle, rows back to back.
+    A row without a live element gives 0, the lowest logit.
+
+    Members
+    -------
+    i : stream of row_beat, always ready
+    o : stream of logit_width bits, always ready; one item a row
+    """
+
+    def __init__(self, config: SoftmaxConfig):
+        self.config = check_config(config)
+        self.latency = max((config.lanes - 1).bit_length(), HEAD_START)
+        super().__init__(
+            {
+                "i": In(stream.Signature(row_beat(config), always_ready=True)),
+                "o": Out(stream.Signature(config.logit_width, always_ready=True)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        width = self.config.logit_width
+
+        def larger(a, b):
+            return Mux(a < b, b, a)
+
+        def delay(signal, name):
+            register = Signal.like(signal, name=name, reset_less=True)
+            m.d.sync += register.eq(signal)
+            return register
+
+        values = [self.i.payload.logits[lane] for lane in range(self.config.lanes)]
+        valid, last = self.i.valid, self.i.payload.last
+        for level in range(self.latency):
+            pairs = [values[k : k + 2] for k in range(0, len(values), 2)]
+            values = []
+            for k, pair in enumerate(pairs):
+                node = Signal(width, name=f"level{level}_max{k}", reset_less=True)
+                m.d.sync += node.eq(larger(*pair) if len(pair) == 2 else pair[0])
+                values.append(node)
+            stage_valid = Signal(name=f"level{level}_valid")
+            m.d.sync += stage_valid.eq(valid)
+            valid, last = stage_valid, delay(last, f"level{level}_last")
+
+        running = Signal(width)
+        m.d.comb += [self.o.payload.eq(larger(running, values[0])), self.o.valid.eq(valid & last)]
+        with m.If(valid & last):
+            m.d.sync += running.eq(0)
+        with m.Elif(valid):
+            m.d.sync += running.eq(self.o.payload)
+        return m

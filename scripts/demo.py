@@ -1,8 +1,0 @@
-"""Runs ``exaq demo``: the same options, the same results."""
-
-import sys
-
-from exaq_cli.main import main
-
-if __name__ == "__main__":
-    main(["demo", *sys.argv[1:]])

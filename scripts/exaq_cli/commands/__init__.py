@@ -1,0 +1,1 @@
+"""The commands, a module each; ``exaq_cli.main`` lists them."""

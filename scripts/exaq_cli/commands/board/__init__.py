@@ -1,0 +1,1 @@
+"""Commands about FPGA boards, virtual ones too."""

@@ -1,0 +1,229 @@
+"""``exaq stream``: an array of logits through a board, checked against the golden model."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
+from rich.progress import ProgressColumn as Column
+from rich.text import Text
+
+import exaq
+from exaq import SoftmaxConfig
+from exaq.rows import Rows
+from exaq_cli.config.differences import differences
+from exaq_cli.config.options import config_given, config_options, tables_read
+from exaq_cli.errors import BreakdownError, UserError, user_errors
+from exaq_cli.files import replacing
+from exaq_cli.output.stream_summary import print_summary
+from exaq_cli.row_input import RowInput, output_options, row_options
+from exaq_fpga import Board, BoardError, SerialPort, UnknownTablesError
+from exaq_fpga.link.session import LinkStatistics
+from exaq_fpga.link.transports.serial_port import BAUD
+
+_CONSOLE = Console(stderr=True)
+_FILE = click.Path(path_type=Path)
+# Bits of an octet on the line: start, eight, stop.
+_OCTET = 10
+
+
+@click.command(name="stream")
+@click.option(
+    "--port",
+    required=True,
+    help="Serial port of the board, such as /dev/ttyUSB1; or the pseudo-terminal that "
+    "exaq board --virtual names.",
+)
+@output_options
+@click.option(
+    "--baud",
+    type=click.IntRange(1),
+    default=BAUD,
+    show_default=True,
+    help="Baud rate that the board was built for: exaq boards lists it.",
+)
+@click.option(
+    "--verify/--no-verify",
+    default=True,
+    show_default=True,
+    help="Compare every bit with the golden model.",
+)
+@row_options
+@click.option(
+    "--load",
+    is_flag=True,
+    help="Load the sets of --tables into the contexts 0, 1, ... before the first row.",
+)
+@click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
+@config_options
+def command(
+    config: SoftmaxConfig,
+    port: str,
+    baud: int,
+    logits: Path,
+    output: Path,
+    float_output: bool,
+    verify: bool,
+    lengths: Path | None,
+    mask: Path | None,
+    contexts_of: Path | None,
+    load: bool,
+    report: Path | None,
+) -> int:
+    """Stream an array of logits, of shape (..., row), through a board.
+
+    Integers are taken as they are; floats are divided by the board's logit_scale, rounded and
+    saturated. The board tells its configuration; options of a configuration are only checked
+    against that. The exit code is 1 where a bit differs from the golden model, 2 where nothing
+    was streamed, 3 where the board or its link fails on the way and nothing was written. After
+    Ctrl-C the board is ready for the next run.
+
+    \b
+    exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy
+    exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --lengths lengths.npy --json run.json
+    exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --preset 2bit-x4 --no-verify
+    exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --tables heads.json --load \\
+        --contexts-of heads.npy
+    """
+    if load and not tables_read():
+        raise UserError("--load needs --tables, the file of the tables to load")
+    outputs = [path for path in (output, report) if path is not None]
+    with replacing(*outputs, inputs=tables_read()) as temporary:
+        written = dict(zip(outputs, temporary, strict=True))
+        given = RowInput.load(logits, lengths, mask, contexts_of)
+        with _connected(port, baud) as board:
+            if config_given():
+                _check_config(config, board.config, load)
+            given = given.integers(board.config)
+            with user_errors():
+                rows = Rows.of(
+                    given.logits,
+                    board.config.format,
+                    mask=given.mask,
+                    lengths=given.lengths,
+                    contexts=given.contexts,
+                ).streamed(board.config.format)
+            loads = _load(board, config) if load else 0
+            _check_contexts(board.config, contexts_of)
+            link = LinkStatistics(**asdict(board.link))
+            begin = time.perf_counter()
+            probabilities = _stream(board, given)
+            seconds = time.perf_counter() - begin
+            figures = _figures(board, rows, seconds, link) | {"loads": loads}
+        if verify:
+            with _CONSOLE.status("Golden model ..."):
+                expected = exaq.softmax(
+                    given.logits,
+                    board.config,
+                    given.mask,
+                    given.contexts,
+                    lengths=given.lengths,
+                )
+            figures["mismatches"] = int(np.count_nonzero(probabilities != expected))
+        if float_output:
+            probabilities = exaq.probabilities_to_float(probabilities, board.config)
+        with written[output].open("wb") as file:
+            np.save(file, probabilities, allow_pickle=False)
+        if report is not None:
+            document = figures | {"config": board.config.to_dict()}
+            written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    print_summary(board.config, figures, outputs)
+    return 1 if figures.get("mismatches") else 0
+
+
+@contextmanager
+def _connected(port: str, baud: int) -> Iterator[Board]:
+    """The board; that there is none is the user's error, what befalls it later a failure."""
+    try:
+        with _CONSOLE.status(f"Looking for a board at {port} ..."):
+            board = Board(SerialPort(port, baud=baud))
+    except (BoardError, ValueError) as error:
+        raise UserError(str(error)) from error
+    with board:
+        try:
+            yield board
+        except UnknownTablesError as error:
+            raise UserError(f"{error} (--load with --tables loads them)") from error
+        except BoardError as error:
+            raise BreakdownError(str(error)) from error
+
+
+def _check_config(config: SoftmaxConfig, board: SoftmaxConfig, load: bool) -> None:
+    if load and not board.contexts:
+        raise UserError("the board has no contexts, so no tables can be loaded into it")
+    found = differences(config, board, load=load)
+    if found:
+        raise UserError(
+            f"the board was built for another configuration: {'; '.join(found)}. Leave out the "
+            "options, or build the board with them"
+        )
+
+
+def _check_contexts(board: SoftmaxConfig, contexts_of: Path | None) -> None:
+    if contexts_of is None and len(set(board.context_tables)) > 1:
+        raise UserError(
+            f"the board's {board.contexts} contexts hold different tables: give --contexts-of, "
+            "the context of each row"
+        )
+
+
+def _load(board: Board, config: SoftmaxConfig) -> int:
+    sets = config.context_tables or (config.tables,)
+    if len(sets) > board.config.contexts:
+        raise UserError(
+            f"{len(sets)} sets of tables do not fit the board's {board.config.contexts} contexts"
+        )
+    with _CONSOLE.status("Loading tables ..."):
+        for context, tables in enumerate(sets):
+            board.load_tables(context, tables)
+    return len(sets)
+
+
+class _Speed(Column):
+    def render(self, task: Task) -> Text:
+        speed = task.speed
+        return Text("" if speed is None else f"{speed:,.0f} rows/s")
+
+
+def _stream(board: Board, given: RowInput) -> NDArray[Any]:
+    columns = (TextColumn("Streaming"), BarColumn(), MofNCompleteColumn(), _Speed())
+    quiet = not _CONSOLE.is_terminal
+    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
+        task = progress.add_task("", total=None)
+        return board.softmax(
+            given.logits,
+            mask=given.mask,
+            lengths=given.lengths,
+            contexts=given.contexts,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+
+
+def _figures(board: Board, rows: Rows, seconds: float, before: LinkStatistics) -> dict[str, Any]:
+    elements = int(rows.lengths.sum())
+    payload = elements * board.config.prob_bytes
+    link = {name: value - getattr(before, name) for name, value in asdict(board.link).items()}
+    return {
+        "board": board.identity.board,
+        "version": board.identity.version,
+        "clock": board.identity.clock,
+        "baud": board.identity.baud,
+        "rows": len(rows.lengths),
+        "elements": elements,
+        "seconds": seconds,
+        "rows_per_second": len(rows.lengths) / seconds,
+        "payload_octets": payload,
+        "payload_octets_per_second": payload / seconds,
+        "payload_share": payload / seconds / (board.identity.baud / _OCTET),
+        "link": link,
+    }

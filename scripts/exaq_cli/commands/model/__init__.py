@@ -1,0 +1,1 @@
+"""Commands about models: tables for one, and what few bits cost it."""

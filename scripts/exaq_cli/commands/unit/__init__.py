@@ -1,0 +1,1 @@
+"""Commands about the unit itself: as Verilog, simulated, measured."""

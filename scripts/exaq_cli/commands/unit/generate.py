@@ -1,0 +1,101 @@
+"""``exaq generate``: the unit as Verilog, and its description as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from exaq import SoftmaxConfig
+from exaq_cli.config.options import config_options, tables_read
+from exaq_cli.errors import UserError, tool_errors
+from exaq_cli.files import replacing
+from exaq_cli.output.describe import describe_tables
+
+
+@click.command(name="generate")
+@config_options
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.v",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Verilog file to write. FILE.json beside it gets configuration, ports, tables, latency "
+    "and versions; with contexts, FILE.h the registers for C.",
+)
+@click.option(
+    "--top",
+    type=click.Choice(["axi", "core"]),
+    default="axi",
+    show_default=True,
+    help="Ports: AXI4-Stream, or the core's own valid/ready streams.",
+)
+@click.option(
+    "--name",
+    default="exaq_softmax",
+    show_default=True,
+    help="Name of the top module; the others' names begin with it and two underscores.",
+)
+def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
+    """Write the softmax unit as Verilog-2001 in one file, with a JSON file beside it.
+
+    The same options give the same text every time. All files appear, or none.
+
+    \b
+    exaq generate -o softmax.v
+    exaq generate --preset 3bit-x16 --max-row 2048 --sigma 1.7 -o softmax.v
+    exaq generate --lanes 8 --logit-width 16 --logit-scale 0.001 --clip -6 -o softmax.v
+    exaq generate --tables tables.json --tables-name layer3 -o softmax.v
+    exaq generate --contexts 12 -o softmax.v
+    """
+    if output.suffix != ".v":
+        raise UserError(f"the Verilog file's name must end in .v, but is {output}")
+    # Only here: it takes a second, and help or the refusals above need not wait for it.
+    from exaq_hdl import emit_verilog
+    from exaq_hdl.emit.c_header import c_header
+    from exaq_hdl.emit.names import check_name
+
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    description = output.with_suffix(".json")
+    headers = [output.with_suffix(".h")] if config.contexts and top == "axi" else []
+    outputs = (output, description, *headers)
+    with replacing(*outputs, inputs=tables_read()) as (verilog, manifest, *header):
+        with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
+            emitted = emit_verilog(config, top=top, name=name)
+        _write(verilog, emitted.verilog)
+        _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
+        for path in header:
+            _write(path, c_header(config, name))
+    click.echo(f"Verilog        {output}, top module {name}")
+    click.echo(f"Description    {description}")
+    for path in headers:
+        click.echo(f"C header       {path}")
+    for line in _summary(config, emitted.manifest["latency"]["cycles"]):
+        click.echo(line)
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _summary(config: SoftmaxConfig, cycles: int) -> list[str]:
+    masking = "masking" if config.masking else "no masking"
+    return [
+        f"Configuration  {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes, "
+        f"{masking}; rows up to {config.max_row} elements",
+        f"Logits         {config.logit_width}-bit integers in steps of "
+        f"{float(config.logit_scale):.6g}",
+        f"Probabilities  {config.prob_bits}-bit fractions",
+        f"LUT_sum        {2 ** (config.bits * config.group)} entries of {config.group_sum_bits} "
+        f"bits, {config.group} codes a lookup",
+        f"Throughput     {config.lanes} elements a cycle, without a bubble from rows of "
+        f"{config.full_rate_row} elements on",
+        f"Latency        beats of the row + {cycles} cycles, from its last logit to its first "
+        "probability",
+    ]

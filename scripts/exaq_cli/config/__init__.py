@@ -1,0 +1,1 @@
+"""What command lines say of a configuration."""

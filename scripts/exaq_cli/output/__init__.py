@@ -1,0 +1,1 @@
+"""How results are shown: in words, in charts, in pictures."""

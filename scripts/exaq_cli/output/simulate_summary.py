@@ -1,0 +1,61 @@
+"""What ``exaq simulate`` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exaq import SoftmaxConfig
+from exaq_cli.output.describe import describe_tables
+
+# What the summary calls a spread, where the figures hold it, and what it counts.
+_SPREADS = (
+    ("Row", "row_cycles", "first logit in to last probability out"),
+    ("Latency", "latency", "last logit in to first probability out, less the row's beats"),
+    ("Row interval", "row_interval", "end of a row to end of the next"),
+)
+
+
+def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
+    """Print a run's ``figures`` in lines, and the files that were written."""
+    lines = {
+        "Configuration": f"{config.bits} bits, {describe_tables(config)}, {config.lanes} lanes",
+        "Rows": f"{figures['rows']:,}",
+        "Elements": f"{figures['elements']:,}",
+    }
+    if figures["engine"] == "rtl":
+        lines |= _cycles(figures)
+    speed = figures["elements_per_second"] / 1e6
+    lines["Speed here"] = f"{speed:.1f} M elements/s ({figures['seconds']:.2f} s)"
+    lines["Written"] = ", ".join(str(path) for path in written)
+    for name, text in lines.items():
+        click.echo(f"{name:<20}{text}")
+
+
+def _cycles(figures: dict[str, Any]) -> dict[str, str]:
+    lines = {}
+    if figures["loads"]:
+        lines["Loaded"] = (
+            f"{figures['loads']} set{'s' if figures['loads'] > 1 else ''} of tables over AXI4-Lite "
+            f"in {figures['load_cycles']:,} cycles"
+        )
+    lines |= {
+        "Cycles": f"{figures['cycles']:,}",
+        "Cycles per row": f"{figures['cycles_per_row']:.2f}",
+        "Elements per cycle": f"{figures['elements_per_cycle']:.3f}",
+    }
+    for name, key, what in _SPREADS:
+        if figures[key] is not None:
+            lines[name] = f"{_spread(figures[key])} cycles, {what}"
+    return lines | {
+        "Row errors": f"{figures['row_errors']:,}",
+        "Mismatches": f"{figures['mismatches']:,} against the golden model",
+        "Stall": f"{figures['stall']:g} on either side, seed {figures['seed']}",
+    }
+
+
+def _spread(cycles: dict[str, float]) -> str:
+    low, middle, high = cycles["min"], cycles["median"], cycles["max"]
+    return f"{low}" if low == high else f"{low} / {middle:g} / {high}"

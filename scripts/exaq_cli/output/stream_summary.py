@@ -1,0 +1,45 @@
+"""What ``exaq stream`` prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from exaq import SoftmaxConfig
+from exaq_cli.output.describe import describe_tables
+
+
+def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
+    """Print a run's ``figures`` in lines, and the files that were written."""
+    lines = {
+        "Board": f"{figures['board']}, built by version {figures['version']}",
+        "Clock": f"{figures['clock'] / 1e6:g} MHz",
+        "Configuration": f"{config.bits} bits, {describe_tables(config)}, {config.lanes} lanes",
+    }
+    if figures["loads"]:
+        lines["Loaded"] = f"{figures['loads']} set{'s' if figures['loads'] > 1 else ''} of tables"
+    speed = figures["payload_octets_per_second"] / 1e3
+    link = figures["link"]
+    lines |= {
+        "Rows": f"{figures['rows']:,}",
+        "Elements": f"{figures['elements']:,}",
+        "Time": f"{figures['seconds']:.2f} s, {figures['rows_per_second']:,.0f} rows/s",
+        "Payload": f"{speed:.1f} kB/s of probabilities, {figures['payload_share']:.0%} of what "
+        f"{figures['baud']:,} baud allow",
+        "Link": f"{link['requests']:,} requests, {link['resent']:,} of them sent again; "
+        f"{_damage(link)}",
+        "Mismatches": f"{figures['mismatches']:,} against the golden model"
+        if "mismatches" in figures
+        else "not looked for",
+        "Written": ", ".join(str(path) for path in written),
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:<20}{text}")
+
+
+def _damage(link: dict[str, Any]) -> str:
+    count = link["dropped"]
+    heard = f"{count:,} damaged frame{'' if count == 1 else 's'} received"
+    return f"{heard}, damage reported {link['reports']:,} times by the board"

@@ -1,0 +1,239 @@
+"""EXAQ (arXiv 2410.03185): the parameters of the kernel, checked, and the widths that follow.
+
+Logits are quantized to codes of 2 to 4 bits relative to the row's maximum; a code stands for one
+exponential of a table, and LUT_sum adds up a group of codes by one lookup. The tables are in
+``exaq.tables``, the golden arithmetic in ``exaq.kernels.exaq_golden``.
+
+    >>> from exaq.kernels import Exaq
+    >>> from exaq.stream_format import StreamFormat
+    >>> Exaq(bits=3).settle(StreamFormat(lanes=4)).group
+    2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exaq.kernels import exaq_golden
+from exaq.kernels.kernel import Kernel
+from exaq.rows import Rows
+from exaq.scalars import exact_real, integer, plain_real, real
+from exaq.stream_format import StreamFormat
+from exaq.tables import MAX_BITS, MIN_BITS, Tables, paper_clip
+
+#: Sigma that the default clip is made for.
+DEFAULT_SIGMA = 2.0
+#: Entries that a LUT_sum may have at most.
+MAX_SUM_ROM = 4096
+
+# Legal ranges, both ends included.
+_RANGES = {"bits": (MIN_BITS, MAX_BITS), "exp_frac": (4, 24)}
+_GROUP = (1, 12)
+
+# What a kernel that is settled has in the place of None: no reader of one ever meets it.
+_DERIVED: Any = None
+# Where tables come from, one or none of them.
+_SOURCES = ("clip", "tables", "context_tables")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exaq(Kernel):
+    """Parameters of EXAQ; model, hardware and tests share one.
+
+    Numbers may be Python's or NumPy's, real ones Decimals too; the members are plain Python values
+    that equal them.
+
+    Parameters
+    ----------
+    bits
+        Width M of a code: 2, 3 or 4. A row has K = 2**M distinct probabilities.
+    clip
+        Clip C < 0 in real units, relative to the row's maximum. Makes ``tables``. Neither given:
+        the paper's fit for sigma 2. None where ``tables`` are free.
+    exp_frac
+        Fraction bits of ExpRom, 4 to 24; a level's exponential is below 2**(exp_frac + 1).
+    group
+        Codes that one LUT_sum lookup adds up, a divisor of the lanes; 2**(bits * group) entries,
+        at most 4096. Default: the largest of 4, 2 and 1 that divides the lanes and keeps 256
+        entries.
+    tables
+        Free tables instead of a clip.
+    context_tables
+        With contexts: the tables that each of them holds after reset, instead of clip and
+        tables. Default: ``tables`` in every context. ``tables`` is then that of context 0.
+    """
+
+    name = "exaq"
+    least_full_rate = "2 * 2**bits * lanes"
+
+    bits: int = 2
+    clip: float | Fraction | None = None
+    exp_frac: int = 13
+    group: int = _DERIVED
+    tables: Tables = _DERIVED
+    context_tables: tuple[Tables, ...] = _DERIVED
+
+    def __post_init__(self) -> None:
+        for name, legal in _RANGES.items():
+            self._set(name, integer(name, getattr(self, name), *legal))
+        if self.clip is not None:
+            self._set("clip", real("clip", self.clip))
+        if self.group is not None:
+            self._set("group", integer("group", self.group, *_GROUP))
+            if self.bits * self.group > MAX_SUM_ROM.bit_length() - 1:
+                raise ValueError(
+                    f"a LUT_sum of group {self.group} at {self.bits} bits has "
+                    f"{2 ** (self.bits * self.group)} entries; at most {MAX_SUM_ROM} are legal"
+                )
+
+    def _settle(self, format: StreamFormat) -> None:
+        if self.group is None:
+            fits = (g for g in (4, 2) if format.lanes % g == 0 and self.bits * g <= 8)
+            self._set("group", next(fits, 1))
+        if format.lanes % self.group:
+            raise ValueError(
+                f"lanes must be a multiple of group, but {format.lanes} is none of {self.group}"
+            )
+        if self.context_tables is not None:
+            self._check_context_tables(format)
+        if self.context_tables:
+            self._set("tables", self.context_tables[0])
+        elif self.tables is None:
+            if self.clip is None:
+                self._set("clip", paper_clip(DEFAULT_SIGMA, self.bits))
+            derived = Tables.from_clip(
+                self.clip, bits=self.bits, logit_scale=format.logit_scale, exp_frac=self.exp_frac
+            )
+            self._set("tables", derived)
+        elif self.clip is not None:
+            raise ValueError("give clip or tables, not both")
+        if not self.context_tables:
+            self._set("context_tables", (self.tables,) * format.contexts)
+        for tables in (self.tables, *self.context_tables):
+            self._check_tables(tables)
+        super()._settle(format)
+
+    def _check_context_tables(self, format: StreamFormat) -> None:
+        self._set("context_tables", tuple(self.context_tables))
+        if len(self.context_tables) != format.contexts:
+            raise ValueError(
+                f"context_tables must hold tables for each of {format.contexts} contexts, "
+                f"not {len(self.context_tables)}"
+            )
+        for name in ("clip", "tables"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"give {name} or context_tables, not both")
+
+    def _check_tables(self, tables: Tables) -> None:
+        if not isinstance(tables, Tables):
+            raise TypeError(f"tables must be an exaq.Tables, not {tables!r}")
+        if tables.bits != self.bits:
+            raise ValueError(
+                f"tables for {tables.bits} bits do not fit a configuration of {self.bits} bits"
+            )
+        if max(tables.exp_rom) >= 2**self.exp_bits:
+            raise ValueError(
+                f"exp_rom values must be below {2**self.exp_bits} with exp_frac "
+                f"{self.exp_frac}, but the largest is {max(tables.exp_rom)}"
+            )
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """A copy with ``changes``, in which one source of tables replaces another."""
+        settings = self.settings()
+        if any(name in changes for name in _SOURCES):
+            settings = {name: value for name, value in settings.items() if name not in _SOURCES}
+        return type(self)(**(settings | changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON. ``context_tables`` are there only where the unit has contexts."""
+        values = super().to_dict()
+        values["clip"] = None if self.clip is None else plain_real(self.clip)
+        values["tables"] = self.tables.to_dict()
+        each = [tables.to_dict() for tables in values.pop("context_tables")]
+        return values | ({"context_tables": each} if each else {})
+
+    @classmethod
+    def fields_written(cls, contexts: bool) -> set[str]:
+        """The fields of ``to_dict``, for a unit with or without contexts."""
+        return set(cls.setting_names()) - (set() if contexts else {"context_tables"})
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """What ``to_dict`` wrote; tables that a clip makes are made anew."""
+        given = dict(values)
+        tables = Tables(**given.pop("tables"))
+        each = given.pop("context_tables", None)
+        if given["clip"] is None and each is not None:
+            given["context_tables"] = tuple(Tables(**entry) for entry in each)
+        elif given["clip"] is None:
+            given["tables"] = tables
+        else:
+            given["clip"] = exact_real(given["clip"])
+        return cls(**given)
+
+    def load_words(self, context: int, tables: Tables) -> list[int]:
+        """The 2 * 2**bits words that load ``tables`` into a context of the running unit.
+
+        Context number, thresholds, exponentials, each fit for 32 signed bits. Thresholds that no
+        logit can miss are raised to -2**logit_width, which none can miss either and is the
+        lowest that the unit takes.
+        """
+        context = integer("context", context)
+        if not self.format.contexts:
+            raise ValueError("a configuration without contexts takes no tables at run time")
+        context = integer("context", context, 0, self.format.contexts - 1)
+        self._check_tables(tables)
+        lowest = -(2**self.format.logit_width)
+        return [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
+
+    def default_full_rate_row(self, format: StreamFormat) -> int:
+        """8 * K * lanes, but not above ``max_row`` where that is legal."""
+        least = self.least_full_rate_row(format)
+        return max(least, min(4 * least, format.max_row))
+
+    def least_full_rate_row(self, format: StreamFormat) -> int:
+        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels."""
+        return 2 * self.levels * format.lanes
+
+    def quantize(self, rows: Rows) -> NDArray[np.uint8]:
+        """Codes of rows, as ``exaq.quantize`` gives them: shape of ``rows.logits``."""
+        return exaq_golden.quantize(rows, self)
+
+    def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:
+        """Probabilities of rows, as ``exaq.softmax`` gives them: shape of ``rows.logits``."""
+        return exaq_golden.softmax(rows, self)
+
+    @property
+    def levels(self) -> int:
+        """K, the number of distinct codes, exponentials and probabilities of a row."""
+        return 2**self.bits
+
+    @property
+    def bank_bits(self) -> int:
+        """Width of a bank's number: a bank of tables for each context, and a spare one."""
+        return self.format.contexts.bit_length()
+
+    @property
+    def groups(self) -> int:
+        """LUT_sum lookups of a beat."""
+        return self.format.lanes // self.group
+
+    @property
+    def exp_bits(self) -> int:
+        """Width of an ExpRom value."""
+        return self.exp_frac + 1
+
+    @property
+    def group_sum_bits(self) -> int:
+        """Width of a LUT_sum entry: ``group`` values of exp_bits add up without overflow."""
+        return self.exp_bits + (self.group - 1).bit_length()
+
+    @property
+    def sum_bits(self) -> int:
+        """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow."""
+        return self.exp_bits + (self.format.max_row - 1).bit_length()

@@ -1,0 +1,133 @@
+"""What every kernel is to the rest: parameters, checked against a stream format, and bits."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exaq.rows import Rows
+from exaq.stream_format import StreamFormat
+
+#: Every kernel by its name.
+KERNELS: dict[str, type[Kernel]] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kernel(ABC):
+    """Parameters of a kernel, and its golden model.
+
+    A subclass is a frozen keyword-only dataclass whose fields are its settings; None stands for a
+    default that depends on the stream format. A ``name`` makes it known as
+    ``SoftmaxConfig(kernel=name)``. No two kernels have one name, and no setting has the name of
+    one of ``StreamFormat``.
+
+    Members
+    -------
+    name
+        What the kernel is called in configurations.
+    format
+        The stream format that the parameters were settled for; an AttributeError before.
+    """
+
+    name: ClassVar[str]
+    #: What ``least_full_rate_row`` is, in words.
+    least_full_rate: ClassVar[str] = "lanes"
+
+    format: StreamFormat = field(init=False, repr=False, compare=False)
+    # What ``settle`` filled in, which ``settings`` leaves out.
+    _filled: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in vars(cls):
+            if KERNELS.get(cls.name, cls).__qualname__ != cls.__qualname__:
+                raise ValueError(f"there is a kernel {cls.name!r} already")
+            KERNELS[cls.name] = cls
+
+    @classmethod
+    def setting_names(cls) -> tuple[str, ...]:
+        """The parameters' names."""
+        return tuple(each.name for each in dataclasses.fields(cls) if each.init)
+
+    def settle(self, format: StreamFormat) -> Self:
+        """A copy for ``format``: every default filled in, all of it checked.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A parameter is not legal, or not with this format.
+        """
+        given = self.settings()
+        copy = type(self)(**given)
+        object.__setattr__(copy, "format", format)
+        copy._settle(format)
+        object.__setattr__(copy, "_filled", frozenset(self.setting_names()) - set(given))
+        return copy
+
+    def _settle(self, format: StreamFormat) -> None:
+        """Check this object's own fields against ``format`` and fill them in, by ``_set``."""
+        least = self.least_full_rate_row(format)
+        if format.full_rate_row is not None and format.full_rate_row < least:
+            raise ValueError(
+                f"full_rate_row must be at least {self.least_full_rate} ({least}), "
+                f"not {format.full_rate_row}"
+            )
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters that were given, without what was left to its default."""
+        values = {name: getattr(self, name) for name in self.setting_names()}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None and name not in self._filled
+        }
+
+    def changed(self, changes: dict[str, Any]) -> Self:
+        """A copy with ``changes``; what was left to its default is settled anew."""
+        return type(self)(**(self.settings() | changes))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``from_dict`` takes them back."""
+        return {name: getattr(self, name) for name in self.setting_names()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """What ``to_dict`` wrote; ValueError where it could not have."""
+        return cls(**values)
+
+    @classmethod
+    def fields_written(cls, contexts: bool) -> set[str]:
+        """The fields of ``to_dict``, for a unit with or without contexts."""
+        return set(cls.setting_names())
+
+    def default_full_rate_row(self, format: StreamFormat) -> int:
+        """Shortest row that streams without a bubble where the format leaves it open."""
+        return self.least_full_rate_row(format)
+
+    def least_full_rate_row(self, format: StreamFormat) -> int:
+        """Shortest row, in elements, that the kernel can stream without a bubble."""
+        return format.lanes
+
+    @abstractmethod
+    def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:
+        """Probabilities in units of 2**-prob_bits: the bits that the hardware gives.
+
+        Parameters
+        ----------
+        rows
+            Checked rows of the format that the kernel was settled for.
+
+        Returns
+        -------
+        NDArray[np.unsignedinteger]
+            Shape of ``rows.logits``, of ``element_type(prob_bits, signed=False)``; 0 in elements
+            that do not take part.
+        """

@@ -1,0 +1,1 @@
+"""Reports of evaluations: files, Markdown and a picture."""

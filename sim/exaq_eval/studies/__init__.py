@@ -1,0 +1,22 @@
+"""The studies behind docs/accuracy.md: each answers one question and needs one command.
+
+Importing them needs NumPy alone; what a single one needs besides is imported when it runs.
+"""
+
+from __future__ import annotations
+
+from exaq_eval.studies.questions.architectures import Architectures
+from exaq_eval.studies.questions.clip import Clip
+from exaq_eval.studies.questions.distribution import Distribution
+from exaq_eval.studies.questions.lut_size import LutSize
+from exaq_eval.studies.questions.shapes import Shapes
+from exaq_eval.studies.questions.widths import Widths
+from exaq_eval.studies.study import Progress, Study, StudyError
+
+#: All studies, by name, at the sizes that their reports have.
+STUDIES: dict[str, Study] = {
+    each.name: each
+    for each in (Distribution(), Clip(), Shapes(), LutSize(), Architectures(), Widths())
+}
+
+__all__ = ["STUDIES", "Progress", "Study", "StudyError"]

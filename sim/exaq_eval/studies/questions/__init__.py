@@ -1,0 +1,1 @@
+"""The studies themselves, a question each."""

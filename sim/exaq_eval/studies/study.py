@@ -1,0 +1,87 @@
+"""What a study is, and what several of them share: progress, Markdown tables, rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+#: Called with (steps done, steps, what comes now).
+Progress = Callable[[int, int, str], None]
+
+
+def silent(done: int, total: int, now: str) -> None:
+    """A ``Progress`` that shows nothing."""
+
+
+class StudyError(RuntimeError):
+    """A model or a tool that a study needs is missing or fails; the message is one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study(ABC):
+    """One question, answered by one command; fields of subclasses are its sizes and seeds.
+
+    Members
+    -------
+    name
+        On the command line and in file names.
+    title
+        Heading of its section.
+    question
+        What is asked, in a sentence.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    question: ClassVar[str]
+
+    @classmethod
+    def quick(cls) -> Self:
+        """The study at sizes that take seconds: for a first look, and for tests."""
+        return cls()
+
+    @abstractmethod
+    def run(self, progress: Progress = silent) -> dict[str, Any]:
+        """All figures, as plain JSON values: the same seeds give the same figures.
+
+        Raises
+        ------
+        ImportError
+            An optional package is missing; the message names it.
+        StudyError
+            A model or a tool is missing or fails.
+        """
+
+    @abstractmethod
+    def body(self, result: dict[str, Any]) -> list[str]:
+        """Method, tables and what follows from them: Markdown paragraphs, without heading."""
+
+    def markdown(self, result: dict[str, Any]) -> str:
+        """A section of a document, from heading to command, of what ``run`` returned.
+
+        It has no picture: who calls ``plot`` knows where that lies.
+        """
+        command = f"exaq evaluate --study {self.name}"
+        parts = [f"## {self.title}", self.question, *self.body(result), f"Made by `{command}`."]
+        return "\n\n".join(parts) + "\n"
+
+    def plot(self, result: dict[str, Any], path: Path) -> Path | None:
+        """Draws ``result`` as a PNG at ``path`` and returns that; None where there is no plot."""
+        return None
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> str:
+    """A Markdown table; the first ``left`` columns are text, the others numbers."""
+    marks = ["---" if column < left else "--:" for column in range(len(header))]
+    lines = [header, marks, *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def figure(value: float) -> str:
+    """Three digits that count, whatever the size of ``value``."""
+    if value == 0:
+        return "0"
+    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"
