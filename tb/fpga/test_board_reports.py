@@ -109,6 +109,16 @@ def test_page_shows_the_reports() -> None:
     assert shown == table({name: report(name) for name in BOARDS}), CURE
 
 
+def test_page_shows_the_build_of_the_icebreaker() -> None:
+    text = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
+    kept = report("icebreaker")
+    spec = BOARDS["icebreaker"]
+    assert f"Board          {spec.title}, {spec.device}: {size(kept)}\n" in text, CURE
+    assert f"24 MHz; timing closes for {kept['mhz']} MHz\n" in text, CURE
+    for tool in ("yosys", "nextpnr-ice40"):
+        assert f"({kept['versions'][tool]})\n" in text, CURE
+
+
 def known(**changes: Any) -> dict[str, Any]:
     """A report of known figures."""
     done = {"how": "netlist", "mismatches": 0, "faults": [], "rows": 12}
