@@ -1,4 +1,4 @@
-"""``exaq calibrate``: tables of thresholds and levels from a model's own attention logits."""
+"""``exaq calibrate``: tables of thresholds and exponentials from a model's own attention logits."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     default="optimal",
     show_default=True,
     help="paper: clip from a linear fit of the logits' spread. naive: clip at their mean minimum. "
-    "optimal: thresholds and levels that minimise the error of the softmax output.",
+    "optimal: thresholds and exponentials that minimise the error of the softmax output.",
 )
 @click.option(
     "--minimise",
@@ -59,7 +59,7 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     default=STAGES[-1],
     show_default=True,
     help="How far --rule optimal goes: clip, a searched clip with end-point levels; levels, its "
-    "thresholds with the best levels; thresholds, both free.",
+    "thresholds with the best exponentials; thresholds, both free.",
 )
 @click.option(
     "--per",
@@ -279,7 +279,7 @@ def _map(path: Path, kinds: str, wanted: str) -> NDArray[Any]:
 
 
 def _print(tables: TableFile, rule: str, layers: dict[int, Path]) -> None:
-    """A line a set: file, clip, errors by the paper's tables and by these, thresholds, levels."""
+    """A line a set: file, clip, errors by the paper's tables and by these, thresholds, ExpRom."""
     clip = "searched_clip" if rule == "optimal" else "paper_clip"
     together = ", ".join(map(str, layers.values())) if len(layers) == 1 else f"{len(layers)} files"
     head = ("set", "file", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials")

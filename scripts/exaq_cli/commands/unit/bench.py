@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exaq import SoftmaxConfig
-from exaq_cli.config.options import config_given, config_options
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError
 from exaq_cli.files import replacing
 from exaq_fpga.boards.devices import DEVICES
@@ -79,7 +80,7 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
 )
 @config_options
 def command(
-    config: SoftmaxConfig,
+    partial: PartialConfig,
     device: str | None,
     plain: bool,
     seeds: tuple[int, ...],
@@ -99,7 +100,8 @@ def command(
     exaq bench --preset 2bit-x16
     exaq bench --lanes 4 --max-row 256 --device ice40-up5k --json up5k.json
     """
-    if config_given() or device or plain or report is not None:
+    config = partial.resolve()
+    if partial.given or device or plain or report is not None:
         if stale:
             raise UserError("--stale is about the published configurations, not about one of yours")
         _one(config, device or "ecp5-85", plain, seeds, report)

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import exaq
 from exaq import SoftmaxConfig
 from exaq.extras import require
-from exaq_cli.config.options import config_options, tables_read
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.simulate_summary import print_summary
@@ -75,7 +76,7 @@ _FILE = click.Path(path_type=Path)
 )
 @config_options
 def command(
-    config: SoftmaxConfig,
+    partial: PartialConfig,
     logits: Path,
     output: Path,
     float_output: bool,
@@ -101,6 +102,7 @@ def command(
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     """
+    config = partial.resolve()
     if engine == "golden":
         for option, used in (
             ("--waves", waves is not None),
@@ -116,7 +118,7 @@ def command(
         raise UserError("stall must be at least 0 and below 1, not nan")
     outputs = [path for path in (output, report, waves) if path is not None]
     try:
-        with replacing(*outputs, inputs=tables_read()) as temporary:
+        with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
             given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
