@@ -30,6 +30,8 @@ LATENCY: int = _SIMULATION["latency"]
 #: Of the manifest: cycles_after_reset, cycles_of_a_load; 0 without contexts.
 BOOT_CYCLES: int = _SIMULATION["boot_cycles"]
 LOAD_CYCLES: int = _SIMULATION["load_cycles"]
+#: Fields of the harness's ``seen``.
+SEEN: list[tuple[str, int]] = _SIMULATION["seen"]
 HITS = Hits()
 
 #: Whether rows can be long enough to stream without a bubble.
@@ -54,7 +56,7 @@ def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[No
     @functools.wraps(test)
     async def run(dut: Any, **options: Any) -> None:
         label = ",".join(str(value) for value in options.values())
-        bench = Bench(dut, CONFIG, HITS, f"{test.__name__}[{label}]", BOOT_CYCLES, LOAD_CYCLES)
+        bench = Bench(dut, CONFIG, HITS, f"{test.__name__}[{label}]", BOOT_CYCLES, LOAD_CYCLES, SEEN)
         await bench.start()
         await test(bench, **options)
         await bench.finish()
