@@ -46,9 +46,7 @@ class Bench:
         self.rng = np.random.default_rng([SEED, crc32(test.encode())])
         self.test = test
         self.hits = hits
-        self.monitor = Monitor(
-            dut, self.seen, config, hits, test.partition("[")[0], load_cycles
-        )
+        self.monitor = Monitor(dut, self.seen, config, hits, test.partition("[")[0], load_cycles)
         self.rows = Rows(config, self.rng, self.monitor.contexts)
         dut.aresetn.value = 0
         self.source = AxiStreamSource(

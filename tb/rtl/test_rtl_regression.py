@@ -20,12 +20,15 @@ as well as spread over pytest-xdist's; a subset of the tests never completes it 
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import os
 import re
 import shutil
 import sysconfig
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,24 +77,24 @@ def missed(plan: list[dict[str, Any]], hits: dict[str, dict[str, int]]) -> list[
 
 
 @pytest.fixture(scope="session")
-def shared_hits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this session that all of pytest-xdist's workers share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rtl_hits"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rtl"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture
-def coverage(shared_hits: Path) -> Any:
+def coverage(shared: Path) -> Any:
     """Takes a simulation's hits; fails in the test that completes the matrix, if bins are left."""
 
     def add(name: str, hits: Path) -> None:
-        target = shared_hits / f"{name}.json"
+        target = shared / f"{name}.json"
         partial = target.with_suffix(".partial")
         shutil.copyfile(hits, partial)
         partial.replace(target)
-        done = sorted(shared_hits.glob("*.json"))
+        done = sorted(shared.glob("*.json"))
         if {path.stem for path in done} >= set(MATRIX):
             left = missed(read_plan(), merge(done))
             if left:
@@ -103,7 +106,7 @@ def coverage(shared_hits: Path) -> Any:
 @pytest.mark.simulator
 @pytest.mark.parametrize(("simulator", "name"), RUNS, ids=["-".join(run) for run in RUNS])
 def test_emitted_verilog(
-    simulator: str, name: str, coverage: Any, monkeypatch: pytest.MonkeyPatch
+    simulator: str, name: str, shared: Path, coverage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One configuration gives the golden model's bits under every stall and stimulus."""
     if simulator == "icarus" and shutil.which("iverilog") is None:
@@ -126,6 +129,7 @@ def test_emitted_verilog(
         "latency": emitted.manifest["latency"]["cycles"],
         "boot_cycles": emitted.manifest.get("contexts", {}).get("cycles_after_reset", 0),
         "load_cycles": emitted.manifest.get("contexts", {}).get("cycles_of_a_load", 0),
+        "place": list(MATRIX).index(name),
         "seen": seen_fields(ports),
     }
     (build / "simulation.json").write_text(json.dumps(simulation), encoding="utf-8")
@@ -133,7 +137,8 @@ def test_emitted_verilog(
     hits.unlink(missing_ok=True)
 
     runner = get_runner(simulator)
-    runner.build(
+    compile_unit = partial(
+        runner.build,
         sources=[build / file for file in texts],
         hdl_toplevel=HARNESS,
         build_dir=build,
@@ -141,6 +146,10 @@ def test_emitted_verilog(
         timescale=("1ns", "1ps"),
         log_file=build / "build.log",
     )
+    if simulator == "verilator":
+        with_one_runtime(compile_unit, build, shared / "runtime")
+    else:
+        compile_unit()
     log = build / "simulation.log"
     try:
         runner.test(
@@ -162,6 +171,25 @@ def test_emitted_verilog(
         pytest.fail(failures(log), pytrace=False)
     if simulator == "verilator" and "COCOTB_TEST_FILTER" not in os.environ:
         coverage(name, hits)
+
+
+def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: Path) -> None:
+    """Compiles a unit in ``build`` and, if this session has not yet, what Verilator adds to it.
+
+    That is larger than any unit and the same for all. The first one's objects are kept in
+    ``runtime``; where make finds them, newer than their sources, it does not make them again.
+    """
+    runtime.mkdir(exist_ok=True)
+    with (runtime / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not any(runtime.glob("*.o")):
+            compile_unit()
+            for object_ in build.glob("verilat*.o"):
+                shutil.copyfile(object_, runtime / object_.name)
+            return
+    for object_ in runtime.glob("*.o"):
+        shutil.copyfile(object_, build / object_.name)
+    compile_unit()
 
 
 def failures(log: Path) -> str:
