@@ -31,7 +31,8 @@ async def random_rows(bench: Bench, source: str, sink: str) -> None:
     bench.stall(source, sink)
     budget = 400 if "heavy" in (source, sink) else 1200
     while budget > 0:
-        budget -= bench.send([bench.rows.random()]) + 4
+        # A row costs the bench as much time as a dozen beats.
+        budget -= bench.send([bench.rows.random()]) + 12
     await bench.drain()
 
 

@@ -26,6 +26,7 @@ import os
 import re
 import shutil
 import sysconfig
+import time
 import tomllib
 from collections.abc import Callable
 from functools import partial
@@ -177,7 +178,7 @@ def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: P
     """Compiles a unit in ``build`` and, if this session has not yet, what Verilator adds to it.
 
     That is larger than any unit and the same for all. The first one's objects are kept in
-    ``runtime``; where make finds them, newer than their sources, it does not make them again.
+    ``runtime`` and dated ahead: make finds them newer than all that Verilator writes for a unit.
     """
     runtime.mkdir(exist_ok=True)
     with (runtime / "lock").open("w") as lock:
@@ -187,8 +188,10 @@ def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: P
             for object_ in build.glob("verilat*.o"):
                 shutil.copyfile(object_, runtime / object_.name)
             return
+    ahead = time.time() + 3600
     for object_ in runtime.glob("*.o"):
         shutil.copyfile(object_, build / object_.name)
+        os.utime(build / object_.name, (ahead, ahead))
     compile_unit()
 
 
