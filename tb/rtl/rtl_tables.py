@@ -31,7 +31,7 @@ def alone(config: SoftmaxConfig, tables: Tables) -> SoftmaxConfig:
 
 @dataclass
 class Contexts:
-    """Which tables each context has; without contexts there is one that never changes.
+    """Which tables each context has; none without contexts, where the kernel's never change.
 
     A load is awaited from before its last word is written until software has seen how it ended.
     Meanwhile it may take effect, once, and rows go by it from that cycle on.
@@ -47,9 +47,14 @@ class Contexts:
 
     def reset(self) -> None:
         """Every context has the tables of reset, and no load is awaited."""
-        self.tables[:] = self.config.context_tables or (self.config.tables,)
+        self.tables[:] = self.config.context_tables if self.config.contexts else ()
         self.awaited = None
         self.in_force = False
+
+    @property
+    def borders(self) -> list[tuple[int, ...]]:
+        """Of each context, or of the unit, the distances at which an element's result changes."""
+        return [tables.thresholds for tables in self.tables] or [self.config.kernel.borders]
 
     def known(self, number: int) -> int:
         """The context that a row of context ``number`` goes by."""
