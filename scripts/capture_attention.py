@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import numpy as np
@@ -31,6 +31,7 @@ from rich.table import Table
 import exaq.data
 from exaq_cli.errors import UserError
 from exaq_cli.files import write_bytes
+from exaq_cli.program import run_program
 
 MODEL = "all-MiniLM-L6-v2"
 #: Scales that ``--scale auto`` tries: powers of two, which an engine multiplies by with a shift.
@@ -387,23 +388,5 @@ def command(
     console.print(table)
 
 
-def main() -> NoReturn:
-    """Run the command line; the user's errors give one line on stderr and exit code 2."""
-    try:
-        command.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        _fail(error.format_message())
-    except UserError as error:
-        _fail(str(error))
-    sys.exit(0)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"capture_attention: error: {' '.join(message.split())}", err=True)
-    sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_program(command, "capture_attention", sys.argv[1:])

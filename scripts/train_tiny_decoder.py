@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exaq_cli.errors import UserError
+from exaq_cli.program import run_program
 
 
 @click.command
@@ -74,23 +74,5 @@ def command(steps: int | None, threads: int, again: bool) -> None:
     )
 
 
-def main() -> NoReturn:
-    """Run the command line; the user's errors give one line on stderr and exit code 2."""
-    try:
-        command.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        _fail(error.format_message())
-    except (OSError, UserError) as error:
-        _fail(str(error))
-    sys.exit(0)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"train_tiny_decoder: error: {' '.join(message.split())}", err=True)
-    sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_program(command, "train_tiny_decoder", sys.argv[1:])

@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from exaq_cli.errors import BreakdownError, UserError, plain_warnings
+from exaq_cli.program import fail, run_program
 
 
 class _Entry(NamedTuple):
@@ -104,47 +104,20 @@ def _exaq(ctx: click.Context) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line ``args`` (None: the process's own) and exit.
-
-    Exit codes: 0, done; 1, done and found wanting, or the reader of the output went away;
-    2, the user's error, with one line ``exaq: error: ...`` on stderr; 3, something else failed on
-    the way, with such a line; 130, interrupted.
-    """
+    """Run the command line ``args`` (None: the process's own) and exit; see ``run_program``."""
     given = sys.argv[1:] if args is None else list(args)
-    name = next((word for word in given if not word.startswith("-")), "")
     try:
-        with plain_warnings():
-            code = _exaq.main(given, prog_name="exaq", standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except BrokenPipeError:
-        # The interpreter would flush stdout once more at exit, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except click.ClickException as error:
-        _fail(error.format_message())
-    except UserError as error:
-        _fail(str(error))
+        run_program(_exaq, "exaq", given)
     except ModuleNotFoundError as error:
         # Imported late: NumPy comes with it, and help need not wait for that.
         from exaq.extras import missing
 
+        name = next((word for word in given if not word.startswith("-")), "")
         extras = _COMMANDS[name].extras if name in _COMMANDS else ()
         message = missing(f"exaq {name}", error.name, extras)
         if message is None:
             raise
-        _fail(message)
-    except BreakdownError as error:
-        _fail(str(error), 3)
-    except OSError as error:
-        where = "" if error.filename is None else f": {error.filename}"
-        _fail(f"{error.strerror or error}{where}")
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str, code: int = 2) -> NoReturn:
-    click.echo(f"exaq: error: {' '.join(message.split())}", err=True)
-    sys.exit(code)
+        fail("exaq", message)
 
 
 if __name__ == "__main__":

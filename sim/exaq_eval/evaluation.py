@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
@@ -28,20 +28,11 @@ from exaq_eval.measures.attention import (
     unit_softmax,
 )
 from exaq_eval.models import ModelError, unswitched
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import rounded
 from exaq_eval.reports.report import FORMAT, VERSION
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
-
-#: Told the steps done, the steps there are, and what they are steps of.
-Progress = Callable[[int, int, str], None]
-
-
-def silent(done: int, total: int, now: str) -> None:
-    """A ``Progress`` that shows nothing."""
-
-
-# Significant digits that a report keeps: more would differ between machines.
-_DIGITS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +84,7 @@ def evaluate(
         The float model's output is not finite, no attention layer runs that EXAQ can serve, or
         ``given`` tables lack one that runs.
     """
-    exaq.torch.set_tables(task.model, None)
-    with exaq.torch.record(task.model) as recording:
-        output = task.run(task.texts[0])
-    if not np.isfinite(output).all():
-        raise ModelError(f"the output of {task.name} is not finite, with float softmax")
-    if not any(recording.layers):
-        raise ModelError(f"no attention layer of {task.name} runs that EXAQ can serve")
-    for file in (given or {}).values():
-        _check_served(file, recording)
+    _check_runs(task, list((given or {}).values()))
     tables = _calibrate(task, settings, logit_format, progress) | (given or {})
     outputs = _run(task, settings, tables, logit_format, progress)
     prob_bits, layers = logit_format.prob_bits, len(exaq.torch.attention_layers(task.model))
@@ -143,6 +126,28 @@ def evaluate(
         "versions": _versions(),
     }
     return Evaluation(report=rounded(report), tables=tables)
+
+
+def _check_runs(task: Task, given: Sequence[TableFile]) -> None:
+    """Refuse a model that cannot be evaluated, and tables that lack a layer or head which runs.
+
+    The shortest text shows it, before anything is measured.
+    """
+    exaq.torch.set_tables(task.model, None)
+    with exaq.torch.record(task.model) as recording:
+        output = task.run(min(task.texts, key=len))
+    if not np.isfinite(output).all():
+        raise ModelError(f"the output of {task.name} is not finite, with float softmax")
+    if not any(recording.layers):
+        raise ModelError(f"no attention layer of {task.name} runs that EXAQ can serve")
+    heads = {layer: len(calls[0]) for layer, calls in enumerate(recording.layers) if calls}
+    for tables in given:
+        for layer, count in heads.items():
+            for head in range(count):
+                try:
+                    tables.of(layer, head)
+                except ValueError as error:
+                    raise ModelError(str(error)) from None
 
 
 def _calibrate(
@@ -227,27 +232,6 @@ def compare(
                 for comparison in comparisons:
                     comparison.add(layer, logits)
     progress(len(texts), len(texts), now)
-
-
-def rounded(value: Any) -> Any:
-    """``value``, plain JSON, with every float to six significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}")
-    if isinstance(value, dict):
-        return {key: rounded(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [rounded(each) for each in value]
-    return value
-
-
-def _check_served(tables: TableFile, recording: exaq.torch.Recording) -> None:
-    """Refuse tables that lack a layer or head which runs."""
-    for layer, calls in enumerate(recording.layers):
-        for head in range(len(calls[0]) if calls else 0):
-            try:
-                tables.of(layer, head)
-            except ValueError as error:
-                raise ModelError(str(error)) from None
 
 
 def _model_figures(task: Task) -> dict[str, Any]:

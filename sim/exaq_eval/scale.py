@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 import exaq.torch
-from exaq_eval.evaluation import Progress, compare, silent
+from exaq_eval.evaluation import compare
 from exaq_eval.measures.attention import TINY, Comparison, rounded_softmax
+from exaq_eval.progress import Progress, silent
 from exaq_eval.settings import LogitFormat
 from exaq_eval.tasks import Task
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +13,7 @@ from exaq import SoftmaxConfig
 #: Rules that a setting may have; ``float`` is the model as it is.
 RULES = ("float", "naive", "paper", "optimal")
 #: Objectives of the rule ``optimal``: the error that is minimised, and with "-levels" by clip and
-#: levels alone, thresholds staying half-way between the levels of the clip.
+#: exponentials alone, thresholds staying half-way between the levels of the clip.
 OBJECTIVES = ("mse", "mse-levels", "kl")
 #: Widths of a code.
 BITS = (2, 3, 4)
@@ -36,7 +36,10 @@ class LogitFormat:
     prob_bits: int = 16
 
     def __post_init__(self) -> None:
-        self.config()
+        config = self.config()
+        # Checked, and plain Python values whatever was given.
+        for each in fields(self):
+            object.__setattr__(self, each.name, getattr(config, each.name))
 
     def config(self, **changes: Any) -> SoftmaxConfig:
         """A configuration of this format."""

@@ -15,6 +15,7 @@ from run_exaq import python, refusal, run_exaq
 
 from exaq import PRESETS, SoftmaxConfig, paper_clip
 from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 COMMANDS = ["generate", "simulate", "calibrate", "evaluate"]
@@ -23,7 +24,7 @@ COMMANDS += ["boards", "build", "program", "stream", "board", "demo-board", "ben
 
 @click.command
 @config_options
-def configured(config: SoftmaxConfig) -> None:
+def configured(partial: PartialConfig) -> None:
     """Only carries the options."""
 
 

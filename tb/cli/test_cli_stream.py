@@ -281,7 +281,7 @@ def test_options_that_agree_with_the_board(run: Run, options: list[object]) -> N
         (["--sigma", 3], "clip -5.17, not -6.83"),
         (["--no-masking"], "masking True, not False"),
         (["--contexts", 2], "contexts 0, not 2"),
-        (["--preset", "2bit-x1", "--max-row", 128], "lanes 2, not 1; group 2, not 1"),
+        (["--preset", "2bit-x1", "--max-row", 128], "lanes 2, not 1; full_rate_row 64, not 32"),
     ],
 )
 def test_options_that_differ_from_the_board(run: Run, options: list[object], found: str) -> None:

@@ -1,4 +1,4 @@
-"""Attention-level figures against plain sums, and the unit's softmax against the golden model."""
+"""Figures of the attention against plain sums, and the unit's softmax against the golden model."""
 
 from __future__ import annotations
 

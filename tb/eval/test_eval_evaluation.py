@@ -13,7 +13,7 @@ import torch
 
 import exaq
 import exaq.torch
-from exaq_eval import evaluation, tasks
+from exaq_eval import tasks
 from exaq_eval.evaluation import Evaluation, evaluate
 from exaq_eval.measures.scores import embedding_scores
 from exaq_eval.reports import report
@@ -289,13 +289,6 @@ def test_progress_ends_each_stage(encoder: Embedding) -> None:
         "running 2-bit paper, per layer",
         "comparing attention",
     ]
-
-
-def test_figures_have_six_digits() -> None:
-    assert evaluation.rounded({"a": [1.23456789, 1, True, None, "x"], "b": {"c": 1e-12 / 3}}) == {
-        "a": [1.23457, 1, True, None, "x"],
-        "b": {"c": 3.33333e-13},
-    }
 
 
 def test_short_texts_are_refused(encoder: Embedding) -> None:

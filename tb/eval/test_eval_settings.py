@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from exaq_eval.settings import LogitFormat, Setting, grid
@@ -55,6 +58,10 @@ def test_format_is_checked_where_it_is_made() -> None:
         LogitFormat(logit_width=3)
     with pytest.raises(ValueError, match=r"^logit_scale must be positive, not 0\.0$"):
         LogitFormat(logit_scale=0)
+    numpy: dict[str, Any] = {"logit_width": np.int64(8), "logit_scale": np.float32(0.5)}
+    narrow = LogitFormat(**numpy)
+    assert narrow == LogitFormat(logit_width=8, logit_scale=0.5)
+    assert (type(narrow.logit_width), type(narrow.logit_scale)) == (int, float)
     config = LogitFormat(logit_width=8, logit_scale=0.5, prob_bits=12).config(bits=3)
     assert (config.logit_width, config.logit_scale, config.prob_bits) == (8, 0.5, 12)
     assert (config.bits, config.exp_frac) == (3, 13)

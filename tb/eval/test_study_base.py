@@ -12,15 +12,14 @@ import numpy as np
 import pytest
 from accuracy_reports import report
 
+from exaq_eval.progress import Progress, silent
 from exaq_eval.studies import STUDIES, Study
 from exaq_eval.studies.panels import panels
-from exaq_eval.studies.study import Progress, figure, silent, table
 from exaq_eval.studies.subjects.random_rows import (
     SHAPES,
     pooled_minimum,
     pooled_sigma,
     relative_error,
-    rounded,
 )
 
 
@@ -69,27 +68,6 @@ def test_markdown_has_title_question_body_and_command() -> None:
 def test_a_study_without_plot_draws_none(tmp_path: Path) -> None:
     assert Sum().plot({}, tmp_path / "x.png") is None
     assert not any(tmp_path.iterdir())
-
-
-def test_table_marks_text_and_numbers() -> None:
-    assert (
-        table(("a", "b"), [("x", 1), ("y", 2.5)])
-        == "| a | b |\n| --- | --: |\n| x | 1 |\n| y | 2.5 |"
-    )
-    assert table(("a",), [(1,)], left=0).splitlines()[1] == "| --: |"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (1, "1"), (0.12345, "0.123"), (0.00099, "9.90e-04"), (1234.5, "1.23e+03")],
-)
-def test_figure_has_three_digits(value: float, text: str) -> None:
-    assert figure(value) == text
-
-
-def test_rounded_goes_into_lists_and_leaves_the_rest() -> None:
-    value = {"a": [1.23456789, 2, None, True, "x"], "b": {"c": np.float64(1e-9 / 3)}}
-    assert rounded(value) == {"a": [1.23457, 2, None, True, "x"], "b": {"c": 3.33333e-10}}
 
 
 def test_the_same_figures_give_the_same_picture(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from accuracy_reports import report
 
 from exaq import reference
-from exaq_eval.studies.questions.shapes import RULES, Shapes
+from exaq_eval.studies.questions.shapes import CALIBRATIONS, Shapes
 from exaq_eval.studies.subjects.random_rows import SHAPES
 
 QUICK = Shapes.quick()
@@ -36,7 +36,7 @@ def by_tables(logits: Any, thresholds: list[int], exp_rom: list[int]) -> Any:
 
 
 def test_figures_are_of_rows_that_calibration_did_not_see(result: dict[str, Any]) -> None:
-    assert len(result["cases"]) == 2 * len(RULES)
+    assert len(result["cases"]) == 2 * len(CALIBRATIONS)
     for case in result["cases"]:
         logits = drawn(case["shape"], 1, QUICK.measured)
         exact = reference.softmax(logits)
@@ -77,7 +77,7 @@ def test_markdown_and_plot_show_the_result(result: dict[str, Any], tmp_path: Pat
 
 def test_report_is_of_the_study_as_it_is() -> None:
     stored = {(c["shape"], c["bits"], c["rule"]): c for c in report("shapes")["cases"]}
-    assert len(stored) == len(SHAPES) * 2 * len(RULES)
+    assert len(stored) == len(SHAPES) * 2 * len(CALIBRATIONS)
     for case in Shapes(shapes=("exponential",), widths=(2,)).run()["cases"]:
         was = stored[case["shape"], case["bits"], case["rule"]]
         # A search may end elsewhere by the rounding of another machine.

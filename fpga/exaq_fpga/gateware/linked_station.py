@@ -10,7 +10,7 @@ from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.row_shell import add_named
+from exaq_hdl.parts.assembly import add_named
 
 
 class LinkedStation(Component):

@@ -14,7 +14,7 @@ from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.link.protocol import buffer_octets
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.row_shell import add_named
+from exaq_hdl.parts.assembly import add_named
 
 
 class Station(Component):

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Flow, In
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.component import Component
 from exaq_hdl.checks import check_config
+from exaq_hdl.shell.ports import members
 from exaq_hdl.shell.row_shell import unit_ports
 
 #: Name of the Verilog module; that of ``exaq_hdl.emit.verilog.emit_verilog`` by default.
@@ -28,7 +29,7 @@ class VerilogUnit(Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = check_config(config)
-        super().__init__(unit_ports(config))
+        super().__init__(members(unit_ports(config)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()

@@ -57,7 +57,7 @@ _STAGES = (
         name="divide",
         begin="normalizer_i",
         end="normalizer_o",
-        what="levels by the sum",
+        what="exponentials by the sum",
         colour="red",
     ),
     _Stage(

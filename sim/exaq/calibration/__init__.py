@@ -1,8 +1,8 @@
 """Calibration: tables for a model's own attention logits.
 
 ``calibrate`` is all there is to use. source.py reads the logits, rules.py has the paper's clips,
-summary.py the exact sums that a search needs, objective.py the error, levels.py and search.py find
-where it is least. docs/calibration.md explains.
+summary.py the exact sums that a search needs, objective.py the error, exponentials.py and
+search.py find where it is least. docs/calibration.md explains.
 """
 
 from __future__ import annotations
@@ -76,14 +76,15 @@ def calibrate(
         Format of the unit; see ``SoftmaxConfig``.
     rule
         "paper": end-point levels, clip max(mean of the calls' linear fits, mean of their minima).
-        "naive": end-point levels, clip the mean of the minima. "optimal": thresholds and levels
-        that minimise the error of the softmax output; never worse on these logits than "paper".
+        "naive": end-point levels, clip the mean of the minima. "optimal": thresholds and
+        exponentials that minimise the error of the softmax output; never worse on these logits than
+        "paper".
     minimise
         "mse": the mean over rows of sum (p - q)**2; "kl": of sum p ln(p / q), nats. q is E / S
         with the integer exponentials, before the unit's last rounding.
     stage
         How far "optimal" goes: "clip", a searched clip with end-point levels; "levels", its
-        thresholds with the best levels; "thresholds", both free.
+        thresholds with the best exponentials; "thresholds", both free.
     per
         What gets tables of its own: "all" the logits together, each "layer", or each "head".
     head_axis
@@ -99,7 +100,7 @@ def calibrate(
     TableFile
         Sets "all", "layer0" ... or "layer0.head0" ..., by the layers' numbers, ascending, gaps
         kept; the same for the same arguments. A set's
-        ``clip`` is that of its end-point tables, None where thresholds or levels are free.
+        ``clip`` is that of its end-point tables, None where thresholds or exponentials are free.
 
     Raises
     ------
@@ -199,7 +200,7 @@ def _calibrate(
         searched, stages["clip"], _ = search.clip((clips["paper"], clips["naive"]))
         advance()
         if stage != "clip":
-            stages["levels"], _ = search.levels(stages["clip"])
+            stages["levels"], _ = search.exponentials(stages["clip"])
             advance()
         if stage == "thresholds":
             stages["thresholds"], _ = search.thresholds(stages["levels"])
@@ -238,8 +239,8 @@ def _end_points(clip: float, config: SoftmaxConfig) -> Tables:
 def _grid(lowest: int, scale: float, exp_frac: int) -> range:
     """Borders for free thresholds: every step where there are few, else evenly spaced.
 
-    Below (exp_frac + 2) ln 2 an exponential is less than half of the least that a level can
-    have beside the largest: those elements share the last bin, and so does what lies below the
+    Below (exp_frac + 2) ln 2 an exponential is less than half of the least that the table can
+    hold beside the largest: those elements share the last bin, and so does what lies below the
     farthest element.
     """
     deepest = max(lowest, -math.ceil((exp_frac + 2) * math.log(2) / scale))

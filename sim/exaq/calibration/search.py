@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from exaq.calibration import levels
+from exaq.calibration import exponentials
 from exaq.calibration.objective import Floats, Objective
 from exaq.calibration.summary import Summary
 from exaq.tables import Tables
@@ -89,10 +89,10 @@ class Search:
         tables, error = self._first_best([tables for _, tables in found])
         return next(clip for clip, made in found if made == tables), tables, error
 
-    def levels(self, tables: Tables) -> tuple[Tables, float]:
-        """The same thresholds with better levels: never worse on all rows."""
+    def exponentials(self, tables: Tables) -> tuple[Tables, float]:
+        """The same thresholds with better exponentials: never worse on all rows."""
         cut = self.summary.cut(tables.thresholds)
-        start = levels.means(self.summary, cut, self.scale)
+        start = exponentials.means(self.summary, cut, self.scale)
         found = [tables]
         given = np.maximum(np.array(tables.exp_rom, float), 0.5)
         for real in (start, given):
@@ -101,7 +101,7 @@ class Search:
         return self._first_best(found)
 
     def thresholds(self, tables: Tables) -> tuple[Tables, float]:
-        """Free thresholds and levels: never worse on all rows than ``tables``."""
+        """Free thresholds and exponentials: never worse on all rows than ``tables``."""
         given = self.summary.cut(tables.thresholds), np.array(tables.exp_rom, float)
         starts = [(given[0], np.maximum(given[1], 0.5) / max(given[1].max(), 1.0)), *self._starts()]
         ends = [self._descend(self.sketch, cut, real) for cut, real in starts]
@@ -134,7 +134,7 @@ class Search:
 
     def _try(self, tried: dict[tuple[int, ...], tuple[float, Floats]], cut: list[int]) -> None:
         if tuple(cut) not in tried:
-            start = levels.means(self.sketch, cut, self.scale)
+            start = exponentials.means(self.sketch, cut, self.scale)
             tried[tuple(cut)] = self._optimum(self.sketch, cut, start, steps=4)
 
     def _lloyd(self) -> list[int]:
@@ -161,7 +161,7 @@ class Search:
     def _descend(
         self, summary: Summary, cut: Sequence[int], real: Floats
     ) -> tuple[float, list[int], Floats]:
-        """Thresholds one after the other, levels in between, until neither gains."""
+        """Thresholds one after the other, exponentials in between, until neither gains."""
         places = list(cut)
         error, real = self._optimum(summary, places, real)
         for _ in range(_SWEEPS):
@@ -190,10 +190,10 @@ class Search:
         self, summary: Summary, cut: Sequence[int], start: Floats, steps: int = 40
     ) -> tuple[float, Floats]:
         floor = 2.0 ** -(self.exp_frac + (1 if self.objective.least else 4))
-        return levels.optimum(summary, self.objective, cut, start, floor=floor, steps=steps)
+        return exponentials.optimum(summary, self.objective, cut, start, floor=floor, steps=steps)
 
     def _integers(self, cut: Sequence[int], real: Floats) -> Tables:
-        found = levels.integers(self.summary, self.objective, cut, real, self.exp_frac)
+        found = exponentials.integers(self.summary, self.objective, cut, real, self.exp_frac)
         return self._tables(cut, found)
 
     def _first_best(self, found: Sequence[Tables]) -> tuple[Tables, float]:
@@ -205,6 +205,6 @@ class Search:
                 best, least = tables, error
         return best, least
 
-    def _tables(self, cut: Sequence[int], exponentials: Sequence[int]) -> Tables:
+    def _tables(self, cut: Sequence[int], exp_rom: Sequence[int]) -> Tables:
         thresholds = tuple(int(self.summary.borders[border]) for border in cut)
-        return Tables(thresholds=thresholds, exp_rom=tuple(exponentials))
+        return Tables(thresholds=thresholds, exp_rom=tuple(exp_rom))

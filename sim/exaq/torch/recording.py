@@ -74,15 +74,14 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
     models, layers = outermost_models(model), attention_layers(model)
     recording = Recording(len(layers))
     with ExitStack() as stack:
-        keeps: list[Callable[[Floats], None]] = [calls.append for calls in recording.layers]
-        spools: list[_Spool] = []
+        spools: dict[int, _Spool] = {}
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-            spools = [_Spool(scratch / f"layer{number}.npy") for number in range(len(layers))]
-            keeps = [spool.append for spool in spools]
-        for layer, keep in zip(layers, keeps, strict=True):
-            state, collector = attached(layer), _Collector(keep)
+            spools = {n: _Spool(scratch / f"layer{n}.npy") for n in range(len(layers))}
+        for number, layer in enumerate(layers):
+            kept = spools.get(number, recording.layers[number])
+            state, collector = attached(layer), _Collector(kept.append)
             stack.callback(setattr, state, "collect", state.collect)
             state.collect = collector
             hook = layer.register_forward_pre_hook(collector.called, with_kwargs=True)
@@ -93,13 +92,13 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
             each.set_attn_implementation(IMPLEMENTATION)
         warn_if_partial(model)
         yield recording
-        ran = [spool for spool in spools if spool.shapes]
-        for spool in ran:
+        ran = {number: spool for number, spool in spools.items() if spool.shapes}
+        for spool in ran.values():
             spool.join()
-        for spool in ran:
-            recording.files.append(spool.path.replace(Path(folder or "") / spool.path.name))
-        for spool, file in zip(ran, recording.files, strict=True):
-            recording.layers[spools.index(spool)].append(np.load(file, mmap_mode="r"))
+        for number, spool in ran.items():
+            file = spool.path.replace(Path(folder or "") / spool.path.name)
+            recording.files.append(file)
+            recording.layers[number].append(np.load(file, mmap_mode="r"))
 
 
 def _implementations(models: list[PreTrainedModel]) -> list[tuple[PreTrainedConfig, str | None]]:

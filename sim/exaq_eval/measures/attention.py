@@ -1,4 +1,4 @@
-"""Attention-level figures: probabilities of a softmax against float softmax of the same logits."""
+"""Figures of the attention: probabilities of a softmax against float softmax of the same logits."""
 
 from __future__ import annotations
 

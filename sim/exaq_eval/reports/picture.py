@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from exaq_eval.reports.report import Report, title
 
 _DPI = 100
 _ROW = 0.24
-# Nats below which the scale of losses is linear.
+# Cost below which a scale that has room for 0 is linear.
 _SMALL = 1e-3
 _INK, _FAINT = "#22252b", "#6b7280"
 _COLOURS = {
@@ -32,8 +33,9 @@ _COLOURS = {
 def draw(report: Report, path: Path) -> None:
     """Draw all settings but float as a PNG: the lower a point stands to the right, the worse.
 
-    Left: the task's loss, log scale; for embeddings 1 - cosine, mean and worst text, for language
-    models the increase of the loss in nats. Right: divergence of the attention, in nats a row.
+    Left: the task's loss; for embeddings 1 - cosine, mean and worst text, for language models the
+    increase of the loss in nats. Right: divergence of the attention, in nats a row. Scales are
+    logarithmic, but linear near 0 where a point is there or below.
     """
     settings = [setting for setting in report["settings"] if setting["rule"] != "float"]
     height = 1.35 + _ROW * max(len(settings), 3)
@@ -57,12 +59,9 @@ def draw(report: Report, path: Path) -> None:
         "1 - cosine: mean (dot) and worst text" if encoder else "increase of loss, nats"
     )
     right.set_xlabel("KL divergence of attention rows, nats")
-    right.set_xscale("log")
-    if encoder:
-        left.set_xscale("log")
-    else:
-        # Four bits may come out as good as float, or by chance better.
-        left.set_xscale("symlog", linthresh=_SMALL)
+    # Four bits may come out as good as float, or by chance better.
+    _scale(left, log=encoder)
+    _scale(right, log=True)
     for axes in (left, right):
         _finish(axes)
         for place, (above, below) in enumerate(pairwise(settings)):
@@ -84,6 +83,14 @@ def _style(setting: dict[str, Any]) -> dict[str, Any]:
         "markerfacecolor": "white" if hollow else colour,
         "linestyle": "none",
     }
+
+
+def _scale(axes: Axes, *, log: bool) -> None:
+    """A scale of ``log`` where no point is at 0 or below, which it has no place for."""
+    if log and all(np.greater(line.get_xdata(), 0).all() for line in axes.get_lines()):
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=_SMALL)
 
 
 def _finish(axes: Axes) -> None:

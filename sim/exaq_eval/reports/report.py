@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from exaq_eval.reports.figures import number, table
 from exaq_eval.settings import GRANULARITIES, OBJECTIVES, RULES
 
 #: What a report says it is, and the version of its fields.
@@ -92,7 +93,7 @@ def file_stem(model: str, logit_width: int) -> str:
 
 
 def markdown(report: Report, image: str = "") -> str:
-    """What was measured, on what, and two tables: task figures, attention-level figures.
+    """What was measured, on what, and two tables: figures of the task and of the attention.
 
     ``image``, Markdown, stands before the tables.
     """
@@ -187,7 +188,7 @@ def _attention_table(report: Report) -> str:
 def _legend(report: Report) -> str:
     rows = next(s["attention"]["rows"] for s in report["settings"] if "attention" in s)
     return (
-        f"Attention-level figures are means over {rows} rows of the float model's logits, against "
+        f"Figures of the attention are means over {rows} rows of the float model's logits, against "
         "float softmax of the unrounded logits. Squared error is a row's sum of squared "
         "differences. Top-1 is the share of rows whose likeliest key stays the likeliest, keys "
         "that tie drawing lots. A row's probabilities add up to 1 but for the rounding of each."
@@ -197,11 +198,6 @@ def _legend(report: Report) -> str:
 def increase(task: dict[str, float]) -> str:
     """Loss over the float model's, with its standard error."""
     return f"{task['increase']:+.4f} ± {task['increase_error']:.4f}" if task["increase"] else "0"
-
-
-def number(value: float) -> str:
-    """Three significant digits, without an exponent unless the value is small."""
-    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.3g}"
 
 
 def _calibrated(setting: dict[str, Any], what: str) -> str:
@@ -216,9 +212,3 @@ def _four(value: float | None) -> str:
 def _tasks(report: Report) -> Iterator[tuple[dict[str, Any], dict[str, float]]]:
     for setting in report["settings"]:
         yield setting, setting["task"]
-
-
-def table(heads: list[str], rows: Iterable[list[str]]) -> str:
-    """A Markdown table; all columns but the first hold numbers."""
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

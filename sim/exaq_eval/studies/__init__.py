@@ -11,7 +11,7 @@ from exaq_eval.studies.questions.distribution import Distribution
 from exaq_eval.studies.questions.lut_size import LutSize
 from exaq_eval.studies.questions.shapes import Shapes
 from exaq_eval.studies.questions.widths import Widths
-from exaq_eval.studies.study import Progress, Study, StudyError
+from exaq_eval.studies.study import Study, StudyError
 
 #: All studies, by name, at the sizes that their reports have.
 STUDIES: dict[str, Study] = {
@@ -19,4 +19,4 @@ STUDIES: dict[str, Study] = {
     for each in (Distribution(), Clip(), Shapes(), LutSize(), Architectures(), Widths())
 }
 
-__all__ = ["STUDIES", "Progress", "Study", "StudyError"]
+__all__ = ["STUDIES", "Study", "StudyError"]

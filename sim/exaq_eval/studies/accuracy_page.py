@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from exaq_eval.reports.figures import table
 from exaq_eval.reports.picture import draw
-from exaq_eval.reports.report import Report, load, markdown, stem, table, title
+from exaq_eval.reports.report import Report, load, markdown, stem, title
 from exaq_eval.studies import STUDIES, Study
 
 # Reports of studies are files of this prefix and the study's name.

@@ -1,19 +1,13 @@
-"""What a study is, and what several of them share: progress, Markdown tables, rows."""
+"""What a study is, and how it becomes a section of a document."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-#: Called with (steps done, steps, what comes now).
-Progress = Callable[[int, int, str], None]
-
-
-def silent(done: int, total: int, now: str) -> None:
-    """A ``Progress`` that shows nothing."""
+from exaq_eval.progress import Progress, silent
 
 
 class StudyError(RuntimeError):
@@ -71,17 +65,3 @@ class Study(ABC):
     def plot(self, result: dict[str, Any], path: Path) -> Path | None:
         """Draws ``result`` as a PNG at ``path`` and returns that; None where there is no plot."""
         return None
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, left: int = 1) -> str:
-    """A Markdown table; the first ``left`` columns are text, the others numbers."""
-    marks = ["---" if column < left else "--:" for column in range(len(header))]
-    lines = [header, marks, *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def figure(value: float) -> str:
-    """Three digits that count, whatever the size of ``value``."""
-    if value == 0:
-        return "0"
-    return f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 else f"{value:.2e}"

@@ -24,7 +24,9 @@ from exaq_fpga.link.protocol import (
     buffer_octets,
 )
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import load_word, logit_beat, probability_beat, refusal
+from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
+from exaq_hdl.shell.loads import REFUSAL
+from exaq_hdl.shell.streams import logit_beat, probability_beat
 
 _OCTET = 8
 _TYPE_BITS = max(Type).bit_length()
@@ -75,15 +77,15 @@ class Responder(Component):
             "line_error": In(1),
             "o": Out(MESSAGES),
             "active": Out(1),
-            "logits": Out(stream.Signature(logit_beat(config))),
-            "probabilities": In(stream.Signature(probability_beat(config))),
+            "logits": Out(stream.Signature(logit_beat(config.format))),
+            "probabilities": In(stream.Signature(probability_beat(config.format))),
         }
         if config.contexts:
             ports |= {
                 "length": In(range(buffer_octets(config) + 1)),
-                "load": Out(stream.Signature(load_word(config))),
+                "load": Out(stream.Signature(LOAD_LAYOUT)),
                 "loaded": In(1),
-                "refused": In(refusal(config)),
+                "refused": In(REFUSAL),
             }
         super().__init__(ports)
 
@@ -201,7 +203,7 @@ class Responder(Component):
                 fail(Fault.MALFORMED)
             if self.config.contexts:
                 legal = HEADER + LOAD_WORD * 2 * self.config.levels
-                wrong_length = 1 << refusal(self.config)["length"].offset
+                wrong_length = 1 << REFUSAL["length"].offset
                 with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
                     m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]
                     drop()

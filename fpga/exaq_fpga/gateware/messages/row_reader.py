@@ -11,7 +11,7 @@ from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import logit_beat
+from exaq_hdl.shell.streams import logit_beat
 
 _OCTET = 8
 
@@ -43,7 +43,7 @@ class RowReader(Component):
             {
                 "i": In(MESSAGES),
                 "hold": In(1),
-                "o": Out(stream.Signature(logit_beat(config))),
+                "o": Out(stream.Signature(logit_beat(config.format))),
                 "row": Out(1),
                 "ended": Out(1),
                 "malformed": Out(1),
@@ -57,7 +57,7 @@ class RowReader(Component):
         m = Module()
         config = self.config
         octet, message_ends = self.i.payload.data, self.i.payload.last
-        beat: Any = Signal(logit_beat(config), reset_less=True)
+        beat: Any = Signal(logit_beat(config.format), reset_less=True)
         moved = Signal()
         take = Signal()
         m.d.comb += [

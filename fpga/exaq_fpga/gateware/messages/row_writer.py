@@ -10,7 +10,7 @@ from exaq import SoftmaxConfig
 from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import probability_beat
+from exaq_hdl.shell.streams import probability_beat
 
 _OCTET = 8
 
@@ -34,7 +34,7 @@ class RowWriter(Component):
         self.config = check_config(config)
         super().__init__(
             {
-                "i": In(stream.Signature(probability_beat(config))),
+                "i": In(stream.Signature(probability_beat(config.format))),
                 "o": Out(OCTETS),
                 "row": Out(1),
                 "error": Out(1),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq_fpga.boards.uart_link import UartLink
 from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter
-from exaq_hdl.shell.row_shell import add_named
+from exaq_hdl.parts.assembly import add_named
 
 
 class UartTransport:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from exaq import SoftmaxConfig
 from exaq.extras import require
-from exaq_cli.config.options import board_config_options
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.output.describe import describe_tables
 from exaq_fpga.boards import BOARDS, BoardSpec
@@ -70,9 +70,9 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     help="Simulate what was built on real and random rows and compare with the golden model: on "
     "iCE40 the bitstream itself (needs fpga-icestorm), elsewhere the netlist after synthesis.",
 )
-@board_config_options
+@config_options
 def command(
-    config: SoftmaxConfig,
+    partial: PartialConfig,
     board: str,
     output: Path | None,
     clock: int | None,
@@ -97,6 +97,7 @@ def command(
     from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
 
     spec = BOARDS[board]
+    config = partial.resolve(spec.settings)
     folder = Path("build") / board if output is None else output
     with user_errors():
         link = spec.link.with_baud(baud)

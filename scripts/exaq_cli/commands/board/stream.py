@@ -14,17 +14,18 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
+from rich.progress import MofNCompleteColumn, Task
 from rich.progress import ProgressColumn as Column
 from rich.text import Text
 
 import exaq
 from exaq import SoftmaxConfig
 from exaq.rows import Rows
-from exaq_cli.config.differences import differences
-from exaq_cli.config.options import config_given, config_options, tables_read
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
+from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_fpga import Board, BoardError, SerialPort, UnknownTablesError
@@ -65,7 +66,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
 @config_options
 def command(
-    config: SoftmaxConfig,
+    partial: PartialConfig,
     port: str,
     baud: int,
     logits: Path,
@@ -93,15 +94,15 @@ def command(
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --tables heads.json --load \\
         --contexts-of heads.npy
     """
-    if load and not tables_read():
+    if load and partial.tables is None:
         raise UserError("--load needs --tables, the file of the tables to load")
+    config = partial.resolve()
     outputs = [path for path in (output, report) if path is not None]
-    with replacing(*outputs, inputs=tables_read()) as temporary:
+    with replacing(*outputs, inputs=partial.files) as temporary:
         written = dict(zip(outputs, temporary, strict=True))
         given = RowInput.load(logits, lengths, mask, contexts_of)
         with _connected(port, baud) as board:
-            if config_given():
-                _check_config(config, board.config, load)
+            _check_config(partial, board.config, load)
             given = given.integers(board.config)
             with user_errors():
                 rows = Rows.of(
@@ -156,10 +157,10 @@ def _connected(port: str, baud: int) -> Iterator[Board]:
             raise BreakdownError(str(error)) from error
 
 
-def _check_config(config: SoftmaxConfig, board: SoftmaxConfig, load: bool) -> None:
+def _check_config(partial: PartialConfig, board: SoftmaxConfig, load: bool) -> None:
     if load and not board.contexts:
         raise UserError("the board has no contexts, so no tables can be loaded into it")
-    found = differences(config, board, load=load)
+    found = partial.differences(board, load=load)
     if found:
         raise UserError(
             f"the board was built for another configuration: {'; '.join(found)}. Leave out the "
@@ -194,16 +195,14 @@ class _Speed(Column):
 
 
 def _stream(board: Board, given: RowInput) -> NDArray[Any]:
-    columns = (TextColumn("Streaming"), BarColumn(), MofNCompleteColumn(), _Speed())
-    quiet = not _CONSOLE.is_terminal
-    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=None)
+    columns = (MofNCompleteColumn(), _Speed())
+    with counted("Streaming", *columns, console=_CONSOLE) as progress:
         return board.softmax(
             given.logits,
             mask=given.mask,
             lengths=given.lengths,
             contexts=given.contexts,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=progress,
         )
 
 

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq.extras import require
-from exaq_cli.config.options import board_config_options
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_tables
@@ -108,9 +109,9 @@ def _chosen(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     type=click.FloatRange(0, min_open=True),
     help="End after so long.  [default: at Ctrl-C]",
 )
-@board_config_options
+@config_options
 def command(
-    config: SoftmaxConfig,
+    partial: PartialConfig,
     board: str,
     baud: int | None,
     noise: float,
@@ -136,6 +137,7 @@ def command(
     exaq board --virtual ulx3s-85f --noise 0.0001 --garbage 0.001
     """
     require("sim")
+    config = partial.resolve(BOARDS[board].settings)
     faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
     with _terminable(), replacing(*outputs) as temporary:

@@ -52,8 +52,8 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "--minimise",
     multiple=True,
     type=click.Choice(OBJECTIVES),
-    help="Error that the rule optimal minimises; with -levels by clip and levels alone, not by "
-    "free thresholds; repeatable.  [default: all]",
+    help="Error that the rule optimal minimises; with -levels by clip and exponentials "
+    "alone, not by free thresholds; repeatable.  [default: all]",
 )
 @click.option(
     "--tables",

@@ -9,7 +9,8 @@ import click
 from rich.console import Console
 
 from exaq import SoftmaxConfig
-from exaq_cli.config.options import config_options, tables_read
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_tables
@@ -39,7 +40,7 @@ from exaq_cli.output.describe import describe_tables
     show_default=True,
     help="Name of the top module; the others' names begin with it and two underscores.",
 )
-def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
+def command(partial: PartialConfig, output: Path, top: str, name: str) -> None:
     """Write the softmax unit as Verilog-2001 in one file, with a JSON file beside it.
 
     The same options give the same text every time. All files appear, or none.
@@ -51,6 +52,7 @@ def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
     exaq generate --contexts 12 -o softmax.v
     """
+    config = partial.resolve()
     if output.suffix != ".v":
         raise UserError(f"the Verilog file's name must end in .v, but is {output}")
     # Only here: it takes a second, and help or the refusals above need not wait for it.
@@ -65,7 +67,7 @@ def command(config: SoftmaxConfig, output: Path, top: str, name: str) -> None:
     description = output.with_suffix(".json")
     headers = [output.with_suffix(".h")] if config.contexts and top == "axi" else []
     outputs = (output, description, *headers)
-    with replacing(*outputs, inputs=tables_read()) as (verilog, manifest, *header):
+    with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *header):
         with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
             emitted = emit_verilog(config, top=top, name=name)
         _write(verilog, emitted.verilog)

@@ -11,14 +11,16 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 import exaq
 from exaq import SoftmaxConfig
 from exaq.extras import require
-from exaq_cli.config.options import config_options, tables_read
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
+from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_cosim import (
@@ -75,7 +77,7 @@ _FILE = click.Path(path_type=Path)
 )
 @config_options
 def command(
-    config: SoftmaxConfig,
+    partial: PartialConfig,
     logits: Path,
     output: Path,
     float_output: bool,
@@ -101,6 +103,7 @@ def command(
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     """
+    config = partial.resolve()
     if engine == "golden":
         for option, used in (
             ("--waves", waves is not None),
@@ -116,7 +119,7 @@ def command(
         raise UserError("stall must be at least 0 and below 1, not nan")
     outputs = [path for path in (output, report, waves) if path is not None]
     try:
-        with replacing(*outputs, inputs=tables_read()) as temporary:
+        with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
             given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
@@ -188,16 +191,8 @@ def _simulate(
             compile_unit(unit, tracing=waves is not None)
     except ToolError as error:
         raise UserError(str(error)) from error
-    columns = (
-        TextColumn("Simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        TimeRemainingColumn(),
-    )
-    quiet = not _CONSOLE.is_terminal
-    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=None)
+    columns = (MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+    with counted("Simulating", *columns, console=_CONSOLE) as progress:
         return simulate(
             given.logits,
             unit,
@@ -208,7 +203,7 @@ def _simulate(
             stall=stall,
             seed=seed,
             waves=waves,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=progress,
         )
 
 

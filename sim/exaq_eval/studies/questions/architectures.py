@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import exaq
 from exaq import TableFile, Tables, TableSet, reference
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import rounded
 from exaq_eval.settings import LogitFormat, Setting, grid
 from exaq_eval.studies.panels import COLOURS, panels
 from exaq_eval.studies.questions import architectures_text
-from exaq_eval.studies.study import Progress, Study, StudyError, silent
+from exaq_eval.studies.study import Study, StudyError
 from exaq_eval.studies.subjects.best_clips import best_clips, peaks
-from exaq_eval.studies.subjects.random_rows import rounded, scores
+from exaq_eval.studies.subjects.random_rows import scores
 from exaq_eval.studies.subjects.real_rows import RealRows, layer_rows
 
 if TYPE_CHECKING:

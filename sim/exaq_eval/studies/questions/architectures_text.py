@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from exaq_eval.studies.study import figure, table
+from exaq_eval.reports.figures import number, table
 from exaq_eval.studies.subjects.best_clips import NEARLY_ONE
 
 #: Figures of each kind of model, and their names for people; the first is the one that counts.
@@ -86,7 +86,7 @@ def _scores(model: dict[str, Any]) -> str:
     rows = []
     for setting in model["settings"]:
         attention = setting["attention"]
-        figures = [figure(attention[key]) for key in ("kl", "top1")] if attention else ["", ""]
+        figures = [number(attention[key]) for key in ("kl", "top1")] if attention else ["", ""]
         scores = (f"{setting['task'][key]:.4f}" for key, _ in shown)
         rows.append((name(setting), *scores, *figures))
     header = ("softmax", *(label for _, label in shown), "divergence, nats a row", "top-1 kept")

@@ -12,12 +12,14 @@ import numpy as np
 
 import exaq
 from exaq import metrics, reference
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import rounded, table
 from exaq_eval.studies.panels import COLOURS, legend, panels
-from exaq_eval.studies.study import Progress, Study, silent, table
-from exaq_eval.studies.subjects.random_rows import Floats, fine_config, pooled_sigma, rounded
+from exaq_eval.studies.study import Study
+from exaq_eval.studies.subjects.random_rows import Floats, fine_config, pooled_sigma
 
 #: Figures that a clip can make least, and their names for people.
-OBJECTIVES = {"squared_error": "squared error", "kl": "divergence"}
+ERRORS = {"squared_error": "squared error", "kl": "divergence"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class Clip(Study):
                     "paper's C",
                     *(
                         cell
-                        for label in OBJECTIVES.values()
+                        for label in ERRORS.values()
                         for cell in (f"C of least {label}", f"{label}, paper / least")
                     ),
                 ),
@@ -97,7 +99,7 @@ class Clip(Study):
                         f"{case['paper']:.2f}",
                         *(
                             cell
-                            for key in OBJECTIVES
+                            for key in ERRORS
                             for cell in (
                                 f"{case['best'][key]['clip']:.2f}",
                                 f"{cost(case, key):.2f}",
@@ -115,8 +117,8 @@ class Clip(Study):
         cases = result["cases"]
         widths = sorted({case["bits"] for case in cases})
         longest = max(case["row"] for case in cases)
-        with panels(path, len(OBJECTIVES), len(widths)) as grid:
-            for (key, label), line in zip(OBJECTIVES.items(), grid, strict=True):
+        with panels(path, len(ERRORS), len(widths)) as grid:
+            for (key, label), line in zip(ERRORS.items(), grid, strict=True):
                 for axes, bits in zip(line, widths, strict=True):
                     chosen = [c for c in cases if (c["bits"], c["row"]) == (bits, longest)]
                     for colour, case in zip(COLOURS, chosen, strict=False):
@@ -151,8 +153,8 @@ def sweep(logits: Floats, clips: Sequence[float], bits: int, paper: float) -> di
         }
 
     swept = [at(clip) for clip in clips]
-    values = {key: [each[key] for each in swept] for key in OBJECTIVES}
-    least = {key: int(np.argmin(values[key])) for key in OBJECTIVES}
+    values = {key: [each[key] for each in swept] for key in ERRORS}
+    least = {key: int(np.argmin(values[key])) for key in ERRORS}
     return {
         "paper": paper,
         "at_paper": at(paper),
@@ -176,7 +178,7 @@ def _conclusion(cases: list[dict[str, Any]]) -> str:
             for bits in sorted({case["bits"] for case in cases})
             for costs in [[cost(case, key) for case in cases if case["bits"] == bits]]
         )
-        for key in OBJECTIVES
+        for key in ERRORS
     }
     short, long = (
         [

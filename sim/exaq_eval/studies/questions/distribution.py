@@ -12,14 +12,15 @@ import numpy as np
 
 import exaq
 from exaq import reference
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import number, rounded, table
 from exaq_eval.studies.panels import COLOURS, legend, panels
-from exaq_eval.studies.study import Progress, Study, figure, silent, table
+from exaq_eval.studies.study import Study
 from exaq_eval.studies.subjects.random_rows import (
     Floats,
     fine_config,
     pooled_minimum,
     pooled_sigma,
-    rounded,
     scores,
 )
 
@@ -85,7 +86,7 @@ class Distribution(Study):
             table(
                 ("sigma", "row", *(f"{bits}-bit {rule}" for bits, rule in columns)),
                 (
-                    (sigma, row, *(figure(find[sigma, row, *column]["kl"]) for column in columns))
+                    (sigma, row, *(number(find[sigma, row, *column]["kl"]) for column in columns))
                     for sigma, row in grid
                 ),
                 left=0,
@@ -99,7 +100,7 @@ class Distribution(Study):
                         sigma,
                         bits,
                         *(
-                            figure(find[sigma, longest, bits, rule][key])
+                            number(find[sigma, longest, bits, rule][key])
                             for rule in RULES
                             for key in _SHORT.values()
                         ),
@@ -189,7 +190,7 @@ def _conclusion(cases: list[dict[str, Any]]) -> str:
     )
     less = sum(paper[case]["relative_error"] < naive[case]["relative_error"] for case in naive)
     ties = ", ".join(
-        f"{figure(min(values))} to {figure(max(values))} at {bits} bits"
+        f"{number(min(values))} to {number(max(values))} at {bits} bits"
         for bits, values in top.items()
     )
     return (

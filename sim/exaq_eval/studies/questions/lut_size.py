@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from exaq import SoftmaxConfig
+from exaq_eval.progress import Progress, silent
 from exaq_eval.studies.panels import COLOURS, legend, panels
 from exaq_eval.studies.questions import lut_size_text
-from exaq_eval.studies.study import Progress, Study, StudyError, silent
+from exaq_eval.studies.study import Study, StudyError
 from exaq_eval.studies.subjects.lookup_speed import measure_lookups
 
 #: Longest row of all units: a multiple of every number of lanes below.

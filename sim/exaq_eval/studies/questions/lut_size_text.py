@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from exaq_eval.studies.study import figure, table
+from exaq_eval.reports.figures import number, table
 
 
 def body(result: dict[str, Any]) -> list[str]:
@@ -61,7 +61,7 @@ def _units_table(units: list[dict[str, Any]]) -> str:
                 f"{unit['lut4'] / unit['lanes']:.0f}",
                 unit["bram"],
                 f"{unit['mhz']['median']:.0f}",
-                figure(unit["elements_per_cycle"]),
+                number(unit["elements_per_cycle"]),
                 f"{unit['elements_per_second'] / 1e6:.0f}",
                 f"{unit['elements_per_second'] / unit['lanes'] / 1e6:.0f}",
             )

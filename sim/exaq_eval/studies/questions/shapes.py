@@ -12,12 +12,14 @@ import numpy as np
 
 import exaq
 from exaq import TableFile, reference
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import number, rounded, table
 from exaq_eval.studies.panels import COLOURS, legend, panels
-from exaq_eval.studies.study import Progress, Study, figure, silent, table
-from exaq_eval.studies.subjects.random_rows import SHAPES, Floats, rounded, scores
+from exaq_eval.studies.study import Study
+from exaq_eval.studies.subjects.random_rows import SHAPES, Floats, scores
 
 #: What tables come from: for people the name, for ``exaq.calibrate`` the options.
-RULES: dict[str, dict[str, Any]] = {
+CALIBRATIONS: dict[str, dict[str, Any]] = {
     "naive": {"rule": "naive"},
     "paper": {"rule": "paper"},
     "optimal, mse": {"rule": "optimal", "minimise": "mse"},
@@ -69,7 +71,7 @@ class Shapes(Study):
         )
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
-        grid = list(product(self.shapes, self.widths, RULES))
+        grid = list(product(self.shapes, self.widths, CALIBRATIONS))
         cases = []
         for done, (shape, bits, rule) in enumerate(grid):
             progress(done, len(grid), f"{shape}, {bits} bits, {rule}")
@@ -79,7 +81,7 @@ class Shapes(Study):
                 * SHAPES[shape](np.random.default_rng((self.seed, number, part)), (rows, self.row))
                 for part, rows in enumerate((self.calibrated, self.measured))
             )
-            tables = exaq.calibrate([given], bits=bits, per="all", **FORMAT, **RULES[rule])
+            tables = exaq.calibrate([given], bits=bits, per="all", **FORMAT, **CALIBRATIONS[rule])
             case = {"shape": shape, "bits": bits, "rule": rule}
             cases.append(case | measured(held_out, tables) | {"tables": _tables(tables)})
         progress(len(grid), len(grid), "")
@@ -91,7 +93,7 @@ class Shapes(Study):
         find = {(c["shape"], c["bits"], c["rule"]): c for c in cases}
         shapes = list(dict.fromkeys(case["shape"] for case in cases))
         widths = sorted({case["bits"] for case in cases})
-        columns = list(product(widths, RULES))
+        columns = list(product(widths, CALIBRATIONS))
         parts = [
             f"Rows of {result['row']} logits of standard deviation {result['sigma']:g} (attention "
             "sink: Gaussian, and the first key six deviations higher; Student t: 5 degrees of "
@@ -105,7 +107,7 @@ class Shapes(Study):
             ("top1", "Chance that the likeliest element is found, where equal ones draw lots:"),
         ):
             rows = (
-                (shape, *(figure(find[shape, *column][key]) for column in columns))
+                (shape, *(number(find[shape, *column][key]) for column in columns))
                 for shape in shapes
             )
             header = ("logits", *(f"{bits}-bit {rule}" for bits, rule in columns))
@@ -120,7 +122,9 @@ class Shapes(Study):
         with panels(path, len(keys), len(widths), width=4.2) as grid:
             for (key, label), line in zip(keys.items(), grid, strict=True):
                 for axes, bits in zip(line, widths, strict=True):
-                    for place, (colour, rule) in enumerate(zip(COLOURS, RULES, strict=False)):
+                    for place, (colour, rule) in enumerate(
+                        zip(COLOURS, CALIBRATIONS, strict=False)
+                    ):
                         chosen = [c for c in cases if (c["bits"], c["rule"]) == (bits, rule)]
                         axes.bar(
                             [x + 0.2 * (place - 1.5) for x in range(len(chosen))],
@@ -161,7 +165,7 @@ def _conclusion(
                 for shape in shapes
             }
             least, most = (pick(gains, key=gains.__getitem__) for pick in (min, max))
-            gained.append(f"{figure(gains[least])} ({least}) to {figure(gains[most])} ({most})")
+            gained.append(f"{number(gains[least])} ({least}) to {number(gains[most])} ({most})")
         said.append(
             f"At {bits} bits, on rows that the calibration has not seen, the paper's relative "
             f"error is {gained[0]} times that of tables that minimise squared error, and its "
@@ -192,5 +196,5 @@ def _conclusion(
     return (
         " ".join(said) + " The paper's clip follows sigma alone. It breaks most where few keys "
         "stand far above the many: these lie below the clip, are all lifted to it and take "
-        "probability from the keys that matter. Free levels and thresholds take that back."
+        "probability from the keys that matter. Free thresholds and exponentials take that back."
     )

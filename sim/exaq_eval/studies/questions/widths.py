@@ -11,9 +11,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from exaq import metrics
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import number, rounded, table
 from exaq_eval.studies.panels import COLOURS, legend, panels
-from exaq_eval.studies.study import Progress, Study, figure, silent, table
-from exaq_eval.studies.subjects.random_rows import rounded
+from exaq_eval.studies.study import Study
 from exaq_eval.studies.subjects.real_rows import (
     RealRows,
     logit_width,
@@ -124,7 +125,7 @@ class Widths(Study):
                 (
                     _value(name, value),
                     *(
-                        ", ".join(figure(case[key][place] / case["wide"][key]) for key in _ERRORS)
+                        ", ".join(number(case[key][place] / case["wide"][key]) for key in _ERRORS)
                         for case in cases
                     ),
                 )
@@ -243,7 +244,7 @@ def _conclusion(cases: list[dict[str, Any]]) -> str:
     sums = ""
     if eight:
         sums = (
-            f" With probabilities of 8 bits the sum of a row is off by {figure(max(eight))} on "
+            f" With probabilities of 8 bits the sum of a row is off by {number(max(eight))} on "
             "average in the worst case, since small ones are rounded to 0 or up to a step."
         )
     return f"Enough in every case: {'; '.join(said)}.{sums}"

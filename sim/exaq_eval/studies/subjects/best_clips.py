@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from exaq import metrics
-from exaq_eval.studies.questions.clip import OBJECTIVES
+from exaq_eval.studies.questions.clip import ERRORS
 from exaq_eval.studies.subjects.random_rows import FINE
 from exaq_eval.studies.subjects.real_rows import RealRows
 
@@ -23,11 +23,11 @@ def best_clips(layers: Sequence[RealRows], bits: int) -> dict[str, list[float]]:
 
     End-point tables of a unit as wide as ``rows.FINE``, one clip for all heads of a layer.
     """
-    best: dict[str, list[float]] = {key: [] for key in OBJECTIVES}
+    best: dict[str, list[float]] = {key: [] for key in ERRORS}
     wide = {name: FINE[name] for name in ("logit_scale", "exp_frac", "prob_bits")}
     for rows in layers:
         exact = rows.exact
-        errors: dict[str, list[float]] = {key: [] for key in OBJECTIVES}
+        errors: dict[str, list[float]] = {key: [] for key in ERRORS}
         heads = int(rows.heads.max()) + 1
         for clip in CLIPS:
             given = rows.probabilities([clip] * heads, bits, **wide)

@@ -105,14 +105,3 @@ def scores(exact: Floats, given: Floats, floor: float = 0.0) -> dict[str, float]
         "cosine": metrics.cosine(exact, given),
         "top1": metrics.top1(exact, given),
     }
-
-
-def rounded(value: Any, digits: int = 6) -> Any:
-    """JSON values with floats of ``digits`` digits: what differs beyond is the machine's libm."""
-    if isinstance(value, dict):
-        return {key: rounded(each, digits) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(each, digits) for each in value]
-    if isinstance(value, float | np.floating):
-        return float(f"{float(value):.{digits}g}")
-    return value

