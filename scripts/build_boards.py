@@ -1,4 +1,4 @@
-"""Builds and proves all boards' default designs, for fpga/exaq_fpga/boards/reports and README.md.
+"""Builds and proves all boards' default designs, for their reports and docs/boards.md.
 
 ``python scripts/build_boards.py [--all] [BOARD ...]``: of all boards, or of those named, the ones
 whose report is missing or is of another design or of other tools; ``--all``: these too.
@@ -17,8 +17,8 @@ from typing import Any
 
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS, BoardSpec
-from exaq_fpga.boards.board_reports import FOLDER, MARKS, load_report, proof, still_true, table
-from exaq_fpga.flow.bitstreams.build import BuildError, build
+from exaq_fpga.boards.board_reports import FOLDER, MARKS, load_report, proof, table
+from exaq_fpga.flow.bitstreams.build import BuildError, build, report_holds
 from exaq_fpga.flow.bitstreams.prepared import prepare
 from exaq_fpga.prove import prove
 
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     good = [_renew(BOARDS[name], always=options.all) for name in options.boards or BOARDS]
     reports = {name: load_report(name) for name in BOARDS}
-    write_table(ROOT / "README.md", {name: kept for name, kept in reports.items() if kept})
+    kept = {name: report for name, report in reports.items() if report}
+    write_table(ROOT / "docs" / "boards.md", kept)
     return 0 if all(good) else 1
 
 
@@ -45,7 +46,7 @@ def _renew(spec: BoardSpec, *, always: bool) -> bool:
     """Whether there is now a report of today's design, and its proof holds."""
     prepared = prepare(spec)
     report = load_report(spec.name)
-    if always or not still_true(report, prepared):
+    if always or not report_holds(report, prepared):
         folder = ROOT / "build" / spec.name
         start = time.monotonic()
 
@@ -64,14 +65,14 @@ def _renew(spec: BoardSpec, *, always: bool) -> bool:
     return not report["proof"]["mismatches"] and not report["proof"]["faults"]
 
 
-def write_table(readme: Path, reports: dict[str, dict[str, Any]]) -> None:
-    """Replace the table of boards in ``readme``, which stands between the marks for it."""
+def write_table(page: Path, reports: dict[str, dict[str, Any]]) -> None:
+    """Replace the table of boards in ``page``, which stands between the marks for it."""
     begin, end = MARKS
-    before, found, rest = readme.read_text(encoding="utf-8").partition(f"{begin}\n")
+    before, found, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
     _, closed, after = rest.partition(f"\n{end}")
     if not (found and closed):
-        raise SystemExit(f"{readme.name} has no place for the table: {begin} and {end} on lines")
-    readme.write_text(before + found + table(reports) + closed + after, encoding="utf-8")
+        raise SystemExit(f"{page.name} has no place for the table: {begin} and {end} on lines")
+    page.write_text(before + found + table(reports) + closed + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

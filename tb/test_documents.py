@@ -81,8 +81,9 @@ BLOCKS = {block.name: block for page in PAGES for block in blocks_of(page, read(
 NOT_RUN = {
     "README.md 1": "wants a model of the reader's",
     "docs/boards.md 1": "wants a board",
-    "docs/calibration.md 2": "takes minutes",
+    "docs/calibration.md 2": "runs in tb/model/test_model_calibration_page.py",
     "docs/integration.md 5": "wants a netlist of the reader's",
+    "docs/numerics.md 1": "runs in tb/model/test_model_numerics_page.py",
     "docs/torch.md 1": "wants a model of the reader's",
     "docs/torch.md 2": "wants a model of the reader's",
     "docs/torch.md 3": "wants a model of the reader's",

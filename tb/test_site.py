@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -118,6 +119,22 @@ def test_faults_are_found(tmp_path: Path) -> None:
         "a.html links to c.html, which is not there",
         "a.html fetches https://a.org/s.js",
     ]
+
+
+def test_docstrings_become_markdown() -> None:
+    spec = importlib.util.spec_from_file_location("docstrings", ROOT / "docs/docstrings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    text = (
+        "Of 2**a and ``2**b``.\n\nParameters\n----------\nx, y\n    Both.\nz\n    One.\n\n"
+        "Members\n-------\nm\n    It.\n"
+    )
+    assert module.markdown(text) == (
+        "Of 2\\*\\*a and ``2**b``.\n\nParameters\n----------\nx\n    Both.\ny\n    Both.\n"
+        "z\n    One.\n\nAttributes\n----------\nm\n    It.\n"
+    )
 
 
 def anchor(title: str) -> str:

@@ -76,7 +76,7 @@ def live_addends(addend: ArrayLike) -> NDArray[np.bool_]:
     ----------
     addend
         Floating-point numbers, shape (..., row): biases, and where an element is masked -inf or a
-        finite number as the module describes.
+        finite number: at or below -4096, or below a gap of more than 64.
 
     Returns
     -------
@@ -97,7 +97,7 @@ def live_scores(scores: ArrayLike, mask: ArrayLike | None = None) -> NDArray[np.
         take part.
     mask
         Booleans that broadcast to that shape, True = live. It then says what is masked, beside
-        scores at or below ``MASKED``, and no gap does. None: gaps are looked for.
+        scores at or below -4096, and no gap does. None: gaps are looked for.
 
     Returns
     -------

@@ -232,7 +232,7 @@ class TableFile:
         return cls(**given, sets=tuple(sets), provenance=document["provenance"])
 
     def save(self, path: Path | str) -> None:
-        """Writes the file, a set a line block, UTF-8."""
+        """Write the file, as UTF-8; each set is a block of lines."""
         Path(path).write_text(self.to_json(), encoding="utf-8", newline="\n")
 
     def to_json(self) -> str:

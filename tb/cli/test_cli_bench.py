@@ -28,11 +28,11 @@ REFUSALS = {
     ),
     "--lanes 4 --json file/b.json": "cannot write file/b.json: Not a directory",
     "--lanes 4 --json file/a/b.json": "cannot write file/a/b.json: Not a directory",
-    "--readme missing.md": "cannot read missing.md: No such file or directory",
-    "--readme file": (
+    "--page missing.md": "cannot read missing.md: No such file or directory",
+    "--page file": (
         "file has no place for the table: no <!-- bench:begin --> followed by <!-- bench:end -->"
     ),
-    "--readme table.md --reports missing": "cannot write to missing: no such folder",
+    "--page table.md --reports missing": "cannot write to missing: no such folder",
     "more": "Got unexpected extra argument (more)",
 }
 

@@ -31,10 +31,13 @@ def run_bench(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 @pytest.mark.simulator
 def test_one_configuration_is_measured_printed_and_written(tmp_path: Path) -> None:
+    """The same figures as from another process."""
     done = run_bench(*SMALL, "--json", "small.json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "small.json").read_text())
     config = SoftmaxConfig(lanes=1, max_row=64)
+    again = measure(config, DEVICES["ice40-up5k"], seeds=(2, 1))
+    assert document == json.loads(json.dumps(again))
     assert SoftmaxConfig.from_dict(document["config"]) == config
     assert document["device"] == "ice40-up5k"
     assert list(document["mhz"]["seeds"]) == ["2", "1"]
@@ -49,25 +52,19 @@ def test_one_configuration_is_measured_printed_and_written(tmp_path: Path) -> No
     assert lines["Clock"].startswith(f"median {document['mhz']['median']:.1f} MHz, ")
 
 
-@pytest.mark.simulator
-def test_same_configuration_measures_the_same_twice() -> None:
-    config = SoftmaxConfig(lanes=1, max_row=64)
-    device = DEVICES["ice40-hx8k"]
-    first, again = (measure(config, device, seeds=(1,)) for _ in range(2))
-    assert first == again
-
-
 def test_stale_keeps_reports_that_still_hold(tmp_path: Path) -> None:
     """Nothing is measured; the table is drawn anew from what the repository holds."""
     shutil.copytree(ROOT / "reports", tmp_path / "reports")
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     begin, end = "<!-- bench:begin -->\n", "\n<!-- bench:end -->"
     before, _, rest = text.partition(begin)
-    (tmp_path / "README.md").write_text(before + begin + "old" + end + rest.partition(end)[2])
+    (tmp_path / "docs").mkdir()
+    page = tmp_path / "docs/performance.md"
+    page.write_text(before + begin + "old" + end + rest.partition(end)[2])
     done = run_bench("--stale", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"Reports        0 of {len(CASES)} in reports\n")
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == text
+    assert page.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.parametrize("change", ["verilog", "seeds", "tools"])
@@ -128,7 +125,7 @@ def test_table_shows_the_figures_at_the_median() -> None:
         ),
         (
             ["--lanes", "4", "--stale"],
-            "--stale is about the README's configurations, not about one of yours",
+            "--stale is about the published configurations, not about one of yours",
         ),
         (
             ["--device", "ice40-hx8k", "--plain"],
@@ -139,13 +136,13 @@ def test_table_shows_the_figures_at_the_median() -> None:
             "cannot write notes.md/x.json: Not a directory",
         ),
         (["--lanes", "0"], "lanes must be in 1..64, not 0"),
-        ([], "cannot read README.md: No such file or directory"),
+        ([], "cannot read docs/performance.md: No such file or directory"),
         (
-            ["--readme", "notes.md", "--reports", "."],
+            ["--page", "notes.md", "--reports", "."],
             "notes.md has no place for the table: no <!-- bench:begin --> followed by "
             "<!-- bench:end -->",
         ),
-        (["--readme", "table.md", "--reports", "absent"], "cannot write to absent: no such folder"),
+        (["--page", "table.md", "--reports", "absent"], "cannot write to absent: no such folder"),
     ],
 )
 def test_refusals_are_one_line_and_leave_nothing(

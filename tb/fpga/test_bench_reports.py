@@ -1,8 +1,9 @@
-"""The published figures are those of today's Verilog and tools, and the README shows them."""
+"""The published figures are those of today's Verilog and tools, and the pages show them."""
 
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.flow.bench import CASES, Case, table
+from exaq_fpga.boards.devices import DEVICES
+from exaq_fpga.flow.bench import CASES, Case, summary, table
 from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
@@ -62,7 +64,49 @@ def test_reports_are_of_their_case_and_agree_with_themselves(case: Case) -> None
     assert 1000 / sum(steps) == pytest.approx(of_path, rel=0.02)
 
 
-def test_readme_shows_the_reports() -> None:
-    text = (ROOT / "README.md").read_text()
+def test_page_shows_the_reports() -> None:
+    text = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
     shown = text.partition("<!-- bench:begin -->\n")[2].partition("\n<!-- bench:end -->")[0]
     assert shown == table((case.preset, report(case)) for case in CASES), CURE
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+#: Reports that the README's table has a line of.
+SHORT = [
+    "2bit-x4.ice40-up5k",
+    *(f"{preset}.ecp5-85" for preset in ("2bit-x4", "2bit-x16", "2bit-x32", "3bit-x4", "4bit-x4")),
+]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_readme_has_a_line_of_the_report(name: str) -> None:
+    (case,) = (case for case in CASES if case.name == name)
+    document = report(case)
+    size, figures = document["size"], summary(document)
+    cells = [
+        f"`{case.preset}`",
+        DEVICES[case.device].title,
+        *(str(size[each]) for each in ("lut4", "ff", "bram")),
+        f"{document['mhz']['median']:.0f}",
+        f"{figures['full_rate']:.3g}",
+        str(figures["first_in_to_last_out"]),
+        f"{figures['elements_per_second'] / 1e6:.0f}",
+        f"{figures['elements_per_second_per_lut4'] / 1e3:.0f}",
+    ]
+    assert f"\n| {' | '.join(cells)} |\n" in README, CURE
+
+
+def test_readme_compares_with_the_page() -> None:
+    """The rates for each LUT4: this unit's of the reports, the others' of docs/performance.md."""
+    ours = [
+        summary(report(case))["elements_per_second_per_lut4"] / 1e3
+        for case in CASES
+        if case.device == "ecp5-85" and not case.plain
+    ]
+    page = (ROOT / "docs/performance.md").read_text(encoding="utf-8")
+    rows = page.partition("| unit |")[2].partition("\n\n")[0].splitlines()[2:]
+    others = [row.split(" | ")[6] for row in rows]
+    most = max(float(cell) for cell in others if re.fullmatch(r"[\d.]+", cell))
+    assert len(others) == 5
+    assert f"between {min(ours):.0f} and {max(ours):.0f} thousand elements" in README
+    assert f"most of them reaches {most:.0f} thousand" in README

@@ -1,4 +1,4 @@
-"""The boards' reports are of today's designs and tools, and the README shows them."""
+"""The boards' reports are of today's designs and tools, and docs/boards.md shows them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,9 @@ from exaq_fpga.boards.board_reports import (
     load_report,
     proof,
     size,
-    still_true,
     table,
 )
-from exaq_fpga.flow.bitstreams.build import Built
+from exaq_fpga.flow.bitstreams.build import Built, report_holds
 from exaq_fpga.prove import Proof
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +60,7 @@ def test_report_agrees_with_the_board_and_with_itself(name: str) -> None:
     spec, kept = BOARDS[name], report(name)
     assert (kept["board"], kept["device"]) == (name, spec.device)
     assert SoftmaxConfig.from_dict(kept["config"]) == spec.config
-    assert (kept["clock"], kept["baud"], kept["seed"]) == (spec.clock, spec.baud, 1)
+    assert (kept["clock"], kept["baud"], kept["seed"]) == (spec.clock, spec.link.baud, 1)
     assert kept["mhz"] * 1_000_000 >= kept["clock"]
     last = float(kept["critical_path"][-1].split()[0])
     assert 1000 / last == pytest.approx(kept["mhz"], rel=0.02)
@@ -103,10 +102,20 @@ def test_capacity_of_ecp5_is_what_nextpnr_tells(size: str) -> None:
     ]
 
 
-def test_readme_shows_the_reports() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_page_shows_the_reports() -> None:
+    text = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
     shown = text.partition(f"{MARKS[0]}\n")[2].partition(f"\n{MARKS[1]}")[0]
     assert shown == table({name: report(name) for name in BOARDS}), CURE
+
+
+def test_page_shows_the_build_of_the_icebreaker() -> None:
+    text = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
+    kept = report("icebreaker")
+    spec = BOARDS["icebreaker"]
+    assert f"Board          {spec.title}, {spec.device}: {size(kept)}\n" in text, CURE
+    assert f"24 MHz; timing closes for {kept['mhz']} MHz\n" in text, CURE
+    for tool in ("yosys", "nextpnr-ice40"):
+        assert f"({kept['versions'][tool]})\n" in text, CURE
 
 
 def known(**changes: Any) -> dict[str, Any]:
@@ -178,8 +187,8 @@ def test_a_report_of_something_else_is_stale(change: str) -> None:
         kept["versions"]["yosys"] += ".1"
     elif change == "proof":
         kept["proof"] = None
-    assert still_true(kept, design) == (change == "none")
-    assert not still_true(None, design)
+    assert report_holds(kept, design) == (change == "none")
+    assert not report_holds(None, design)
 
 
 @pytest.fixture
@@ -196,7 +205,8 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setattr(module, "BOARDS", {n: BOARDS[n] for n in ("icebreaker", "icesugar")})
     monkeypatch.setattr(module, "load_report", lambda name: load_report(name, tmp_path / "boards"))
     monkeypatch.setattr(module, "prepare", lambda spec: prepared(spec.name))
-    (tmp_path / "README.md").write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/boards.md").write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
     return module
 
 
@@ -248,13 +258,13 @@ def test_boards_without_a_true_report_are_built(
     assert (kept["board"], kept["proof"]["rows"]) == ("icesugar", 9)
     reports = {name: load_report(name, tmp_path / "boards") for name in made}
     shown = table({name: found for name, found in reports.items() if found})
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "docs/boards.md").read_text()
     assert text == f"before\n{MARKS[0]}\n{shown}\n{MARKS[1]}\nafter\n"
     assert "bitstream simulated, 9 rows" in shown
     # Once more: nothing is built, nothing changes. One named, or all: as asked.
     assert script.main([]) == 0
     assert len(made) == 2
-    assert (tmp_path / "README.md").read_text() == text
+    assert (tmp_path / "docs/boards.md").read_text() == text
     assert script.main(["icesugar", "--all"]) == 0
     assert made[2:] == ["icesugar"]
     assert script.main(["--all"]) == 0
@@ -277,7 +287,7 @@ def test_script_refuses(
     answers(script, monkeypatch)
     with pytest.raises(SystemExit):
         script.main(["absent"])
-    (tmp_path / "README.md").write_text("no marks")
-    message = f"README.md has no place for the table: {MARKS[0]} and {MARKS[1]} on lines"
+    (tmp_path / "docs/boards.md").write_text("no marks")
+    message = f"boards.md has no place for the table: {MARKS[0]} and {MARKS[1]} on lines"
     with pytest.raises(SystemExit, match=message):
         script.main([])

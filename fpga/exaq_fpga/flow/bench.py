@@ -1,6 +1,6 @@
 """What a configuration costs and how fast it is: size and clock from place-and-route, cycles from
-the compiled Verilog. Reports are plain dictionaries, to be kept as JSON; a README table is drawn
-from them."""
+the compiled Verilog. Reports are plain dictionaries, to be kept as JSON; the table of
+docs/performance.md is drawn from them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Case:
         return ".".join([self.preset, self.device] + (["plain"] if self.plain else []))
 
 
-#: The README's table, in its order.
+#: The published configurations, in the order of their table.
 CASES = (
     Case("2bit-x4", "ecp5-85"),
     Case("2bit-x4", "ecp5-85", plain=True),

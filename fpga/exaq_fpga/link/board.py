@@ -179,7 +179,7 @@ class Board:
 
     @property
     def link(self) -> LinkStatistics:
-        """See Members."""
+        """What was sent, lost and sent again since the board was identified."""
         return self._session.statistics
 
     def __enter__(self) -> Self:

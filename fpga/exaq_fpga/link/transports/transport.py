@@ -24,11 +24,11 @@ class Transport(Protocol):
 
     @property
     def name(self) -> str:
-        """See Members."""
+        """Where it leads, in words for messages."""
 
     @property
     def settings(self) -> str:
-        """See Members."""
+        """What must be as the board was built, in words for messages; may be empty."""
 
     def exchange(self, pending: bytearray, seconds: float) -> bytes:
         """Send what can be sent of ``pending``, and take that away; return what came.

@@ -30,12 +30,10 @@ from exaq_cli.output.stream_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_fpga import Board, BoardError, SerialPort, UnknownTablesError
 from exaq_fpga.link.session import LinkStatistics
-from exaq_fpga.link.transports.serial_port import BAUD
+from exaq_fpga.link.transports.serial_port import BAUD, OCTET_BITS
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
-# Bits of an octet on the line: start, eight, stop.
-_OCTET = 10
 
 
 @click.command(name="stream")
@@ -223,6 +221,6 @@ def _figures(board: Board, rows: Rows, seconds: float, before: LinkStatistics) -
         "rows_per_second": len(rows.lengths) / seconds,
         "payload_octets": payload,
         "payload_octets_per_second": payload / seconds,
-        "payload_share": payload / seconds / (board.identity.baud / _OCTET),
+        "payload_share": payload / seconds / (board.identity.baud / OCTET_BITS),
         "link": link,
     }

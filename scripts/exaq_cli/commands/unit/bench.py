@@ -1,4 +1,4 @@
-"""``exaq bench``: size, clock and cycles of the README's configurations, or of one of yours."""
+"""``exaq bench``: size, clock and cycles of the published configurations, or of one of yours."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
     type=_FILE,
     default="reports",
     show_default=True,
-    help="Folder for the reports of the README's configurations.",
+    help="Folder for the reports of the published configurations.",
 )
 @click.option(
-    "--readme",
+    "--page",
     metavar="FILE",
     type=_FILE,
-    default="README.md",
+    default="docs/performance.md",
     show_default=True,
     help="File whose table is replaced.",
 )
 @click.option(
     "--stale",
     is_flag=True,
-    help="Of the README's configurations, measure those alone whose report is missing or is of "
+    help="Of the published configurations, measure those alone whose report is missing or is of "
     "other Verilog, seeds or tools.",
 )
 @config_options
@@ -86,13 +86,13 @@ def command(
     seeds: tuple[int, ...],
     report: Path | None,
     reports: Path,
-    readme: Path,
+    page: Path,
     stale: bool,
 ) -> None:
     """Synthesise, place and route the unit, and count cycles on its compiled Verilog.
 
-    Without a configuration, a device or --json: all configurations of the README, some minutes;
-    writes a report for each and the README's table. Otherwise one configuration, printed.
+    Without a configuration, a device or --json: all published configurations, some minutes; writes
+    a report for each and the table of docs/performance.md. Otherwise one configuration, printed.
 
     \b
     exaq bench
@@ -103,10 +103,10 @@ def command(
     config = partial.resolve()
     if partial.given or device or plain or report is not None:
         if stale:
-            raise UserError("--stale is about the README's configurations, not about one of yours")
+            raise UserError("--stale is about the published configurations, not about one of yours")
         _one(config, device or "ecp5-85", plain, seeds, report)
     else:
-        _all(seeds, reports, readme, stale)
+        _all(seeds, reports, page, stale)
 
 
 def _one(
@@ -125,17 +125,17 @@ def _one(
         click.echo(f"Figures        {target}")
 
 
-def _all(seeds: tuple[int, ...], folder: Path, readme: Path, stale: bool) -> None:
+def _all(seeds: tuple[int, ...], folder: Path, page: Path, stale: bool) -> None:
     from exaq_fpga.flow.bench import CASES
 
-    before, after = _around_table(readme)
+    before, after = _around_table(page)
     if not folder.is_dir():
         raise UserError(f"cannot write to {folder}: no such folder")
     targets = {case: folder / f"{case.name}.json" for case in CASES}
     results = {case: _kept(case, targets[case], seeds) if stale else None for case in CASES}
     todo = [case for case in CASES if results[case] is None]
     paths = [targets[case] for case in todo]
-    with replacing(*paths, readme) as temporary, _progress(len(todo), seeds) as step:
+    with replacing(*paths, page) as temporary, _progress(len(todo), seeds) as step:
         for case, path in zip(todo, temporary, strict=False):
             told = _prefixed(step, case.name)
             config = SoftmaxConfig.preset(case.preset)
@@ -144,7 +144,7 @@ def _all(seeds: tuple[int, ...], folder: Path, readme: Path, stale: bool) -> Non
             results[case] = result
         temporary[-1].write_text(before + _table(results) + after, encoding="utf-8")
     click.echo(f"Reports        {len(todo)} of {len(CASES)} in {folder}")
-    click.echo(f"Table          {readme}")
+    click.echo(f"Table          {page}")
 
 
 def _kept(case: Case, path: Path, seeds: tuple[int, ...]) -> dict[str, Any] | None:
@@ -175,16 +175,16 @@ def _measure(
         raise UserError(str(error)) from error
 
 
-def _around_table(readme: Path) -> tuple[str, str]:
-    """The text of ``readme`` up to its table and from the table's end on, marks included."""
+def _around_table(page: Path) -> tuple[str, str]:
+    """The text of ``page`` up to its table and from the table's end on, marks included."""
     try:
-        text = readme.read_text(encoding="utf-8")
+        text = page.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot read {readme}: {error.strerror}") from error
+        raise UserError(f"cannot read {page}: {error.strerror}") from error
     before, begin, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not end:
-        raise UserError(f"{readme} has no place for the table: no {_BEGIN} followed by {_END}")
+        raise UserError(f"{page} has no place for the table: no {_BEGIN} followed by {_END}")
     return f"{before}{begin}\n", f"\n{end}{after}"
 
 
