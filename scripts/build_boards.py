@@ -17,8 +17,8 @@ from typing import Any
 
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS, BoardSpec
-from exaq_fpga.boards.board_reports import FOLDER, MARKS, load_report, proof, still_true, table
-from exaq_fpga.flow.bitstreams.build import BuildError, build
+from exaq_fpga.boards.board_reports import FOLDER, MARKS, load_report, proof, table
+from exaq_fpga.flow.bitstreams.build import BuildError, build, report_holds
 from exaq_fpga.flow.bitstreams.prepared import prepare
 from exaq_fpga.prove import prove
 
@@ -46,7 +46,7 @@ def _renew(spec: BoardSpec, *, always: bool) -> bool:
     """Whether there is now a report of today's design, and its proof holds."""
     prepared = prepare(spec)
     report = load_report(spec.name)
-    if always or not still_true(report, prepared):
+    if always or not report_holds(report, prepared):
         folder = ROOT / "build" / spec.name
         start = time.monotonic()
 

@@ -19,6 +19,10 @@ hypothesis.settings.load_profile("fixed")
 # What tests and the commands that they run take a warning for; make test-newest says otherwise.
 os.environ.setdefault("EXAQ_WARNINGS", "error")
 
+# Workers of pytest-xdist share the processors: threads of one would wait for the other's.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # A shell ignores interrupts in what it starts in the background, and so would every program that
 # tests start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -41,6 +45,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Take warnings for what EXAQ_WARNINGS says, filters as Python's ``-W`` has them."""
     for filter_ in os.environ["EXAQ_WARNINGS"].split():
         config.addinivalue_line("filterwarnings", filter_)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests that take long, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("simulator") is None)
 
 
 def _in_ci() -> bool:

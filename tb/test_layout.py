@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +100,31 @@ def test_host_of_a_board_needs_numpy_and_pyserial_alone() -> None:
         if not any(f"{module}.".startswith(f"{name}.") for name in allowed)
     ]
     assert found == []
+
+
+# Each folder of exaq_fpga may import those before it.
+FPGA_FOLDERS = ["link", "boards", "gateware", "flow", "virtual", "prove"]
+
+
+@pytest.mark.parametrize("folder", FPGA_FOLDERS)
+def test_folders_of_exaq_fpga_point_one_way(folder: str) -> None:
+    later = {f"exaq_fpga.{name}" for name in FPGA_FOLDERS[FPGA_FOLDERS.index(folder) + 1 :]}
+    files = sorted((FOLDERS["exaq_fpga"] / folder).rglob("*.py"))
+    assert len(files) > 3
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in files
+        for line, module in modules(path.read_text(encoding="utf-8"))
+        if ".".join(module.split(".")[:2]) in later
+    ]
+    assert found == []
+
+
+def test_names_of_files_in_exaq_fpga_are_told_apart() -> None:
+    """A name says what is in the file, wherever in the package it stands."""
+    names = [path.name for path in FOLDERS["exaq_fpga"].rglob("*.py") if path.stem != "__init__"]
+    assert len(names) > 60
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 # What packages and commands bring along. Each must be importable, and its help be shown, where no

@@ -1,6 +1,6 @@
 """Checks of what components are made from."""
 
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, StreamFormat
 
 
 def check_config(config: SoftmaxConfig, *, contexts: bool = False) -> SoftmaxConfig:
@@ -18,3 +18,10 @@ def check_config(config: SoftmaxConfig, *, contexts: bool = False) -> SoftmaxCon
     if contexts and not config.contexts:
         raise ValueError("config must have contexts: contexts must be at least 1, not 0")
     return config
+
+
+def check_format(format: StreamFormat) -> StreamFormat:
+    """``format``, which must be a stream format; TypeError where it is none."""
+    if not isinstance(format, StreamFormat):
+        raise TypeError(f"format must be an exaq.StreamFormat, not {format!r}")
+    return format

@@ -113,19 +113,34 @@ def load_array(
         The file is missing, no .npy file, or holds anything else; the message names the file,
         what is wrong and what is legal.
     """
-    array = _read_npy(path)
+    array = map_array(path, *kinds)
+    if fits is None:
+        check_row_axis(path, array)
+    if fits is not None and not _broadcasts(array.shape, fits):
+        raise UserError(f"{path} has the shape {array.shape}, which does not fit {fits}")
+    if finite and array.dtype.kind == "f":
+        check_values(path, array, np.isfinite(array), "finite")
+    return np.array(array, dtype=array.dtype.newbyteorder("="))
+
+
+def map_array(path: Path, *kinds: str) -> NDArray[Any]:
+    """The .npy file at ``path``, mapped rather than read, in its own byte order; not empty.
+
+    ``kinds`` and refusals are those of ``load_array``.
+    """
+    array = _map_npy(path)
     letters = "".join(_KINDS[kind] for kind in kinds)
     if array.dtype.kind not in letters:
         raise UserError(f"{path} must hold {' or '.join(kinds)} values, not {array.dtype}")
     if array.size == 0:
         raise UserError(f"{path} is empty: its shape is {array.shape}")
-    if fits is None and array.ndim == 0:
+    return array
+
+
+def check_row_axis(path: Path, array: NDArray[Any]) -> None:
+    """UserError where the array of ``path`` has no axis that could be the row."""
+    if array.ndim == 0:
         raise UserError(f"{path} holds a single value; its last axis must be the row")
-    if fits is not None and not _broadcasts(array.shape, fits):
-        raise UserError(f"{path} has the shape {array.shape}, which does not fit {fits}")
-    if finite and array.dtype.kind == "f":
-        check_values(path, array, np.isfinite(array), "finite")
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def check_values(path: Path, array: NDArray[Any], legal: NDArray[np.bool_], wanted: str) -> None:
@@ -145,19 +160,18 @@ def load_tables(path: Path) -> TableFile:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _read_npy(path: Path) -> NDArray[Any]:
+def _map_npy(path: Path) -> NDArray[Any]:
     magic = np.lib.format.MAGIC_PREFIX
     try:
         with path.open("rb") as file:
             if file.read(len(magic)) != magic:
                 raise UserError(f"{path} is not a .npy file")
-            file.seek(0)
-            array: NDArray[Any] = np.load(file, allow_pickle=False)
-            return array
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (EOFError, MemoryError, ValueError) as error:
-        if "Object arrays" in str(error):
+        if "object" in str(error).lower():
             raise UserError(f"{path} must hold numbers, not Python objects") from error
         raise UserError(f"{path} is damaged: not a whole .npy file") from error
 

@@ -117,6 +117,10 @@ class StreamFormat:
             raise ValueError("full_rate_row is not settled: take the format of a SoftmaxConfig")
         return -(-self.full_rate_row // self.lanes)
 
+    def rows_within(self, cycles: int) -> int:
+        """Rows of full rate that can arrive while the longest row does and ``cycles`` pass."""
+        return -(-(self.beats + cycles) // self.full_rate_beats) + 1
+
     @property
     def context_bits(self) -> int:
         """Width of a row's context number, 0 where there is nothing to choose."""

@@ -112,7 +112,7 @@ def test_board_decides_what_no_option_does(bench: Bench) -> None:
     assert result.exit_code == 0, result.output
     assert bench.prepared is not None
     assert bench.prepared.config == BOARDS["icebreaker"].config
-    assert (bench.prepared.clock, bench.prepared.baud) == (24_000_000, 1_000_000)
+    assert (bench.prepared.clock, bench.prepared.link.baud) == (24_000_000, 1_000_000)
     assert bench.folder == Path("build/icebreaker")
     assert result.stdout.splitlines() == [
         "Bitstream      build/icebreaker/exaq_icebreaker.bin",
@@ -131,7 +131,7 @@ def test_options_change_the_boards_configuration(bench: Bench) -> None:
     assert bench.prepared is not None
     assert bench.prepared.config == BOARDS["ulx3s-85f"].config.replace(max_row=256)
     assert bench.prepared.config.lanes == 16
-    rates = (bench.prepared.clock, bench.prepared.baud, bench.prepared.seed)
+    rates = (bench.prepared.clock, bench.prepared.link.baud, bench.prepared.seed)
     assert rates == (50_000_000, 500_000, 7)
     assert bench.folder == Path("there")
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exaq import SoftmaxConfig, Tables
 from exaq_cosim import golden, simulate
 
-COUNT = int(os.environ.get("EXAQ_RANDOM_CONFIGS", "10"))
+COUNT = int(os.environ.get("EXAQ_RANDOM_CONFIGS", "8"))
 LONGEST_STREAMED = 4000
 
 

@@ -11,7 +11,7 @@ from board_designs import prepared
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.flow.bitstreams.prepared import prepare, uart_divisor
+from exaq_fpga.flow.bitstreams.prepared import prepare
 from exaq_fpga.link.protocol import Identity, buffer_octets
 from exaq_hdl import emit_verilog
 
@@ -80,8 +80,8 @@ def test_ports_are_on_the_pins_that_the_list_tells(name: str) -> None:
     spec, design, placed = BOARDS[name], prepared(name), pins(name)
     assert set(placed) == set(design.ports.values())
     assert placed[design.ports["clock"]] == _CLOCK_PINS[name]
-    assert placed[design.ports["rx"]] == spec.rx
-    assert placed[design.ports["tx"]] == spec.tx
+    assert placed[design.ports["rx"]] == spec.link.rx
+    assert placed[design.ports["tx"]] == spec.link.tx
     assert ("led" in design.ports) == (spec.led is not None)
     top = design.files["top.il"].rpartition("module \\top\n")[2].partition("\nend\n")[0]
     wires = re.findall(r"wire width 1 (input|output|inout) \d+ +\\(\S+)", top)
@@ -122,9 +122,11 @@ def test_clock_pin_is_constrained_to_its_frequency(name: str) -> None:
 @every_board
 def test_serial_port_keeps_its_rate(name: str) -> None:
     spec, design = BOARDS[name], prepared(name)
-    assert design.baud == spec.baud
-    assert design.divisor >= 4
-    assert design.clock / design.divisor == pytest.approx(spec.baud, rel=0.005)
+    assert design.link == spec.link
+    divisor = design.link.divisor(design.clock)
+    assert divisor >= 4
+    assert design.clock / divisor == pytest.approx(spec.link.baud, rel=0.005)
+    assert design.link.octet_cycles(design.clock) == 10 * divisor
 
 
 @every_board
@@ -143,7 +145,7 @@ def test_identity_is_of_the_design(name: str) -> None:
         board=name,
         config=config,
         clock=design.clock,
-        baud=design.baud,
+        baud=design.link.baud,
         buffer=buffer_octets(config),
     )
 
@@ -179,8 +181,13 @@ def test_same_design_is_the_same_text(name: str) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"clock": 30_000_000}, {"baud": 500_000}, {"seed": 2}, {"config": SoftmaxConfig(max_row=256)}],
-    ids=["clock", "baud", "seed", "config"],
+    [
+        {"clock": 30_000_000},
+        {"link": BOARDS["icebreaker"].link.with_baud(500_000)},
+        {"seed": 2},
+        {"config": SoftmaxConfig(max_row=256)},
+    ],
+    ids=["clock", "link", "seed", "config"],
 )
 def test_another_design_is_another_fingerprint(change: dict[str, object]) -> None:
     other = prepare(BOARDS["icebreaker"], **change)  # type: ignore[arg-type]
@@ -188,8 +195,12 @@ def test_another_design_is_another_fingerprint(change: dict[str, object]) -> Non
 
 
 def test_clock_and_baud_can_be_chosen() -> None:
-    design = prepare(BOARDS["ice40-hx8k-evn"], clock=12_000_000, baud=115_200)
-    assert (design.clock, design.baud, design.divisor) == (12_000_000, 115_200, 104)
+    spec = BOARDS["ice40-hx8k-evn"]
+    design = prepare(spec, clock=12_000_000, link=spec.link.with_baud(115_200))
+    assert (design.clock, design.link.figures(design.clock)) == (
+        12_000_000,
+        {"baud": 115_200, "divisor": 104},
+    )
     assert "PLL" not in design.files["top.il"]
     assert (design.identity.clock, design.identity.baud) == (12_000_000, 115_200)
 
@@ -216,8 +227,9 @@ def test_clock_and_baud_can_be_chosen() -> None:
     ],
 )
 def test_baud_rates_that_no_divider_makes_are_refused(clock: int, baud: int, message: str) -> None:
+    spec = BOARDS["icebreaker"]
     with pytest.raises(ValueError, match=r"baud") as raised:
-        prepare(BOARDS["icebreaker"], clock=clock, baud=baud)
+        prepare(spec, clock=clock, link=spec.link.with_baud(baud))
     assert str(raised.value) == message
 
 
@@ -226,4 +238,5 @@ def test_baud_rates_are_taken_up_to_the_tolerance(cycles: int) -> None:
     exact = 12_000_000 / cycles
     for part in (-0.019, 0.0, 0.019):
         baud = round(exact * (1 + part))
-        assert abs(12_000_000 / uart_divisor(12_000_000, baud) / baud - 1) <= 0.02
+        divisor = BOARDS["icebreaker"].link.with_baud(baud).divisor(12_000_000)
+        assert abs(12_000_000 / divisor / baud - 1) <= 0.02

@@ -49,7 +49,9 @@ def test_bitstream_computes_what_the_golden_model_does(prepared: Prepared, folde
     assert proof.simulator.startswith("Verilator ")
     # Corners alone are 4500 elements.
     assert proof.elements > 6000
-    assert proof.cycles > proof.elements * prepared.config.prob_bytes * 10 * prepared.divisor
+    assert proof.cycles > proof.elements * prepared.config.prob_bytes * prepared.link.octet_cycles(
+        prepared.clock
+    )
     assert [text.split()[0] for text in told] == ["bitstream", "compiling", told[2].split()[0]]
 
 
@@ -85,8 +87,8 @@ def test_pins_of_another_design_are_refused(prepared: Prepared, folder: Path) ->
     pins = folder / "top.pcf"
     text = pins.read_text()
     tx = prepared.ports["tx"]
-    assert f"set_io {tx} {BOARD.tx}\n" in text
-    pins.write_text(text.replace(f"set_io {tx} {BOARD.tx}\n", f"set_io {tx} 44\n"))
+    assert f"set_io {tx} {BOARD.link.tx}\n" in text
+    pins.write_text(text.replace(f"set_io {tx} {BOARD.link.tx}\n", f"set_io {tx} 44\n"))
     proof = prove(prepared, folder)
     assert proof.faults == (f"the bitstream leaves pins unused: {tx}",)
     assert (proof.rows, proof.cycles, proof.holds) == (0, 0, False)

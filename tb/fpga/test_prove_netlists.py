@@ -24,13 +24,13 @@ CASES: dict[str, Callable[[], Prepared]] = {
         BOARDS["ulx3s-12f"],
         SoftmaxConfig(bits=2, lanes=2, max_row=64, contexts=2),
         clock=50_000_000,
-        baud=6_250_000,
+        link=BOARDS["ulx3s-12f"].link.with_baud(6_250_000),
     ),
     "gowin": lambda: prepare(
         BOARDS["tang-nano-9k"],
         SoftmaxConfig(bits=3, lanes=1, max_row=64, logit_width=10, masking=False),
         clock=54_000_000,
-        baud=6_750_000,
+        link=BOARDS["tang-nano-9k"].link.with_baud(6_750_000),
     ),
 }
 CYCLES = 500_000

@@ -25,7 +25,7 @@ from exaq import SoftmaxConfig, Tables
 IDENTIFY, STATUS, ROWS, LOAD_TABLES, ERROR = 1, 2, 3, 4, 0xFF
 DAMAGED, OVERFLOW, UNKNOWN, MALFORMED = 1, 2, 8, 16
 COUNTED = (
-    *("messages", "damaged", "overflows", "line_errors", "refused"),
+    *("messages", "damaged", "overflows", "line_errors", "rejected"),
     *("rows", "beats", "stalled", "loads"),
 )
 
@@ -348,7 +348,7 @@ class FakeBoard(Device):
         }.get(kind)  # fmt: skip
         result = UNKNOWN if answer is None else answer(body)
         if isinstance(result, int):
-            self.counters["refused"] += 1
+            self.counters["rejected"] += 1
             return bytes([ERROR, tag, result])
         return bytes([kind | 0x80, tag]) + result
 

@@ -21,7 +21,7 @@ COUNTS = [
     "damaged",
     "overflows",
     "line_errors",
-    "refused",
+    "rejected",
     "rows",
     "beats",
     "stalled",

@@ -13,7 +13,7 @@ from fake_board import ERROR, IDENTIFY, LOAD_TABLES, ROWS, STATUS, FakeBoard, No
 import exaq
 from exaq import SoftmaxConfig, Tables
 from exaq_cosim import golden
-from exaq_fpga import Board, LinkError, RefusedError, UnknownTablesError
+from exaq_fpga import Board, LinkError, RefusedError, SerialPort, UnknownTablesError
 from exaq_fpga.link.protocol import Fault, buffer_octets
 
 CONFIG = SoftmaxConfig(max_row=64)
@@ -270,8 +270,8 @@ def test_a_request_that_never_passes() -> None:
 
 
 def test_the_port_goes_away() -> None:
-    with FakeBoard(CONFIG) as fake, Board(fake.port) as board:
-        descriptor = board._session._port._serial.fd
+    with FakeBoard(CONFIG) as fake, Board(port := SerialPort(fake.port)) as board:
+        descriptor = port._serial.fd
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, descriptor)
         os.close(null)

@@ -107,7 +107,7 @@ def test_every_type(name: str, length: int) -> None:
     found = Exchange(Board(config), messages)
     check(config, messages, found)
     refused = sum(answer[0] == ERROR for answer in found.answers)
-    assert counts(found.answers[-1])["refused"] == refused
+    assert counts(found.answers[-1])["rejected"] == refused
 
 
 def two_rows(config: SoftmaxConfig) -> list[Row]:
@@ -211,7 +211,7 @@ def test_counters() -> None:
         assert all(earlier[name] <= later[name] for name in earlier)
     last = before[-1]
     assert last["rows"] == 2 * 19 == seen["rows"]
-    assert last["refused"] == 19
+    assert last["rejected"] == 19
     assert last["beats"] == seen["beats"]
     assert last["stalled"] == seen["stalled"] > 100
     assert last["messages"] == seen["taken"] > 100

@@ -123,10 +123,11 @@ def test_tolerance_is_what_the_contract_says(divisor: int) -> None:
 
 @pytest.mark.parametrize("divisor", DIVISORS)
 def test_octets_are_no_closer_than_the_receiver_says(divisor: int) -> None:
-    """Stop bits of every length that is seen: the shortest gives the closest octets."""
+    """Stop bits of all lengths round the shortest that is seen: it gives the closest octets."""
     receiver: Any = UartReceiver(divisor)
     levels = [1] * 5
-    for stop in range(1, divisor + 1):
+    stops = {*range(1, divisor + 1, 1 + divisor // 16), *range(divisor // 2 - 1, divisor // 2 + 5)}
+    for stop in sorted(stops):
         levels += [*steady([0x5A], divisor)[:-divisor], *[1] * stop, *steady([0xA5], divisor)]
         levels += [1] * 2 * divisor
     bench = Bench(receiver)

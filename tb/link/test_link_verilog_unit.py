@@ -29,7 +29,8 @@ from station_rows import (
 )
 
 from exaq import SoftmaxConfig, Tables
-from exaq_fpga.gateware.transports.uart_station import UartStation
+from exaq_fpga.gateware.linked_station import LinkedStation
+from exaq_fpga.gateware.transports.uart_transport import UartTransport
 from exaq_fpga.gateware.verilog_unit import MODULE, VerilogUnit
 from exaq_fpga.virtual.compile import Pins, compile_board
 from exaq_fpga.virtual.virtual_board import VirtualBoard
@@ -79,7 +80,9 @@ class Top(Component):
     """A station whose domain is reset in its first cycles."""
 
     def __init__(self, config: SoftmaxConfig):
-        self.station: Any = UartStation(config, b"identity", VerilogUnit(config), DIVISOR)
+        self.station: Any = LinkedStation(
+            config, b"identity", VerilogUnit(config), UartTransport(DIVISOR)
+        )
         super().__init__({"clock": In(1), "rx": In(1), "tx": Out(1)})
 
     def elaborate(self, platform: Any) -> Module:
@@ -167,7 +170,7 @@ def test_rows(name: str) -> None:
         rows_sent,
         loads,
     )
-    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["refused"] == 0
+    assert found["damaged"] == found["overflows"] == found["line_errors"] == found["rejected"] == 0
 
 
 @pytest.mark.simulator
@@ -186,7 +189,7 @@ def test_garbage(name: str) -> None:
         check_answer(config, request, answer, b"identity")
     found = counts(answers[-1])
     assert found["messages"] == len(requests)
-    assert found["refused"] == sum(answer[0] == ERROR for answer in answers) > 50
+    assert found["rejected"] == sum(answer[0] == ERROR for answer in answers) > 50
     assert found["damaged"] >= sum(map(bool, noise)) > 50
     assert found["loads"] == found["overflows"] == found["line_errors"] == 0
 

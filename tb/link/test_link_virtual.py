@@ -36,7 +36,7 @@ pytestmark = pytest.mark.simulator
 def prepared(name: str = "icebreaker", config: SoftmaxConfig = CONFIG, clock: int = 0) -> Prepared:
     spec = BOARDS[name]
     clock = clock or spec.clock
-    return prepare(spec, config, clock=clock, baud=clock // DIVISOR)
+    return prepare(spec, config, clock=clock, link=spec.link.with_baud(clock // DIVISOR))
 
 
 @pytest.fixture(scope="module")

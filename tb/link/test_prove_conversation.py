@@ -76,7 +76,7 @@ def test_a_good_board_is_found_good(prepared: Prepared) -> None:
     assert findings.elements == rows.elements + again.elements
     assert board.counters["damaged"] == 1
     assert board.counters["overflows"] > 0
-    assert board.counters["refused"] == 4
+    assert board.counters["rejected"] == 4
     # Of overrunning the buffer, and only of that, the board complains.
     assert all("in a buffer of" in complaint for complaint in board.complaints)
 

@@ -19,6 +19,7 @@ from rtl_simulation import (
     check_no_bubble,
     on_bench,
     rtl_test,
+    share,
 )
 from rtl_tables import words_of
 
@@ -26,18 +27,17 @@ from exaq_hdl.shell.register_map import REGISTERS
 
 
 @rtl_test()
-@cocotb.parametrize(
-    (
-        ("source", "sink", "bus"),
-        [
-            ("never", "never", "never"),
-            ("never", "heavy", "light"),
-            ("heavy", "never", "single"),
-            ("bursts", "bursts", "heavy"),
-            ("light", "single", "bursts"),
-            ("single", "light", "never"),
-        ],
-    )
+@share(
+    "source,sink,bus",
+    [
+        ("never", "never", "never"),
+        ("never", "heavy", "light"),
+        ("heavy", "never", "single"),
+        ("bursts", "bursts", "heavy"),
+        ("light", "single", "bursts"),
+        ("single", "light", "never"),
+    ],
+    3,
 )
 @on_bench
 async def loads_at_random_moments(bench: Bench, source: str, sink: str, bus: str) -> None:
@@ -53,7 +53,7 @@ async def loads_at_random_moments(bench: Bench, source: str, sink: str, bus: str
 
 
 @rtl_test()
-@cocotb.parametrize(sink=["never", "single", "heavy"])
+@share("sink", ["never", "single", "heavy"], 2)
 @on_bench
 async def loads_without_a_gap(bench: Bench, sink: str) -> None:
     """Each load begins as soon as it may, over what the rows inside went by until just before."""
@@ -67,7 +67,7 @@ async def loads_without_a_gap(bench: Bench, sink: str) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(sink=["never", "single", "heavy"])
+@share("sink", ["never", "single", "heavy"], 2)
 @on_bench
 async def rows_around_the_effect(bench: Bench, sink: str) -> None:
     """Rows of a beat in every cycle round the one in which a load takes effect."""
@@ -148,7 +148,7 @@ async def loads_wait_for_rows(bench: Bench, again: bool) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(cycles=[1, 3])
+@share("cycles", [1, 3], 1)
 @on_bench
 async def reset_forgets_loads(bench: Bench, cycles: int) -> None:
     """Reset while the unit fills its contexts, among words, in the fill, while a load waits."""

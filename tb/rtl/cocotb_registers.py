@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import cocotb
 from rtl_bench import COUNTS, Bench
-from rtl_simulation import CONFIG, LATENCY, on_bench, rtl_test
+from rtl_simulation import CONFIG, LATENCY, on_bench, rtl_test, share
 from rtl_tables import BadLoad, bad_loads, words_of
 
 from exaq_hdl.shell.register_map import REGISTERS, constant_words
 
 
 @rtl_test()
-@cocotb.parametrize(
-    (("source", "sink", "bus"), [("never", "never", "never"), ("light", "single", "light")])
-)
+@share("source,sink,bus", [("never", "never", "never"), ("light", "single", "light")], 1)
 @on_bench
 async def bad_loads_are_refused(bench: Bench, source: str, sink: str, bus: str) -> None:
     """Whatever is wrong with a load's words: the right reason, the old tables, then a good one."""
@@ -99,9 +97,7 @@ async def loads_of_wrong_length_are_refused(bench: Bench) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(
-    (("source", "sink", "bus"), [("never", "never", "never"), ("bursts", "heavy", "light")])
-)
+@share("source,sink,bus", [("never", "never", "never"), ("bursts", "heavy", "light")], 1)
 @on_bench
 async def counters_while_rows_stream(bench: Bench, source: str, sink: str, bus: str) -> None:
     """Counters read and cleared at random moments, and at rest."""
@@ -133,7 +129,7 @@ async def counters_while_rows_stream(bench: Bench, source: str, sink: str, bus: 
 
 
 @rtl_test()
-@cocotb.parametrize(bus=["never", "light"])
+@share("bus", ["never", "light"], 1)
 @on_bench
 async def registers_answer(bench: Bench, bus: str) -> None:
     """Constants, 0 where nothing can be read, SLVERR for what cannot be written; no effect."""
@@ -181,7 +177,7 @@ async def registers_answer(bench: Bench, bus: str) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize((("octets", "bus"), [(8, "never"), (16, "light")]))
+@share("octets,bus", [(8, "never"), (16, "light")], 1)
 @on_bench
 async def a_wider_bus_reaches_the_registers(bench: Bench, octets: int, bus: str) -> None:
     """A bus of 64 or 128 bits behind an adapter: everything that is legal is answered with OKAY.

@@ -16,25 +16,28 @@ from rtl_simulation import (
     check_never_held_back,
     check_no_bubble,
     on_bench,
+    pairs,
     rtl_test,
+    share,
 )
 from rtl_stalls import STALLS
 
 
 @rtl_test()
-@cocotb.parametrize(source=list(STALLS), sink=list(STALLS))
+@share("source,sink", pairs(STALLS, STALLS), 10)
 @on_bench
 async def random_rows(bench: Bench, source: str, sink: str) -> None:
     """Random lengths, values and masks, every stall pattern against every other."""
     bench.stall(source, sink)
     budget = 400 if "heavy" in (source, sink) else 1200
     while budget > 0:
-        budget -= bench.send([bench.rows.random()]) + 4
+        # A row costs the bench as much time as a dozen beats.
+        budget -= bench.send([bench.rows.random()]) + 12
     await bench.drain()
 
 
 @rtl_test()
-@cocotb.parametrize(sink=["never", "single", "heavy"])
+@share("sink", ["never", "single", "heavy"], 2, long=1)
 @on_bench
 async def corner_rows(bench: Bench, sink: str) -> None:
     """Ties, equal, rising and falling values, extremes, thresholds."""
@@ -44,7 +47,7 @@ async def corner_rows(bench: Bench, sink: str) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(sink=["never", "light"])
+@share("sink", ["never", "light"], 1)
 @on_bench
 async def every_length(bench: Bench, sink: str) -> None:
     """Every length from 1 to max_row in random order; of many beats a choice with every tail."""
@@ -59,7 +62,7 @@ async def every_length(bench: Bench, sink: str) -> None:
 
 
 @rtl_test(when=CONFIG.masking)
-@cocotb.parametrize(source=["never", "bursts"], sink=["never", "bursts"])
+@share("source,sink", pairs(["never", "bursts"], ["never", "bursts"]), 2, long=1)
 @on_bench
 async def masked_rows(bench: Bench, source: str, sink: str) -> None:
     """Causal masks, all-masked rows and beats, lone live elements, in random order."""
@@ -70,7 +73,7 @@ async def masked_rows(bench: Bench, source: str, sink: str) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(source=["never", "light"], sink=["never", "single", "heavy"])
+@share("source,sink", pairs(["never", "light"], ["never", "single", "heavy"]), 3, long=2)
 @on_bench
 async def over_long_rows(bench: Bench, source: str, sink: str) -> None:
     """Rows of max_row + 1 elements up to four times max_row, between and after good ones."""
@@ -85,7 +88,7 @@ async def over_long_rows(bench: Bench, source: str, sink: str) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(source=["never", "bursts"], sink=["never", "bursts"])
+@share("source,sink", pairs(["never", "bursts"], ["never", "bursts"]), 2)
 @on_bench
 async def null_beats(bench: Bench, source: str, sink: str) -> None:
     """Rows that end in a beat without elements, alone and behind full beats."""
@@ -131,7 +134,7 @@ async def fill(bench: Bench, make: Callable[[], Row]) -> None:
 
 
 @rtl_test()
-@cocotb.parametrize(cycles=[1, 2, 5])
+@share("cycles", [1, 2, 5], 2)
 @on_bench
 async def reset_in_mid_row(bench: Bench, cycles: int) -> None:
     """Reset with nothing inside, in an input row, in an output row, against a closed sink."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from zlib import crc32
 
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, FallingEdge, RisingEdge
-from cocotb.types import LogicArray
+from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiStreamBus, AxiStreamSink, AxiStreamSource
 from rtl_bins import Hits, context_bins, sequence_bins
 from rtl_monitor import SEED, Monitor
 from rtl_registers import Registers
 from rtl_rows import Row, Rows
+from rtl_seen import Seen
 from rtl_stalls import STALLS
 
 from exaq import SoftmaxConfig
@@ -26,17 +26,8 @@ from exaq_hdl.shell.register_map import COUNTERS
 COUNTS = tuple(each.name for each in COUNTERS)
 
 
-class _SinkBus(AxiStreamBus):
-    """What the sink needs to accept beats; the monitor looks at everything else."""
-
-    _optional_signals = ("tvalid", "tready", "tlast")
-
-
 class Bench:
-    """The unit with a cocotbext-axi source and sink, in reset until ``start`` returns.
-
-    While the source shows nothing, noise lies on its payload: X in simulators that know it.
-    """
+    """The harness with a cocotbext-axi source and sink, in reset until ``start`` returns."""
 
     def __init__(
         self,
@@ -46,21 +37,23 @@ class Bench:
         test: str,
         boot_cycles: int,
         load_cycles: int,
+        fields: Sequence[tuple[str, int]],
     ) -> None:
         self.dut = dut
+        self.seen = Seen(dut.seen, fields)
         self.config = config
         self.boot_cycles = boot_cycles
         self.rng = np.random.default_rng([SEED, crc32(test.encode())])
         self.test = test
         self.hits = hits
-        self.monitor = Monitor(dut, config, hits, test.partition("[")[0], load_cycles)
+        self.monitor = Monitor(dut, self.seen, config, hits, test.partition("[")[0], load_cycles)
         self.rows = Rows(config, self.rng, self.monitor.contexts)
         dut.aresetn.value = 0
         self.source = AxiStreamSource(
-            AxiStreamBus.from_prefix(dut, "s_axis"), dut.aclk, dut.aresetn, False
+            AxiStreamBus.from_prefix(dut, "source"), dut.aclk, dut.aresetn, False, byte_lanes=1
         )
         self.sink = AxiStreamSink(
-            _SinkBus.from_prefix(dut, "m_axis"), dut.aclk, dut.aresetn, False, byte_lanes=1
+            AxiStreamBus.from_prefix(dut, "sink"), dut.aclk, dut.aresetn, False, byte_lanes=1
         )
         for driver in (self.source, self.sink):
             driver.log.setLevel(logging.ERROR)
@@ -71,7 +64,6 @@ class Bench:
         """Starts the clock and everything that watches, then resets the unit."""
         Clock(self.dut.aclk, 10, unit="ns").start(start_high=False)
         cocotb.start_soon(self.monitor.run())
-        cocotb.start_soon(self._noise())
         await self.reset(4)
 
     async def reset(self, cycles: int, *, boot: bool = True) -> None:
@@ -168,20 +160,3 @@ class Bench:
     async def clear_count(self, name: str) -> None:
         """Clears a counter by writing anything."""
         await self.registers.write(name, int(self.rng.integers(2**32)))
-
-    async def _noise(self) -> None:
-        dut = self.dut
-        names = ("s_axis_tdata", "s_axis_tkeep", "s_axis_tlast", "s_axis_tuser", "s_axis_tid")
-        signals = [getattr(dut, name) for name in names if hasattr(dut, name)]
-        two_valued = cocotb.SIM_NAME.startswith("Verilator")
-        edge = FallingEdge(dut.aclk)
-        while True:
-            await edge
-            if not dut.s_axis_tvalid.value:
-                for signal in signals:
-                    width = len(signal)
-                    if two_valued:
-                        noise = int.from_bytes(self.rng.bytes(-(-width // 8)), "little")
-                        signal.value = noise & (2**width - 1)
-                    else:
-                        signal.value = LogicArray("X" * width)

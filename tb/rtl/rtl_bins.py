@@ -16,8 +16,10 @@ from rtl_rows import Row
 from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
 
-from exaq import SoftmaxConfig, quantize
+from exaq import Exaq, SoftmaxConfig, quantize
 from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.tables.provider import tables_of
+from exaq_hdl.parts.memory import SIMULATED
 
 _BINS = {
     "config": (
@@ -185,7 +187,8 @@ def merge(paths: Iterable[Path]) -> dict[str, dict[str, int]]:
 def config_bins(config: SoftmaxConfig) -> Iterator[str]:
     """Bins that a configuration hits by being simulated."""
     beats = config.beats
-    dividers, rings = Normalizer.choose(config)
+    assert isinstance(config.kernel, Exaq)
+    dividers, rings = Normalizer.choose(config.kernel, tables_of(config.kernel, SIMULATED))
     hit = {
         f"bits_{config.bits}": True,
         "lanes_1": config.lanes == 1,

@@ -9,8 +9,10 @@ from typing import Any, NoReturn
 from cocotb.triggers import RisingEdge
 from rtl_bins import Hits, row_bins
 from rtl_counts import Counts, Event
+from rtl_harness import LOADED
 from rtl_registers import BusMonitor
 from rtl_rows import Beat, Row
+from rtl_seen import Seen
 from rtl_tables import Contexts
 
 from exaq import SoftmaxConfig
@@ -55,9 +57,10 @@ class Monitor:
     """
 
     def __init__(
-        self, dut: Any, config: SoftmaxConfig, hits: Hits, test: str, load_cycles: int
+        self, dut: Any, seen: Seen, config: SoftmaxConfig, hits: Hits, test: str, load_cycles: int
     ) -> None:
         self.dut = dut
+        self._seen = seen
         self.config = config
         self.log = Log.empty()
         self.cycle = 0
@@ -67,7 +70,7 @@ class Monitor:
         self._words: deque[int] = deque(maxlen=3)
         self.contexts = Contexts(config)
         self.counts = Counts()
-        self._bus = BusMonitor(dut, self._read, self.fail) if config.contexts else None
+        self._bus = BusMonitor(self._read, self.fail) if config.contexts else None
         self._hits = hits
         self._test = test
         self._sent: deque[Row] = deque()
@@ -131,12 +134,13 @@ class Monitor:
 
     async def run(self) -> None:
         """Watches for ever."""
-        dut = self.dut
-        edge = RisingEdge(dut.aclk)
+        edge = RisingEdge(self.dut.aclk)
+        seen = self._seen
         while True:
             await edge
+            seen.look()
             self.cycle += 1
-            if not dut.aresetn.value:
+            if not self._read("aresetn"):
                 self._forget()
                 if self._reset_edges and self._read("m_axis_tvalid"):
                     self.fail("m_axis_tvalid is high in reset")
@@ -151,23 +155,22 @@ class Monitor:
                 self._hit_loads(loaded)
 
     def _read(self, name: str) -> int:
-        value = getattr(self.dut, name).value
         try:
-            return int(value)
+            return self._seen[name]
         except ValueError:
-            self.fail(f"{name} is {value}")
+            self.fail(f"{name} is {self._seen.bits(name)}")
 
     def _look_at_loads(self) -> bool:
         assert self._bus
         self._bus.look()
-        if self.dut.s_axi_awready.value and self.dut.s_axi_wstrb.value == 0b1111:
-            address = int(self.dut.s_axi_awaddr.value)
+        if self._seen["s_axi_awready"] and self._seen["s_axi_wstrb"] == 0b1111:
+            address = self._seen["s_axi_awaddr"]
             if address == _LOAD_WORD:
                 self._words.append(self.cycle)
             elif address in _COUNTERS:
                 self.counts.clear(_COUNTERS[address], self.cycle)
         # Inside the unit, but the one place where the cycle of a load shows.
-        loaded = bool(self.dut.core.loaded.value)
+        loaded = bool(self._seen[LOADED])
         if loaded and not self.contexts.take_effect():
             self.fail("a load takes effect though none is awaited")
         # A word moves on in the cycle after the bus has given it.
@@ -209,7 +212,7 @@ class Monitor:
             self._masked.append(self.counts.begin("MASKED_ROWS", self.cycle))
 
     def _look_at_input(self, ready: int) -> None:
-        if not self.dut.s_axis_tvalid.value:
+        if not self._seen["s_axis_tvalid"]:
             if self._in_row:
                 self.hit("flow.source_idle_in_row")
             self._last_was_one_beat = False
@@ -219,7 +222,7 @@ class Monitor:
             self.hit("flow.input_held_back")
             self._last_was_one_beat = False
         else:
-            last = bool(self.dut.s_axis_tlast.value)
+            last = bool(self._seen["s_axis_tlast"])
             self.last_progress = self.cycle
             self.log.taken.append(self.cycle)
             one_beat = last and not self._in_row
@@ -240,7 +243,7 @@ class Monitor:
                     self.hit("flow.three_rows_inside")
 
     def _look_at_output(self, valid: int) -> None:
-        ready = bool(self.dut.m_axis_tready.value)
+        ready = bool(self._seen["m_axis_tready"])
         if not valid:
             if self._shown is not None:
                 self.fail("m_axis_tvalid fell before m_axis_tready")

@@ -33,8 +33,7 @@ class BusMonitor:
     ready, as valid does.
     """
 
-    def __init__(self, dut: Any, read: Callable[[str], int], fail: Callable[[str], Any]) -> None:
-        self._dut = dut
+    def __init__(self, read: Callable[[str], int], fail: Callable[[str], Any]) -> None:
         self._read = read
         self._fail = fail
         self._shown: dict[str, tuple[int, ...]] = {}
@@ -53,7 +52,7 @@ class BusMonitor:
                 payload = tuple(self._read(f"s_axi_{name}") for name in names)
                 if before not in (None, payload):
                     self._fail(f"s_axi_{channel} changed before ready: {before}, {payload}")
-                if not getattr(self._dut, f"s_axi_{channel}ready").value:
+                if not self._read(f"s_axi_{channel}ready"):
                     self._shown[channel] = payload
             elif before is not None:
                 self._fail(f"s_axi_{channel}valid fell before ready")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
@@ -14,8 +15,7 @@ from rtl_tables import Contexts, alone, random_tables
 from exaq import SoftmaxConfig, Tables, softmax
 
 
-@dataclass(frozen=True)
-class Beat:
+class Beat(NamedTuple):
     """One output beat as the bus carries it: ``data`` and ``keep`` are the ports' values.
 
     ``context`` is ``tid``, 0 where there is none.
@@ -122,19 +122,17 @@ class Row:
         data = padded.view(np.uint8).reshape(self.beats_out, lanes, 8)[:, :, :width]
         keep = np.repeat(present.reshape(self.beats_out, lanes), width, axis=1)
         keep[:-1] = True
+        last = self.beats_out - 1
+        error = int(self.over_long or self.unknown)
         return [
-            Beat(
-                data=int.from_bytes(data[beat].tobytes(), "little"),
-                keep=_bits(keep[beat]),
-                error=int((self.over_long or self.unknown) and beat == self.beats_out - 1),
-                last=int(beat == self.beats_out - 1),
-                context=self.context,
-            )
-            for beat in range(self.beats_out)
+            Beat(value, kept, error * (beat == last), int(beat == last), self.context)
+            for beat, (value, kept) in enumerate(zip(_integers(data), _bits(keep), strict=True))
         ]
 
     def frame(self, rng: np.random.Generator) -> AxiStreamFrame:
-        """The row on the bus. Whatever the unit must not look at holds noise.
+        """The row on the bus, beats as rtl_harness.BEAT has them.
+
+        Whatever the unit must not look at holds noise.
 
         That is: pad bits, absent lanes' data and masks, ``tkeep`` before the last beat, and
         ``tkeep`` of the upper bytes of every lane; ``tid`` but with the beat that closes the row.
@@ -151,16 +149,19 @@ class Row:
         keep = rng.random((*shape, width)) < 0.5
         keep[-1, :, 0] = present[-1]
         data = words.astype("<u8").view(np.uint8).reshape(*shape, 8)[:, :, :width]
-        numbers = [0]
+        parts = [(_integers(data), 8 * lanes * width), (_bits(keep), lanes * width)]
+        if config.masking:
+            parts.append((_bits(masked), lanes))
         if config.context_bits:
             numbers = rng.integers(0, 1 << config.context_bits, beats).tolist()
             numbers[self.beats_out - 1] = self.context
-        return AxiStreamFrame(
-            data.tobytes(),
-            tkeep=[int(bit) for bit in keep.reshape(-1)],
-            tuser=[_bits(beat) for beat in masked for _ in range(lanes * width)],
-            tid=[number for number in numbers for _ in range(lanes * width)],
-        )
+            parts.append((numbers, config.context_bits))
+        payload = [0] * beats
+        place = 0
+        for values, bits in parts:
+            payload = [beat | value << place for beat, value in zip(payload, values, strict=True)]
+            place += bits
+        return AxiStreamFrame(payload)
 
     def __str__(self) -> str:
         masked = np.flatnonzero(~self.live).tolist()
@@ -333,5 +334,11 @@ class Rows:
         return self.row(logits, "over-long", row.live, null_beat)
 
 
-def _bits(flags: NDArray[np.bool_]) -> int:
-    return int.from_bytes(np.packbits(flags, bitorder="little").tobytes(), "little")
+def _bits(flags: NDArray[np.bool_]) -> list[int]:
+    """An integer for each beat, from flags of shape (beats, ...), the first one lowest."""
+    return _integers(np.packbits(flags.reshape(len(flags), -1), axis=1, bitorder="little"))
+
+
+def _integers(octets: NDArray[np.uint8]) -> list[int]:
+    """An integer for each beat, from octets of shape (beats, ...), the first one lowest."""
+    return [int.from_bytes(beat.tobytes(), "little") for beat in octets]

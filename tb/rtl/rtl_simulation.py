@@ -7,10 +7,11 @@ manifest declares, EXAQ_HITS where the hit bins go.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ LATENCY: int = _SIMULATION["latency"]
 #: Of the manifest: cycles_after_reset, cycles_of_a_load; 0 without contexts.
 BOOT_CYCLES: int = _SIMULATION["boot_cycles"]
 LOAD_CYCLES: int = _SIMULATION["load_cycles"]
+#: Which configuration of the matrix this is.
+PLACE: int = _SIMULATION["place"]
+#: Fields of the harness's ``seen``.
+SEEN: list[tuple[str, int]] = _SIMULATION["seen"]
 HITS = Hits()
 
 #: Whether rows can be long enough to stream without a bubble.
@@ -48,13 +53,35 @@ def rtl_test(when: bool = True) -> Callable[[Any], Any]:
     return lambda generator: None
 
 
+def share(names: str, choices: Sequence[Any], count: int, long: int = 0) -> Any:
+    """Parametrizes a test with this configuration's share of ``choices`` of the named options.
+
+    ``count`` of them, or ``long`` where rows can have so many beats that few such rows must do.
+    The next configuration of the matrix goes on where this one ends, so that the matrix as a whole
+    runs all of them, in turn, each in several configurations.
+    """
+    count = long if LONG and long else count
+    chosen = [choices[(PLACE * count + each) % len(choices)] for each in range(count)]
+    options = tuple(names.split(","))
+    if len(options) == 1:
+        return cocotb.parametrize(**{names: chosen})
+    return cocotb.parametrize((options, chosen))
+
+
+def pairs(sources: Iterable[str], sinks: Iterable[str]) -> list[tuple[str, str]]:
+    """Every source's stall pattern with every sink's."""
+    return list(itertools.product(sources, sinks))
+
+
 def on_bench(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Gives ``test`` a fresh Bench, drains it afterwards and writes the bins hit so far."""
 
     @functools.wraps(test)
     async def run(dut: Any, **options: Any) -> None:
         label = ",".join(str(value) for value in options.values())
-        bench = Bench(dut, CONFIG, HITS, f"{test.__name__}[{label}]", BOOT_CYCLES, LOAD_CYCLES)
+        bench = Bench(
+            dut, CONFIG, HITS, f"{test.__name__}[{label}]", BOOT_CYCLES, LOAD_CYCLES, SEEN
+        )
         await bench.start()
         await test(bench, **options)
         await bench.finish()

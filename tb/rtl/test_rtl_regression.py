@@ -20,18 +20,23 @@ as well as spread over pytest-xdist's; a subset of the tests never completes it 
 from __future__ import annotations
 
 import ast
+import fcntl
 import json
 import os
 import re
 import shutil
 import sysconfig
+import time
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cocotb_tools.runner import get_runner
 from rtl_bins import BINS, merge
+from rtl_harness import HARNESS, harness, seen_fields
 from rtl_matrix import ICARUS, MATRIX
 
 from exaq_hdl import emit_verilog
@@ -44,7 +49,15 @@ COROUTINES = tuple(HERE / f"cocotb_{name}.py" for name in ("softmax", "loads", "
 
 SEED = 1
 # Short runs: compile time counts for more than speed.
-VERILATOR = ["--output-split", "0", "-Wno-fatal", "-CFLAGS", "-O0", "--x-initial", "unique"]
+VERILATOR = [
+    *("--output-split", "0", "-Wno-fatal", "-CFLAGS", "-O0", "--x-initial", "unique"),
+    "--no-public-flat-rw",
+]
+#: What the bench reaches by name. Verilator makes the rest faster and smaller for that.
+PUBLIC = f"""\
+`verilator_config
+public_flat_rw -module "{HARNESS}" -var "*"
+"""
 
 RUNS = [("verilator", name) for name in MATRIX] + [("icarus", name) for name in ICARUS]
 
@@ -65,24 +78,24 @@ def missed(plan: list[dict[str, Any]], hits: dict[str, dict[str, int]]) -> list[
 
 
 @pytest.fixture(scope="session")
-def shared_hits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this session that all of pytest-xdist's workers share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rtl_hits"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rtl"
     folder.mkdir(exist_ok=True)
     return folder
 
 
 @pytest.fixture
-def coverage(shared_hits: Path) -> Any:
+def coverage(shared: Path) -> Any:
     """Takes a simulation's hits; fails in the test that completes the matrix, if bins are left."""
 
     def add(name: str, hits: Path) -> None:
-        target = shared_hits / f"{name}.json"
+        target = shared / f"{name}.json"
         partial = target.with_suffix(".partial")
         shutil.copyfile(hits, partial)
         partial.replace(target)
-        done = sorted(shared_hits.glob("*.json"))
+        done = sorted(shared.glob("*.json"))
         if {path.stem for path in done} >= set(MATRIX):
             left = missed(read_plan(), merge(done))
             if left:
@@ -94,7 +107,7 @@ def coverage(shared_hits: Path) -> Any:
 @pytest.mark.simulator
 @pytest.mark.parametrize(("simulator", "name"), RUNS, ids=["-".join(run) for run in RUNS])
 def test_emitted_verilog(
-    simulator: str, name: str, coverage: Any, monkeypatch: pytest.MonkeyPatch
+    simulator: str, name: str, shared: Path, coverage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One configuration gives the golden model's bits under every stall and stimulus."""
     if simulator == "icarus" and shutil.which("iverilog") is None:
@@ -106,32 +119,44 @@ def test_emitted_verilog(
     build = BUILD / f"{simulator}-{name}"
     build.mkdir(parents=True, exist_ok=True)
     emitted = emit_verilog(MATRIX[name])
-    verilog = build / "exaq_softmax.v"
-    verilog.write_text(emitted.verilog, encoding="utf-8")
+    ports = emitted.manifest["ports"]
+    texts = {"exaq_softmax.v": emitted.verilog, "harness.v": harness(ports)}
+    if simulator == "verilator":
+        texts["public.vlt"] = PUBLIC
+    for file, text in texts.items():
+        (build / file).write_text(text, encoding="utf-8")
     simulation = {
         "config": MATRIX[name].to_dict(),
         "latency": emitted.manifest["latency"]["cycles"],
         "boot_cycles": emitted.manifest.get("contexts", {}).get("cycles_after_reset", 0),
         "load_cycles": emitted.manifest.get("contexts", {}).get("cycles_of_a_load", 0),
+        "place": list(MATRIX).index(name),
+        "seen": seen_fields(ports),
     }
     (build / "simulation.json").write_text(json.dumps(simulation), encoding="utf-8")
     hits = build / "hits.json"
     hits.unlink(missing_ok=True)
 
     runner = get_runner(simulator)
-    runner.build(
-        sources=[verilog],
-        hdl_toplevel="exaq_softmax",
+    compile_unit = partial(
+        runner.build,
+        sources=[build / file for file in texts],
+        hdl_toplevel=HARNESS,
         build_dir=build,
         build_args=VERILATOR if simulator == "verilator" else [],
         timescale=("1ns", "1ps"),
         log_file=build / "build.log",
     )
+    if simulator == "verilator":
+        with_one_runtime(compile_unit, build, shared / "runtime")
+    else:
+        compile_unit()
     log = build / "simulation.log"
     try:
         runner.test(
             test_module=[path.stem for path in COROUTINES[: 3 if MATRIX[name].contexts else 1]],
-            hdl_toplevel="exaq_softmax",
+            hdl_toplevel=HARNESS,
+            hdl_toplevel_lang="verilog",
             build_dir=build,
             seed=SEED,
             extra_env={
@@ -147,6 +172,27 @@ def test_emitted_verilog(
         pytest.fail(failures(log), pytrace=False)
     if simulator == "verilator" and "COCOTB_TEST_FILTER" not in os.environ:
         coverage(name, hits)
+
+
+def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: Path) -> None:
+    """Compiles a unit in ``build`` and, if this session has not yet, what Verilator adds to it.
+
+    That is larger than any unit and the same for all. The first one's objects are kept in
+    ``runtime`` and dated ahead: make finds them newer than all that Verilator writes for a unit.
+    """
+    runtime.mkdir(exist_ok=True)
+    with (runtime / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not any(runtime.glob("*.o")):
+            compile_unit()
+            for object_ in build.glob("verilat*.o"):
+                shutil.copyfile(object_, runtime / object_.name)
+            return
+    ahead = time.time() + 3600
+    for object_ in runtime.glob("*.o"):
+        shutil.copyfile(object_, build / object_.name)
+        os.utime(build / object_.name, (ahead, ahead))
+    compile_unit()
 
 
 def failures(log: Path) -> str:

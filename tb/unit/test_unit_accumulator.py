@@ -5,13 +5,14 @@ from itertools import chain, repeat
 
 import pytest
 from unit_bench import Bench, ceil_log2, pack, stalls, unpack
+from unit_blocks import accumulator_for
 from unit_tables import bank_tables, excess_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
-from exaq_hdl.kernels.exaq.tables.sum_ram import SumRam
-from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
-from exaq_hdl.shell.beats import code_beat, of_row
+from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement
+from exaq_hdl.kernels.exaq.tables.banks.sum_ram import SumRam
+from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
 
 # A beat: for each lane its code, or None where nothing is live.
 Beat = list[int | None]
@@ -36,13 +37,13 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
             beat |= {"tail": live, "error": rng.getrandbits(1)}
             if config.masking:
                 beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
-            words.append(pack(code_beat(config), beat))
+            words.append(pack(code_beat(config.kernel), beat))
             groups = [
                 codes[g * config.group : (g + 1) * config.group] for g in range(config.groups)
             ]
             totals.append([sum(rom[code or 0] for code in group) for group in groups])
         ends.append(len(words) - 1)
-    accumulator = Accumulator(config)
+    accumulator = accumulator_for(config)
     bench = Bench(accumulator)
     feed = bench.feed(accumulator.i, words, None if seed is None else stalls(seed))
 
@@ -176,7 +177,7 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
             beat |= {"tail": live, "error": rng.getrandbits(1)} | tables_of_row
             if config.masking:
                 beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
-            words.append(pack(code_beat(config), beat))
+            words.append(pack(code_beat(config.kernel), beat))
             totals.append(
                 [
                     sum(rom[code or 0] for code in codes[at : at + config.group])
@@ -186,7 +187,7 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
         ends.append(len(words) - 1)
         total = sum(rom[code] for beat in row for code in beat if code is not None)
         expected.append({"complement": everything - total} | tables_of_row)
-    accumulator = Accumulator(config)
+    accumulator = accumulator_for(config)
     bench = Bench(accumulator)
     stored = excess_words(config, banks)
     spare = stored[-(config.lanes + 1) :]
@@ -204,7 +205,7 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
     bench.every(give_totals)
     drain = bench.drain(accumulator.o, len(ends))
     bench.run()
-    layout = of_row(config, "complement", config.sum_bits)
+    layout = row_complement(config.kernel)
     assert [unpack(layout, word) for word in drain.items] == expected
     assert drain.times == [feed.times[end] + accumulator.latency for end in ends]
     assert accumulator.latency == 5 + ceil_log2(config.groups)

@@ -8,8 +8,8 @@ from unit_bench import Bench, stalls, unpack
 from unit_tables import random_tables
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.tables.boot import Boot
-from exaq_hdl.shell.beats import checked_word
+from exaq_hdl.kernels.exaq.tables.banks.boot import Boot
+from exaq_hdl.kernels.exaq.tables.words import checked_word
 
 BELOW_ANY_LOGIT = Tables(thresholds=(-1000, -257, -256), exp_rom=(0, 1, 16383, 1))
 
@@ -54,7 +54,7 @@ class Run:
     for nothing."""
 
     def __init__(self, config, *, sink=None, delay=lambda: 3, reset=None):
-        boot = Boot(config)
+        boot = Boot(config.kernel)
         per_load = 2 * config.levels
         self.expected = [word for load in loads(config) for word in load]
         begin = Signal()
@@ -82,7 +82,7 @@ class Run:
         bench.every(drive)
         self.state = bench.probe(boot.active, boot.o.valid)
         bench.run(more=60)
-        found = [unpack(checked_word(config), word) for word in self.drain.items]
+        found = [unpack(checked_word(config.kernel), word) for word in self.drain.items]
         assert found == self.expected
         start = reset or 0
         active = [active for active, _ in self.state.values[start:]]

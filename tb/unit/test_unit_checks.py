@@ -5,22 +5,24 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from amaranth.hdl import unsigned
 from amaranth.lib import wiring
+from unit_blocks import divider_for, tables_for
 
 import exaq_fpga.gateware
 import exaq_hdl
-from exaq import SoftmaxConfig
+from exaq import Exaq, SoftmaxConfig
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.framing import octet_ram
 from exaq_fpga.gateware.messages import octet_sources
-from exaq_hdl.kernels.exaq import divider
-from exaq_hdl.kernels.exaq.tables import context_map
+from exaq_hdl.kernels.exaq.tables.banks import context_map
 from exaq_hdl.parts import event_counters, fifo, memory
 from exaq_hdl.shell import control
+from exaq_hdl.shell.row_shell import RowShell
 
 pytestmark = pytest.mark.usefixtures("unused_components")
 
@@ -31,15 +33,37 @@ OF_CONTEXTS = [
     *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SumRam"),
     "TableLoader",
 ]
-#: What components take beside a configuration.
-MORE: dict[str, dict[str, Any]] = {
-    "ContextMap": {"rows": 9},
-    "Control": {"latency": 36},
-    "Divider": {"units": 1},
-    "Responder": {"identity": b"unit"},
-    "Station": {"identity": b"unit", "unit": None, "line_cycles": 4},
-    "UartStation": {"identity": b"unit", "unit": None, "divisor": 4},
+_TRANSPORT = SimpleNamespace(line_cycles=4, pins={})
+#: What a component is made from first, and what else that is refused in words.
+OF_FORMAT = "format must be an exaq.StreamFormat, not {!r}"
+OF_KERNEL = "kernel must be an exaq.Exaq of a SoftmaxConfig, not {!r}"
+OF_CONFIG = "config must be an exaq.SoftmaxConfig, not {!r}"
+FROM = {
+    "format": (lambda config: config.format, OF_FORMAT),
+    "kernel": (lambda config: config.kernel, OF_KERNEL),
+    "config": (lambda config: config, OF_CONFIG),
 }
+
+
+def more(component: type, config: SoftmaxConfig) -> dict[str, Any]:
+    """What a component takes beside a format, a kernel or a configuration."""
+    tables = tables_for(config)
+    made: dict[str, Callable[[], dict[str, Any]]] = {
+        "Accumulator": lambda: {"sums": tables.sums()},
+        "ContextMap": lambda: {"rows": 9},
+        "Control": lambda: {"latency": 36},
+        "Divider": lambda: {"units": 1, "exponentials": tables.exponentials()},
+        "Normalizer": lambda: {"tables": tables},
+        "Quantizer": lambda: {"thresholds": tables.thresholds()},
+        "Responder": lambda: {"identity": b"unit"},
+        "Station": lambda: {"identity": b"unit", "unit": None, "line_cycles": 4},
+        "LinkedStation": lambda: {
+            "identity": b"unit",
+            "unit": None,
+            "transport": _TRANSPORT,
+        },
+    }
+    return made.get(component.__name__, dict)()
 
 
 def components(package: Any) -> list[type]:
@@ -52,13 +76,19 @@ def components(package: Any) -> list[type]:
     return found
 
 
-OF_CONFIG = [
+def source(component: type) -> str | None:
+    """What a component is made from: the name of its first parameter, where that is one of FROM."""
+    first = next(iter(inspect.signature(component).parameters), None)
+    return first if first in FROM and component not in (BoardTop, RowShell) else None
+
+
+CONFIGURED = [
     component
     for package in (exaq_hdl, exaq_fpga.gateware)
     for component in components(package)
-    if "config" in inspect.signature(component).parameters and component is not BoardTop
+    if source(component)
 ]
-EVERY = pytest.mark.parametrize("component", OF_CONFIG, ids=lambda each: each.__name__)
+EVERY = pytest.mark.parametrize("component", CONFIGURED, ids=lambda each: each.__name__)
 
 
 def refused(kind: type[Exception], message: str, make: Callable[[], Any]) -> None:
@@ -67,27 +97,32 @@ def refused(kind: type[Exception], message: str, make: Callable[[], Any]) -> Non
 
 
 def test_components_are_found() -> None:
-    names = [component.__name__ for component in OF_CONFIG]
-    assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Divider", *OF_CONTEXTS, *MORE} < set(names)
+    names = [component.__name__ for component in CONFIGURED]
+    assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Divider", "Receiver", *OF_CONTEXTS} < set(
+        names
+    )
     assert len(names) == len(set(names)) == 26
 
 
 @EVERY
-@pytest.mark.parametrize("config", [12, None, "2bit-x4", {"bits": 2}], ids=repr)
-def test_a_configuration_is_wanted(component: type, config: Any) -> None:
-    message = f"config must be an exaq.SoftmaxConfig, not {config!r}"
-    refused(TypeError, message, lambda: component(config, **MORE.get(component.__name__, {})))
+@pytest.mark.parametrize("wrong", [12, None, "2bit-x4", {"bits": 2}, Exaq()], ids=repr)
+def test_a_configuration_is_wanted(component: type, wrong: Any) -> None:
+    _, message = FROM[source(component) or ""]
+    further = more(component, PLAIN)
+    refused(TypeError, message.format(wrong), lambda: component(wrong, **further))
 
 
 @EVERY
 def test_contexts_are_wanted_where_they_are_the_purpose(component: type) -> None:
-    more = MORE.get(component.__name__, {})
-    component(LOADED, **more)
+    part, _ = FROM[source(component) or ""]
+    component(part(LOADED), **more(component, LOADED))
+    further = more(component, PLAIN)
     if component.__name__ in OF_CONTEXTS:
-        message = "config must have contexts: contexts must be at least 1, not 0"
-        refused(ValueError, message, lambda: component(PLAIN, **more))
+        message = "contexts must be at least 1, not 0"
+        with pytest.raises(ValueError, match=message):
+            component(part(PLAIN), **further)
     else:
-        component(PLAIN, **more)
+        component(part(PLAIN), **further)
 
 
 #: Name of a number, what is made with it, its least and greatest values.
@@ -98,8 +133,8 @@ NUMBERS: list[tuple[str, Callable[[Any], Any], int, int | None]] = [
     ("slack", lambda n: fifo.Fifo(8, capacity=1, slack=n), 1, None),
     ("capacity", lambda n: fifo.FallThroughFifo(8, capacity=n, slack=1), 1, None),
     ("slack", lambda n: fifo.FallThroughFifo(8, capacity=1, slack=n), 1, None),
-    ("units", lambda n: divider.Divider(PLAIN, units=n), 1, 4),
-    ("rows", lambda n: context_map.ContextMap(LOADED, rows=n), 1, 2**17 - 2),
+    ("units", lambda n: divider_for(PLAIN, units=n), 1, 4),
+    ("rows", lambda n: context_map.ContextMap(LOADED.kernel, rows=n), 1, 2**17 - 2),
     ("latency", lambda n: control.Control(LOADED, latency=n), 0, 2**32 - 1),
     ("count", lambda n: event_counters.EventCounters(n, 8), 2, None),
     ("width", lambda n: event_counters.EventCounters(2, n), 1, None),
@@ -124,7 +159,7 @@ def test_numbers_in_their_range(
 
 def test_units_of_a_divider_are_a_power_of_two() -> None:
     message = "units must be a power of two, not 3"
-    refused(ValueError, message, lambda: divider.Divider(PLAIN, units=3))
+    refused(ValueError, message, lambda: divider_for(PLAIN, units=3))
 
 
 def test_items_of_a_queue_have_bits() -> None:

@@ -8,7 +8,7 @@ from amaranth.hdl import ResetInserter, Signal
 from unit_bench import Bench
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.exaq.tables.context_map import ContextMap
+from exaq_hdl.kernels.exaq.tables.banks.context_map import ContextMap
 
 #: Cycles from a commit, or from when the rows that came before it are done, until `free` says so.
 LATE = 2
@@ -23,7 +23,7 @@ class Traffic:
 
     def __init__(self, contexts: int, *, rows: int):
         self.contexts, self.rows = contexts, rows
-        self.map = ContextMap(SoftmaxConfig(contexts=contexts), rows=rows)
+        self.map = ContextMap(SoftmaxConfig(contexts=contexts).kernel, rows=rows)
         self.banks: list[int | None] = [None] * contexts
         self.spare = 0
         self.inside: deque[int] = deque()
@@ -162,7 +162,7 @@ def test_every_number_of_rows_inside(rows: int) -> None:
 
 def test_a_row_beside_the_commit_goes_by_the_former_bank() -> None:
     """One of the cycle after it by the new one, though the spare bank changes at once."""
-    component = ContextMap(SoftmaxConfig(contexts=1), rows=4)
+    component = ContextMap(SoftmaxConfig(contexts=1).kernel, rows=4)
     bench = Bench(component)
 
     def drive(ctx, now: int) -> None:
@@ -185,7 +185,7 @@ def test_a_row_beside_the_commit_goes_by_the_former_bank() -> None:
 
 
 def test_reset_forgets_rows_and_banks() -> None:
-    component = ContextMap(SoftmaxConfig(contexts=2), rows=5)
+    component = ContextMap(SoftmaxConfig(contexts=2).kernel, rows=5)
     reset = Signal()
     bench = Bench(ResetInserter(reset)(component))
 

@@ -7,11 +7,12 @@ from math import floor
 
 import pytest
 from unit_bench import Bench, pack, stalls, unpack
-from unit_tables import bank_tables, level_words
+from unit_blocks import divider_for
+from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
-from exaq_hdl.shell.beats import of_row
+from exaq_hdl.kernels.exaq.divider import quotient_layout
+from exaq_hdl.kernels.exaq.layouts import row_complement
 
 CONFIGS = {
     "2 bits": SoftmaxConfig(),
@@ -60,7 +61,7 @@ def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
         e = config.tables.exp_rom[k]
         if s < max(e, 1):
             continue
-        found = unpack(quotient_layout(config), word)
+        found = unpack(quotient_layout(config.kernel), word)
         exact = Fraction(e * one, s)
         assert found["floor"] == min(floor(exact), one - 1), (s, k)
         rounded = min(floor(exact + Fraction(1, 2)), one - 1)
@@ -73,7 +74,7 @@ class Run:
     """Divides by ``chosen`` and keeps what came when."""
 
     def __init__(self, config, units, chosen, *, pause=None, sink=None):
-        self.divider = Divider(config, units=units)
+        self.divider = divider_for(config, units=units)
         self._everything = (1 << config.sum_bits) - 1
         bench = Bench(self.divider, limit=20000)
         self.feed = bench.feed(self.divider.i, [self._everything - s for s in chosen], pause)
@@ -130,13 +131,13 @@ class BankedRun:
     """
 
     def __init__(self, config, units, banks, rows, *, pause=None, sink=None):
-        self.divider = divider = Divider(config, units=units)
+        self.divider = divider = divider_for(config, units=units)
         everything = (1 << config.sum_bits) - 1
-        layout = of_row(config, "complement", config.sum_bits)
+        layout = row_complement(config.kernel)
         context = {"context": 0} if config.context_bits else {}
         sums = [{"complement": everything - s, "bank": bank} | context for bank, s in rows]
         bench = Bench(divider, limit=20000)
-        words = level_words(config, banks)
+        words = exponential_words(config, banks)
         spare = words[-config.levels :]
         bench.feed(divider.store, [*words, *spare * 40])
         pause = chain(repeat(True, len(words)), pause or repeat(False))

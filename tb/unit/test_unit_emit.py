@@ -16,8 +16,9 @@ from unit_bench import Bench, pack
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
-from exaq_hdl.emit.verilog import names
-from exaq_hdl.shell.beats import load_word, logit_beat
+from exaq_hdl.emit import names
+from exaq_hdl.shell.loads import LOAD_WORD
+from exaq_hdl.shell.streams import logit_beat
 
 CONFIGS = {preset: SoftmaxConfig.preset(preset) for preset in PRESETS} | {
     "1 context": SoftmaxConfig(contexts=1, max_row=64),
@@ -90,7 +91,7 @@ def test_manifest(preset: str, top: str) -> None:
     config = CONFIGS[preset]
     assert json.loads(json.dumps(found)) == found
     assert list(found) == [
-        "name", "top", "config", "ports", "tables", "latency", "full_rate_row",
+        "name", "top", "config", "ports", "tables", "memories", "latency", "full_rate_row",
         *(["contexts"] if config.contexts else []), "versions",
     ]  # fmt: skip
     assert found["name"] == "exaq_softmax"
@@ -116,12 +117,52 @@ def test_manifest_names_the_ports_of_the_text(preset: str, top: str) -> None:
     assert sorted(ports) == sorted(declared_ports(one.verilog, "exaq_softmax"))
 
 
+def memories_of_text(text: str) -> list[tuple[str, str, int, int]]:
+    """Path, kind, width and depth of each memory, read out of the Verilog itself."""
+    bodies = dict(re.findall(r"(?ms)^module (\w+) ?\(.*?\);(.*?)^endmodule", text))
+    ram = re.compile(
+        r"exaq_softmax__ram #\(\s*\.ADDRESS_WIDTH\(32'd(\d+)\),\s*\.DEPTH\(32'd(\d+)\),"
+        r"\s*\.WIDTH\(32'd(\d+)\)\s*\) (\w+) \("
+    )
+    found = []
+
+    def walk(module: str, path: str) -> None:
+        body = bodies[module]
+        for address, depth, width, name in ram.findall(body):
+            assert 2 ** int(address) >= int(depth)
+            found.append((path + name, "ram", int(width), int(depth)))
+        for high, name, last in re.findall(r"reg \[(\d+):0\] (\w+) \[(\d+):0\];", body):
+            kind = "rom" if re.search(rf"^    {name}\[\d+\] = ", body, re.MULTILINE) else "ram"
+            found.append((path + name, kind, int(high) + 1, int(last) + 1))
+        for inner, name in re.findall(r"^  (exaq_softmax__\w+)  ?(\w+) \(", body, re.MULTILINE):
+            walk(inner, f"{path}{name}.")
+
+    walk("exaq_softmax", "")
+    return sorted(found)
+
+
+@EVERY
+def test_manifest_lists_the_memories_of_the_text(preset: str, top: str) -> None:
+    one = emitted(preset, top)
+    listed = one.manifest["memories"]
+    told = sorted((m["instance"], m["kind"], m["width"], m["depth"]) for m in listed)
+    assert told == memories_of_text(one.verilog)
+    for entry in listed:
+        assert entry["bits"] == entry["width"] * entry["depth"]
+        several = entry["instance"] == "core.context_map.banks"
+        assert entry["read_ports"] == (2 if several else 1)
+        assert entry["write_ports"] == (1 if entry["kind"] == "ram" else 0)
+        in_block = entry["kind"] == "ram" and not several
+        in_block |= entry["kind"] == "rom" and entry["bits"] >= 1024
+        assert entry["place"] == ("block" if in_block else "logic")
+
+
 def test_manifest_latency_is_what_the_unit_takes() -> None:
     """From the last beat of a row of two beats to its first probability."""
     unit = Softmax(SoftmaxConfig.preset("2bit-x4"))
     beat = {"logits": [1, 2, 3, 4], "live": 15, "tail": 15}
     bench = Bench(unit)
-    beats = [pack(logit_beat(unit.config), beat | {"last": last}) for last in (0, 1)]
+    beats = [pack(logit_beat(unit.config.format), beat | {"last": last}) for last in (0, 1)]
     feed = bench.feed(unit.i, beats)
     drain = bench.drain(unit.o, 2)
     bench.run()
@@ -138,7 +179,7 @@ def test_manifest_tells_the_cycles_of_contexts(name: str) -> None:
     unit = Softmax(config)
     bench = Bench(unit)
     words = config.load_words(0, config.tables)
-    load = [pack(load_word(config), {"first": not k, "word": w}) for k, w in enumerate(words)]
+    load = [pack(LOAD_WORD, {"first": not k, "word": w}) for k, w in enumerate(words)]
     feed = bench.feed(unit.load, load)
     seen = bench.probe(unit.i.ready, unit.loaded)
     bench.run(more=600)

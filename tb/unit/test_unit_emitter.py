@@ -8,8 +8,9 @@ from amaranth.hdl import Cat
 from unit_bench import Bench, pack, stalls, truth_table, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.exaq.output import Emitter, choose
-from exaq_hdl.shell.beats import choice_beat, choice_layout, probability_beat, table_layout
+from exaq_hdl.kernels.exaq.emitter import Emitter, choice_beat, choice_layout, choose
+from exaq_hdl.kernels.exaq.layouts import row_table
+from exaq_hdl.shell.streams import probability_beat
 
 # A beat: for each lane its code, or None where nothing is live.
 Beat = list[int | None]
@@ -38,10 +39,10 @@ class Run:
                     "error": rng.getrandbits(1),
                 }
                 choices = [choice(config, code) for code in codes]
-                beats.append(pack(choice_beat(config), flags | {"choices": choices}))
+                beats.append(pack(choice_beat(config.kernel), flags | {"choices": choices}))
                 values = [0 if code is None else table[code] for code in codes]
                 expected.append(flags | {"probabilities": values})
-        self.emitter = Emitter(config)
+        self.emitter = Emitter(config.kernel)
         bench = Bench(self.emitter)
         pauses = [None] * 3 if seed is None else [stalls(seed + k) for k in range(3)]
         self.beats = bench.feed(self.emitter.i, beats, pauses[0])
@@ -52,11 +53,11 @@ class Run:
             expected = [b | {"context": n} for b, n in zip(expected, of_beats, strict=True)]
         else:
             given = [table for table, _ in rows]
-        tables = [pack(table_layout(config), table) for table in given]
+        tables = [pack(row_table(config.kernel), table) for table in given]
         self.tables = bench.feed(self.emitter.table, tables, pauses[1] if late is None else late)
         self.drain = bench.drain(self.emitter.o, len(beats), pauses[2])
         bench.run()
-        found = [unpack(probability_beat(config), word) for word in self.drain.items]
+        found = [unpack(probability_beat(config.format), word) for word in self.drain.items]
         assert found == expected
 
 
@@ -75,7 +76,7 @@ def random_rows(config: SoftmaxConfig, rng: random.Random, lengths: list[int]) -
 def test_choose(bits: int) -> None:
     """Every code, and a lane that is not live, whose code is 0."""
     config = SoftmaxConfig(bits=bits)
-    names = [name for name, _ in choice_layout(config)]
+    names = [name for name, _ in choice_layout(config.kernel)]
 
     def fields_in_order(word):
         fields = choose(word[1:], word[0])
@@ -85,7 +86,7 @@ def test_choose(bits: int) -> None:
     every = [None, *range(2**bits)]
     words = [0 if code is None else code << 1 | 1 for code in every]
     found = truth_table(fields_in_order, bits + 1, words)
-    assert found == [pack(choice_layout(config), choice(config, code)) for code in every]
+    assert found == [pack(choice_layout(config.kernel), choice(config, code)) for code in every]
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])

@@ -4,11 +4,11 @@ import random
 
 import pytest
 from unit_bench import Bench, pack
-from unit_tables import bank_tables, level_words
+from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.exaq.tables.exp_ram import ExpRam
-from exaq_hdl.shell.beats import level_word
+from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
+from exaq_hdl.kernels.exaq.tables.words import exponential_word
 
 CONFIGS = {
     "2 bits": SoftmaxConfig(contexts=1),
@@ -29,11 +29,11 @@ def test_every_level_of_every_bank(name: str, rate: float) -> None:
     rng = random.Random(name)
     wanted = [(bank, code) for bank in range(config.contexts) for code in range(config.levels)] * 3
     rng.shuffle(wanted)
-    ram = ExpRam(config)
+    ram = ExpRam(config.kernel)
     bench = Bench(ram)
-    words = level_words(config, banks)
+    words = exponential_words(config, banks)
     spare = {"bank": config.contexts, "code": 0, "exponential": 5}
-    bench.feed(ram.store, [*words, *[pack(level_word(config), spare)] * 200])
+    bench.feed(ram.store, [*words, *[pack(exponential_word(config.kernel), spare)] * 200])
     asked: list[tuple[int, int]] = []
     expected: list[int | None] = []
 

@@ -7,7 +7,7 @@ from amaranth.sim import Simulator
 from unit_bench import truth_table
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.tables.exp_rom import ExpRom, lookup
+from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 65])
@@ -34,7 +34,7 @@ def test_lookup(length: int) -> None:
     ids=["2 bits", "3 bits", "4 bits", "free"],
 )
 def test_every_code(config: SoftmaxConfig) -> None:
-    rom = ExpRom(config)
+    rom = ExpRom(config.kernel)
     found = []
 
     async def drive(ctx) -> None:

@@ -14,17 +14,18 @@ import pytest
 from amaranth.hdl import Assert, Module, ResetInserter, Signal
 from test_unit_softmax import context_of, expected_beats, lengths, random_row, row_words
 from unit_bench import Bench, pack, stalls, unpack
+from unit_blocks import rings_for
 from unit_loads import Word, good, timeline
 from unit_tables import random_tables
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.normalizer import Normalizer
-from exaq_hdl.kernels.exaq.tables.exp_ram import ExpRam
-from exaq_hdl.kernels.exaq.tables.row_thresholds import RowThresholds
-from exaq_hdl.kernels.exaq.tables.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
+from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds
+from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
 from exaq_hdl.parts.memory import Ram
-from exaq_hdl.shell.beats import events, load_word, probability_beat, refusal
+from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
 from exaq_hdl.shell.row_shell import Softmax
+from exaq_hdl.shell.streams import events, probability_beat
 
 
 def different(**changes) -> SoftmaxConfig:
@@ -100,18 +101,20 @@ class Run:
         beats = [word for row in rows for word in row_words(config, row)]
         count = sum(len(expected_beats(config, row)) for row in rows)
         self.feed = bench.feed(unit.i, beats, chain(repeat(True, boot), pause or repeat(False)))
-        given = [pack(load_word(config), {"first": f, "word": w}) for f, w in words]
+        given = [pack(LOAD_WORD, {"first": f, "word": w}) for f, w in words]
         self.load = bench.feed(unit.load, given, load_pause)
         self.drain = bench.drain(unit.o, count, sink)
         self.state = bench.probe(unit.loaded, unit.refused, unit.busy)
         self.events = bench.probe(unit.events)
         self.ports = bench.probe(unit.i.valid, unit.i.ready, unit.o.valid, unit.o.ready)
-        table_map, loader = unit.context_map, unit.table_loader
+        table_map, loader = unit.kernel.tables.context_map, unit.kernel.tables.table_loader
         self.map = bench.probe(table_map.row_in, table_map.row_out, table_map.bank)
         stores = (loader.thresholds, loader.levels, loader.excesses, loader.sums)
         self.stores = [bench.probe(store.valid, store.payload.bank) for store in stores]
-        bench.run(more=unit.table_loader.latency + 150)
-        self.timeline = timeline(config, words, self.load.times, unit.table_loader.latency)
+        bench.run(more=unit.kernel.tables.table_loader.latency + 150)
+        self.timeline = timeline(
+            config, words, self.load.times, unit.kernel.tables.table_loader.latency
+        )
         self._check_beats()
         self._check_loads()
         self._check_banks()
@@ -134,13 +137,13 @@ class Run:
             held |= {o.context: o.tables for now, o in self.timeline.good if now <= end}
             tables = held.get(context_of(self.config, row), held[0])
             expected += expected_beats(self.config, row, tables)
-        found = [unpack(probability_beat(self.config), word) for word in self.drain.items]
+        found = [unpack(probability_beat(self.config.format), word) for word in self.drain.items]
         assert found == expected
 
     def _check_loads(self) -> None:
         loads = {now for now, _ in self.timeline.good}
         for now, (loaded, reasons, busy) in enumerate(self.state.values):
-            flags = unpack(refusal(self.config), reasons)
+            flags = unpack(REFUSAL, reasons)
             assert loaded == (now in loads), now
             assert {n for n in flags if flags[n]} == self.timeline.refused.get(now, set()), now
             assert busy == (now < self.unit.boot_cycles or self.timeline.busy(now)), now
@@ -155,15 +158,15 @@ class Run:
             if row_out:
                 inside.popleft()
             came = bool(row_in)
-            assert len(inside) + came <= self.unit.context_map.rows
+            assert len(inside) + came <= self.unit.kernel.tables.context_map.rows
             written = {store.values[now][1] for store in self.stores if store.values[now][0]}
             assert not written & set(inside), now
         assert not inside
 
     def _check_events(self) -> None:
         config = self.config
-        found = [unpack(events(config), word) for word in self.events.values]
-        last = [unpack(probability_beat(config), word)["last"] for word in self.drain.items]
+        found = [unpack(events(config.format), word) for word in self.events.values]
+        last = [unpack(probability_beat(config.format), word)["last"] for word in self.drain.items]
         lasts = {now for now, is_last in zip(self.drain.times, last, strict=True) if is_last}
         late = zip(found[1:], self.ports.values, strict=False)
         for now, (event, (i_valid, i_ready, o_valid, o_ready)) in enumerate(late):
@@ -211,7 +214,7 @@ def test_random_loads(name: str, seed: int) -> None:
 
 def test_every_kind_of_divider_is_there() -> None:
     """Units of a ring, and rings."""
-    kinds = {Normalizer.choose(config) for config in CONFIGS.values()}
+    kinds = {rings_for(config) for config in CONFIGS.values()}
     assert {units for units, _ in kinds} >= {1, 4}
     assert max(rings for _, rings in kinds) >= 3
 
@@ -244,7 +247,7 @@ def test_the_cycle_from_which_a_load_counts(distance: int) -> None:
     pause = chain(repeat(True, wait), repeat(False))
     run = Run(config, [row], new_tables(config), pause=pause)
     assert run.ends == [run.timeline.good[0][0] + distance]
-    beat = unpack(probability_beat(config), run.drain.items[0])
+    beat = unpack(probability_beat(config.format), run.drain.items[0])
     half, one = 2**15, 2**16 - 1
     assert beat["probabilities"] == ([one, 0] if distance >= 0 else [half, half])
 
@@ -281,7 +284,9 @@ def test_a_load_waits_for_rows_of_the_tables_that_the_one_before_replaced(name: 
     )
     assert run.unit.boot_cycles < late - 40
     (first, _), _ = run.timeline.good
-    assert first == run.load.times[2 * config.levels - 1] + run.unit.table_loader.latency
+    assert (
+        first == run.load.times[2 * config.levels - 1] + run.unit.kernel.tables.table_loader.latency
+    )
     assert first < wake - 300
     assert run.load.times[2 * config.levels] > wake
 
@@ -328,11 +333,11 @@ def test_reset(when: int) -> None:
 
     bench.every(drive)
     feed = bench.feed(unit.i, (w for row in before * 9 for w in row_words(config, row)))
-    given = [pack(load_word(config), {"first": f, "word": w}) for f, w in words]
+    given = [pack(LOAD_WORD, {"first": f, "word": w}) for f, w in words]
     load = bench.feed(unit.load, given)
     drain = bench.drain(unit.o, 10000, stalls(when, 0.3))
     bench.run(more=150)
-    assert [unpack(probability_beat(config), word) for word in drain.items] == expected
+    assert [unpack(probability_beat(config.format), word) for word in drain.items] == expected
 
 
 @pytest.mark.parametrize("owner", [Ram, SumRam, ExcessRam, ExpRam, RowThresholds])

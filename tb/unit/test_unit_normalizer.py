@@ -7,11 +7,11 @@ from math import floor
 
 import pytest
 from unit_bench import Bench, pack, stalls, unpack
-from unit_tables import bank_tables, level_words
+from unit_blocks import normalizer_for, rings_for
+from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.normalizer import Normalizer
-from exaq_hdl.shell.beats import of_row, table_layout
+from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
 # units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)),
@@ -47,13 +47,13 @@ class Run:
     """Makes the tables of the sums ``chosen`` and checks them, in order."""
 
     def __init__(self, config, chosen, *, pause=None, sink=None):
-        self.normalizer = Normalizer(config)
+        self.normalizer = normalizer_for(config)
         bench = Bench(self.normalizer, limit=12000)
         everything = (1 << config.sum_bits) - 1
         self.feed = bench.feed(self.normalizer.i, [everything - s for s in chosen], pause)
         self.drain = bench.drain(self.normalizer.o, len(chosen), sink)
         bench.run(more=80)
-        found = [unpack(table_layout(config), word) for word in self.drain.items]
+        found = [unpack(row_table(config.kernel), word) for word in self.drain.items]
         assert found == [table(config, s) for s in chosen]
 
 
@@ -67,7 +67,7 @@ def sums(config: SoftmaxConfig, rng: random.Random, count: int) -> list[int]:
 @EVERY
 def test_choose(name: str) -> None:
     config, units, rings = CHOICES[name]
-    assert Normalizer.choose(config) == (units, rings)
+    assert rings_for(config) == (units, rings)
 
 
 @EVERY
@@ -113,11 +113,11 @@ def test_rounding_half_up_and_saturation() -> None:
         tables=Tables(thresholds=(-3, -2, -1), exp_rom=(1, 3, 5, 31)),
     )
     # 16 * (1, 3, 5, 31) / 32 = 0.5, 1.5, 2.5, 15.5 and 16 * 3 / 96 = 0.5.
-    halves = [unpack(table_layout(config), word) for word in Run(config, [32, 96]).drain.items]
+    halves = [unpack(row_table(config.kernel), word) for word in Run(config, [32, 96]).drain.items]
     assert halves[0] == [1, 2, 3, 15]
     assert halves[1][1] == 1
     whole = Run(config, [31, 33, 31])
-    assert [unpack(table_layout(config), word)[3] for word in whole.drain.items] == [15, 15, 15]
+    assert [unpack(row_table(config.kernel), word)[3] for word in whole.drain.items] == [15, 15, 15]
 
 
 def test_every_sum_of_a_small_unit() -> None:
@@ -137,12 +137,12 @@ def test_masked_rows_disturb_nobody() -> None:
     config = CHOICES["3 rings"][0]
     rng = random.Random(5)
     chosen = [s for pair in zip(sums(config, rng, 4), [0] * 10, strict=True) for s in pair]
-    normalizer = Normalizer(config)
+    normalizer = normalizer_for(config)
     bench = Bench(normalizer)
     bench.feed(normalizer.i, [(1 << config.sum_bits) - 1 - s for s in chosen])
     drain = bench.drain(normalizer.o, len(chosen), stalls(3, 0.3))
     bench.run()
-    found = [unpack(table_layout(config), word) for word in drain.items]
+    found = [unpack(row_table(config.kernel), word) for word in drain.items]
     assert found[::2] == [table(config, s) for s in chosen[::2]]
 
 
@@ -174,9 +174,9 @@ class BankedRun:
     """
 
     def __init__(self, config, rows, banks, *, pause=None, sink=None):
-        self.normalizer = normalizer = Normalizer(config)
+        self.normalizer = normalizer = normalizer_for(config)
         everything = (1 << config.sum_bits) - 1
-        layout = of_row(config, "complement", config.sum_bits)
+        layout = row_complement(config.kernel)
         given, expected = [], []
         for k, (bank, s) in enumerate(rows):
             context = {"context": k % config.contexts} if config.context_bits else {}
@@ -185,14 +185,14 @@ class BankedRun:
             probabilities = table(config.replace(contexts=0, tables=banks[bank]), s) if s else None
             expected.append((probabilities, context.get("context")))
         bench = Bench(normalizer, limit=12000)
-        words = level_words(config, banks)
+        words = exponential_words(config, banks)
         bench.feed(normalizer.store, [*words, *words[-config.levels :] * 60])
         pause = chain(repeat(True, len(words)), pause or repeat(False))
         self.feed = bench.feed(normalizer.i, given, pause)
         self.drain = bench.drain(normalizer.o, len(rows), sink)
         bench.run(more=80)
         for word, (probabilities, context) in zip(self.drain.items, expected, strict=True):
-            found = unpack(table_layout(config), word)
+            found = unpack(row_table(config.kernel), word)
             if config.context_bits:
                 assert found["context"] == context
                 found = found["table"]
@@ -212,7 +212,7 @@ def banked_rows(config, rng: random.Random, count: int, banks) -> list[tuple[int
 @pytest.mark.parametrize("name", BANKED)
 def test_choose_with_contexts(name: str) -> None:
     config, units, rings = BANKED[name]
-    assert Normalizer.choose(config) == (units, rings)
+    assert rings_for(config) == (units, rings)
 
 
 @pytest.mark.parametrize("name", BANKED)

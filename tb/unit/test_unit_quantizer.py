@@ -4,12 +4,15 @@ import random
 
 import pytest
 from unit_bench import Bench, pack, stalls, unpack
+from unit_blocks import quantizer_for
 from unit_tables import bank_tables
 
 from exaq import SoftmaxConfig, Tables
+from exaq_hdl.kernels.exaq.layouts import code_beat
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
-from exaq_hdl.kernels.exaq.tables.row_thresholds import reached_layout
-from exaq_hdl.shell.beats import code_beat, of_row, row_beat
+from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
+from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.shell.streams import row_beat, with_fields
 
 Row = tuple[int, list[tuple[int, bool]]]
 
@@ -39,13 +42,13 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
             }
             if config.masking:
                 flags["live"] = sum(live << lane for lane, (_, live) in enumerate(part))
-            beats.append(pack(row_beat(config), flags | {"logits": [x for x, _ in part]}))
+            beats.append(pack(row_beat(config.format), flags | {"logits": [x for x, _ in part]}))
             codes = [
                 sum(x - maximum >= t for t in config.tables.thresholds) if live else 0
                 for x, live in part
             ]
             expected.append(flags | {"codes": codes})
-    quantizer = Quantizer(config)
+    quantizer = quantizer_for(config)
     bench = Bench(quantizer)
     pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]
     feed = bench.feed(quantizer.i, beats, pauses[0])
@@ -57,7 +60,7 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
     drain = bench.drain(quantizer.o, len(beats))
     bench.run()
 
-    assert [unpack(code_beat(config), word) for word in drain.items] == expected
+    assert [unpack(code_beat(config.kernel), word) for word in drain.items] == expected
     assert drain.times == [time + Quantizer.latency for time in feed.times]
     assert all(room.values[time - Quantizer.reaction] for time in drain.times)
     ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]
@@ -168,7 +171,7 @@ def run_banked(config: SoftmaxConfig, rows: list[tuple], *, seed: int | None = N
         if config.context_bits:
             of_row_tables["context"] = rng.randrange(config.contexts)
         reached = [max(maximum + t, 0) for t in tables.thresholds]
-        layout = of_row(config, "reached", reached_layout(config))
+        layout = with_fields("reached", reached_layout(config.kernel), row_tables(config.kernel))
         items.append(pack(layout, {"reached": reached} | of_row_tables))
         for begin in range(0, len(elements), config.lanes):
             part = elements[begin : begin + config.lanes]
@@ -180,12 +183,12 @@ def run_banked(config: SoftmaxConfig, rows: list[tuple], *, seed: int | None = N
             }
             if config.masking:
                 flags["live"] = sum(live << lane for lane, (_, live) in enumerate(part))
-            beats.append(pack(row_beat(config), flags | {"logits": [x for x, _ in part]}))
+            beats.append(pack(row_beat(config.format), flags | {"logits": [x for x, _ in part]}))
             codes = [
                 sum(x - maximum >= t for t in tables.thresholds) if live else 0 for x, live in part
             ]
             expected.append(flags | {"codes": codes} | of_row_tables)
-    quantizer = Quantizer(config)
+    quantizer = quantizer_for(config)
     bench = Bench(quantizer)
     pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]
     feed = bench.feed(quantizer.i, beats, pauses[0])
@@ -196,7 +199,7 @@ def run_banked(config: SoftmaxConfig, rows: list[tuple], *, seed: int | None = N
     room = bench.probe(quantizer.room)
     drain = bench.drain(quantizer.o, len(beats))
     bench.run()
-    assert [unpack(code_beat(config), word) for word in drain.items] == expected
+    assert [unpack(code_beat(config.kernel), word) for word in drain.items] == expected
     assert drain.times == [time + Quantizer.latency for time in feed.times]
     assert all(room.values[time - Quantizer.reaction] for time in drain.times)
     ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]

@@ -6,8 +6,8 @@ import pytest
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.shell.beats import logit_beat, row_beat
 from exaq_hdl.shell.receiver import Receiver
+from exaq_hdl.shell.streams import logit_beat, row_beat
 
 CONFIGS = [
     SoftmaxConfig(lanes=4, max_row=16),
@@ -73,9 +73,9 @@ def test_rows(config: SoftmaxConfig, stalled: bool) -> None:
     expected = [beat for row in rows for beat in expected_row(config, row)]
     assert any(beat["error"] for beat in expected)
 
-    receiver = Receiver(config)
+    receiver = Receiver(config.format)
     bench = Bench(receiver)
-    words = [pack(logit_beat(config), beat) for row in rows for beat in row]
+    words = [pack(logit_beat(config.format), beat) for row in rows for beat in row]
     feed = bench.feed(receiver.i, words, stalls(1) if stalled else None)
     closed = stalls(2)
     bench.every(lambda ctx, _: ctx.set(receiver.room, int(not (stalled and next(closed)))))
@@ -84,7 +84,7 @@ def test_rows(config: SoftmaxConfig, stalled: bool) -> None:
     drain = bench.drain(receiver.o, len(expected))
     bench.run()
 
-    assert [unpack(row_beat(config), word) for word in drain.items] == expected
+    assert [unpack(row_beat(config.format), word) for word in drain.items] == expected
     assert ready.values == [0, *room.values[:-1]]
     # Each beat that is not dropped leaves one cycle after it was taken.
     kept = [k < config.max_row // config.lanes for row in rows for k, _ in enumerate(row)]
@@ -107,13 +107,13 @@ def test_row_of_exactly_max_row_is_no_error() -> None:
         ]
 
     rows = [beats(3, 3, 3), beats(3, 3, 1), beats(3, 3, 3, 0), beats(3), beats(3, 3, 3, 3, 1)]
-    receiver = Receiver(config)
+    receiver = Receiver(config.format)
     bench = Bench(receiver)
-    bench.feed(receiver.i, [pack(logit_beat(config), b) for row in rows for b in row])
+    bench.feed(receiver.i, [pack(logit_beat(config.format), b) for row in rows for b in row])
     bench.every(lambda ctx, _: ctx.set(receiver.room, 1))
     drain = bench.drain(receiver.o, 13)
     bench.run()
-    found = [unpack(row_beat(config), word) for word in drain.items]
+    found = [unpack(row_beat(config.format), word) for word in drain.items]
     flags = [(beat["tail"], beat["last"], beat["error"]) for beat in found]
     plain = [(3, 0, 0), (3, 0, 0)]
     assert flags == [
@@ -136,7 +136,7 @@ def test_contexts(contexts: int, max_row: int, stalled: bool) -> None:
     config = SoftmaxConfig(lanes=2, max_row=max_row, contexts=contexts)
     rng = random.Random(contexts)
     rows = [random_row(rng, config, n) for n in lengths(config, rng)]
-    receiver = Receiver(config)
+    receiver = Receiver(config.format)
     assert hasattr(receiver, "context") == (contexts > 1)
     assert hasattr(receiver, "unknown") == (contexts in (3, 5))
     words, expected, last_beats = [], [], []
@@ -145,7 +145,7 @@ def test_contexts(contexts: int, max_row: int, stalled: bool) -> None:
         for k, beat in enumerate(row):
             if config.context_bits:
                 beat["context"] = rng.getrandbits(config.context_bits)
-            words.append(pack(logit_beat(config), beat))
+            words.append(pack(logit_beat(config.format), beat))
             if k != len(out) - 1:
                 continue
             context = beat.get("context", 0)
@@ -162,7 +162,7 @@ def test_contexts(contexts: int, max_row: int, stalled: bool) -> None:
     context = bench.probe(receiver.context) if contexts > 1 else None
     unknown = bench.probe(receiver.unknown) if contexts in (3, 5) else None
     bench.run()
-    found = [unpack(row_beat(config), word) for word in drain.items]
+    found = [unpack(row_beat(config.format), word) for word in drain.items]
     assert found == expected
     ends = [time for time, beat in zip(drain.times, found, strict=True) if beat["last"]]
     for time, of_row in zip(ends, last_beats, strict=True):

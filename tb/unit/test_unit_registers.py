@@ -12,7 +12,7 @@ import pytest
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq_hdl.emit.c_header import c_header, main, update
-from exaq_hdl.shell import beats
+from exaq_hdl.shell.loads import REFUSAL
 from exaq_hdl.shell.register_map import (
     ADDRESS_BITS,
     COUNTERS,
@@ -22,6 +22,7 @@ from exaq_hdl.shell.register_map import (
     constant_words,
     constants,
 )
+from exaq_hdl.shell.streams import events
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/registers.md"
 SECONDS = 60
@@ -108,9 +109,9 @@ def test_kinds_of_access() -> None:
 def test_counters_and_reasons_are_those_of_the_unit() -> None:
     """Each event of the core has a counter, each reason to refuse a sticky bit of its name."""
     config = SoftmaxConfig(contexts=2)
-    assert sorted(each.event for each in COUNTERS) == sorted(n for n, _ in beats.events(config))
+    assert sorted(each.event for each in COUNTERS) == sorted(n for n, _ in events(config.format))
     sticky = {field.name for field in REGISTERS["STATUS"].fields if field.sticky}
-    reasons = {name for name, _ in beats.refusal(config)}
+    reasons = {name for name, _ in REFUSAL}
     assert sticky == reasons | {"done", "refused", "overrun"}
 
 

@@ -7,13 +7,13 @@ from unit_bench import Bench, ceil_log2, pack, stalls
 
 from exaq import SoftmaxConfig
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
-from exaq_hdl.shell.beats import row_beat
 from exaq_hdl.shell.row_max import RowMax
+from exaq_hdl.shell.streams import row_beat
 
 
 def run(config: SoftmaxConfig, rows: list[list[list[int]]], *, stalled: bool = False) -> RowMax:
     """Streams rows (lists of beats, lists of lanes) and checks every maximum and its time."""
-    layout = row_beat(config)
+    layout = row_beat(config.format)
     words = []
     ends = []
     for row in rows:
@@ -21,7 +21,7 @@ def run(config: SoftmaxConfig, rows: list[list[list[int]]], *, stalled: bool = F
             beat = {"logits": logits, "tail": 0, "last": int(k == len(row) - 1), "error": 0}
             words.append(pack(layout, beat | ({"live": 0} if config.masking else {})))
         ends.append(len(words) - 1)
-    row_max = RowMax(config)
+    row_max = RowMax(config.format)
     bench = Bench(row_max)
     feed = bench.feed(row_max.i, words, stalls(len(words)) if stalled else None)
     drain = bench.drain(row_max.o, len(rows))

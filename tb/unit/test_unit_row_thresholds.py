@@ -8,8 +8,9 @@ from unit_bench import Bench, pack, stalls, unpack
 from unit_tables import bank_tables, threshold_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.tables.row_thresholds import RowThresholds, reached_layout
-from exaq_hdl.shell.beats import of_row
+from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds, reached_layout
+from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.shell.streams import with_fields
 
 # A row: its maximum in offset binary, and its bank.
 Row = tuple[int, int]
@@ -27,10 +28,10 @@ class Run:
     """Stores the tables of ``banks``, then gives ``rows`` and checks what comes, in order."""
 
     def __init__(self, config, banks, rows, *, pause=None, sink=None, rewrite=False):
-        self.unit = unit = RowThresholds(config)
+        self.unit = unit = RowThresholds(config.kernel)
         bench = Bench(unit, limit=20000)
         words = threshold_words(config, banks)
-        item = of_row(config, "maximum", config.logit_width)
+        item = with_fields("maximum", config.logit_width, row_tables(config.kernel))
         context = {"context": 0} if config.context_bits else {}
         given, expected = [], []
         for k, (maximum, bank) in enumerate(rows):
@@ -47,7 +48,7 @@ class Run:
         self.feed = bench.feed(unit.i, given, pause)
         self.drain = bench.drain(unit.o, len(rows), sink)
         bench.run()
-        layout = of_row(config, "reached", reached_layout(config))
+        layout = with_fields("reached", reached_layout(config.kernel), row_tables(config.kernel))
         assert [unpack(layout, word) for word in self.drain.items] == expected
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module
+from unit_blocks import divider_for
 
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.framing.octet_ram import OctetRam
 from exaq_fpga.gateware.messages.octet_sources import CounterReader
 from exaq_fpga.gateware.transports.uart import UartReceiver, UartTransmitter, tolerance
-from exaq_hdl.kernels.exaq.divider import Divider
-from exaq_hdl.kernels.exaq.tables.context_map import ContextMap
+from exaq_hdl.kernels.exaq.tables.banks.context_map import ContextMap
 from exaq_hdl.parts.event_counters import EventCounters
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 from exaq_hdl.parts.memory import Ram
@@ -34,8 +34,8 @@ CASES = [
     ("depth", lambda v: Ram(width=16, depth=v)),
     ("count", lambda v: EventCounters(v, 8)),
     ("width", lambda v: EventCounters(4, v)),
-    ("units", lambda v: Divider(CONFIG, units=v)),
-    ("rows", lambda v: ContextMap(LOADED, rows=v)),
+    ("units", lambda v: divider_for(CONFIG, units=v)),
+    ("rows", lambda v: ContextMap(LOADED.kernel, rows=v)),
     ("latency", lambda v: Control(LOADED, latency=v)),
     (DIVISOR, UartReceiver),
     (DIVISOR, UartTransmitter),

@@ -9,8 +9,8 @@ from oracle import softmax_row
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.shell.beats import logit_beat, probability_beat
 from exaq_hdl.shell.row_shell import Softmax
+from exaq_hdl.shell.streams import logit_beat, probability_beat
 
 # An element: its logit and whether it is live.
 Row = list[tuple[int, bool]]
@@ -81,7 +81,7 @@ def row_words(config: SoftmaxConfig, row: Row) -> list[int]:
         if config.context_bits:
             noise = rng.getrandbits(config.context_bits)
             beat["context"] = context_of(config, row) if last or at_end(config, k) else noise
-        words.append(pack(logit_beat(config), beat))
+        words.append(pack(logit_beat(config.format), beat))
     return words
 
 
@@ -130,7 +130,9 @@ class Run:
         self.feed = bench.feed(self.unit.i, words, pause)
         self.drain = bench.drain(self.unit.o, len(expected), sink)
         bench.run(more=150)
-        assert [unpack(probability_beat(config), word) for word in self.drain.items] == expected
+        assert [
+            unpack(probability_beat(config.format), word) for word in self.drain.items
+        ] == expected
 
 
 def lengths(config: SoftmaxConfig, rng: random.Random, count: int) -> list[int]:
@@ -247,4 +249,4 @@ def test_reset_in_mid_row(name: str, when: int) -> None:
     feed = bench.feed(unit.i, cycle(w for row in before for w in row_words(config, row)))
     drain = bench.drain(unit.o, 10000, stalls(when, 0.3))
     bench.run(more=150)
-    assert [unpack(probability_beat(config), word) for word in drain.items] == expected
+    assert [unpack(probability_beat(config.format), word) for word in drain.items] == expected

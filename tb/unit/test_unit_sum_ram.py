@@ -7,8 +7,8 @@ from unit_bench import Bench, pack
 from unit_tables import bank_tables, excess_words, lut_sum, sum_words
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.exaq.tables.sum_ram import ExcessRam, SumRam
-from exaq_hdl.shell.beats import excess_word, sum_word
+from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.words import excess_word, sum_word
 
 CONFIGS = {
     "1 context": SoftmaxConfig(contexts=1),
@@ -63,7 +63,7 @@ def test_every_sum_of_every_bank(name: str) -> None:
         for codes, total in lut_sum(config, tables).items()
     ]
     random.Random(name).shuffle(wanted)
-    ram = SumRam(config)
+    ram = SumRam(config.kernel)
     found = look_up(ram, sum_words(config, banks), [w for w, _ in wanted], ram.total)
     assert found == [total for _, total in wanted]
     assert SumRam.latency == 3
@@ -84,10 +84,13 @@ def test_gaps_and_a_spare_bank_being_written(name: str) -> None:
         codes, total = rng.choice(sums[bank])
         wanted.append(({"bank": bank, "codes": codes}, total))
     spoil = [
-        pack(sum_word(config), {"bank": spare, "codes": rng.choice(sums[spare])[0], "total": 1})
+        pack(
+            sum_word(config.kernel),
+            {"bank": spare, "codes": rng.choice(sums[spare])[0], "total": 1},
+        )
         for _ in range(600)
     ]
-    ram = SumRam(config)
+    ram = SumRam(config.kernel)
     words = sum_words(config, banks)
     found = look_up(ram, words, [w for w, _ in wanted], ram.total, gaps=0.4, spoil=spoil)
     assert found == [total for _, total in wanted]
@@ -105,8 +108,8 @@ def test_every_excess(name: str, gaps: float | None) -> None:
     ] * 3
     random.Random(name).shuffle(wanted)
     spare = len(banks) - 1
-    spoil = [pack(excess_word(config), {"bank": spare, "lanes": 0, "excess": 1})] * 20
-    ram = ExcessRam(config)
+    spoil = [pack(excess_word(config.kernel), {"bank": spare, "lanes": 0, "excess": 1})] * 20
+    ram = ExcessRam(config.kernel)
     words = excess_words(config, banks)
     found = look_up(ram, words, [w for w, _ in wanted], ram.excess, gaps=gaps, spoil=spoil)
     assert found == [excess for _, excess in wanted]

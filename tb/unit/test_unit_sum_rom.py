@@ -6,7 +6,7 @@ import pytest
 from unit_bench import Bench
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
 
 LARGEST = Tables(thresholds=(-3, -2, -1), exp_rom=(31, 30, 17, 31))
 
@@ -28,7 +28,7 @@ def test_every_address(config: SoftmaxConfig) -> None:
     """One address a cycle; the first lane's code is the lowest."""
     codes = range(2**config.bits)
     order = list(itertools.product(codes, repeat=config.group))
-    rom = SumRom(config)
+    rom = SumRom(config.kernel)
     bench = Bench(rom)
 
     def drive(ctx, cycle: int) -> None:

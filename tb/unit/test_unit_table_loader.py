@@ -6,11 +6,12 @@ import pytest
 from amaranth.hdl import Value
 from unit_bench import Bench, pack, stalls, unpack
 from unit_loads import Word, good, outcomes, timeline
-from unit_tables import excess_words, level_words, lut_sum, threshold_words
+from unit_tables import excess_words, exponential_words, lut_sum, threshold_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.tables.table_loader import TableLoader
-from exaq_hdl.shell.beats import checked_word, load_word, refusal, sum_word
+from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
+from exaq_hdl.kernels.exaq.tables.words import checked_word, sum_word
+from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
 
 LARGEST, SMALLEST = 2**31 - 1, -(2**31)
 
@@ -25,7 +26,7 @@ class Run:
         self.config = config
         self.words = [*boot, *words]
         self.expected = outcomes(config, self.words)
-        self.loader = loader = TableLoader(config)
+        self.loader = loader = TableLoader(config.kernel)
         bench = Bench(loader, limit=60000)
         self.spare, self.blocked = 0, 0
         self.spares: list[int] = []
@@ -34,8 +35,10 @@ class Run:
         self.boots = len(outcomes(config, list(boot)))
         self._wait, self._rng = wait, random.Random(5)
         bench.every(self._drive)
-        fits = [pack(checked_word(config), {"first": f, "fits": 1, "word": w}) for f, w in boot]
-        given = [pack(load_word(config), {"first": f, "word": w}) for f, w in words]
+        fits = [
+            pack(checked_word(config.kernel), {"first": f, "fits": 1, "word": w}) for f, w in boot
+        ]
+        given = [pack(LOAD_WORD, {"first": f, "word": w}) for f, w in words]
         self.boot = bench.feed(loader.boot, fits)
         self.feed = bench.feed(loader.i, given, pause)
         stores = [loader.thresholds, loader.levels, loader.excesses, loader.sums]
@@ -64,7 +67,7 @@ class Run:
         found = timeline(self.config, self.words, times, self.loader.latency)
         assert self.commits == [(now, o.context) for now, o in found.good]
         for now, (commit, _, reasons, idle) in enumerate(self.state.values):
-            flags = unpack(refusal(self.config), reasons)
+            flags = unpack(REFUSAL, reasons)
             assert {name for name in flags if flags[name]} == found.refused.get(now, set()), now
             assert commit == ((now, self.state.values[now][1]) in self.commits), now
             assert idle == (not found.busy(now)), now
@@ -88,9 +91,9 @@ class Run:
             ]
             thresholds, levels, excesses, sums = (list(words.values()) for words in written)
             assert thresholds == words_of(threshold_words, self.config, spare, tables)
-            assert levels == words_of(level_words, self.config, spare, tables)
+            assert levels == words_of(exponential_words, self.config, spare, tables)
             assert excesses == words_of(excess_words, self.config, spare, tables)
-            found = [unpack(sum_word(self.config), word) for word in sums]
+            found = [unpack(sum_word(self.config.kernel), word) for word in sums]
             assert {word["bank"] for word in found} == {spare}
             assert {word["codes"]: word["total"] for word in found} == lut_sum(self.config, tables)
             assert len(found) == 2 ** (self.config.bits * self.config.group)

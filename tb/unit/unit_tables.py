@@ -6,7 +6,12 @@ import random
 from unit_bench import pack
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.shell.beats import excess_word, level_word, sum_word, threshold_word
+from exaq_hdl.kernels.exaq.tables.words import (
+    excess_word,
+    exponential_word,
+    sum_word,
+    threshold_word,
+)
 
 
 def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
@@ -30,15 +35,18 @@ def bank_tables(config: SoftmaxConfig, seed: int) -> list[Tables]:
 
 def threshold_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
     return [
-        pack(threshold_word(config), {"bank": bank, "code": code, "threshold": threshold})
+        pack(threshold_word(config.kernel), {"bank": bank, "code": code, "threshold": threshold})
         for bank, tables in enumerate(banks)
         for code, threshold in enumerate(tables.thresholds, start=1)
     ]
 
 
-def level_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
+def exponential_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
     return [
-        pack(level_word(config), {"bank": bank, "code": code, "exponential": exponential})
+        pack(
+            exponential_word(config.kernel),
+            {"bank": bank, "code": code, "exponential": exponential},
+        )
         for bank, tables in enumerate(banks)
         for code, exponential in enumerate(tables.exp_rom)
     ]
@@ -46,7 +54,9 @@ def level_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
 
 def excess_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
     return [
-        pack(excess_word(config), {"bank": bank, "lanes": n, "excess": n * tables.exp_rom[0]})
+        pack(
+            excess_word(config.kernel), {"bank": bank, "lanes": n, "excess": n * tables.exp_rom[0]}
+        )
         for bank, tables in enumerate(banks)
         for n in range(config.lanes + 1)
     ]
@@ -64,7 +74,7 @@ def lut_sum(config: SoftmaxConfig, tables: Tables) -> dict[int, int]:
 
 def sum_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
     return [
-        pack(sum_word(config), {"bank": bank, "codes": codes, "total": total})
+        pack(sum_word(config.kernel), {"bank": bank, "codes": codes, "total": total})
         for bank, tables in enumerate(banks)
         for codes, total in lut_sum(config, tables).items()
     ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
-from exaq_fpga.boards.catalogue import BOARDS, BoardSpec, Capacity, Programmer, megahertz
+from exaq_fpga.boards.catalogue import BOARDS
+from exaq_fpga.boards.specification import BoardSpec, Capacity, Programmer
+from exaq_fpga.boards.uart_link import UartLink
 
-__all__ = ["BOARDS", "BoardSpec", "Capacity", "Programmer", "megahertz"]
+__all__ = ["BOARDS", "BoardSpec", "Capacity", "Programmer", "UartLink"]

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from exaq_fpga.boards import BOARDS, BoardSpec, megahertz
-from exaq_fpga.flow import tools
-
-if TYPE_CHECKING:
-    from exaq_fpga.flow.bitstreams.prepared import Prepared
+from exaq_fpga.boards import BOARDS, BoardSpec
+from exaq_fpga.boards.frequency import megahertz
 
 #: Where they are, a file for each board.
 FOLDER = Path(__file__).with_name("reports")
@@ -55,16 +52,6 @@ def proof(report: Mapping[str, Any] | None) -> str:
     if done["mismatches"] or faults:
         return f"{what} simulated: {done['mismatches']} elements wrong, {faults} other faults"
     return f"{what} simulated, {done['rows']} rows equal to the model"
-
-
-def still_true(report: Mapping[str, Any] | None, prepared: Prepared) -> bool:
-    """Whether ``report`` is of ``prepared``, with the tools that there are now, and proven."""
-    return (
-        report is not None
-        and report["inputs_sha256"] == prepared.fingerprint
-        and report["proof"] is not None
-        and all(tools.find(tool).version == told for tool, told in report["versions"].items())
-    )
 
 
 def table(reports: Mapping[str, Mapping[str, Any]]) -> str:

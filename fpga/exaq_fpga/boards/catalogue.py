@@ -2,132 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
-from exaq import PRESETS, SoftmaxConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """What a device holds: 4-input LUTs (on iCE40, logic cells of one each) and block RAMs."""
-
-    lut4: int
-    bram: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Programmer:
-    """The program that writes a bitstream into a board.
-
-    Parameters
-    ----------
-    tool
-        Its command.
-    variable
-        Environment variable that may name another command, or None.
-    source
-        Where to get it.
-    """
-
-    tool: str
-    variable: str | None
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoardSpec:
-    """A board: what is on it, and what is built for it where nothing else is asked for.
-
-    Parameters
-    ----------
-    name, title
-        On the command line and in tables.
-    family
-        ``ice40``, ``ecp5`` or ``gowin``.
-    device
-        The FPGA, in words.
-    capacity
-        What it holds.
-    platform
-        Module and class of the board in amaranth-boards.
-    reference
-        Frequency of the clock pin, in Hz.
-    clock
-        Of the unit, in Hz, by default: what timing closes for, with a margin.
-    baud
-        Of the serial port, by default: what the board's adapter is known to do.
-    rx, tx
-        Pins of the serial port, seen from the FPGA.
-    link
-        Where the serial port is, in words.
-    led
-        Resource of the LED that is lit while an answer is under way, and the part of it that
-        counts (None: all of it). None: the board has none to spare.
-    programmer
-        Writes the bitstream.
-    preset, changes
-        The configuration by default: a preset, and what differs from it.
-    synth
-        Options of Yosys's ``synth_*``, beside those that all boards have.
-    pll_pad
-        Whether the clock pin is the PLL's own.
-    uart_attrs
-        Where amaranth-boards has no serial port for the board: the attributes of one on the pins
-        ``rx`` and ``tx``.
-    """
-
-    name: str
-    title: str
-    family: str
-    device: str
-    capacity: Capacity
-    platform: tuple[str, str]
-    reference: int
-    clock: int
-    baud: int
-    rx: str
-    tx: str
-    link: str
-    led: tuple[str, str | None] | None
-    programmer: Programmer
-    preset: str = "2bit-x4"
-    changes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    synth: tuple[str, ...] = ()
-    pll_pad: bool = False
-    uart_attrs: Mapping[str, str] | None = None
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What ``SoftmaxConfig`` takes for the default configuration."""
-        return PRESETS[self.preset] | dict(self.changes)
-
-    @property
-    def config(self) -> SoftmaxConfig:
-        """The default configuration."""
-        return SoftmaxConfig(**self.settings)
-
-    @property
-    def suffix(self) -> str:
-        """Suffix of the bitstream's file, with its dot."""
-        return {"ice40": ".bin", "ecp5": ".bit", "gowin": ".fs"}[self.family]
-
-    def new_platform(self) -> Any:
-        """A platform of amaranth-boards, with a resource ``uart``."""
-        from amaranth.build import Attrs
-        from amaranth_boards.resources import UARTResource
-
-        module, name = self.platform
-        platform = getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
-        if self.uart_attrs is not None:
-            attrs = Attrs(**self.uart_attrs)
-            platform.add_resources([UARTResource(0, rx=self.rx, tx=self.tx, attrs=attrs)])
-        return platform
-
+from exaq_fpga.boards.specification import BoardSpec, Capacity, Programmer
+from exaq_fpga.boards.uart_link import UartLink
 
 _ICEPROG = Programmer(
     tool="iceprog",
@@ -169,10 +48,7 @@ def _ulx3s(size: str, capacity: Capacity, preset: str) -> BoardSpec:
         platform=("ulx3s", f"ULX3S_{size}_Platform"),
         reference=25 * _MHZ,
         clock=100 * _MHZ,
-        baud=_MHZ,
-        rx="M1",
-        tx="L4",
-        link="USB socket US1 (FT231X)",
+        link=UartLink(rx="M1", tx="L4", where="USB socket US1 (FT231X)"),
         led=("led", None),
         programmer=_OPENFPGALOADER,
         preset=preset,
@@ -189,14 +65,15 @@ def _orangecrab(size: str, capacity: Capacity, preset: str) -> BoardSpec:
         platform=("orangecrab_r0_2", f"OrangeCrabR0_2_{size}Platform"),
         reference=48 * _MHZ,
         clock=96 * _MHZ,
-        baud=_MHZ,
-        rx="N17",
-        tx="M18",
-        link="header pins 0 (in) and 1 (out), 3.3 V, to a USB adapter of yours",
+        link=UartLink(
+            rx="N17",
+            tx="M18",
+            where="header pins 0 (in) and 1 (out), 3.3 V, to a USB adapter of yours",
+            attrs=MappingProxyType({"IO_TYPE": "LVCMOS33", "PULLMODE": "UP"}),
+        ),
         led=("rgb_led", "g"),
         programmer=_DFU_UTIL,
         preset=preset,
-        uart_attrs=MappingProxyType({"IO_TYPE": "LVCMOS33", "PULLMODE": "UP"}),
     )
 
 
@@ -212,10 +89,7 @@ BOARDS = {
             platform=("icebreaker", "ICEBreakerPlatform"),
             reference=12 * _MHZ,
             clock=24 * _MHZ,
-            baud=_MHZ,
-            rx="6",
-            tx="9",
-            link="USB, the second port of the FT2232H",
+            link=UartLink(rx="6", tx="9", where="USB, the second port of the FT2232H"),
             led=("led_g", None),
             programmer=_ICEPROG,
             synth=("-device", "u"),
@@ -230,10 +104,7 @@ BOARDS = {
             platform=("ice40_hx8k_b_evn", "ICE40HX8KBEVNPlatform"),
             reference=12 * _MHZ,
             clock=48 * _MHZ,
-            baud=_MHZ,
-            rx="B10",
-            tx="B12",
-            link="USB, the second port of the FT2232H",
+            link=UartLink(rx="B10", tx="B12", where="USB, the second port of the FT2232H"),
             led=("led", None),
             programmer=_ICEPROG,
             synth=("-device", "hx"),
@@ -247,10 +118,9 @@ BOARDS = {
             platform=("icesugar", "ICESugarPlatform"),
             reference=12 * _MHZ,
             clock=24 * _MHZ,
-            baud=115_200,
-            rx="4",
-            tx="6",
-            link="USB, the serial port of the iCELink",
+            link=UartLink(
+                rx="4", tx="6", baud=115_200, where="USB, the serial port of the iCELink"
+            ),
             led=("led_g", None),
             programmer=_ICESPROG,
             synth=("-device", "u"),
@@ -269,10 +139,11 @@ BOARDS = {
             platform=("ecpix5", "ECPIX585Platform"),
             reference=100 * _MHZ,
             clock=100 * _MHZ,
-            baud=_MHZ,
-            rx="R26",
-            tx="R24",
-            link="micro-USB, the second port of the FT2232H",
+            link=UartLink(
+                rx="R26",
+                tx="R24",
+                where="micro-USB, the second port of the FT2232H",
+            ),
             led=("rgb_led", "g"),
             programmer=_OPENFPGALOADER,
             preset="2bit-x16",
@@ -288,10 +159,12 @@ BOARDS = {
             platform=("colorlight_5a75b_r7_0", "Colorlight_5A75B_R70Platform"),
             reference=25 * _MHZ,
             clock=100 * _MHZ,
-            baud=_MHZ,
-            rx="M13",
-            tx="P11",
-            link="connector J19: KEY+ (in) and DATA_LED- (out), 3.3 V, to a USB adapter of yours",
+            link=UartLink(
+                rx="M13",
+                tx="P11",
+                where="connector J19: KEY+ (in) and DATA_LED- (out), 3.3 V, to a USB adapter of "
+                "yours",
+            ),
             led=None,
             programmer=_OPENFPGALOADER,
         ),
@@ -304,18 +177,10 @@ BOARDS = {
             platform=("tang_nano_9k", "TangNano9kPlatform"),
             reference=27 * _MHZ,
             clock=27 * _MHZ,
-            baud=_MHZ,
-            rx="18",
-            tx="17",
-            link="USB, the second port of the BL702",
+            link=UartLink(rx="18", tx="17", where="USB, the second port of the BL702"),
             led=("led", None),
             # Its platform reads no variable.
             programmer=replace(_OPENFPGALOADER, variable=None),
         ),
     )
 }
-
-
-def megahertz(frequency: Fraction | int) -> str:
-    """``frequency``, in Hz, as text in MHz, with the digits that matter."""
-    return f"{float(frequency) / 1e6:.6g}"

@@ -7,16 +7,17 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.framing.frame_sender import FrameSender
 from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.link.protocol import buffer_octets
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.row_shell import add_named
+from exaq_hdl.parts.assembly import add_named
 
 
-class Station(wiring.Component):
+class Station(Component):
     """Answers the frames of a line by what ``unit`` makes of the rows in them.
 
     The line is of any kind, but for its pace: it gives an octet in ``Station.line_cycles`` cycles
@@ -68,7 +69,7 @@ class Station(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         receiver, responder, sender, unit = self.receiver, self.responder, self.sender, self.unit
         add_named(m, "receiver", receiver)

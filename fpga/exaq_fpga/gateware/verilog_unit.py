@@ -1,18 +1,21 @@
 """The softmax unit as emitted, in a design that is elaborated here."""
 
+from typing import Any
+
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import Flow, In
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_hdl.checks import check_config
+from exaq_hdl.shell.ports import members
 from exaq_hdl.shell.row_shell import unit_ports
 
 #: Name of the Verilog module; that of ``exaq_hdl.emit.verilog.emit_verilog`` by default.
 MODULE = "exaq_softmax"
 
 
-class VerilogUnit(wiring.Component):
+class VerilogUnit(Component):
     """Ports of ``exaq_hdl.shell.row_shell.Softmax`` round the Verilog module ``MODULE``.
 
     Its text is that of ``emit_verilog(config, top="core")``, which has to be put beside the
@@ -26,9 +29,9 @@ class VerilogUnit(wiring.Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = check_config(config)
-        super().__init__(unit_ports(config))
+        super().__init__(members(unit_ports(config)))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.core = Instance(
             MODULE,
@@ -41,7 +44,7 @@ class VerilogUnit(wiring.Component):
         )
         return m
 
-    def verilog_ports(self):
+    def verilog_ports(self) -> dict[str, tuple[Flow, Value]]:
         """For each port of the module, clock and reset apart, its direction and value here."""
         ports = {}
         for path, member, port in self.signature.flatten(self):

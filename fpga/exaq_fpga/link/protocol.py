@@ -88,7 +88,7 @@ COUNTERS = {
     "damaged": "frames dropped: wrong CRC, wrong COBS, or shorter than a message",
     "overflows": "frames dropped: no room in the receive buffer",
     "line_errors": "octets dropped: no stop bit",
-    "refused": "messages answered by ERROR",
+    "rejected": "messages answered by ERROR",
     "rows": "rows that left the unit",
     "beats": "beats that left the unit",
     "stalled": "cycles in which the unit had a beat to give and the link was busy",

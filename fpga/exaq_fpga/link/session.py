@@ -121,7 +121,8 @@ class Session:
 
     Every request is answered in the end, once, or an exception says why not: also where octets
     are lost, damaged or doubled on the way, as long as something gets through. Neither the
-    board's receive buffer nor ``window`` is ever overrun. One thread, which waits in ``select``.
+    board's receive buffer nor ``window`` is ever overrun. All in the caller's thread,
+    which waits in the transport.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from exaq_fpga.flow.bitstreams.prepared import Prepared
 from exaq_fpga.link.board import Board
 from exaq_fpga.link.errors import BoardError
 from exaq_fpga.prove.proof_rows import ProofRows
-from exaq_fpga.prove.trials import damage, flood, refusals, refused
+from exaq_fpga.prove.trials import damage, flood, refusals, rejected
 from exaq_fpga.prove.wire import Wire
 
 # Seconds of silence that are taken for one: a simulated board is slow.
@@ -45,7 +45,7 @@ def converse(port: str, prepared: Prepared, rows: ProofRows) -> Findings:
     try:
         config = _stream(port, prepared, rows, findings)
         most = _ANSWERS * (prepared.identity.buffer + 1024)
-        with Wire(port, prepared.baud, patience=_PATIENCE, most=most) as wire:
+        with Wire(prepared.link.open(port), patience=_PATIENCE, most=most) as wire:
             findings.faults += damage(wire)
             findings.faults += refusals(wire, config)
             findings.faults += flood(wire, config, prepared.identity)
@@ -56,7 +56,7 @@ def converse(port: str, prepared: Prepared, rows: ProofRows) -> Findings:
 
 
 def _open(port: str, prepared: Prepared) -> Board:
-    return Board(port, baud=prepared.baud, timeout=_PATIENCE, retries=1)
+    return Board(prepared.link.open(port), timeout=_PATIENCE, retries=1)
 
 
 def _stream(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) -> SoftmaxConfig:
@@ -75,7 +75,7 @@ def _stream(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) 
             "rows": len(rows.lengths),
             "beats": beats,
             "loads": min(2, prepared.config.contexts),
-            "refused": 0,
+            "rejected": 0,
             "damaged": 0,
             "overflows": 0,
             "line_errors": 0,
@@ -118,5 +118,5 @@ def _stream_again(port: str, prepared: Prepared, rows: ProofRows, findings: Find
             board.load_tables(0, prepared.config.context_tables[0])
             rows = replace(rows, contexts=np.zeros_like(rows.contexts))
         _compare(board, rows, findings)
-        expected = {"damaged": 1, "refused": refused(prepared.config), "line_errors": 0}
+        expected = {"damaged": 1, "rejected": rejected(prepared.config), "line_errors": 0}
         _check_counters(board.status(), expected, findings)

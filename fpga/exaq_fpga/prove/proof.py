@@ -17,11 +17,11 @@ from exaq_fpga.prove.readback.bitstream_verilog import BitstreamError, bitstream
 from exaq_fpga.prove.readback.clocks import bitstream_clock, netlist_clock
 from exaq_fpga.prove.readback.netlist_verilog import netlist_verilog
 from exaq_fpga.virtual.compile import Pins, compile_board
+from exaq_fpga.virtual.design import design_pins
 from exaq_fpga.virtual.virtual_board import VirtualBoard
 
 #: Cycles that the rows of a proof take at least, if the line is never idle.
 CYCLES = 30_000_000
-_OCTET_BITS = 10
 # Fewer cycles are simulated in less time than the compiler's better code would cost.
 _BRIEF = 5_000_000
 
@@ -87,7 +87,7 @@ def prove(
     """
     begin = time.monotonic()
     tell = progress or (lambda text: None)
-    pins = Pins(**{name: prepared.ports[name] for name in ("clock", "rx", "tx")})
+    pins = design_pins(prepared)
     faults: list[str] = []
     how = "bitstream" if prepared.spec.family == "ice40" else "netlist"
     tell(f"{how} to Verilog")
@@ -102,12 +102,16 @@ def prove(
             faults.append(f"the PLL makes {float(clock):.0f} Hz, not {prepared.clock} Hz")
         tell("compiling it with Verilator")
         program = compile_board(
-            [verilog], top=TOP, pins=pins, divisor=prepared.divisor, brief=cycles < _BRIEF
+            [verilog],
+            top=TOP,
+            pins=pins,
+            divisor=prepared.link.divisor(prepared.clock),
+            brief=cycles < _BRIEF,
         )
         config = prepared.config
         # Probabilities come while logits go.
         octets = max(config.prob_bytes, config.logit_bytes)
-        rows = proof_rows(config, cycles // (_OCTET_BITS * prepared.divisor * octets))
+        rows = proof_rows(config, cycles // (prepared.link.octet_cycles(prepared.clock) * octets))
         tell(f"{len(rows.lengths)} rows of {rows.elements} elements through it")
         with VirtualBoard(program) as board:
             findings = converse(board.port, prepared, rows)

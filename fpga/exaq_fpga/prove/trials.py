@@ -93,7 +93,7 @@ def refusals(wire: Wire, config: SoftmaxConfig) -> list[str]:
     ]
 
 
-def refused(config: SoftmaxConfig) -> int:
+def rejected(config: SoftmaxConfig) -> int:
     """How many of ``refusals`` are answered by ERROR."""
     return sum(trial.kind == ERROR for trial in _trials(config))
 

@@ -29,6 +29,11 @@ def board_verilog(prepared: Prepared) -> list[str]:
     ]
 
 
+def design_pins(prepared: Prepared) -> Pins:
+    """The ports of ``prepared`` that a virtual board drives."""
+    return Pins(**{name: prepared.ports[name] for name in ("clock", "rx", "tx")})
+
+
 def compile_design(prepared: Prepared, *, tracing: bool = False) -> Path:
     """The program of the virtual board for ``prepared``, compiled unless it is in the cache.
 
@@ -37,7 +42,10 @@ def compile_design(prepared: Prepared, *, tracing: bool = False) -> Path:
     ToolError
         No C++ compiler, no Verilator, or one of them failed.
     """
-    pins = Pins(**{name: prepared.ports[name] for name in ("clock", "rx", "tx")})
     return compile_board(
-        board_verilog(prepared), top=TOP, pins=pins, divisor=prepared.divisor, tracing=tracing
+        board_verilog(prepared),
+        top=TOP,
+        pins=design_pins(prepared),
+        divisor=prepared.link.divisor(prepared.clock),
+        tracing=tracing,
     )

@@ -10,8 +10,8 @@ from typing import Self
 
 from exaq.scalars import integer, real
 from exaq.tool import ToolError, how_it_ended
+from exaq_fpga.link.transports.serial_port import OCTET_BITS
 
-_OCTET_BITS = 10
 # Longest time from the end being asked for to the end.
 _END_SECONDS = 30
 
@@ -88,7 +88,7 @@ class RunStatistics:
 
     def line_share(self, octets: int) -> float:
         """Share of ``answer_cycles`` that ``octets`` take on the line."""
-        return octets * _OCTET_BITS * self.divisor / max(self.answer_cycles, 1)
+        return octets * OCTET_BITS * self.divisor / max(self.answer_cycles, 1)
 
     @property
     def cycles_per_second(self) -> float:

@@ -1,12 +1,12 @@
 """A FIFO over block RAM for free-running producers."""
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import flag, integer
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width
-from exaq_hdl.parts.memory import Ram
+from exaq_hdl.parts.memory import SIMULATED, Memories
 
 # Up to this depth, rounding up to a power of two costs no block RAM.
 # The order of the addresses does not matter then, and a shift register is the cheapest counter.
@@ -31,6 +31,8 @@ class Fifo(wiring.Component):
         Cycles from a producer's look at ``room`` until what it then sends is counted, at least 1.
     lazy
         Whether the way of ``o.ready`` into the queue ends at ``o.valid``.
+    memories
+        Makes the RAM that holds the items.
 
     Members
     -------
@@ -42,10 +44,19 @@ class Fifo(wiring.Component):
 
     latency = 3
 
-    def __init__(self, shape, *, capacity: int, slack: int, lazy: bool = False):
+    def __init__(
+        self,
+        shape: ShapeLike,
+        *,
+        capacity: int,
+        slack: int,
+        lazy: bool = False,
+        memories: Memories = SIMULATED,
+    ):
         if not Shape.cast(shape).width:
             raise ValueError(f"shape must have at least one bit, not {shape!r}")
         self.shape = shape
+        self._memories = memories
         self.lazy = flag("lazy", lazy)
         self.slack = slack = integer("slack", slack, 1)
         depth = integer("capacity", capacity, 1) + slack
@@ -66,7 +77,7 @@ class Fifo(wiring.Component):
         # output register does. Each moves on when the next place is free.
         m = Module()
         depth = self.depth + 1 if self._lfsr else self.depth
-        m.submodules.ram = ram = Ram(width=Shape.cast(self.shape).width, depth=depth)
+        m.submodules.ram = ram = self._memories.ram(width=Shape.cast(self.shape).width, depth=depth)
 
         v1 = Signal()
         take_output = Signal()
@@ -133,9 +144,11 @@ class FallThroughFifo(wiring.Component):
 
     latency = 1
 
-    def __init__(self, shape, *, capacity: int, slack: int):
+    def __init__(
+        self, shape: ShapeLike, *, capacity: int, slack: int, memories: Memories = SIMULATED
+    ):
         inner_slack = integer("slack", slack, 1) + 1
-        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True)
+        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True, memories=memories)
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),

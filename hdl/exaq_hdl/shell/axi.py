@@ -1,15 +1,66 @@
-"""The softmax unit behind AXI4-Stream ports."""
+"""The unit behind AXI4-Stream ports."""
+
+from typing import ClassVar
 
 from amaranth.hdl import Cat, ClockDomain, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, StreamFormat
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
+from exaq_hdl.shell.ports import SignalPort, members
 from exaq_hdl.shell.row_shell import Softmax
+from exaq_hdl.shell.tops import top
 
 
+def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
+    """The ports of both streams."""
+    lanes, number = format.lanes, format.context_bits
+    placing = "each in its own whole bytes, lane 0 lowest"
+    user = {"s_axis_tuser": SignalPort(In, lanes, "bit i masks lane i")}
+    id_in = SignalPort(In, number, "context of the row; the beat that closes it counts")
+    id_out = SignalPort(Out, number, "context of the row")
+    return (
+        {
+            "s_axis_tdata": SignalPort(
+                In, 8 * format.logit_bytes * lanes, f"logits, signed, {placing}"
+            ),
+            "s_axis_tkeep": SignalPort(
+                In,
+                format.logit_bytes * lanes,
+                "lanes that hold an element, by their lowest byte; with tlast only",
+            ),
+        }
+        | (user if format.masking else {})
+        | ({"s_axis_tid": id_in} if number else {})
+        | {
+            "s_axis_tlast": SignalPort(In, 1, "last beat of a row"),
+            "s_axis_tvalid": SignalPort(In, 1, "beat offered"),
+            "s_axis_tready": SignalPort(Out, 1, "beat taken; a register"),
+            "m_axis_tdata": SignalPort(
+                Out, 8 * format.prob_bytes * lanes, f"probabilities, unsigned, {placing}"
+            ),
+            "m_axis_tkeep": SignalPort(
+                Out, format.prob_bytes * lanes, "ones, but for absent lanes of a row's last beat"
+            ),
+            "m_axis_tuser": SignalPort(
+                Out,
+                1,
+                "the row was longer than max_row, or its context unknown; with tlast only",
+            ),
+        }
+        | ({"m_axis_tid": id_out} if number else {})
+        | {
+            "m_axis_tlast": SignalPort(Out, 1, "last beat of a row"),
+            "m_axis_tvalid": SignalPort(Out, 1, "beat offered"),
+            "m_axis_tready": SignalPort(In, 1, "beat taken"),
+        }
+    )
+
+
+@top("axi")
 class AxiSoftmax(wiring.Component):
     """AXI4-Stream top: ``Softmax`` with each lane in its own whole bytes, lane 0 lowest.
 
@@ -28,48 +79,30 @@ class AxiSoftmax(wiring.Component):
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """
 
-    def __init__(self, config: SoftmaxConfig):
+    clocking: ClassVar[dict[str, SignalPort]] = {}
+
+    def __init__(self, config: SoftmaxConfig, *, memories: Memories = SIMULATED):
         self.config = check_config(config)
-        self.softmax = Softmax(config)
+        self.softmax = Softmax(config, memories=memories)
         self.latency = self.softmax.latency
-        user = {"s_axis_tuser": In(config.lanes)} if config.masking else {}
-        number, numbers = {}, {}
-        if config.context_bits:
-            number = {"s_axis_tid": In(config.context_bits)}
-            numbers = {"m_axis_tid": Out(config.context_bits)}
         bus = {}
-        if config.contexts:
+        if config.format.contexts:
             self.control = Control(config, latency=self.latency)
-            bus = {name: member for name, (member, _) in AXI_LITE.items()}
-        super().__init__(
+            bus = AXI_LITE
+        #: Every port, each with what it is.
+        self.ports = (
             {
-                "aclk": In(1),
-                "aresetn": In(1),
-                "s_axis_tdata": In(8 * config.logit_bytes * config.lanes),
-                "s_axis_tkeep": In(config.logit_bytes * config.lanes),
+                "aclk": SignalPort(In, 1, "clock"),
+                "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
             }
-            | user
-            | number
-            | {
-                "s_axis_tlast": In(1),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "m_axis_tdata": Out(8 * config.prob_bytes * config.lanes),
-                "m_axis_tkeep": Out(config.prob_bytes * config.lanes),
-                "m_axis_tuser": Out(1),
-            }
-            | numbers
-            | {
-                "m_axis_tlast": Out(1),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
-            }
+            | axi_stream_ports(config.format)
             | bus
         )
+        super().__init__(members(self.ports))
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
+        format = self.config.format
         m.domains.sync = sync = ClockDomain(local=True)
         m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
         m.submodules.core = softmax = self.softmax
@@ -79,38 +112,38 @@ class AxiSoftmax(wiring.Component):
             softmax.i.valid.eq(self.s_axis_tvalid),
             self.s_axis_tready.eq(softmax.i.ready),
             logits.last.eq(self.s_axis_tlast),
-            logits.tail.eq(Cat(self.s_axis_tkeep[:: config.logit_bytes])),
+            logits.tail.eq(Cat(self.s_axis_tkeep[:: format.logit_bytes])),
             self.m_axis_tvalid.eq(softmax.o.valid),
             softmax.o.ready.eq(self.m_axis_tready),
             self.m_axis_tlast.eq(probabilities.last),
             self.m_axis_tuser.eq(probabilities.error),
         ]
-        if config.masking:
+        if format.masking:
             m.d.comb += logits.live.eq(~self.s_axis_tuser)
-        if config.context_bits:
+        if format.context_bits:
             m.d.comb += [
                 logits.context.eq(self.s_axis_tid),
                 self.m_axis_tid.eq(probabilities.context),
             ]
-        if config.contexts:
+        if format.contexts:
             self._control(m)
-        for lane in range(config.lanes):
-            word = self.s_axis_tdata.word_select(lane, 8 * config.logit_bytes)
-            keep = self.m_axis_tkeep.word_select(lane, config.prob_bytes)
+        for lane in range(format.lanes):
+            word = self.s_axis_tdata.word_select(lane, 8 * format.logit_bytes)
+            keep = self.m_axis_tkeep.word_select(lane, format.prob_bytes)
             m.d.comb += [
-                logits.logits[lane].eq(word[: config.logit_width].as_signed()),
-                self.m_axis_tdata.word_select(lane, 8 * config.prob_bytes).eq(
+                logits.logits[lane].eq(word[: format.logit_width].as_signed()),
+                self.m_axis_tdata.word_select(lane, 8 * format.prob_bytes).eq(
                     probabilities.probabilities[lane]
                 ),
-                keep.eq(probabilities.tail[lane].replicate(config.prob_bytes)),
+                keep.eq(probabilities.tail[lane].replicate(format.prob_bytes)),
             ]
         return m
 
     def _control(self, m):
         m.submodules.control = control = self.control
-        for name, (member, _) in AXI_LITE.items():
+        for name, port in AXI_LITE.items():
             outer, inner = getattr(self, name), getattr(control, name)
-            m.d.comb += inner.eq(outer) if member.flow is In else outer.eq(inner)
+            m.d.comb += inner.eq(outer) if port.flow is In else outer.eq(inner)
         wiring.connect(m, control.load, self.softmax.load)
         for name in ("loaded", "refused", "busy", "events"):
             m.d.comb += getattr(control, name).eq(getattr(self.softmax, name))

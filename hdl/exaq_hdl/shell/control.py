@@ -8,7 +8,8 @@ from exaq import SoftmaxConfig
 from exaq.scalars import integer
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.event_counters import EventCounters
-from exaq_hdl.shell.beats import events, load_word, refusal
+from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
+from exaq_hdl.shell.ports import SignalPort, members
 from exaq_hdl.shell.register_map import (
     ADDRESS_BITS,
     COUNTERS,
@@ -17,30 +18,35 @@ from exaq_hdl.shell.register_map import (
     Access,
     constant_words,
 )
+from exaq_hdl.shell.streams import events
 
 _STROBES = WORD_BITS // 8
 
-#: The ports of the bus, each with what it is.
+#: The ports of the bus.
 AXI_LITE = {
-    "s_axi_awaddr": (In(ADDRESS_BITS), "byte address of a write; the lowest two bits are ignored"),
-    "s_axi_awprot": (In(3), "ignored"),
-    "s_axi_awvalid": (In(1), "write address offered"),
-    "s_axi_awready": (Out(1), "write address taken, together with the word"),
-    "s_axi_wdata": (In(WORD_BITS), "word to write"),
-    "s_axi_wstrb": (In(_STROBES), "bytes to write: all, or none for no effect"),
-    "s_axi_wvalid": (In(1), "word offered"),
-    "s_axi_wready": (Out(1), "word taken, together with the address"),
-    "s_axi_bresp": (Out(2), "0: done, or nothing to do; 2 (SLVERR): not written"),
-    "s_axi_bvalid": (Out(1), "write response offered"),
-    "s_axi_bready": (In(1), "write response taken"),
-    "s_axi_araddr": (In(ADDRESS_BITS), "byte address of a read; the lowest two bits are ignored"),
-    "s_axi_arprot": (In(3), "ignored"),
-    "s_axi_arvalid": (In(1), "read address offered"),
-    "s_axi_arready": (Out(1), "read address taken"),
-    "s_axi_rdata": (Out(WORD_BITS), "word read; 0 where nothing can be read"),
-    "s_axi_rresp": (Out(2), "always 0"),
-    "s_axi_rvalid": (Out(1), "word read offered"),
-    "s_axi_rready": (In(1), "word read taken"),
+    "s_axi_awaddr": SignalPort(
+        In, ADDRESS_BITS, "byte address of a write; the lowest two bits are ignored"
+    ),
+    "s_axi_awprot": SignalPort(In, 3, "ignored"),
+    "s_axi_awvalid": SignalPort(In, 1, "write address offered"),
+    "s_axi_awready": SignalPort(Out, 1, "write address taken, together with the word"),
+    "s_axi_wdata": SignalPort(In, WORD_BITS, "word to write"),
+    "s_axi_wstrb": SignalPort(In, _STROBES, "bytes to write: all, or none for no effect"),
+    "s_axi_wvalid": SignalPort(In, 1, "word offered"),
+    "s_axi_wready": SignalPort(Out, 1, "word taken, together with the address"),
+    "s_axi_bresp": SignalPort(Out, 2, "0: done, or nothing to do; 2 (SLVERR): not written"),
+    "s_axi_bvalid": SignalPort(Out, 1, "write response offered"),
+    "s_axi_bready": SignalPort(In, 1, "write response taken"),
+    "s_axi_araddr": SignalPort(
+        In, ADDRESS_BITS, "byte address of a read; the lowest two bits are ignored"
+    ),
+    "s_axi_arprot": SignalPort(In, 3, "ignored"),
+    "s_axi_arvalid": SignalPort(In, 1, "read address offered"),
+    "s_axi_arready": SignalPort(Out, 1, "read address taken"),
+    "s_axi_rdata": SignalPort(Out, WORD_BITS, "word read; 0 where nothing can be read"),
+    "s_axi_rresp": SignalPort(Out, 2, "always 0"),
+    "s_axi_rvalid": SignalPort(Out, 1, "word read offered"),
+    "s_axi_rready": SignalPort(In, 1, "word read taken"),
 }
 
 
@@ -72,7 +78,7 @@ class Control(wiring.Component):
     Members
     -------
     s_axi_... : the bus, see AXI_LITE
-    load : stream of load_word
+    load : stream of LOAD_WORD
     loaded : a load took effect
     refused : a load was refused, for the reasons that are set
     busy : a load is under way
@@ -83,13 +89,13 @@ class Control(wiring.Component):
         self.config = check_config(config, contexts=True)
         self.latency = latency = integer("latency", latency, 0, (1 << WORD_BITS) - 1)
         super().__init__(
-            {name: member for name, (member, _) in AXI_LITE.items()}
+            members(AXI_LITE)
             | {
-                "load": Out(stream.Signature(load_word(config))),
+                "load": Out(stream.Signature(LOAD_WORD)),
                 "loaded": In(1),
-                "refused": In(refusal(config)),
+                "refused": In(REFUSAL),
                 "busy": In(1),
-                "events": In(events(config)),
+                "events": In(events(config.format)),
             }
         )
 

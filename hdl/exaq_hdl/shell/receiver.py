@@ -4,10 +4,11 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
+from exaq import StreamFormat
+from exaq_hdl.checks import check_format
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
-from exaq_hdl.shell.beats import logit_beat, row_beat
+from exaq_hdl.shell.row_reports import Cycle, row_reports
+from exaq_hdl.shell.streams import logit_beat, row_beat
 
 
 class Receiver(wiring.Component):
@@ -17,40 +18,36 @@ class Receiver(wiring.Component):
     ``room`` one cycle later. Logits become offset binary, lanes that are not live become the
     lowest logit, so that nobody behind has to tell them apart to find a maximum. A row that
     reaches ``max_row`` elements without ``last`` is closed there with ``error`` set; its
-    further beats, up to and with ``last``, are dropped. A row whose context does not exist goes
-    by context 0, with ``error`` set.
+    further beats, up to and with ``last``, are dropped.
 
     Members
     -------
-    i : stream of logit_beat
-    room : whether those behind can take another beat
-    o : stream of row_beat, always ready
-    context : with several contexts, that of the row whose last beat is on ``o``
-    unknown : where not every context number exists: that of this row does not
-    long_row : the row whose last beat is on ``o`` was too long; with contexts only
+    i : stream of logit_beat, in
+    room : Signal(1), in; whether those behind can take another beat
+    o : stream of row_beat, out, always ready
+    ... : those of ``row_reports``, out, which say more of the row whose last beat is on ``o``
     """
 
     latency = 1
     #: Cycles from a look at ``room`` to the beat on ``o`` that follows from it.
     reaction = 2
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
+    def __init__(self, format: StreamFormat):
+        self.format = check_format(format)
+        self._reports = row_reports(format)
         super().__init__(
             {
-                "i": In(stream.Signature(logit_beat(config))),
+                "i": In(stream.Signature(logit_beat(format))),
                 "room": In(1),
-                "o": Out(stream.Signature(row_beat(config), always_ready=True)),
+                "o": Out(stream.Signature(row_beat(format), always_ready=True)),
             }
-            | ({"context": Out(config.context_bits)} if config.context_bits else {})
-            | ({"unknown": Out(1)} if 0 < config.contexts < 1 << config.context_bits else {})
-            | ({"long_row": Out(1)} if config.contexts else {})
+            | {name: port for each in self._reports for name, port in each.ports.items()}
         )
 
     def elaborate(self, platform):
         m = Module()
         beat = self.i.payload
-        out = Signal(row_beat(self.config), reset_less=True)
+        out = Signal(row_beat(self.format), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         accept = Signal()
         dropping = Signal()
@@ -58,12 +55,12 @@ class Receiver(wiring.Component):
         m.d.comb += accept.eq(self.i.valid & self.i.ready)
         m.d.sync += [self.i.ready.eq(self.room), self.o.valid.eq(accept & ~dropping)]
 
-        if self.config.beats == 1:
+        if self.format.beats == 1:
             m.d.comb += full.eq(1)
         else:
-            width = lfsr_width(self.config.beats)
+            width = lfsr_width(self.format.beats)
             count = Signal(width, init=LFSR_START)
-            m.d.comb += full.eq(count == lfsr_state(width, self.config.beats - 1))
+            m.d.comb += full.eq(count == lfsr_state(width, self.format.beats - 1))
             with m.If(accept & (beat.last | full)):
                 m.d.sync += count.eq(LFSR_START)
             with m.Elif(accept & ~dropping):
@@ -71,11 +68,11 @@ class Receiver(wiring.Component):
         with m.If(accept):
             m.d.sync += dropping.eq(~beat.last & (dropping | full))
 
-        for lane in range(self.config.lanes):
+        for lane in range(self.format.lanes):
             tail = Signal(name=f"lane{lane}_tail")
             live = Signal(name=f"lane{lane}_live")
             m.d.comb += tail.eq(~beat.last | beat.tail[lane])
-            if self.config.masking:
+            if self.format.masking:
                 m.d.comb += live.eq(tail & beat.live[lane])
                 m.d.sync += out.live[lane].eq(live)
             else:
@@ -85,13 +82,13 @@ class Receiver(wiring.Component):
             m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, 0))]
         too_long = full & ~beat.last
         m.d.sync += [out.last.eq(beat.last | full), out.error.eq(too_long)]
-        if self.config.contexts:
-            m.d.sync += self.long_row.eq(accept & ~dropping & too_long)
-        if self.config.context_bits:
-            m.d.sync += self.context.eq(beat.context)
-        if hasattr(self, "unknown"):
-            unknown = beat.context >= self.config.contexts
-            m.d.sync += self.unknown.eq(unknown)
-            with m.If(unknown & (beat.last | full)):
-                m.d.sync += out.error.eq(1)
+        cycle = Cycle(
+            beat=beat,
+            taken=accept & ~dropping,
+            closes=beat.last | full,
+            too_long=too_long,
+            out=out,
+        )
+        for report in self._reports:
+            report.watch(m, self, cycle)
         return m

@@ -56,7 +56,7 @@ class Register:
     """One word. ``offset`` counts bytes; ``reset`` is None where the build decides, or
     nothing can be read.
 
-    ``event`` of a counter is the member of ``exaq_hdl.shell.beats.events`` that it counts.
+    ``event`` of a counter is the member of ``exaq_hdl.shell.streams.events`` that it counts.
     """
 
     name: str

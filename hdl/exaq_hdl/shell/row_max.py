@@ -4,10 +4,10 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
+from exaq import StreamFormat
+from exaq_hdl.checks import check_format
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
-from exaq_hdl.shell.beats import row_beat
+from exaq_hdl.shell.streams import row_beat
 
 #: Cycles that a beat's way through the row buffer takes longer than a maximum's through its
 #: queue. With no maximum earlier than that, the unit's latency is the same for every row.
@@ -28,19 +28,19 @@ class RowMax(wiring.Component):
     o : stream of logit_width bits, always ready; one item a row
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
-        self.latency = max((config.lanes - 1).bit_length(), HEAD_START)
+    def __init__(self, format: StreamFormat):
+        self.format = check_format(format)
+        self.latency = max((format.lanes - 1).bit_length(), HEAD_START)
         super().__init__(
             {
-                "i": In(stream.Signature(row_beat(config), always_ready=True)),
-                "o": Out(stream.Signature(config.logit_width, always_ready=True)),
+                "i": In(stream.Signature(row_beat(format), always_ready=True)),
+                "o": Out(stream.Signature(format.logit_width, always_ready=True)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        width = self.config.logit_width
+        width = self.format.logit_width
 
         def larger(a, b):
             return Mux(a < b, b, a)
@@ -50,7 +50,7 @@ class RowMax(wiring.Component):
             m.d.sync += register.eq(signal)
             return register
 
-        values = [self.i.payload.logits[lane] for lane in range(self.config.lanes)]
+        values = [self.i.payload.logits[lane] for lane in range(self.format.lanes)]
         valid, last = self.i.valid, self.i.payload.last
         for level in range(self.latency):
             pairs = [values[k : k + 2] for k in range(0, len(values), 2)]

@@ -78,6 +78,11 @@ class Kernel(ABC):
                 f"not {format.full_rate_row}"
             )
 
+    @property
+    def unsettled(self) -> bool:
+        """Whether ``settle`` has yet to make it complete."""
+        return "format" not in vars(self)
+
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ from typing import Any
 from exaq_cosim import ToolError
 from exaq_fpga.flow import tools
 from exaq_fpga.flow.bitstreams.dfu import with_suffix
-from exaq_fpga.flow.bitstreams.prepared import REPORT, TOP, Prepared, prepare
+from exaq_fpga.flow.bitstreams.prepared import REPORT, TOP, Prepared
 from exaq_fpga.flow.bitstreams.timing import Timing, judge
 from exaq_fpga.flow.netlists.device_fit import check_capacity
 from exaq_fpga.flow.netlists.netlist import Netlist
-
-__all__ = ["BuildError", "Built", "Prepared", "build", "prepare"]
 
 #: Kept of a build that failed: why.
 FAILED = "failed.txt"
@@ -143,6 +141,16 @@ def write_report(report: dict[str, Any], folder: Path) -> None:
     (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
+def report_holds(report: Mapping[str, Any] | None, prepared: Prepared) -> bool:
+    """Whether ``report`` is of ``prepared``, with the tools that there are now, and proven."""
+    return (
+        report is not None
+        and report["inputs_sha256"] == prepared.fingerprint
+        and report["proof"] is not None
+        and all(tools.find(tool).version == told for tool, told in report["versions"].items())
+    )
+
+
 def _report(
     prepared: Prepared, timing: Timing, versions: dict[str, str], bitstream: Path
 ) -> dict[str, Any]:
@@ -151,8 +159,7 @@ def _report(
         "device": prepared.spec.device,
         "config": prepared.config.to_dict(),
         "clock": prepared.clock,
-        "baud": prepared.baud,
-        "divisor": prepared.divisor,
+        **prepared.link.figures(prepared.clock),
         "seed": prepared.seed,
         "mhz": timing.mhz,
         "utilization": timing.used,

@@ -10,11 +10,12 @@ from typing import Any
 
 from exaq import SoftmaxConfig
 from exaq.scalars import integer
-from exaq_fpga.boards import BoardSpec, megahertz
+from exaq_fpga.boards import BoardSpec, UartLink
+from exaq_fpga.boards.frequency import megahertz
 from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.clock.pll import nearest_pll
-from exaq_fpga.gateware.transports.uart import LEAST_DIVISOR
+from exaq_fpga.gateware.transports.of_link import transport_of
 from exaq_fpga.gateware.verilog_unit import MODULE
 from exaq_fpga.link.protocol import Identity, buffer_octets
 from exaq_hdl import emit_verilog
@@ -23,8 +24,6 @@ from exaq_hdl import emit_verilog
 TOP = "top"
 #: nextpnr's report.
 REPORT = f"{TOP}.report.json"
-#: Largest part by which a baud rate may be missed.
-BAUD_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +34,12 @@ class Prepared:
     ----------
     spec, config
         The board, and the unit's configuration.
-    clock, baud
-        Of the unit and of the serial port, as they will be, in Hz.
+    clock
+        Of the unit, as it will be, in Hz.
+    link
+        How a host is connected.
     seed
         Of place and route.
-    divisor
-        Clock cycles of a bit on the serial port.
     identity
         That the board will tell of itself.
     files
@@ -49,16 +48,15 @@ class Prepared:
         To be run one after another beside the files: a name of ``exaq_fpga.flow.tools``, and
         arguments.
     ports
-        Names of the top module's ports, by ``clock``, ``rx`` and ``tx``, and ``led`` if there is
-        one.
+        Names of the top module's ports, by ``clock``, the names of the link's ports, and ``led``
+        if there is one.
     """
 
     spec: BoardSpec
     config: SoftmaxConfig
     clock: int
-    baud: int
+    link: UartLink
     seed: int
-    divisor: int
     identity: Identity
     files: dict[str, str]
     commands: tuple[tuple[str, ...], ...]
@@ -87,30 +85,32 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Rates:
-    """Clock and baud rate of a design as they will be, in Hz, and what makes them.
+    """A design's clock as it will be, in Hz, what makes it, and the link that runs on it.
 
     ``pll`` is one of ``exaq_fpga.gateware.clock.pll``, or None: the clock pin's own clock.
     """
 
     clock: int
-    baud: int
-    divisor: int
     pll: Any
+    link: UartLink
 
 
-def settle_rates(spec: BoardSpec, clock: int | None = None, baud: int | None = None) -> Rates:
+def settle_rates(spec: BoardSpec, clock: int | None = None, link: UartLink | None = None) -> Rates:
     """The rates of a design for ``spec``; None stands for the board's own.
 
     Raises
     ------
     ValueError
-        No PLL setting makes the clock, or no divider the baud rate; the message tells what can be.
+        No PLL setting makes the clock, or the clock not the link's rate; the message tells what
+        can be.
     """
     clock = spec.clock if clock is None else integer("the clock", clock)
-    baud = spec.baud if baud is None else integer("the baud rate", baud, 1)
+    link = spec.link if link is None else link
     pll = None if clock == spec.reference else nearest_pll(spec.family, spec.reference, clock)
     made = clock if pll is None else round(pll.frequency)
-    return Rates(made, baud, uart_divisor(made, baud), pll)
+    # Refuses a rate that the clock does not make.
+    link.octet_cycles(made)
+    return Rates(made, pll, link)
 
 
 def prepare(
@@ -118,15 +118,15 @@ def prepare(
     config: SoftmaxConfig | None = None,
     *,
     clock: int | None = None,
-    baud: int | None = None,
+    link: UartLink | None = None,
     seed: int = 1,
 ) -> Prepared:
     """The design of ``spec`` with a unit of ``config``; the same text every time.
 
     Parameters
     ----------
-    config, clock, baud
-        The board's own by default; rates in Hz.
+    config, clock, link
+        The board's own by default; the clock in Hz.
     seed
         Of place and route.
 
@@ -136,18 +136,19 @@ def prepare(
         See ``settle_rates``.
     """
     config, seed = spec.config if config is None else config, integer("seed", seed)
-    rates = settle_rates(spec, clock, baud)
+    rates = settle_rates(spec, clock, link)
     identity = Identity(
         board=spec.name,
         config=config,
         clock=rates.clock,
-        baud=rates.baud,
+        baud=rates.link.baud,
         buffer=buffer_octets(config),
     )
     platform = spec.new_platform()
     platform.add_file(f"{MODULE}.v", _unit(config))
     octets = identity.to_octets()
-    top = BoardTop(spec, config, octets, clock=rates.clock, pll=rates.pll, divisor=rates.divisor)
+    transport = transport_of(rates.link, rates.clock)
+    top = BoardTop(spec, config, octets, clock=rates.clock, pll=rates.pll, transport=transport)
     plan = platform.prepare(
         top,
         TOP,
@@ -163,9 +164,8 @@ def prepare(
         spec=spec,
         config=config,
         clock=rates.clock,
-        baud=rates.baud,
+        link=rates.link,
         seed=seed,
-        divisor=rates.divisor,
         identity=identity,
         files={
             name: text
@@ -173,32 +173,7 @@ def prepare(
             if not name.startswith(scripts) and not name.endswith(".debug.v")
         },
         commands=tuple(_command(command) for command in commands),
-        ports=_ports(platform),
-    )
-
-
-def uart_divisor(clock: int, baud: int) -> int:
-    """Clock cycles of a bit at ``baud``.
-
-    Raises
-    ------
-    ValueError
-        No whole number of at least ``LEAST_DIVISOR`` cycles comes within ``BAUD_TOLERANCE``.
-    """
-    clock, baud = integer("the clock", clock), integer("the baud rate", baud, 1)
-    divisor = round(clock / baud)
-    if divisor >= LEAST_DIVISOR and abs(clock / divisor - baud) <= BAUD_TOLERANCE * baud:
-        return divisor
-    fastest = clock // LEAST_DIVISOR
-    if divisor < LEAST_DIVISOR:
-        raise ValueError(
-            f"{baud} baud is too fast for a clock of {megahertz(clock)} MHz: a bit takes at least "
-            f"{LEAST_DIVISOR} cycles; the fastest is {fastest} baud"
-        )
-    near = sorted({clock // d for d in (divisor - 1, divisor, divisor + 1) if d >= LEAST_DIVISOR})
-    raise ValueError(
-        f"a clock of {megahertz(clock)} MHz makes no {baud} baud within "
-        f"{BAUD_TOLERANCE:.0%}; nearest: {', '.join(map(str, near))} baud"
+        ports=_ports(platform, rates.link),
     )
 
 
@@ -226,8 +201,8 @@ def _command(words: list[str]) -> tuple[str, ...]:
     return (tool, *arguments)
 
 
-def _ports(platform: Any) -> dict[str, str]:
-    names = {"clock": platform.default_clk, "rx": "uart_0__rx", "tx": "uart_0__tx"}
+def _ports(platform: Any, link: UartLink) -> dict[str, str]:
+    names = {"clock": platform.default_clk, **link.ports}
     ports = {}
     for name, _, _ in platform._design.ports:
         for what, beginning in names.items():

@@ -1,15 +1,19 @@
 """The clock of a board's design, and its reset after power-up."""
 
+from typing import Any
+
 from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
-from amaranth.lib import io, wiring
+from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
+
+from exaq_fpga.gateware.component import Component
 
 #: Shortest reset, in us. Block RAM of iCE40 reads as zeros for about 3 us after configuration;
 #: so much the longer, as Amaranth's own reset of these devices is.
 RESET_MICROSECONDS = 15
 
 
-class Clocking(wiring.Component):
+class Clocking(Component):
     """Drives domain ``sync``: a clock from a pin, through a PLL or not, and its reset.
 
     The reset is high from configuration until the PLL has been locked for ``reset_cycles`` in a
@@ -28,14 +32,14 @@ class Clocking(wiring.Component):
         Whether the pin is the PLL's own, so that no buffer can stand between.
     """
 
-    def __init__(self, pin, frequency, pll=None, *, pad=False):
+    def __init__(self, pin: Any, frequency: int, pll: Any = None, *, pad: bool = False) -> None:
         self.pin = pin
         self.pll = pll
         self.pad = pad
         self.reset_cycles = -(-frequency * RESET_MICROSECONDS // 1_000_000)
         super().__init__({})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.domains.power_on = ClockDomain(reset_less=True, local=True)
         if self.pll is not None and self.pad:

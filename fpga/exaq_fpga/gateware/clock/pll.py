@@ -4,7 +4,7 @@ import functools
 from fractions import Fraction
 from typing import Any
 
-from exaq_fpga.boards import megahertz
+from exaq_fpga.boards.frequency import megahertz
 from exaq_fpga.gateware.clock.pll_ecp5 import Ecp5Pll
 from exaq_fpga.gateware.clock.pll_gowin import GowinPll
 from exaq_fpga.gateware.clock.pll_ice40 import Ice40Pll

@@ -1,7 +1,9 @@
 """The PLL of ECP5 devices: its dividers, and its cell."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Self
 
 from amaranth.hdl import Instance, Signal
 
@@ -39,7 +41,7 @@ class Ecp5Pll(LimitedPll):
     clkop_div: int
 
     @classmethod
-    def settings(cls, reference):
+    def settings(cls, reference: int) -> Iterator[Self]:
         """Every legal setting for ``reference``."""
         for clki_div in range(CLKI_DIV[0], CLKI_DIV[1] + 1):
             for clkfb_div in range(CLKFB_DIV[0], CLKFB_DIV[1] + 1):
@@ -58,21 +60,21 @@ class Ecp5Pll(LimitedPll):
                         yield pll
 
     @property
-    def comparison(self):
+    def comparison(self) -> Fraction:
         """Frequency at the phase detector, in Hz."""
         return Fraction(self.reference, self.clki_div)
 
     @property
-    def frequency(self):
+    def frequency(self) -> Fraction:
         """Of the output, in Hz."""
         return self.comparison * self.clkfb_div
 
     @property
-    def oscillator(self):
+    def oscillator(self) -> Fraction:
         """Frequency of the oscillator, in Hz."""
         return self.frequency * self.clkop_div
 
-    def instance(self, source, *, pad):
+    def instance(self, source: Any, *, pad: bool) -> tuple[Instance, Signal, Signal]:
         """The cell, its clock and its lock. ``source`` is the signal of the clock pin's buffer."""
         clock, locked = Signal(name="pll_clock"), Signal(name="pll_locked")
         cell = Instance(

@@ -1,7 +1,9 @@
 """The PLL of Gowin's GW1N devices of speed grade C6/I5: its dividers, and its cell."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Self
 
 from amaranth.hdl import Const, Instance, Signal
 
@@ -38,7 +40,7 @@ class GowinPll(LimitedPll):
     odiv: int
 
     @classmethod
-    def settings(cls, reference):
+    def settings(cls, reference: int) -> Iterator[Self]:
         """Every legal setting for ``reference``."""
         for idiv in range(IDIV[0], IDIV[1] + 1):
             for fbdiv in range(FBDIV[0], FBDIV[1] + 1):
@@ -48,21 +50,21 @@ class GowinPll(LimitedPll):
                         yield pll
 
     @property
-    def comparison(self):
+    def comparison(self) -> Fraction:
         """Frequency at the phase detector, in Hz."""
         return Fraction(self.reference, self.idiv + 1)
 
     @property
-    def frequency(self):
+    def frequency(self) -> Fraction:
         """Of the output, in Hz."""
         return self.comparison * (self.fbdiv + 1)
 
     @property
-    def oscillator(self):
+    def oscillator(self) -> Fraction:
         """Frequency of the oscillator, in Hz."""
         return self.frequency * self.odiv
 
-    def instance(self, source, *, pad):
+    def instance(self, source: Any, *, pad: bool) -> tuple[Instance, Signal, Signal]:
         """The cell, its clock and its lock. ``source`` is the signal of the clock pin's buffer."""
         clock, locked = Signal(name="pll_clock"), Signal(name="pll_locked")
         cell = Instance(

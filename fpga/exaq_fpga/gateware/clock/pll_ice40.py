@@ -1,7 +1,9 @@
 """The PLL of iCE40 devices: its dividers, and its cell."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Self
 
 from amaranth.hdl import Instance, Signal
 
@@ -39,7 +41,7 @@ class Ice40Pll(LimitedPll):
     divq: int
 
     @classmethod
-    def settings(cls, reference):
+    def settings(cls, reference: int) -> Iterator[Self]:
         """Every legal setting for ``reference``."""
         for divr in range(DIVR[0], DIVR[1] + 1):
             for divf in range(DIVF[0], DIVF[1] + 1):
@@ -49,26 +51,26 @@ class Ice40Pll(LimitedPll):
                         yield pll
 
     @property
-    def comparison(self):
+    def comparison(self) -> Fraction:
         """Frequency at the phase detector, in Hz."""
         return Fraction(self.reference, self.divr + 1)
 
     @property
-    def oscillator(self):
+    def oscillator(self) -> Fraction:
         """Frequency of the oscillator, in Hz."""
         return self.comparison * (self.divf + 1)
 
     @property
-    def frequency(self):
+    def frequency(self) -> Fraction:
         """Of the output, in Hz."""
         return self.oscillator / 2**self.divq
 
     @property
-    def filter_range(self):
+    def filter_range(self) -> int:
         """FILTER_RANGE for the comparison frequency."""
         return 1 + sum(self.comparison >= limit for limit in _FILTERS)
 
-    def instance(self, source, *, pad):
+    def instance(self, source: Any, *, pad: bool) -> tuple[Instance, Signal, Signal]:
         """The cell, its clock and its lock.
 
         ``source`` is the pin itself (an IOPort) where the pin is the PLL's own (``pad``), else

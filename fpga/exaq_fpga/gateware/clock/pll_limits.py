@@ -25,11 +25,16 @@ class LimitedPll:
     limits: ClassVar[PllLimits]
 
     @property
-    def strain(self):
+    def oscillator(self) -> Fraction:
+        """Frequency of the oscillator, in Hz."""
+        raise NotImplementedError
+
+    @property
+    def strain(self) -> Fraction:
         """How far the oscillator is from the middle of its range, in Hz."""
         return abs(self.oscillator - Fraction(sum(self.limits.oscillator), 2))
 
-    def legal(self):
+    def legal(self) -> bool:
         """Whether the device's data sheet allows these settings."""
         return all(
             low <= getattr(self, name) <= high for name, (low, high) in vars(self.limits).items()

@@ -1,9 +1,12 @@
 """Consistent overhead byte stuffing (S. Cheshire, M. Baker, 1999), taken off."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import LINE
 
 #: Delimiter between frames; no octet within one is this.
@@ -15,7 +18,7 @@ FULL_BLOCK = 255
 FRAME_ITEM = data.StructLayout({"data": 8, "end": 1, "good": 1})
 
 
-class CobsDecoder(wiring.Component):
+class CobsDecoder(Component):
     """Turns octets of a line into frames without their stuffing.
 
     Latency 1 cycle; throughput 1 octet per cycle. An octet in gives at most one item out, whose
@@ -35,14 +38,14 @@ class CobsDecoder(wiring.Component):
     def __init__(self) -> None:
         super().__init__({"i": In(LINE), "o": Out(stream.Signature(FRAME_ITEM, always_ready=True))})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         begun = Signal()
         left = Signal(range(FULL_BLOCK))
         # A zero stands between the last block and the next.
         zero = Signal()
         octet = self.i.payload
-        item = Signal(FRAME_ITEM, reset_less=True)
+        item: Any = Signal(FRAME_ITEM, reset_less=True)
         block_ended = Signal()
         m.d.comb += [block_ended.eq(left == 0), self.o.payload.eq(item)]
         m.d.sync += self.o.valid.eq(0)

@@ -1,9 +1,11 @@
 """Consistent overhead byte stuffing (S. Cheshire, M. Baker, 1999), put on."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.cobs_decoder import DELIMITER, FULL_BLOCK
 from exaq_fpga.gateware.framing.octet_ram import OctetRam
 from exaq_fpga.gateware.octets import MESSAGES, OCTETS
@@ -12,7 +14,7 @@ from exaq_fpga.gateware.octets import MESSAGES, OCTETS
 BUFFER = 512
 
 
-class CobsEncoder(wiring.Component):
+class CobsEncoder(Component):
     """Turns messages into frames: stuffed octets with a delimiter behind.
 
     The stuffing is the shortest: nothing follows a full block that ends a message. A block is
@@ -32,7 +34,7 @@ class CobsEncoder(wiring.Component):
     def __init__(self) -> None:
         super().__init__({"i": In(MESSAGES), "o": Out(OCTETS)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # From `read` to `open` stand octets to be sent as they are. At `open` is the place of the
         # open block's code, behind it the block's octets so far, up to `fill`.
         m = Module()
@@ -54,7 +56,9 @@ class CobsEncoder(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         return m
 
-    def _write_side(self, m, buffer, read, open_, fill):
+    def _write_side(
+        self, m: Module, buffer: OctetRam, read: Signal, open_: Signal, fill: Signal
+    ) -> None:
         octet = self.i.payload
         code = Signal(range(FULL_BLOCK + 1), init=1)
         # To close a block is to write its code; behind the last one goes the delimiter like a code.

@@ -1,10 +1,13 @@
 """From octets of the line to messages that wait to be taken."""
 
-from amaranth.hdl import Module, Mux, Signal
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.cobs_decoder import CobsDecoder
 from exaq_fpga.gateware.framing.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.framing.octet_ram import OctetRam
@@ -18,7 +21,7 @@ LEAST_SIZE = 16
 GREATEST_SIZE = 1 << 8 * LENGTH_OCTETS
 
 
-class FrameReceiver(wiring.Component):
+class FrameReceiver(Component):
     """Takes frames from a line and keeps the messages of good ones until they are taken.
 
     Octets on ``i`` are at least ``line_cycles`` cycles apart; of closer ones, good frames count as
@@ -71,7 +74,7 @@ class FrameReceiver(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # Pointers have a bit more than an address has, to tell a full buffer from an empty one.
         # From `read` to `head` stand messages that are whole; the reader keeps to them. From
         # `head` to `write` stands what arrives, with room for its length in front. That room is
@@ -90,7 +93,9 @@ class FrameReceiver(wiring.Component):
         self._read_side(m, buffer, read, waiting)
         return m
 
-    def _write_side(self, m, item, buffer, head, read):
+    def _write_side(
+        self, m: Module, item: Any, buffer: OctetRam, head: Signal, read: Signal
+    ) -> None:
         write = Signal.like(head, init=LENGTH_OCTETS)
         # The message's length so far, modulo the range of pointers: the check is not in it.
         length = Signal.like(head, init=-CHECK % (2 * self.size))
@@ -121,7 +126,7 @@ class FrameReceiver(wiring.Component):
         m.d.sync += write.eq(Mux(go_back, head, write + step_by))
         m.d.comb += [buffer.write_address.eq(write), buffer.write_data.eq(octet)]
 
-        def store(octet):
+        def store(octet: Value) -> None:
             m.d.comb += [
                 buffer.write_enable.eq(1),
                 buffer.write_data.eq(octet),
@@ -162,7 +167,7 @@ class FrameReceiver(wiring.Component):
                 m.d.sync += [length.eq(length.init), lost.eq(0)]
                 m.next = "FRAME"
 
-    def _read_side(self, m, buffer, read, waiting):
+    def _read_side(self, m: Module, buffer: OctetRam, read: Signal, waiting: Signal) -> None:
         fetch = Signal()
         moved = Signal.like(self.length)
         is_last = Signal()

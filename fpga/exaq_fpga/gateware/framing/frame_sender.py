@@ -1,16 +1,19 @@
 """From messages to frames on the line."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.cobs_encoder import CobsEncoder
 from exaq_fpga.gateware.framing.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.octets import MESSAGES, OCTETS
 from exaq_fpga.link.protocol import CHECK
 
 
-class FrameSender(wiring.Component):
+class FrameSender(Component):
     """Sends each message in a frame: its octets and their CRC-32, stuffed, and a delimiter.
 
     Throughput ``cycles_per_octet`` cycles for each octet of message and CRC and a cycle more for
@@ -29,7 +32,7 @@ class FrameSender(wiring.Component):
     def __init__(self) -> None:
         super().__init__({"i": In(MESSAGES), "o": Out(OCTETS)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # One octet at a time: it is loaded, handed to the encoder, and goes into the check from
         # that cycle on. The check's own octets go the same way: inverted, they are what the
         # check's register is about to shift out, which leaves zeros behind them and brings the

@@ -3,13 +3,14 @@
 from typing import Any
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_fpga.gateware.component import Component
 
 
-class OctetRam(wiring.Component):
+class OctetRam(Component):
     """Simple dual-port RAM of octets. Latency 1 cycle; throughput 1 octet per cycle.
 
     ``read_data`` holds its octet while ``read_enable`` is low. An octet may be read from the
@@ -37,15 +38,14 @@ class OctetRam(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # A port without clock and a register: synthesis makes one clocked port of them. Of a
         # clocked port in the first place it would not believe ``no_rw_check``, and add logic that
         # finds the old octet where reading and writing meet.
         m = Module()
         attributes: Any = {"no_rw_check": 1, "ram_style": "block"}
-        m.submodules.octets = octets = memory.Memory(
-            shape=8, depth=self.depth, init=[], attrs=attributes
-        )
+        octets: Any = memory.Memory(shape=8, depth=self.depth, init=[], attrs=attributes)
+        m.submodules.octets = octets
         write, read = octets.write_port(), octets.read_port(domain="comb")
         latch = Signal(8, reset_less=True)
         m.d.comb += [

@@ -1,17 +1,20 @@
 """Answers that are read out of the board: its identity and its counters."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_hdl.parts.event_counters import EventCounters
 
 _OCTET = 8
 
 
-class IdentityRom(wiring.Component):
+class IdentityRom(Component):
     """Gives the octets of ``identity``, not empty, again and again, ``last`` with its last one.
 
     Throughput: an octet in 2 cycles. They stand in a memory with a registered output.
@@ -29,10 +32,11 @@ class IdentityRom(wiring.Component):
         self.identity = identity
         super().__init__({"o": Out(MESSAGES)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         depth = len(self.identity)
-        m.submodules.rom = rom = memory.Memory(shape=_OCTET, depth=depth, init=self.identity)
+        rom: Any = memory.Memory(shape=_OCTET, depth=depth, init=self.identity)
+        m.submodules.rom = rom
         read = rom.read_port()
         address = Signal(range(max(depth, 2)))
         last = address == depth - 1
@@ -51,7 +55,7 @@ class IdentityRom(wiring.Component):
         return m
 
 
-class CounterReader(wiring.Component):
+class CounterReader(Component):
     """Counts events, and gives all counts, each as 4 octets, when asked.
 
     The counts are modulo 2**32. The octets of a count are of one value, which holds all events
@@ -73,10 +77,11 @@ class CounterReader(wiring.Component):
         self.count = count = integer("count", count, 2)
         super().__init__({"events": In(count), "start": In(1), "o": Out(MESSAGES)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = self.octets * _OCTET
-        m.submodules.counters = counters = EventCounters(self.count, width)
+        counters: Any = EventCounters(self.count, width)
+        m.submodules.counters = counters
         # Bit k of `wanted`: count k is looked for; of `here`: octet k of a count is at hand.
         wanted = Signal(self.count)
         here = Signal(self.octets)

@@ -1,10 +1,13 @@
 """Acts on messages, one after the other, and answers them."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, Value
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value, ValueLike
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.messages.octet_sources import CounterReader, IdentityRom
 from exaq_fpga.gateware.messages.row_reader import RowReader
 from exaq_fpga.gateware.messages.row_writer import RowWriter
@@ -21,13 +24,15 @@ from exaq_fpga.link.protocol import (
     buffer_octets,
 )
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import load_word, logit_beat, probability_beat, refusal
+from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
+from exaq_hdl.shell.loads import REFUSAL
+from exaq_hdl.shell.streams import logit_beat, probability_beat
 
 _OCTET = 8
 _TYPE_BITS = max(Type).bit_length()
 
 
-class Responder(wiring.Component):
+class Responder(Component):
     """The link's board side between frames and unit: each message in, its answer out.
 
     A message is taken when the answer before it has been handed over, and answered whatever it
@@ -72,19 +77,19 @@ class Responder(wiring.Component):
             "line_error": In(1),
             "o": Out(MESSAGES),
             "active": Out(1),
-            "logits": Out(stream.Signature(logit_beat(config))),
-            "probabilities": In(stream.Signature(probability_beat(config))),
+            "logits": Out(stream.Signature(logit_beat(config.format))),
+            "probabilities": In(stream.Signature(probability_beat(config.format))),
         }
         if config.contexts:
             ports |= {
                 "length": In(range(buffer_octets(config) + 1)),
-                "load": Out(stream.Signature(load_word(config))),
+                "load": Out(stream.Signature(LOAD_LAYOUT)),
                 "loaded": In(1),
-                "refused": In(refusal(config)),
+                "refused": In(REFUSAL),
             }
         super().__init__(ports)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # `kind` is the message's type. `failed` makes its answer an ERROR. `settled` says that
         # the answer's body is `result` alone: there is nothing more to do.
         m = Module()
@@ -175,15 +180,15 @@ class Responder(wiring.Component):
                 m.next = "idle"
         return m
 
-    def _begin(self, m, kind, ends):
+    def _begin(self, m: Module, kind: Value, ends: Value) -> None:
         """What a message's type and emptiness, and a load's length, say of its answer."""
 
-        def fail(fault: Fault):
+        def fail(fault: Fault) -> None:
             m.d.comb += self._refused.eq(1)
             m.d.sync += [self._failed.eq(1), self._settled.eq(1), self._result.eq(int(fault))]
             drop()
 
-        def drop():
+        def drop() -> None:
             with m.If(~ends):
                 m.next = "drop"
 
@@ -198,23 +203,23 @@ class Responder(wiring.Component):
                 fail(Fault.MALFORMED)
             if self.config.contexts:
                 legal = HEADER + LOAD_WORD * 2 * self.config.levels
-                wrong_length = 1 << refusal(self.config)["length"].offset
+                wrong_length = 1 << REFUSAL["length"].offset
                 with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
                     m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]
                     drop()
             with m.Default():
                 fail(Fault.UNKNOWN)
 
-    def _give(self, m):
+    def _give(self, m: Module) -> None:
         """The register that answers leave through."""
         self._free = Signal()
-        self._sent = Signal(MESSAGES.members["payload"].shape)
+        self._sent: Any = Signal(MESSAGES.members["payload"].shape)
         self._sending = Signal()
         m.d.comb += self._free.eq(~self.o.valid | self.o.ready)
         with m.If(self._free):
             m.d.sync += [self.o.valid.eq(self._sending), self.o.payload.eq(self._sent)]
 
-    def _send(self, m, octet, last=0, valid=1):
+    def _send(self, m: Module, octet: Value, last: ValueLike = 0, valid: ValueLike = 1) -> Value:
         """Gives an octet in this state; the result tells that it has gone."""
         m.d.comb += [
             self._sending.eq(valid),
@@ -223,7 +228,7 @@ class Responder(wiring.Component):
         ]
         return self._free & valid
 
-    def _watch(self, m):
+    def _watch(self, m: Module) -> None:
         """Counts what there is to count, and keeps what there is to report."""
         self._lost = Signal(3)
         self._reported = Signal()
@@ -239,7 +244,7 @@ class Responder(wiring.Component):
             "damaged": self.damaged,
             "overflows": self.overflow,
             "line_errors": self.line_error,
-            "refused": self._refused,
+            "rejected": self._refused,
             "rows": given & unit.payload.last,
             "beats": given,
             "stalled": unit.valid & ~unit.ready,
@@ -247,7 +252,7 @@ class Responder(wiring.Component):
         }
         m.d.comb += self.counters.events.eq(Cat(happened[name] for name in COUNTERS))
 
-    def _rows(self, m):
+    def _rows(self, m: Module) -> None:
         """From the message to the unit, and what the unit still owes."""
         reader, writer = self.reader, self.writer
         self._reading = reading = Signal()
@@ -272,10 +277,10 @@ class Responder(wiring.Component):
         with m.If(reader.row ^ writer.row):
             m.d.sync += owed.eq(owed + Cat(1, writer.row.replicate(len(owed) - 1)))
 
-    def _status(self, bit: RowsStatus):
+    def _status(self, bit: RowsStatus) -> Value:
         return self._result[bit.bit_length() - 1]
 
-    def _load(self, m):
+    def _load(self, m: Module) -> None:
         """States of LOAD_TABLES: words to the unit, which says what became of them."""
         word = self.load.payload.word
         number = Signal(range(LOAD_WORD))

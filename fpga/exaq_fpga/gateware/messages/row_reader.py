@@ -1,19 +1,22 @@
 """Turns the body of a ROWS message into rows of beats."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import logit_beat
+from exaq_hdl.shell.streams import logit_beat
 
 _OCTET = 8
 
 
-class RowReader(wiring.Component):
+class RowReader(Component):
     """Takes rows octet by octet, as in the body of ROWS, and gives their beats.
 
     Throughput: an octet a cycle, less a cycle for each beat while it is taken and one for each
@@ -40,21 +43,21 @@ class RowReader(wiring.Component):
             {
                 "i": In(MESSAGES),
                 "hold": In(1),
-                "o": Out(stream.Signature(logit_beat(config))),
+                "o": Out(stream.Signature(logit_beat(config.format))),
                 "row": Out(1),
                 "ended": Out(1),
                 "malformed": Out(1),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # Elements are shifted into the lanes from the highest, so that no lane needs to be
         # chosen; the last beat of a row is shifted on without elements until lane 0 holds its
         # first. While a full beat waits to be taken, nothing moves.
         m = Module()
         config = self.config
         octet, message_ends = self.i.payload.data, self.i.payload.last
-        beat = Signal(logit_beat(config), reset_less=True)
+        beat: Any = Signal(logit_beat(config.format), reset_less=True)
         moved = Signal()
         take = Signal()
         m.d.comb += [
@@ -179,7 +182,7 @@ class RowReader(wiring.Component):
                 m.d.sync += beat.context.eq(context)
         return m
 
-    def _logit(self, m, octet, take):
+    def _logit(self, m: Module, octet: Value, take: Value) -> tuple[Value, Value]:
         """The logit that ``octet`` completes, and whether it does."""
         count = self.config.logit_bytes
         if count == 1:
@@ -194,7 +197,9 @@ class RowReader(wiring.Component):
             ]
         return Cat(lower, octet)[: self.config.logit_width], whole
 
-    def _lanes(self, m, beat, shift, logit, present, live):
+    def _lanes(
+        self, m: Module, beat: Any, shift: Value, logit: Value, present: Value, live: Value
+    ) -> Value:
         """Shifts an element into the lanes; the result tells that it makes the beat full."""
         lanes = self.config.lanes
         filled = Signal(range(max(lanes, 2)))
@@ -212,11 +217,11 @@ class RowReader(wiring.Component):
         return full
 
 
-def _low_exceeds(octet, bound: int):
+def _low_exceeds(octet: Value, bound: int) -> Value:
     """Whether a number's low octet alone says that it is ``bound`` or more, its high octet 0."""
     return octet >= bound if bound < 1 << _OCTET else Const(0)
 
 
-def _exceeds(low, high, bound: int):
+def _exceeds(low: Value, high: Value, bound: int) -> Value:
     """Whether a number is ``bound`` or more that ``_low_exceeds`` did not find so."""
     return Cat(low[:_OCTET], high) >= bound if bound > 1 << _OCTET else high.any()

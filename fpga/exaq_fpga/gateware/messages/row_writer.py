@@ -1,18 +1,21 @@
 """Turns rows of probabilities into octets."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import probability_beat
+from exaq_hdl.shell.streams import probability_beat
 
 _OCTET = 8
 
 
-class RowWriter(wiring.Component):
+class RowWriter(Component):
     """Gives the probabilities of beats octet by octet, each in its whole octets, lowest first.
 
     Latency 0 cycles; throughput 1 octet per cycle, and a cycle for each absent lane of a row's
@@ -31,14 +34,14 @@ class RowWriter(wiring.Component):
         self.config = check_config(config)
         super().__init__(
             {
-                "i": In(stream.Signature(probability_beat(config))),
+                "i": In(stream.Signature(probability_beat(config.format))),
                 "o": Out(OCTETS),
                 "row": Out(1),
                 "error": Out(1),
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         config = self.config
         beat = self.i.payload
@@ -68,7 +71,7 @@ class RowWriter(wiring.Component):
         return m
 
 
-def pick(index, values: list):
+def pick(index: Value, values: list[Any]) -> Any:
     """The value of number ``index``, by a tree of multiplexers."""
     for bit in Cat(index):
         pairs = [values[k : k + 2] for k in range(0, len(values), 2)]

@@ -1,13 +1,15 @@
 """From octets that can wait to a line that a station takes."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import LINE, OCTETS
 
 
-class LinePacer(wiring.Component):
+class LinePacer(Component):
     """Holds octets back so that they come ``line_cycles`` cycles apart, and not closer.
 
     Latency 0 cycles; throughput one octet in ``line_cycles`` cycles. ``i.ready`` is low in the
@@ -31,7 +33,7 @@ class LinePacer(wiring.Component):
         self.line_cycles = line_cycles
         super().__init__({"i": In(OCTETS), "o": Out(LINE)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         wait = Signal(range(self.line_cycles))
         m.d.comb += [

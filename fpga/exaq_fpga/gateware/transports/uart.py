@@ -1,17 +1,16 @@
 """UART, 8N1: eight data bits, lowest first, no parity, one stop bit."""
 
 from fractions import Fraction
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Signal
-from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_fpga.boards.uart_link import LEAST_DIVISOR
+from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import LINE, OCTETS
-
-#: Fewest clock cycles a bit may take.
-LEAST_DIVISOR = 4
 
 _DATA_BITS = 8
 _STOP_BIT = 1 + _DATA_BITS
@@ -40,7 +39,7 @@ def tolerance(divisor: int) -> tuple[Fraction, Fraction]:
     )
 
 
-class UartReceiver(wiring.Component):
+class UartReceiver(Component):
     """Takes octets from a line.
 
     Each bit is sampled once, in its middle, and an octet is out once its stop bit was; octets may
@@ -67,7 +66,7 @@ class UartReceiver(wiring.Component):
         self.line_cycles = _stop_sample(divisor) + 1
         super().__init__({"rx": In(1), "o": Out(LINE), "error": Out(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         rx = Signal(init=1)
         m.submodules.synchronizer = FFSynchronizer(self.rx, rx, init=1)
@@ -106,7 +105,7 @@ class UartReceiver(wiring.Component):
         return m
 
 
-class UartTransmitter(wiring.Component):
+class UartTransmitter(Component):
     """Puts octets on a line. Throughput one octet in ``10 * divisor`` cycles, without a gap.
 
     The start bit begins a cycle after the octet was taken. ``i.ready`` is high while the line is
@@ -127,7 +126,7 @@ class UartTransmitter(wiring.Component):
         self.divisor = _checked(divisor)
         super().__init__({"i": In(OCTETS), "tx": Out(1)})
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         # The stop bit is the last one in: when it has gone out, zeros are left.
         shift = Signal(_DATA_BITS + 1)

@@ -20,11 +20,11 @@ from exaq_fpga.link.errors import (
 
 #: Baud rate where none is named: that of most boards.
 BAUD = 1_000_000
+#: Bits of an octet on the line: start, eight of data, stop.
+OCTET_BITS = 10
 
 # Octets handed over at once: a port takes what it has room for of them.
 _CHUNK = 4096
-# Bits of an octet on the line: start, eight of data, stop.
-_OCTET_BITS = 10
 
 
 class SerialPort:
@@ -59,7 +59,7 @@ class SerialPort:
 
         self.name = f"{port} with {baud} baud"
         self._port = port
-        self._octet_seconds = _OCTET_BITS / baud
+        self._octet_seconds = OCTET_BITS / baud
         try:
             self._serial: Any = serial.serial_for_url(
                 port, baudrate=baud, timeout=0, write_timeout=0, exclusive=True

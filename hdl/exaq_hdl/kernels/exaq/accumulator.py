@@ -4,61 +4,60 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.kernels.exaq.tables.exp_rom import lookup
-from exaq_hdl.kernels.exaq.tables.sum_ram import ExcessRam, SumRam
-from exaq_hdl.kernels.exaq.tables.sum_rom import SumRom
-from exaq_hdl.shell.beats import code_beat, excess_word, item, live_lanes, of_row, row_tables
-
-
-def tree_depth(leaves: int) -> int:
-    """Levels of a binary tree over ``leaves``."""
-    return (leaves - 1).bit_length()
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_exaq
+from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement
+from exaq_hdl.kernels.exaq.tables.provider import SumReader
+from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.parts.arithmetic import ones, tree_depth
+from exaq_hdl.shell.streams import item, live_lanes
 
 
 class Accumulator(wiring.Component):
     """Sum S of the exponentials of a row's live elements.
 
     Given as its complement ~S, which spares whoever subtracts it an inverter for every bit.
-    Latency 4 + ceil(log2(groups)) cycles, with contexts one more, from a row's last beat to its
-    sum; throughput 1 beat per cycle, rows back to back. Exact: nothing rounds or overflows.
-    LUT_sum counts every lane that is not live as level 0, so E_0 is taken off again once for each.
+    Latency ``latency`` cycles from a row's last beat to its sum; throughput 1 beat per cycle, rows
+    back to back. Exact: nothing rounds or overflows. LUT_sum counts every lane that is not live as
+    level 0, so E_0 is taken off again once for each.
+
+    Parameters
+    ----------
+    kernel
+        EXAQ's parameters.
+    sums
+        Reader of LUT_sum.
 
     Members
     -------
-    i : stream of code_beat, always ready
-    totals : the beat's LUT_sum entries, one a group, SumRom.latency, with contexts
-        SumRam.latency, cycles after the beat
-    store : with contexts: stream of excess_word, always ready; into banks that no row uses
-    o : stream of sum_bits bits with the row_tables, always ready; ~S, one item a row
+    i : stream of code_beat, in, always ready
+    totals : array of the beat's LUT_sum entries, in, one a group; they come ``sums.latency``
+        cycles after the beat
+    o : stream of sum_bits bits with the row_tables, out, always ready; ~S, one item a row
+    ... : the ports of ``sums``
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
-        self.latency = SumRom.latency + tree_depth(config.groups) + 2
-        excess_store = {}
-        if config.contexts:
-            self._excess_ram = ExcessRam(config)
-            self.latency += SumRam.latency - SumRom.latency
-            words = stream.Signature(excess_word(config), always_ready=True)
-            excess_store["store"] = In(words)
+    def __init__(self, kernel: Exaq, sums: SumReader):
+        self.kernel = check_exaq(kernel)
+        self._sums = sums
+        self.latency = sums.latency + tree_depth(kernel.groups) + 2
         super().__init__(
             {
-                "i": In(stream.Signature(code_beat(config), always_ready=True)),
-                "totals": In(data.ArrayLayout(config.group_sum_bits, config.groups)),
+                "i": In(stream.Signature(code_beat(kernel), always_ready=True)),
+                "totals": In(data.ArrayLayout(kernel.group_sum_bits, kernel.groups)),
                 "o": Out(
                     stream.Signature(
-                        of_row(config, "complement", config.sum_bits), always_ready=True
+                        row_complement(kernel),
+                        always_ready=True,
                     )
                 ),
+                **self._sums.ports,
             }
-            | excess_store
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
+        kernel = self.kernel
 
         def register(value, name):
             result = Signal.like(value, name=name, reset_less=True)
@@ -76,24 +75,16 @@ class Accumulator(wiring.Component):
                 level += 1
             return values[0]
 
-        live = live_lanes(config, self.i.payload)
+        live = live_lanes(kernel.format, self.i.payload)
         idle_counts = []
-        for g in range(config.groups):
-            lanes = ~live[g * config.group : (g + 1) * config.group]
+        for g in range(kernel.groups):
+            lanes = ~live[g * kernel.group : (g + 1) * kernel.group]
             idle_counts.append(register(ones(lanes), f"group{g}_idle"))
         idle = add_up(idle_counts, "idle")
 
-        fields = {name: self.i.payload[name] for name in row_tables(config)}
-        if config.contexts:
-            m.submodules.excess_ram = ram = self._excess_ram
-            wiring.connect(m, wiring.flipped(self.store), ram.store)
-            excess = ram.excess
-        else:
-            lowest = config.tables.exp_rom[0]
-            excess = Signal(range(lowest * config.lanes + 1), reset_less=True)
-            m.d.sync += excess.eq(lookup(idle, [n * lowest for n in range(config.lanes + 1)]))
-
-        total = add_up([self.totals[g] for g in range(config.groups)], "total")
+        fields = {name: self.i.payload[name] for name in row_tables(kernel)}
+        excess = self._sums.excess(m, self, idle)
+        total = add_up([self.totals[g] for g in range(kernel.groups)], "total")
         negative = Signal(signed(len(total) + 1), reset_less=True)
         m.d.sync += negative.eq(excess - total)
 
@@ -103,13 +94,13 @@ class Accumulator(wiring.Component):
             m.d.sync += stage.eq(valid)
             valid, last = stage, register(last, f"stage{k}_last")
             fields = {name: register(f, f"stage{k}_{name}") for name, f in fields.items()}
-            if config.contexts and k == tree_depth(config.groups):
-                m.d.comb += [ram.enable.eq(valid), ram.bank.eq(fields["bank"]), ram.lanes.eq(idle)]
+            if k == tree_depth(kernel.groups):
+                self._sums.excess_of(m, valid, idle, fields)
 
         # From -1 down by the beats' totals: -1 - S is ~S.
-        running = Signal(config.sum_bits, init=-1)
-        complement = Signal(config.sum_bits)
-        row_sum = Signal(config.sum_bits, reset_less=True)
+        running = Signal(kernel.sum_bits, init=-1)
+        complement = Signal(kernel.sum_bits)
+        row_sum = Signal(kernel.sum_bits, reset_less=True)
         m.d.comb += [
             complement.eq(running + negative),
             item(self.o.payload, "complement").eq(row_sum),
@@ -122,11 +113,3 @@ class Accumulator(wiring.Component):
         with m.Elif(valid):
             m.d.sync += running.eq(complement)
         return m
-
-
-def ones(bits):
-    """Number of ones, as a balanced tree of adders."""
-    if len(bits) == 1:
-        return bits
-    middle = len(bits) // 2
-    return ones(bits[:middle]) + ones(bits[middle:])

@@ -4,11 +4,14 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_exaq
 from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
+from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
+from exaq_hdl.kernels.exaq.tables.provider import Tables
+from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.counters import increment
-from exaq_hdl.shell.beats import item, level_word, of_row, table_layout
+from exaq_hdl.shell.streams import item
 
 # Cycles from one row's last in a divider to the next one's first. Without the pause a long way
 # would lead from the emitter's ready back to the queue of sums.
@@ -23,54 +26,63 @@ class Normalizer(wiring.Component):
     fewer, by the smallest set of dividers that reaches it. While one table waits on ``o`` the
     next row's divisions go on until their first quotient.
 
+    Parameters
+    ----------
+    kernel
+        EXAQ's parameters.
+    tables
+        The unit's tables.
+
     Members
     -------
-    i : stream of sum_bits bits, ~S, with the row_tables; one item a row
-    store : with contexts: stream of level_word, always ready; into banks that no row uses
-    o : stream of table_layout, one item a row
+    i : stream of sum_bits bits, ~S, with the row_tables, in; one item a row
+    o : stream of row_table, out; one item a row
+    ... : the ports of the tables' readers of exponentials
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
-        self.units, self.rings = self.choose(config)
-        self._dividers = [Divider(config, units=self.units) for _ in range(self.rings)]
+    def __init__(self, kernel: Exaq, tables: Tables):
+        self.kernel = check_exaq(kernel)
+        self.units, self.rings = self.choose(kernel, tables)
+        self._readers = [tables.exponentials() for _ in range(self.rings)]
+        self._dividers = [
+            Divider(kernel, units=self.units, exponentials=reader) for reader in self._readers
+        ]
         self.latency = 1 + self._dividers[0].latency + 1
-        words = stream.Signature(level_word(config), always_ready=True)
         super().__init__(
             {
-                "i": In(stream.Signature(of_row(config, "complement", config.sum_bits))),
-                "o": Out(stream.Signature(table_layout(config))),
+                "i": In(stream.Signature(row_complement(kernel))),
+                "o": Out(stream.Signature(row_table(kernel))),
+                **self._readers[0].ports,
             }
-            | ({"store": In(words)} if config.contexts else {})
         )
 
     @staticmethod
-    def choose(config: SoftmaxConfig) -> tuple[int, int]:
+    def choose(kernel: Exaq, tables: Tables) -> tuple[int, int]:
         """Units of a ring and number of rings: the smallest ring that keeps up, else several.
 
         Several rings share the work only where each gives its row's quotients in one burst,
         which takes a unit for every level.
         """
-        for units in (2**k for k in range(config.bits + 1)):
-            period = Divider.row_period(config, units)
-            rings = -(-(period + _CHANGE) // config.full_rate_beats)
+        for units in (2**k for k in range(kernel.bits + 1)):
+            period = Divider.row_period(kernel, units, tables.prelude)
+            rings = -(-(period + _CHANGE) // kernel.format.full_rate_beats)
             if rings == 1:
                 break
         return units, rings
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        quotient = stream.Signature(quotient_layout(config)).create()
-        level = Signal(config.bits)
+        kernel = self.kernel
+        quotient = stream.Signature(quotient_layout(kernel)).create()
+        level = Signal(kernel.bits)
         turn_in = Signal(range(self.rings))
         turn_out = Signal(range(self.rings))
-        context = Signal(config.context_bits)
+        contexts = {name: Signal(shape, name=name) for name, shape in row_context(kernel).items()}
 
         def after(turn):
             return Mux(turn == self.rings - 1, 0, turn + 1)
 
-        for k, divider in enumerate(self._dividers):
+        for k, (divider, reader) in enumerate(zip(self._dividers, self._readers, strict=True)):
             m.submodules[f"divider{k}"] = divider
             row_sum = Signal.like(self.i.payload, name=f"divider{k}_sum", reset_less=True)
             free = Signal(name=f"divider{k}_free")
@@ -83,14 +95,10 @@ class Normalizer(wiring.Component):
             with m.If(free):
                 m.d.comb += self.i.ready.eq(1)
                 m.d.sync += [divider.i.valid.eq(self.i.valid), row_sum.eq(self.i.payload)]
-            if config.contexts:
-                m.d.comb += [
-                    divider.store.valid.eq(self.store.valid),
-                    divider.store.payload.eq(self.store.payload),
-                ]
+            reader.pass_on(m, self, divider)
             with m.If(turn_out == k):
-                if config.context_bits:
-                    m.d.comb += context.eq(row_sum.context)
+                for name, context in contexts.items():
+                    m.d.comb += context.eq(row_sum[name])
                 m.d.comb += [
                     quotient.valid.eq(divider.o.valid),
                     quotient.payload.eq(divider.o.payload),
@@ -99,7 +107,11 @@ class Normalizer(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn_in.eq(after(turn_in))
 
-        out = Signal(table_layout(config), name="table", reset_less=True)
+        out = Signal(
+            row_table(kernel),
+            name="table",
+            reset_less=True,
+        )
         table = item(out, "table")
         m.d.comb += [
             self.o.payload.eq(out),
@@ -109,13 +121,13 @@ class Normalizer(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         with m.If(quotient.valid & quotient.ready):
             m.d.sync += level.eq(increment(level))
-            if config.context_bits:
-                # With a row's first quotient its divider still holds the row.
+            # With a row's first quotient its divider still holds the row.
+            for name, context in contexts.items():
                 with m.If(level == 0):
-                    m.d.sync += out.context.eq(context)
-            with m.If(level == config.levels - 1):
+                    m.d.sync += out[name].eq(context)
+            with m.If(level == kernel.levels - 1):
                 m.d.sync += [self.o.valid.eq(1), turn_out.eq(after(turn_out))]
-            for k in range(config.levels):
+            for k in range(kernel.levels):
                 with m.If(level == k):
                     m.d.sync += table[k].eq(quotient.payload.floor + quotient.payload.round_up)
         return m

@@ -1,93 +1,62 @@
-"""Last block of the unit: gives each element its probability."""
+"""From codes to probabilities, once the row's table is there."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.shell.beats import choice_beat, item, probability_beat, table_layout
-
-
-def choose(code, live) -> dict:
-    """Fields of the choice_layout for ``code``, which is 0 where ``live`` is."""
-    fields = {"low": code[0], "above": code[1] | ~live, "high": code[1]}
-    return fields | ({"upper": code[2:]} if len(code) > 2 else {})
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.emitter import Emitter, choice_beat, choose
+from exaq_hdl.kernels.exaq.quantizer import Quantizer
+from exaq_hdl.parts.fifo import Fifo
+from exaq_hdl.parts.memory import Memories
+from exaq_hdl.shell.streams import live_lanes
 
 
-def select(choice, values):
-    """The value that ``choice`` stands for, or 0.
+class Output:
+    """The queue in which codes wait for their row's table, and the emitter behind it.
 
-    Four values and zero take two 4-input lookup tables a bit, the first of which passes the
-    low bit on to the second; a multiplexer of four by itself would be mapped to three.
-    """
-    fours: list[Value] = []
-    for k in range(0, len(values), 4):
-        bits = []
-        for a, b, c, d in zip(*values[k : k + 4], strict=True):
-            first = Mux(choice.above, choice.low, Mux(choice.low, b, a))
-            bits.append(Mux(choice.high, Mux(first, d, c), first))
-        fours.append(Cat(bits))
-    for k in range(len(values).bit_length() - 3):
-        upper = choice.upper[k]
-        fours = [Mux(upper, b, a) for a, b in zip(fours[::2], fours[1::2], strict=True)]
-    return fours[0]
+    Codes are stored as choices of the emitter's multiplexers, which nobody else sees.
 
-
-class Emitter(wiring.Component):
-    """Gives the probabilities of the row's table that the lanes' choices stand for.
-
-    Latency 1 cycle from beat to beat and 2 from table to beat; throughput 1 beat per cycle,
-    rows back to back where the next row's table is there in time. Back-pressure on ``o`` holds
-    its payload, and stops ``i``.
+    Parameters
+    ----------
+    kernel
+        EXAQ's parameters.
+    make_table
+        Cycles from a row's last code to its table, at the emitter.
+    memories
+        Makes the queue's RAM.
 
     Members
     -------
-    i : stream of choice_beat
-    table : stream of table_layout, one item a row
-    o : stream of probability_beat
+    room : whether a further beat of codes fits
+    o : stream of probability_beat, out
+    hold : cycles from a row's last code to its first probability
     """
 
-    latency = 2
-
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
-        super().__init__(
-            {
-                "i": In(stream.Signature(choice_beat(config))),
-                "table": In(stream.Signature(table_layout(config))),
-                "o": Out(stream.Signature(probability_beat(config))),
-            }
+    def __init__(self, kernel: Exaq, *, make_table: int, memories: Memories):
+        self._kernel = kernel
+        self.hold = make_table + Emitter.latency
+        self.emitter = Emitter(kernel)
+        # A row waits for its table while its followers go on arriving.
+        self.code_fifo = Fifo(
+            choice_beat(kernel),
+            capacity=kernel.format.beats + self.hold,
+            slack=Quantizer.reaction + 1,
+            memories=memories,
         )
+        self.room, self.o = self.code_fifo.room, self.emitter.o
 
-    def elaborate(self, platform):
-        m = Module()
-        config, beat = self.config, self.i.payload
-        row = Signal(table_layout(config), name="table", reset_less=True)
-        table = item(row, "table")
-        table_valid = Signal()
-        take = Signal()
-        out = Signal(probability_beat(config), reset_less=True)
+    def connect(self, m: Module, codes: wiring.PureInterface, tables: wiring.PureInterface) -> None:
+        """Join the blocks, behind ``codes``, of code_beat, and ``tables``, of row_table."""
+        beat, stored = codes.payload, self.code_fifo.i.payload
+        live = live_lanes(self._kernel.format, beat)
+        for lane in range(self._kernel.format.lanes):
+            for field, value in choose(beat.codes[lane], live[lane]).items():
+                m.d.comb += stored.choices[lane][field].eq(value)
         m.d.comb += [
-            self.o.payload.eq(out),
-            self.i.ready.eq(table_valid & (~self.o.valid | self.o.ready)),
-            take.eq(self.i.valid & self.i.ready),
-            self.table.ready.eq(~table_valid | (take & beat.last)),
+            self.code_fifo.i.valid.eq(codes.valid),
+            stored.tail.eq(beat.tail),
+            stored.last.eq(beat.last),
+            stored.error.eq(beat.error),
         ]
-        with m.If(self.table.ready):
-            m.d.sync += [table_valid.eq(self.table.valid), row.eq(self.table.payload)]
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(take):
-            m.d.sync += [
-                self.o.valid.eq(1),
-                out.tail.eq(beat.tail),
-                out.last.eq(beat.last),
-                out.error.eq(beat.error),
-            ]
-            if config.context_bits:
-                m.d.sync += out.context.eq(row.context)
-            values = [table[k] for k in range(config.levels)]
-            for lane in range(config.lanes):
-                m.d.sync += out.probabilities[lane].eq(select(beat.choices[lane], values))
-        return m
+        wiring.connect(m, self.code_fifo.o, self.emitter.i)
+        wiring.connect(m, tables, self.emitter.table)

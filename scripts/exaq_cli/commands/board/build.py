@@ -21,7 +21,8 @@ from exaq_cli.output.describe import describe_tables
 from exaq_fpga.boards import BOARDS, BoardSpec
 
 if TYPE_CHECKING:
-    from exaq_fpga.flow.bitstreams.build import Built, Prepared
+    from exaq_fpga.flow.bitstreams.build import Built
+    from exaq_fpga.flow.bitstreams.prepared import Prepared
 
 _CONSOLE = Console(stderr=True)
 _MHZ = 1_000_000
@@ -99,11 +100,12 @@ def command(
     config = partial.resolve(spec.settings)
     folder = Path("build") / board if output is None else output
     with user_errors():
-        settle_rates(spec, clock, baud)
+        link = spec.link.with_baud(baud)
+        settle_rates(spec, clock, link)
     with _steps() as step:
         step("emitting the design")
         with tool_errors():
-            prepared = prepare(spec, config, clock=clock, baud=baud, seed=seed)
+            prepared = prepare(spec, config, clock=clock, link=link, seed=seed)
         built = _build(prepared, folder, step)
         report = _prove(prepared, built, folder, step) if prove else built.report
     for line in _summary(prepared, built, report):
@@ -162,7 +164,7 @@ def _summary(prepared: Prepared, built: Built, report: dict[str, Any]) -> Iterat
         f"up to {config.max_row} elements"
     )
     yield f"Clock          {prepared.clock / _MHZ:.6g} MHz; timing closes for {report['mhz']} MHz"
-    yield f"Serial port    {prepared.baud} baud; {spec.link}"
+    yield f"Serial port    {prepared.link.baud} baud; {spec.link.where}"
     yield f"Verified       {proof(report)}"
     yield f"Report         {built.bitstream.parent / 'report.json'}"
     yield f"Next           exaq program {spec.name}" + _where(spec, built.bitstream.parent)

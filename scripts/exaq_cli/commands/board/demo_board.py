@@ -11,7 +11,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import exaq
@@ -21,6 +21,7 @@ from exaq.extras import require
 from exaq_cli.commands.board.virtual_board import compile_virtual, describe, prepare_virtual
 from exaq_cli.commands.unit.demo import sample_clip
 from exaq_cli.errors import BreakdownError, UserError
+from exaq_cli.output.progress import counted
 from exaq_cosim import ToolError
 from exaq_fpga import Board, BoardError
 from exaq_fpga.boards import BOARDS
@@ -115,21 +116,13 @@ def _run(
     mask: NDArray[Any],
     expected: NDArray[Any],
 ) -> Run:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    more = (TextColumn("rows"), TimeElapsedColumn())
-    with Progress(*columns, *more, console=_CONSOLE, transient=True) as progress:
-        task = progress.add_task(name, total=None)
+    columns = (MofNCompleteColumn(), TextColumn("rows"), TimeElapsedColumn())
+    with counted(name, *columns, console=_CONSOLE) as progress:
         try:
             with VirtualBoard(program, faults=faults, seed=seed) as virtual:
                 with Board(virtual.port) as board:
                     begin = time.perf_counter()
-                    given = board.softmax(
-                        logits,
-                        mask=mask,
-                        progress=lambda done, total: progress.update(
-                            task, completed=done, total=total
-                        ),
-                    )
+                    given = board.softmax(logits, mask=mask, progress=progress)
                     seconds = time.perf_counter() - begin
                 statistics = virtual.stop()
         except ToolError as error:

@@ -45,20 +45,21 @@ def _values(spec: BoardSpec) -> dict[str, Any]:
         "config": spec.config.to_dict(),
         "reference": spec.reference,
         "clock": spec.clock,
-        "baud": spec.baud,
-        "rx": spec.rx,
-        "tx": spec.tx,
-        "link": spec.link,
+        "baud": spec.link.baud,
+        "rx": spec.link.rx,
+        "tx": spec.link.tx,
+        "link": spec.link.where,
         "programmer": asdict(spec.programmer),
     }
 
 
 def _lines(spec: BoardSpec, default: str, verified: str) -> list[tuple[str, str]]:
     pin = "" if spec.clock == spec.reference else f", from {spec.reference / _MHZ:g} MHz by PLL"
+    link = spec.link
     return [
         ("Default", default),
         ("Clock", f"{spec.clock / _MHZ:g} MHz{pin}"),
-        ("Link", f"{spec.link}; pins {spec.rx} (rx), {spec.tx} (tx); {spec.baud} baud"),
+        ("Link", f"{link.where}; pins {link.rx} (rx), {link.tx} (tx); {link.baud} baud"),
         ("Programmer", f"{spec.programmer.tool}: {spec.programmer.source}"),
         ("Verified", verified),
     ]

@@ -14,7 +14,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn
+from rich.progress import MofNCompleteColumn, Task
 from rich.progress import ProgressColumn as Column
 from rich.text import Text
 
@@ -25,16 +25,15 @@ from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
+from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_fpga import Board, BoardError, SerialPort, UnknownTablesError
 from exaq_fpga.link.session import LinkStatistics
-from exaq_fpga.link.transports.serial_port import BAUD
+from exaq_fpga.link.transports.serial_port import BAUD, OCTET_BITS
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
-# Bits of an octet on the line: start, eight, stop.
-_OCTET = 10
 
 
 @click.command(name="stream")
@@ -196,16 +195,14 @@ class _Speed(Column):
 
 
 def _stream(board: Board, given: RowInput) -> NDArray[Any]:
-    columns = (TextColumn("Streaming"), BarColumn(), MofNCompleteColumn(), _Speed())
-    quiet = not _CONSOLE.is_terminal
-    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=None)
+    columns = (MofNCompleteColumn(), _Speed())
+    with counted("Streaming", *columns, console=_CONSOLE) as progress:
         return board.softmax(
             given.logits,
             mask=given.mask,
             lengths=given.lengths,
             contexts=given.contexts,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=progress,
         )
 
 
@@ -224,6 +221,6 @@ def _figures(board: Board, rows: Rows, seconds: float, before: LinkStatistics) -
         "rows_per_second": len(rows.lengths) / seconds,
         "payload_octets": payload,
         "payload_octets_per_second": payload / seconds,
-        "payload_share": payload / seconds / (board.identity.baud / _OCTET),
+        "payload_share": payload / seconds / (board.identity.baud / OCTET_BITS),
         "link": link,
     }

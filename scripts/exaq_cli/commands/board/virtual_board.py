@@ -170,11 +170,11 @@ def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) 
     from exaq_fpga.virtual.design import DIVISOR
 
     spec = BOARDS[board]
-    rate = spec.clock // DIVISOR if baud is None else baud
     with user_errors():
-        settle_rates(spec, None, rate)
+        link = spec.link.with_baud(spec.clock // DIVISOR if baud is None else baud)
+        settle_rates(spec, None, link)
     with tool_errors(), _CONSOLE.status("Emitting the design ..."):
-        return prepare(spec, config, baud=rate)
+        return prepare(spec, config, link=link)
 
 
 def compile_virtual(prepared: Prepared, *, tracing: bool = False) -> Path:
@@ -190,15 +190,15 @@ def compile_virtual(prepared: Prepared, *, tracing: bool = False) -> Path:
 
 def describe(prepared: Prepared) -> Iterator[str]:
     """What a virtual board is, in lines."""
-    spec, config = prepared.spec, prepared.config
+    spec, config, link = prepared.spec, prepared.config, prepared.link
     yield f"Board         {spec.title}, {spec.device}, virtual"
     yield (
         f"Configuration {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes; rows "
         f"up to {config.max_row} elements"
     )
     yield (
-        f"Clock         {prepared.clock / _MHZ:.6g} MHz; serial port at {prepared.baud} baud, "
-        f"{prepared.divisor} cycles a bit"
+        f"Clock         {prepared.clock / _MHZ:.6g} MHz; serial port at {link.baud} baud, "
+        f"{link.divisor(prepared.clock)} cycles a bit"
     )
 
 

@@ -12,13 +12,14 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import TaskProgressColumn, TimeRemainingColumn
 
 import exaq
 from exaq import SoftmaxConfig, TableFile, TableSet
 from exaq.calibration import OBJECTIVES, PARTS, RULES, STAGES
 from exaq_cli.errors import UserError, plain_warnings, user_errors
-from exaq_cli.files import replacing
+from exaq_cli.files import check_row_axis, map_array, replacing
+from exaq_cli.output.progress import counted
 
 _CONSOLE = Console(stderr=True)
 _DEFAULT = SoftmaxConfig()
@@ -144,7 +145,7 @@ def command(
     what = "mask" if masks else "lengths"
     selections = _selections(f"--{what}", masks or lengths, layers)
     with replacing(output, inputs=(*logits, *masks, *lengths)) as (temporary,):
-        arrays = {layer: _map(path, "iuf", "integer or float") for layer, path in layers.items()}
+        arrays = {layer: _logits(path) for layer, path in layers.items()}
         live = {
             layer: _live(arrays[layer], layers[layer], path, what)
             for layer, path in selections.items()
@@ -212,18 +213,11 @@ def _calibrate(
         # The library counts layers; the user knows files.
         return re.sub(r"\blayer (\d+)", lambda found: str(layers[int(found[1])]), message)
 
-    columns = (TextColumn("Calibrating"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    quiet = not _CONSOLE.is_terminal
-    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=None)
+    columns = (TaskProgressColumn(), TimeRemainingColumn())
+    with counted("Calibrating", *columns, console=_CONSOLE) as progress:
         try:
             with plain_warnings(named), user_errors():
-                return exaq.calibrate(
-                    arrays,
-                    masks=live,
-                    **options,
-                    progress=lambda done, total: progress.update(task, completed=done, total=total),
-                )
+                return exaq.calibrate(arrays, masks=live, **options, progress=progress)
         except UserError as error:
             raise UserError(named(str(error))) from error
 
@@ -234,12 +228,18 @@ def _named(tables: TableFile, sources: dict[int, dict[str, str]]) -> TableFile:
     return dataclasses.replace(tables, provenance={**tables.provenance, "layers": layers})
 
 
+def _logits(path: Path) -> NDArray[Any]:
+    array = map_array(path, "integer", "float")
+    check_row_axis(path, array)
+    return array
+
+
 def _live(array: NDArray[Any], path: Path, file: Path, what: str) -> NDArray[np.bool_]:
     """Mask of the array at ``path`` out of ``file``, which holds a mask or lengths."""
     if what == "mask":
-        mask = _map(file, "b", "boolean")
+        mask = map_array(file, "boolean")
     else:
-        counts = _map(file, "iu", "integer")
+        counts = map_array(file, "integer")
         try:
             mask = exaq.length_mask(counts, array.shape[-1])
         except ValueError as error:
@@ -253,29 +253,6 @@ def _live(array: NDArray[Any], path: Path, file: Path, what: str) -> NDArray[np.
             f"{file} has the shape {shape}, which does not fit {fits} of {path}"
         ) from error
     return mask
-
-
-def _map(path: Path, kinds: str, wanted: str) -> NDArray[Any]:
-    """The .npy file at ``path``, mapped rather than read."""
-    magic = np.lib.format.MAGIC_PREFIX
-    try:
-        with path.open("rb") as file:
-            if file.read(len(magic)) != magic:
-                raise UserError(f"{path} is not a .npy file")
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except (EOFError, ValueError) as error:
-        if "object" in str(error).lower():
-            raise UserError(f"{path} must hold numbers, not Python objects") from error
-        raise UserError(f"{path} is damaged: not a whole .npy file") from error
-    if array.dtype.kind not in kinds:
-        raise UserError(f"{path} must hold {wanted} values, not {array.dtype}")
-    if array.size == 0:
-        raise UserError(f"{path} is empty: its shape is {array.shape}")
-    if array.ndim == 0 and kinds == "iuf":
-        raise UserError(f"{path} holds a single value; its last axis must be the row")
-    return array
 
 
 def _print(tables: TableFile, rule: str, layers: dict[int, Path]) -> None:

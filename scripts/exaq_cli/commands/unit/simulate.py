@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 import exaq
 from exaq import SoftmaxConfig
@@ -20,6 +20,7 @@ from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
+from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
 from exaq_cli.row_input import RowInput, output_options, row_options
 from exaq_cosim import (
@@ -190,16 +191,8 @@ def _simulate(
             compile_unit(unit, tracing=waves is not None)
     except ToolError as error:
         raise UserError(str(error)) from error
-    columns = (
-        TextColumn("Simulating"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        TimeRemainingColumn(),
-    )
-    quiet = not _CONSOLE.is_terminal
-    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=None)
+    columns = (MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+    with counted("Simulating", *columns, console=_CONSOLE) as progress:
         return simulate(
             given.logits,
             unit,
@@ -210,7 +203,7 @@ def _simulate(
             stall=stall,
             seed=seed,
             waves=waves,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=progress,
         )
 
 

@@ -4,10 +4,10 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.parts.memory import Ram
-from exaq_hdl.shell.beats import excess_word, sum_word
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.tables.words import excess_word, sum_word
+from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 
 # Words of a block RAM that is as wide as entries mostly are.
 _BLOCK = 1024
@@ -31,22 +31,23 @@ class SumRam(wiring.Component):
 
     latency = Ram.latency + 1
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config, contexts=True)
+    def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
         super().__init__(
             {
-                "store": In(stream.Signature(sum_word(config), always_ready=True)),
+                "store": In(stream.Signature(sum_word(kernel), always_ready=True)),
                 "enable": In(1),
-                "bank": In(config.bank_bits),
-                "codes": In(config.bits * config.group),
-                "total": Out(config.group_sum_bits),
+                "bank": In(kernel.bank_bits),
+                "codes": In(kernel.bits * kernel.group),
+                "total": Out(kernel.group_sum_bits),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         word = self.store.payload
-        entries = (self.config.contexts + 1) << len(self.codes)
+        entries = (self.kernel.format.contexts + 1) << len(self.codes)
         write_address = Cat(word.codes, word.bank)
         read_address = Cat(self.codes, self.bank)
         chosen = read_address[_BLOCK.bit_length() - 1 :]
@@ -57,7 +58,7 @@ class SumRam(wiring.Component):
         total = Signal(len(self.total), reset_less=True)
         m.d.comb += self.total.eq(total)
         for k, start in enumerate(range(0, entries, _BLOCK)):
-            m.submodules[f"ram{k}"] = ram = Ram(
+            m.submodules[f"ram{k}"] = ram = self._memories.ram(
                 width=len(self.total), depth=min(_BLOCK, entries - start)
             )
             inside = len(ram.write_address)
@@ -91,14 +92,15 @@ class ExcessRam(wiring.Component):
 
     latency = Ram.latency
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config, contexts=True)
-        word = excess_word(config)
+    def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
+        word = excess_word(kernel)
         super().__init__(
             {
                 "store": In(stream.Signature(word, always_ready=True)),
                 "enable": In(1),
-                "bank": In(config.bank_bits),
+                "bank": In(kernel.bank_bits),
                 "lanes": In(word["lanes"].shape),
                 "excess": Out(word["excess"].shape),
             }
@@ -107,8 +109,8 @@ class ExcessRam(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word = self.store.payload
-        entries = (self.config.contexts + 1) << len(self.lanes)
-        m.submodules.ram = ram = Ram(width=len(self.excess), depth=entries)
+        entries = (self.kernel.format.contexts + 1) << len(self.lanes)
+        m.submodules.ram = ram = self._memories.ram(width=len(self.excess), depth=entries)
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),
             ram.write_address.eq(Cat(word.lanes, word.bank)),

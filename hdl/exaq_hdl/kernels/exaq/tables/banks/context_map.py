@@ -1,13 +1,14 @@
 """Which bank holds the tables of a context."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
+from exaq import Exaq
 from exaq.scalars import integer
-from exaq_hdl.checks import check_config
+from exaq_hdl.kernels.exaq.checks import check_loaded
 from exaq_hdl.parts.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
+from exaq_hdl.parts.memory import SIMULATED, Memories
 
 
 class ContextMap(wiring.Component):
@@ -21,7 +22,7 @@ class ContextMap(wiring.Component):
 
     Parameters
     ----------
-    config
+    kernel
         The unit's configuration, with contexts.
     rows
         Rows that can be between ``row_in`` and ``row_out``.
@@ -41,20 +42,21 @@ class ContextMap(wiring.Component):
 
     latency = 1
 
-    def __init__(self, config: SoftmaxConfig, *, rows: int):
-        self.config = check_config(config, contexts=True)
+    def __init__(self, kernel: Exaq, *, rows: int, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
         self.rows = rows = integer("rows", rows, 1, LFSR_STATES - 1)
-        number = max(config.context_bits, 1)
+        number = max(kernel.format.context_bits, 1)
         super().__init__(
             {
                 "context": In(number),
                 "row_in": In(1),
-                "bank": Out(config.bank_bits),
+                "bank": Out(kernel.bank_bits),
                 "row_out": In(1),
                 "target": In(number),
                 "commit": In(1),
                 "filling": In(1),
-                "spare": Out(config.bank_bits),
+                "spare": Out(kernel.bank_bits),
                 "free": Out(1),
             }
         )
@@ -62,8 +64,8 @@ class ContextMap(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         depth = 1 << len(self.context)
-        m.submodules.banks = banks = memory.Memory(
-            shape=self.config.bank_bits, depth=depth, init=[]
+        m.submodules.banks = banks = self._memories.lookup_ram(
+            width=self.kernel.bank_bits, depth=depth
         )
         write, row, former = banks.write_port(), banks.read_port(), banks.read_port()
         m.d.comb += [

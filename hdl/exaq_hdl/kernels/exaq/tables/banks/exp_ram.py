@@ -4,10 +4,10 @@ from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.parts.memory import Ram
-from exaq_hdl.shell.beats import level_word
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.tables.words import exponential_word
+from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 
 
 class ExpRam(wiring.Component):
@@ -18,7 +18,7 @@ class ExpRam(wiring.Component):
 
     Members
     -------
-    store : stream of level_word, always ready; into banks that no row uses
+    store : stream of exponential_word, always ready; into banks that no row uses
     step : move on
     bank : the row's bank
     code : k
@@ -27,23 +27,24 @@ class ExpRam(wiring.Component):
 
     latency = Ram.latency
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config, contexts=True)
+    def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
         super().__init__(
             {
-                "store": In(stream.Signature(level_word(config), always_ready=True)),
+                "store": In(stream.Signature(exponential_word(kernel), always_ready=True)),
                 "step": In(1),
-                "bank": In(config.bank_bits),
-                "code": In(config.bits),
-                "exponential": Out(config.exp_bits),
+                "bank": In(kernel.bank_bits),
+                "code": In(kernel.bits),
+                "exponential": Out(kernel.exp_bits),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         word = self.store.payload
-        entries = (self.config.contexts + 1) << self.config.bits
-        m.submodules.ram = ram = Ram(width=self.config.exp_bits, depth=entries)
+        entries = (self.kernel.format.contexts + 1) << self.kernel.bits
+        m.submodules.ram = ram = self._memories.ram(width=self.kernel.exp_bits, depth=entries)
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),
             ram.write_address.eq(Cat(word.code, word.bank)),

@@ -4,15 +4,16 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.parts.memory import Ram
-from exaq_hdl.shell.beats import of_row, row_tables, threshold_word
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.tables.words import row_tables, threshold_word
+from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
+from exaq_hdl.shell.streams import with_fields
 
 
-def reached_layout(config: SoftmaxConfig) -> data.ArrayLayout:
+def reached_layout(kernel: Exaq) -> data.ArrayLayout:
     """Smallest logits, in offset binary, that reach each threshold of a row."""
-    return data.ArrayLayout(unsigned(config.logit_width), config.levels - 1)
+    return data.ArrayLayout(unsigned(kernel.format.logit_width), kernel.levels - 1)
 
 
 # Cycles from a threshold's address to its sum: the RAM's, and one to add.
@@ -33,22 +34,31 @@ class RowThresholds(wiring.Component):
     o : stream of reached_layout with the row_tables; one item a row
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config, contexts=True)
-        self.period = self.latency = config.levels + _LOOKUP
+    def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
+        self.period = self.latency = self.latency_of(kernel)
+        width, fields = kernel.format.logit_width, row_tables(kernel)
         super().__init__(
             {
-                "i": In(stream.Signature(of_row(config, "maximum", config.logit_width))),
-                "store": In(stream.Signature(threshold_word(config), always_ready=True)),
-                "o": Out(stream.Signature(of_row(config, "reached", reached_layout(config)))),
+                "i": In(stream.Signature(with_fields("maximum", width, fields))),
+                "store": In(stream.Signature(threshold_word(kernel), always_ready=True)),
+                "o": Out(stream.Signature(with_fields("reached", reached_layout(kernel), fields))),
             }
         )
 
+    @staticmethod
+    def latency_of(kernel: Exaq) -> int:
+        """``latency`` of a unit with ``kernel``."""
+        return kernel.levels + _LOOKUP
+
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        width = config.logit_width
-        m.submodules.ram = ram = Ram(width=width + 1, depth=(config.contexts + 1) << config.bits)
+        kernel = self.kernel
+        width = kernel.format.logit_width
+        m.submodules.ram = ram = self._memories.ram(
+            width=width + 1, depth=(kernel.format.contexts + 1) << kernel.bits
+        )
         word = self.store.payload
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),
@@ -58,7 +68,7 @@ class RowThresholds(wiring.Component):
         ]
 
         # Codes 1 ... 2**bits - 1 are looked up; code 0 needs no threshold: there the turn ends.
-        code = Signal(config.bits, init=1)
+        code = Signal(kernel.bits, init=1)
         read, arrived, complete, move = Signal(), Signal(), Signal(), Signal()
         looked_up = Signal(_LOOKUP)
         full = Signal()
@@ -81,7 +91,7 @@ class RowThresholds(wiring.Component):
             reached = Value.cast(formed.reached)
             newest = Mux(total[-1], 0, total[:width])
             m.d.sync += reached.eq(Cat(reached[width:], newest))
-            m.d.sync += [formed[name].eq(self.i.payload[name]) for name in row_tables(config)]
+            m.d.sync += [formed[name].eq(self.i.payload[name]) for name in row_tables(kernel)]
 
         # A register of its own keeps the way of `o.ready` short.
         out = Signal.like(self.o.payload, name="out", reset_less=True)

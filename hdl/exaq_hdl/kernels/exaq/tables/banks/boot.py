@@ -4,10 +4,10 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.kernels.exaq.tables.sum_rom import rom
-from exaq_hdl.shell.beats import checked_word
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.tables.words import checked_word
+from exaq_hdl.parts.memory import SIMULATED, Memories
 
 
 class Boot(wiring.Component):
@@ -26,30 +26,31 @@ class Boot(wiring.Component):
     #: Cycles for a word.
     period = 2
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config, contexts=True)
+    def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
         super().__init__(
             {
                 "next": In(1),
                 "active": Out(1),
-                "o": Out(stream.Signature(checked_word(config))),
+                "o": Out(stream.Signature(checked_word(kernel))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
-        sets = config.context_tables
+        kernel = self.kernel
+        sets = kernel.context_tables
         if len(set(sets)) == 1:
             sets = sets[:1]
-        words = [word for tables in sets for word in config.load_words(0, tables)]
-        width = checked_word(config)["word"].width
-        m.submodules.rom = table = rom(signed(width), words)
+        words = [word for tables in sets for word in kernel.load_words(0, tables)]
+        width = checked_word(kernel)["word"].width
+        m.submodules.rom = table = self._memories.rom(signed(width), words)
         port = table.read_port()
 
         active = Signal(init=1)
-        place = Signal(config.bits + 1)
-        context = Signal(range(config.contexts + 1))
+        place = Signal(kernel.bits + 1)
+        context = Signal(range(kernel.format.contexts + 1))
         # A load is over: nothing is offered until it is in effect.
         wait = Signal()
         first = Signal()
@@ -73,6 +74,6 @@ class Boot(wiring.Component):
             m.d.sync += [
                 wait.eq(0),
                 context.eq(context + 1),
-                active.eq(context != config.contexts - 1),
+                active.eq(context != kernel.format.contexts - 1),
             ]
         return m

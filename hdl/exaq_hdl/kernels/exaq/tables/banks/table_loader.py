@@ -6,24 +6,23 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
-from exaq_hdl.kernels.exaq.accumulator import ones
-from exaq_hdl.shell.beats import (
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.tables.words import (
     checked_word,
     excess_word,
-    level_word,
-    load_word,
-    refusal,
+    exponential_word,
     sum_word,
     threshold_word,
 )
+from exaq_hdl.parts.arithmetic import ones
+from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
 
 
 class TableLoader(wiring.Component):
     """Takes tables word by word, writes them into the spare bank, fills its LUT_sum, commits.
 
-    A load is 2 * 2**bits words (``SoftmaxConfig.load_words``): the context number, marked
+    A load is 2 * 2**bits words (``Exaq.load_words``): the context number, marked
     ``first``; 2**bits - 1 thresholds; 2**bits exponentials. A bad one is refused with its
     reasons when its last word is taken, or where a word is missing or too many; then nothing
     has changed. A word marked ``first`` always begins a load.
@@ -33,43 +32,48 @@ class TableLoader(wiring.Component):
 
     Members
     -------
-    i : stream of load_word; not taken while booting
+    i : stream of LOAD_WORD; not taken while booting
     boot : stream of checked_word; taken while booting
     booting : the contexts get their first tables
     spare, free : bank to load, and whether no row uses it; ``i`` waits for that
     target : context that is loaded
     commit : pulse: the spare bank is complete
-    refused : refusal, for one cycle
+    refused : REFUSAL, for one cycle
     idle : no load has begun
-    thresholds, levels, excesses, sums : streams of threshold_word, level_word, excess_word and
-        sum_word, always ready
+    thresholds, levels, excesses, sums : streams of threshold_word, exponential_word, excess_word
+        and sum_word, always ready
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config, contexts=True)
+    def __init__(self, kernel: Exaq):
+        self.kernel = check_loaded(kernel)
         #: Cycles from a good load's last word to its commit.
-        self.latency = config.lanes + 1 + config.levels + 2 ** (config.bits * config.group) + 5
+        self.latency = self.latency_of(kernel)
 
         def words(layout):
-            return Out(stream.Signature(layout(config), always_ready=True))
+            return Out(stream.Signature(layout(kernel), always_ready=True))
 
         super().__init__(
             {
-                "i": In(stream.Signature(load_word(config))),
-                "boot": In(stream.Signature(checked_word(config))),
+                "i": In(stream.Signature(LOAD_WORD)),
+                "boot": In(stream.Signature(checked_word(kernel))),
                 "booting": In(1),
-                "spare": In(config.bank_bits),
+                "spare": In(kernel.bank_bits),
                 "free": In(1),
-                "target": Out(max(config.context_bits, 1)),
+                "target": Out(max(kernel.format.context_bits, 1)),
                 "commit": Out(1),
-                "refused": Out(refusal(config)),
+                "refused": Out(REFUSAL),
                 "idle": Out(1),
                 "thresholds": words(threshold_word),
-                "levels": words(level_word),
+                "levels": words(exponential_word),
                 "excesses": words(excess_word),
                 "sums": words(sum_word),
             }
         )
+
+    @staticmethod
+    def latency_of(kernel: Exaq) -> int:
+        """``latency`` of a unit with ``kernel``."""
+        return kernel.format.lanes + 1 + kernel.levels + 2 ** (kernel.bits * kernel.group) + 5
 
     def elaborate(self, platform):
         m = Module()
@@ -78,9 +82,9 @@ class TableLoader(wiring.Component):
         return m
 
     def _take_words(self, m):
-        config = self.config
+        kernel = self.kernel
         # A word is cut and registered first, then looked at.
-        layout = checked_word(config)
+        layout = checked_word(kernel)
         cut = Signal(layout, reset_less=True)
         accept = Signal()
         self._filling = filling = Signal()
@@ -106,9 +110,9 @@ class TableLoader(wiring.Component):
         word, first = cut.word, cut.first
 
         # Place of the next word in its load; its upper half are exponentials.
-        place = Signal(config.bits + 1)
+        place = Signal(kernel.bits + 1)
         here = Signal.like(place)
-        code, is_level = here[: config.bits], here[-1]
+        code, is_level = here[: kernel.bits], here[-1]
         begun = Signal()
         m.d.comb += [
             begun.eq(place != 0),
@@ -118,15 +122,15 @@ class TableLoader(wiring.Component):
 
         # A threshold is between the one before, or the lowest, and 0; for that its upper bits
         # repeat its sign.
-        width = config.logit_width + 1
+        width = kernel.format.logit_width + 1
         threshold = word[:width].as_signed()
         before = Signal.like(threshold)
         threshold_fits = cut.fits & (word == threshold) & ((threshold == 0) | threshold[-1])
-        wrong = Signal(refusal(config))
-        faults = Signal(refusal(config))
-        level_fits = cut.fits & ~word[config.exp_bits :].any()
+        wrong = Signal(REFUSAL)
+        faults = Signal(REFUSAL)
+        level_fits = cut.fits & ~word[kernel.exp_bits :].any()
         m.d.comb += [
-            wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= config.contexts))),
+            wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= kernel.format.contexts))),
             wrong.thresholds.eq(~first & ~is_level & (~threshold_fits | (threshold < before))),
             wrong.levels.eq(is_level & (~level_fits | (here.all() & (word == 0)))),
             start.eq(judge & ~Value.cast(faults).any()),
@@ -139,7 +143,7 @@ class TableLoader(wiring.Component):
             m.d.sync += [
                 place.eq(here + 1),
                 Value.cast(faults).eq(Mux(first, 0, Value.cast(faults)) | Value.cast(wrong)),
-                before.eq(Mux(first, -(1 << config.logit_width), threshold)),
+                before.eq(Mux(first, -(1 << kernel.format.logit_width), threshold)),
             ]
             with m.If(first):
                 m.d.sync += self.target.eq(word)
@@ -164,14 +168,14 @@ class TableLoader(wiring.Component):
         # they pass once, the entries get filled whose first lane has each code and whose other
         # lanes' codes are `outer`: `base`, the sum of those, was added up while they passed the
         # last time, each as often as `ahead`, the outer codes to come, has its code.
-        config = self.config
+        kernel = self.kernel
         filling, start = self._filling, self._start
-        bits, outer_bits = config.bits, config.bits * (config.group - 1)
+        bits, outer_bits = kernel.bits, kernel.bits * (kernel.group - 1)
         word = self.levels.payload.exponential
 
         turn = Signal()
         ring = [
-            Signal(config.exp_bits, name=f"ring{k}", reset_less=True) for k in range(config.levels)
+            Signal(kernel.exp_bits, name=f"ring{k}", reset_less=True) for k in range(kernel.levels)
         ]
         with m.If(self.levels.valid | turn):
             m.d.sync += [a.eq(b) for a, b in pairwise(ring)]
@@ -179,10 +183,10 @@ class TableLoader(wiring.Component):
         tail = ring[0]
 
         excess = self.excesses.payload.excess
-        total_bits = max(config.group_sum_bits, len(excess))
+        total_bits = max(kernel.group_sum_bits, len(excess))
         added = Signal(total_bits)
         more = Signal(total_bits)
-        times = Signal(range(max(config.group, 2)))
+        times = Signal(range(max(kernel.group, 2)))
         product: Value = Const(0)
         for k, bit in enumerate(times):
             product = product + ((tail & bit.replicate(len(tail))) << k)
@@ -190,15 +194,15 @@ class TableLoader(wiring.Component):
 
         # First phase: 0, E_0, 2 * E_0, ... The ring stands still.
         multiples = Signal()
-        number = Signal(range(config.lanes + 1))
-        last_multiple = number == config.lanes
+        number = Signal(range(kernel.format.lanes + 1))
+        last_multiple = number == kernel.format.lanes
         # Second phase, a cycle behind its counters.
         counting, code = Signal(), Signal(bits)
         ahead = Signal(max(outer_bits, 1))
         outer = Signal.like(ahead)
         first_pass, adding = Signal(), Signal()
         code_late, pass_end = Signal(bits), Signal()
-        base = Signal(config.group_sum_bits)
+        base = Signal(kernel.group_sum_bits)
         m.d.comb += [
             self.excesses.valid.eq(multiples),
             self.excesses.payload.bank.eq(self.spare),
@@ -214,8 +218,8 @@ class TableLoader(wiring.Component):
             with m.If(last_multiple):
                 m.d.sync += [multiples.eq(0), counting.eq(1), code.eq(0), ahead.eq(0), added.eq(0)]
         with m.If(counting):
-            same = Cat(ahead.word_select(j, bits) == code for j in range(config.group - 1))
-            m.d.sync += [code.eq(code + 1), times.eq(ones(same) if config.group > 1 else 0)]
+            same = Cat(ahead.word_select(j, bits) == code for j in range(kernel.group - 1))
+            m.d.sync += [code.eq(code + 1), times.eq(ones(same) if kernel.group > 1 else 0)]
             with m.If(code.all()):
                 m.d.sync += ahead.eq(ahead + 1)
         m.d.sync += [adding.eq(counting), code_late.eq(code)]

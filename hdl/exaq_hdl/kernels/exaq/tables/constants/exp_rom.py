@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
+from exaq import Exaq
+from exaq_hdl.kernels.exaq.checks import check_exaq
 
 
 def lookup(address, constants: Sequence[int]):
@@ -32,11 +32,11 @@ class ExpRom(wiring.Component):
     exponential : E_k
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
-        super().__init__({"code": In(config.bits), "exponential": Out(config.exp_bits)})
+    def __init__(self, kernel: Exaq):
+        self.kernel = check_exaq(kernel)
+        super().__init__({"code": In(kernel.bits), "exponential": Out(kernel.exp_bits)})
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.exponential.eq(lookup(self.code, self.config.tables.exp_rom))
+        m.d.comb += self.exponential.eq(lookup(self.code, self.kernel.tables.exp_rom))
         return m

