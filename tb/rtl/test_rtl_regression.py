@@ -185,7 +185,7 @@ def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: P
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not any(runtime.glob("*.o")):
             compile_unit()
-            for object_ in build.glob("verilat*.o"):
+            for object_ in build.glob("verilated*.o"):
                 shutil.copyfile(object_, runtime / object_.name)
             return
     ahead = time.time() + 3600
