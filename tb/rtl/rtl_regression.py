@@ -132,11 +132,13 @@ def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: P
     ``runtime`` and dated ahead: make finds them newer than all that Verilator writes for a unit.
     """
     runtime.mkdir(exist_ok=True)
+    for object_ in build.glob("verilated*.o"):
+        object_.unlink()
     with (runtime / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not any(runtime.glob("*.o")):
             compile_unit()
-            for object_ in build.glob("verilat*.o"):
+            for object_ in build.glob("verilated*.o"):
                 shutil.copyfile(object_, runtime / object_.name)
             return
     ahead = time.time() + 3600

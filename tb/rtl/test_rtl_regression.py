@@ -2,9 +2,10 @@
 
 Each test simulates one configuration of ``rtl_matrix.MATRIX``: every coroutine of
 ``cocotb_softmax.py`` and, with contexts, of ``cocotb_loads.py`` and ``cocotb_registers.py``, on
-Verilator and for some configurations on Icarus too. Files stay in
-``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog, ``simulation.log``, ``hits.json`` and, with
-``WAVES=1`` in the environment, the waveform.
+Verilator and for some configurations on Icarus too. Of the stalls and the like that a coroutine
+knows, each configuration has its share, and the matrix all of them (``rtl_simulation.share``).
+Files stay in ``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog, ``simulation.log``, ``hits.json``
+and, with ``WAVES=1`` in the environment, the waveform.
 
     pytest tb/rtl -n 2                              everything, checks coverage
     pytest tb/rtl -k 3bit                           configurations of 3 bits

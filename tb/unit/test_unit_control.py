@@ -415,11 +415,11 @@ def test_outputs_are_registers() -> None:
     control = Control(CONFIG, latency=LATENCY)
     outputs = [
         getattr(control, name)
-        for name, (member, _) in AXI_LITE.items()
-        if member.flow == Out and name != "s_axi_rresp"  # which is a constant
+        for name, port in AXI_LITE.items()
+        if port.flow == Out and name != "s_axi_rresp"  # which is a constant
     ]
     outputs += [control.load.valid, Value.cast(control.load.payload)]
-    inputs = [getattr(control, name) for name, (member, _) in AXI_LITE.items() if member.flow == In]
+    inputs = [getattr(control, name) for name, port in AXI_LITE.items() if port.flow == In]
     inputs += [control.load.ready, control.loaded, control.busy]
     inputs += [Value.cast(control.refused), Value.cast(control.events)]
     rng = random.Random(2)
