@@ -131,14 +131,16 @@ def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLo
         yield bad("too_low", flat | {1: word}, "thresholds")
     for word in (widest, widest + 1, 2 * widest, extremes[1]):
         place = int(rng.integers(first_level, 2 * config.levels))
-        yield bad("level_too_wide", {place: word}, "levels")
+        yield bad("level_too_wide", {place: word}, "exponentials")
     for word in (-1, 1 - widest, -widest, extremes[0]):
         place = int(rng.integers(first_level, 2 * config.levels))
-        yield bad("level_negative", {place: word}, "levels")
-    yield bad("last_level_0", {2 * config.levels - 1: 0}, "levels")
+        yield bad("level_negative", {place: word}, "exponentials")
+    yield bad("last_level_0", {2 * config.levels - 1: 0}, "exponentials")
     beyond = 1 << config.context_bits
     for word in sorted({config.contexts, beyond, 2 * beyond + config.contexts - 1, 2**16}):
         yield bad("unknown_context", {0: word}, "context")
     for word in (-1, *extremes):
         yield bad("unknown_context", {0: word}, "context")
-    yield bad("all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "levels")
+    yield bad(
+        "all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "exponentials"
+    )

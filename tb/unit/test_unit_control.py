@@ -29,7 +29,7 @@ COUNTERS = {
 }
 # Bits of STATUS that stay until they are cleared, and what sets them.
 DONE, REFUSED, OVERRUN = 1 << 8, 1 << 9, 1 << 14
-REASONS = {"length": 1 << 10, "context": 1 << 11, "thresholds": 1 << 12, "levels": 1 << 13}
+REASONS = {"length": 1 << 10, "context": 1 << 11, "thresholds": 1 << 12, "exponentials": 1 << 13}
 CONSTANTS = {
     0x00: int.from_bytes(b"EXAQ", "little"),
     0x0C: 3 | 6 << 8 | 2 << 16,

@@ -74,7 +74,7 @@ class ExaqUnit(KernelUnit):
             "normalizer": normalisation.normalizer,
             "emitter": output.emitter,
             **self.tables.blocks,
-            **{f"sum_rom{g}": table for g, table in enumerate(normalisation.sum_tables)},
+            **normalisation.sum_tables,
         }
 
     def connect(self, m: Module, unit: wiring.Component) -> None:
