@@ -82,6 +82,8 @@ NOT_RUN = {
     "README.md 1": "wants a model of the reader's",
     "docs/boards.md 1": "wants a board",
     "docs/calibration.md 2": "runs in tb/model/test_model_calibration_page.py",
+    "docs/extending.md 2": "runs in tb/rtl/test_rtl_extending.py",
+    "docs/extending.md 3": "runs in tb/rtl/test_rtl_extending.py",
     "docs/integration.md 5": "wants a netlist of the reader's",
     "docs/numerics.md 1": "runs in tb/model/test_model_numerics_page.py",
     "docs/torch.md 1": "wants a model of the reader's",
