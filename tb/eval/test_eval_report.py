@@ -254,6 +254,7 @@ def test_page_has_every_report_in_order(folder: Path, tmp_path: Path) -> None:
     assert heads == [
         "## What others measured",
         "## Rules",
+        "## What the columns mean",
         "## In short",
         "## minilm, 16-bit logits",
         "## decoder, 16-bit logits",

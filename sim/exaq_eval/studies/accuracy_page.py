@@ -68,6 +68,25 @@ and the thresholds stay half-way between the clip's own levels.
 All rules run on the same hardware with other tables. There is one set of tables for each layer, or
 one for each head. [Calibration](calibration.md) says how they are found."""
 
+_COLUMNS = """\
+Each setting is measured twice: by what it does to the model's task, and by what it does to the rows
+of its attention.
+
+| column | meaning |
+| --- | --- |
+| calibrated on | the texts, or windows of text, that the tables come from |
+| cosine mean, min | cosine of a text's embedding with the float model's: mean, and worst text |
+| held-out texts | the same for the texts that the tables were not calibrated on |
+| nearest kept | share of texts whose nearest other text is that of the float model |
+| Spearman | rank correlation of the cosines of all pairs of texts with the float model's |
+| loss | mean of -ln(probability of the right next token), in nats |
+| increase | rise of the loss over the float model's, with its standard error |
+| perplexity | e to the power of the loss |
+| KL | Kullback-Leibler divergence of a row from a float softmax, in nats |
+| squared error | sum over a row of squared differences from a float softmax |
+| top-1 | chance that a row's likeliest key stays the likeliest; keys that tie draw lots |
+| row sum | what the probabilities of a row add up to; their rounding keeps it from 1 |"""
+
 
 def pictures(reports: Path) -> list[str]:
     """Names, without suffix, of the pictures that ``make`` draws; raises as it does."""
@@ -108,6 +127,7 @@ def make(reports: Path, picture: Callable[[str], Path]) -> str:
 def text(evaluations: list[Report], studies: list[tuple[Study, Result]]) -> str:
     """The page, of reports in their order."""
     parts = [_HEAD, "## What others measured", _PUBLISHED, "## Rules", _RULES]
+    parts += ["## What the columns mean", _COLUMNS]
     parts += ["## In short", *_in_short(evaluations)]
     for report in evaluations:
         parts.append(f"## {title(report)}")
