@@ -120,11 +120,34 @@ def test_folders_of_exaq_fpga_point_one_way(folder: str) -> None:
     assert found == []
 
 
-def test_names_of_files_in_exaq_fpga_are_told_apart() -> None:
+@pytest.mark.parametrize("package", ["exaq_cosim", "exaq_fpga", "exaq_eval", "exaq_cli"])
+def test_names_of_files_in_a_package_are_told_apart(package: str) -> None:
     """A name says what is in the file, wherever in the package it stands."""
-    names = [path.name for path in FOLDERS["exaq_fpga"].rglob("*.py") if path.stem != "__init__"]
-    assert len(names) > 60
+    names = [path.name for path in FOLDERS[package].rglob("*.py") if path.stem != "__init__"]
+    assert len(names) > 4
     assert [name for name, count in Counter(names).items() if count > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "without"),
+    [
+        # The tool knows nothing of the studies, and what they are about nothing of the questions.
+        ("", "studies"),
+        ("studies/subjects", "studies/questions"),
+    ],
+)
+def test_studies_are_apart_from_the_tool(folder: str, without: str) -> None:
+    root = FOLDERS["exaq_eval"]
+    banned = f"exaq_eval.{without.replace('/', '.')}"
+    files = [path for path in (root / folder).rglob("*.py") if root / without not in path.parents]
+    assert len(files) > 5
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in files
+        for line, module in modules(path.read_text(encoding="utf-8"))
+        if f"{module}.".startswith(f"{banned}.")
+    ]
+    assert found == []
 
 
 # What packages and commands bring along. Each must be importable, and its help be shown, where no

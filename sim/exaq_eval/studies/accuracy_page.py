@@ -30,7 +30,7 @@ _HEAD = """\
 
 The unit gives every attention row only 4, 8 or 16 different probabilities, because each logit
 becomes a code of 2, 3 or 4 bits. This page says what that costs: first what others measured of
-EXAQ, then what this project's golden model costs two small models, then experiments that answer
+EXAQ, then what this project's golden model costs two small models, then studies that answer
 the questions of EXAQ's paper.
 
 Every figure of this project's is from a report in `reports/accuracy`, this page is made of these

@@ -16,10 +16,8 @@ from exaq_eval.progress import Progress, silent
 from exaq_eval.reports.figures import rounded, table
 from exaq_eval.studies.panels import COLOURS, legend, panels
 from exaq_eval.studies.study import Study
+from exaq_eval.studies.subjects.best_clips import ERRORS
 from exaq_eval.studies.subjects.random_rows import Floats, fine_config, pooled_sigma
-
-#: Figures that a clip can make least, and their names for people.
-ERRORS = {"squared_error": "squared error", "kl": "divergence"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from exaq import metrics
-from exaq_eval.studies.questions.clip import ERRORS
 from exaq_eval.studies.subjects.random_rows import FINE
 from exaq_eval.studies.subjects.real_rows import RealRows
 
+#: Figures that a clip can make least, and their names for people.
+ERRORS = {"squared_error": "squared error", "kl": "divergence"}
 #: Clips that are tried, in equal ratios.
 CLIPS = tuple(-float(clip) for clip in np.geomspace(1, 24, 41))
 #: A row whose largest probability is above it is next to a hard maximum.
