@@ -30,8 +30,8 @@ from rich.table import Table
 
 import exaq.data
 from exaq_cli.errors import UserError
+from exaq_cli.exit_codes import run_program
 from exaq_cli.files import write_bytes
-from exaq_cli.program import run_program
 
 MODEL = "all-MiniLM-L6-v2"
 #: Scales that ``--scale auto`` tries: powers of two, which an engine multiplies by with a shift.

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from exaq_cli.errors import UserError
-from exaq_cli.program import run_program
+from exaq_cli.exit_codes import run_program
 
 
 @click.command

@@ -12,7 +12,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from exaq_cli.program import fail, run_program
+from exaq_cli.exit_codes import fail, run_program
 
 
 class _Entry(NamedTuple):

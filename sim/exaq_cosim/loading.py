@@ -61,8 +61,10 @@ def reasons(status: int) -> str:
 
 def loaded(config: SoftmaxConfig, loads: Sequence[Load]) -> SoftmaxConfig:
     """``config`` with the tables that its contexts hold after ``loads``; errors as ``accesses``."""
-    each = list(config.context_tables)
+    if not loads:
+        return config
+    each = list(config.context_tables) if config.contexts else []
     for context, tables in loads:
         config.load_words(context, tables)
         each[context] = tables
-    return config.replace(context_tables=tuple(each)) if loads else config
+    return config.replace(context_tables=tuple(each))

@@ -121,10 +121,10 @@ def idle_limit(config: SoftmaxConfig, stall: float) -> int:
     """Cycles without a beat on either side that no working unit needs.
 
     Far above a longest row through every stage and all its divisions done one after another.
-    With contexts, above the filling of every LUT_sum after reset, too.
+    With contexts, above the filling of all of them after reset, too.
     """
-    filling = 2 ** (config.bits * config.group) + config.lanes + 16 * config.levels + 128
-    return math.ceil((4 * config.beats + 4096) / (1 - stall)) + config.contexts * filling
+    filling = config.contexts * config.kernel.most_load_cycles
+    return math.ceil((4 * config.beats + 4096) / (1 - stall)) + filling
 
 
 def stream_rows(

@@ -1,11 +1,18 @@
-"""Runs the command line as a user does, in a process of its own."""
+"""Runs the command line as a user does."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+
+import pytest
+
+from exaq_cli.main import main
 
 _SECONDS = 120
 
@@ -18,7 +25,7 @@ def python() -> list[str]:
 def run_exaq(
     *args: str, folder: Path, seconds: float = _SECONDS
 ) -> subprocess.CompletedProcess[str]:
-    """``exaq ARGS`` in ``folder``."""
+    """``exaq ARGS`` in ``folder``, in a process of its own."""
     return subprocess.run(
         [*python(), "-m", "exaq_cli.main", *args],
         cwd=folder,
@@ -30,16 +37,28 @@ def run_exaq(
 
 
 def refusal(*args: str, folder: Path) -> str:
-    """The message with which ``exaq ARGS`` refuses: one line, exit code 2, no file touched."""
+    """The message with which ``exaq ARGS`` refuses: one line, exit code 2, no file touched.
+
+    In this process: refusals are many, and starting takes longer than refusing.
+    """
     before = _contents(folder)
-    done = run_exaq(*args, folder=folder)
+    out, error = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(error),
+        warnings.catch_warnings(),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(args)
+    text = error.getvalue()
     assert _contents(folder) == before
-    assert done.stdout == ""
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("exaq: error: ")
-    assert done.stderr.endswith("\n")
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr.removeprefix("exaq: error: ").rstrip("\n")
+    assert out.getvalue() == ""
+    assert ended.value.code == 2, text
+    assert text.startswith("exaq: error: ")
+    assert text.endswith("\n")
+    assert text.count("\n") == 1, text
+    return text.removeprefix("exaq: error: ").rstrip("\n")
 
 
 def _contents(folder: Path) -> dict[Path, bytes]:

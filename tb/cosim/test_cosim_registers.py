@@ -212,7 +212,7 @@ def test_errors_name_the_load_that_was_under_way(after: int, context: int) -> No
 @pytest.mark.parametrize(
     ("reasons", "words"),
     [
-        (("refused", "thresholds", "levels"), "refused, thresholds, levels"),
+        (("refused", "thresholds", "exponentials"), "refused, thresholds, exponentials"),
         (("overrun", "done"), "overrun"),
         (("length", "context"), "length, context"),
     ],

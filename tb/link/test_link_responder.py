@@ -276,7 +276,7 @@ def test_loads(name: str) -> None:
         words = config.load_words(context, tables)
         message = load_message(tag, words)
         status = 0
-        flaw = rng.choice(["", "", "", "length", "context", "thresholds", "levels", "both"])
+        flaw = rng.choice(["", "", "", "length", "context", "thresholds", "exponentials", "both"])
         if flaw == "length":
             message += b"\0" * rng.randint(1, 9)
             if rng.random() < 0.7:
@@ -288,7 +288,7 @@ def test_loads(name: str) -> None:
         if flaw in ("thresholds", "both"):
             words[2] = rng.choice([1, -(2**config.logit_width) - 1])
             status |= 4
-        if flaw in ("levels", "both"):
+        if flaw in ("exponentials", "both"):
             words[-1] = rng.choice([0, -5, 2**config.exp_bits])
             status |= 8
         if flaw != "length":

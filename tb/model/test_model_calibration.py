@@ -289,7 +289,7 @@ def test_blocks_hold_all_rows_in_order(
     values = np.arange(math.prod(shape)).reshape(shape)
     mask = values % 3 > 0
     config = exaq.SoftmaxConfig(logit_width=16, logit_scale=0.5)
-    blocks = list(source.read(source.Batch(values, mask, "", settled=mask is not None), config))
+    blocks = list(source.read(source.Call(values, mask, "", settled=mask is not None), config))
     assert all(len(block.live) <= max(1, min(rows, elements // 7)) for block in blocks)
     assert (np.concatenate([b.live for b in blocks]) == mask.reshape(-1, 7)).all()
     steps = np.concatenate([b.steps for b in blocks])

@@ -16,7 +16,7 @@ from test_model_calibration import integers, logits, slow_errors
 import exaq
 from exaq.calibration import summary
 from exaq.calibration.objective import OBJECTIVES, Bins
-from exaq.calibration.source import Batch, read
+from exaq.calibration.source import Call, read
 
 STAGES = ["paper", "clip", "levels", "thresholds"]
 
@@ -199,7 +199,7 @@ def test_slope_is_that_of_the_total(name: str, seed: int) -> None:
 def test_a_shifted_threshold_is_another_cut(name: str) -> None:
     real = logits(6, (20, 15))
     builder = summary.Builder(range(-90, 1), 2**20)
-    for block in read(Batch(real, None, "", settled=False), exaq.SoftmaxConfig()):
+    for block in read(Call(real, None, "", settled=False), exaq.SoftmaxConfig()):
         builder.add(block)
     (columns,) = builder.finish().blocks
     exponentials = np.array([0.02, 0.1, 0.4, 1.0])

@@ -49,7 +49,7 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         {7: ROWS, 4: [ROWS, ROWS * np.nan]},
         {},
         ValueError,
-        "layer 4, batch 1: live logits must be finite, not nan",
+        "layer 4, call 1: live logits must be finite, not nan",
     ),
     (
         "scalar",
@@ -84,14 +84,14 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         [[ROWS, np.zeros(3, complex)]],
         {},
         TypeError,
-        "layer 0, batch 1: logits must be integers or real numbers, not complex128",
+        "layer 0, call 1: logits must be integers or real numbers, not complex128",
     ),
     (
         "nan",
         [[ROWS, ROWS + np.nan]],
         {},
         ValueError,
-        "layer 0, batch 1: live logits must be finite, not nan",
+        "layer 0, call 1: live logits must be finite, not nan",
     ),
     ("infinity", [ROWS + np.inf], {}, ValueError, "layer 0: live logits must be finite, not inf"),
     (
@@ -165,11 +165,11 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         "masks must be a sequence or a mapping of arrays, not int",
     ),
     (
-        "masks of other batches",
+        "masks of other calls",
         [[ROWS, ROWS]],
         {"masks": [[None]]},
         ValueError,
-        "layer 0: masks must be given for each of 2 batches, not 1",
+        "layer 0: masks must be given for each of 2 calls, not 1",
     ),
     (
         "mask of numbers",
@@ -183,7 +183,7 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         [[ROWS]],
         {"masks": [np.ones(5, bool)]},
         ValueError,
-        "layer 0, batch 0: mask of shape (5,) does not fit the shape (2, 3, 4)",
+        "layer 0, call 0: mask of shape (5,) does not fit the shape (2, 3, 4)",
     ),
     (
         "rule",
@@ -223,7 +223,7 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         [[ROWS, np.zeros((5, 3, 4))]],
         {"per": "head"},
         ValueError,
-        "layer 0, batch 1 has 5 heads, but others 2",
+        "layer 0, call 1 has 5 heads, but others 2",
     ),
 ]
 

@@ -187,32 +187,39 @@ def merge(paths: Iterable[Path]) -> dict[str, dict[str, int]]:
 def config_bins(config: SoftmaxConfig) -> Iterator[str]:
     """Bins that a configuration hits by being simulated."""
     beats = config.beats
-    assert isinstance(config.kernel, Exaq)
-    dividers, rings = Normalizer.choose(config.kernel, tables_of(config.kernel, SIMULATED))
     hit = {
-        f"bits_{config.bits}": True,
         "lanes_1": config.lanes == 1,
         "lanes_64": config.lanes == 64,
-        "group_1": config.group == 1 and config.lanes > 1,
-        "group_several": config.groups > 1 and config.group > 1,
-        "sum_rom_largest": config.bits * config.group == 12,
         "masking_off": not config.masking,
         "pad_bits": config.logit_width % 8 != 0,
         "logit_bytes_3": config.logit_bytes == 3,
         "prob_bits_4": config.prob_bits == 4,
         "prob_bits_24": config.prob_bits == 24,
-        "free_tables": config.clip is None,
         "max_row_one_beat": beats == 1,
         "max_row_no_power_of_two": beats & (beats - 1) != 0,
         "max_row_1024": config.max_row >= 1024,
-        "one_divider": (dividers, rings) == (1, 1),
-        "several_dividers": dividers > 1 and rings == 1,
-        "several_rings": rings > 1,
         "one_context": config.contexts == 1,
         "several_contexts": config.contexts > 1,
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
     }
+    if isinstance(config.kernel, Exaq):
+        hit |= _exaq_bins(config.kernel)
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def _exaq_bins(kernel: Exaq) -> dict[str, bool]:
+    """Of those, the ones of EXAQ's own parameters."""
+    dividers, rings = Normalizer.choose(kernel, tables_of(kernel, SIMULATED))
+    return {
+        f"bits_{kernel.bits}": True,
+        "group_1": kernel.group == 1 and kernel.format.lanes > 1,
+        "group_several": kernel.groups > 1 and kernel.group > 1,
+        "sum_rom_largest": kernel.bits * kernel.group == 12,
+        "free_tables": kernel.clip is None,
+        "one_divider": (dividers, rings) == (1, 1),
+        "several_dividers": dividers > 1 and rings == 1,
+        "several_rings": rings > 1,
+    }
 
 
 def row_bins(row: Row) -> Iterator[str]:
@@ -264,8 +271,7 @@ def _value_bins(row: Row) -> Iterator[str]:
     steps = np.diff(logits)
     beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
     distance = set((logits - top).tolist())
-    thresholds = set(config.tables.thresholds) - {0}
-    codes = quantize(logits, config)
+    borders = set(config.kernel.borders) - {0}
     probabilities = row.probabilities[live]
     several = len(logits) > 1
     hit = {
@@ -274,14 +280,15 @@ def _value_bins(row: Row) -> Iterator[str]:
         "rising": several and (steps > 0).all(),
         "falling": several and (steps < 0).all(),
         "full_range": (logits.min(), top) == config.logit_range,
-        "every_code": len(set(codes.tolist())) == config.levels,
-        "on_threshold": not thresholds.isdisjoint(distance),
-        "below_threshold": not {t - 1 for t in thresholds}.isdisjoint(distance),
+        "on_threshold": not borders.isdisjoint(distance),
+        "below_threshold": not {t - 1 for t in borders}.isdisjoint(distance),
         "max_in_first_beat": row.beats_in > 1 and set(beats.tolist()) == {0},
         "max_in_last_beat": row.beats_in > 1 and set(beats.tolist()) == {row.beats_in - 1},
         "saturated": probabilities.max() == 2**config.prob_bits - 1,
         "live_zero": probabilities.min() == 0,
     }
+    if isinstance(config.kernel, Exaq):
+        hit["every_code"] = len(set(quantize(logits, config).tolist())) == config.kernel.levels
     yield from (f"value.{name}" for name, is_hit in hit.items() if is_hit)
 
 

@@ -223,7 +223,7 @@ class Rows:
 
     @property
     def _thresholds(self) -> tuple[int, ...]:
-        return self.contexts.tables[self.contexts.known(self.next)].thresholds
+        return self.contexts.borders[self.contexts.known(self.next)]
 
     def length(self) -> int:
         """A random length, short and longest rows favoured."""
@@ -301,8 +301,8 @@ class Rows:
             logits = np.full(longest, low)
             logits[place] = high
             yield self.row(logits, "lone maximum")
-        for context, tables in enumerate(self.contexts.tables):
-            for threshold in sorted(set(tables.thresholds)):
+        for context, borders in enumerate(self.contexts.borders):
+            for threshold in sorted(set(borders)):
                 if high + threshold - 1 >= low:
                     steps = np.array([0, threshold, threshold - 1, min(threshold + 1, 0)])
                     self.next = context

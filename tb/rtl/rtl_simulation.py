@@ -7,6 +7,7 @@ manifest declares, EXAQ_HITS where the hit bins go.
 from __future__ import annotations
 
 import functools
+import importlib
 import itertools
 import json
 import os
@@ -26,8 +27,12 @@ from exaq import SoftmaxConfig
 signal.setitimer(signal.ITIMER_PROF, 540)
 
 _SIMULATION = json.loads(Path(os.environ["EXAQ_SIMULATION"]).read_text(encoding="utf-8"))
+# A kernel makes itself known where its module is imported.
+importlib.import_module(_SIMULATION["module"])
 CONFIG = SoftmaxConfig.from_dict(_SIMULATION["config"])
 LATENCY: int = _SIMULATION["latency"]
+#: Whether the beats of a row count towards its latency.
+WHOLE_ROW: bool = _SIMULATION["whole_row"]
 #: Of the manifest: cycles_after_reset, cycles_of_a_load; 0 without contexts.
 BOOT_CYCLES: int = _SIMULATION["boot_cycles"]
 LOAD_CYCLES: int = _SIMULATION["load_cycles"]

@@ -31,7 +31,7 @@ def alone(config: SoftmaxConfig, tables: Tables) -> SoftmaxConfig:
 
 @dataclass
 class Contexts:
-    """Which tables each context has; without contexts there is one that never changes.
+    """Which tables each context has; none without contexts, where the kernel's never change.
 
     A load is awaited from before its last word is written until software has seen how it ended.
     Meanwhile it may take effect, once, and rows go by it from that cycle on.
@@ -47,9 +47,14 @@ class Contexts:
 
     def reset(self) -> None:
         """Every context has the tables of reset, and no load is awaited."""
-        self.tables[:] = self.config.context_tables or (self.config.tables,)
+        self.tables[:] = self.config.context_tables if self.config.contexts else ()
         self.awaited = None
         self.in_force = False
+
+    @property
+    def borders(self) -> list[tuple[int, ...]]:
+        """Of each context, or of the unit, the distances at which an element's result changes."""
+        return [tables.thresholds for tables in self.tables] or [self.config.kernel.borders]
 
     def known(self, number: int) -> int:
         """The context that a row of context ``number`` goes by."""
@@ -126,14 +131,16 @@ def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLo
         yield bad("too_low", flat | {1: word}, "thresholds")
     for word in (widest, widest + 1, 2 * widest, extremes[1]):
         place = int(rng.integers(first_level, 2 * config.levels))
-        yield bad("level_too_wide", {place: word}, "levels")
+        yield bad("level_too_wide", {place: word}, "exponentials")
     for word in (-1, 1 - widest, -widest, extremes[0]):
         place = int(rng.integers(first_level, 2 * config.levels))
-        yield bad("level_negative", {place: word}, "levels")
-    yield bad("last_level_0", {2 * config.levels - 1: 0}, "levels")
+        yield bad("level_negative", {place: word}, "exponentials")
+    yield bad("last_level_0", {2 * config.levels - 1: 0}, "exponentials")
     beyond = 1 << config.context_bits
     for word in sorted({config.contexts, beyond, 2 * beyond + config.contexts - 1, 2**16}):
         yield bad("unknown_context", {0: word}, "context")
     for word in (-1, *extremes):
         yield bad("unknown_context", {0: word}, "context")
-    yield bad("all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "levels")
+    yield bad(
+        "all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "exponentials"
+    )

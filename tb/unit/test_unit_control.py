@@ -29,7 +29,7 @@ COUNTERS = {
 }
 # Bits of STATUS that stay until they are cleared, and what sets them.
 DONE, REFUSED, OVERRUN = 1 << 8, 1 << 9, 1 << 14
-REASONS = {"length": 1 << 10, "context": 1 << 11, "thresholds": 1 << 12, "levels": 1 << 13}
+REASONS = {"length": 1 << 10, "context": 1 << 11, "thresholds": 1 << 12, "exponentials": 1 << 13}
 CONSTANTS = {
     0x00: int.from_bytes(b"EXAQ", "little"),
     0x0C: 3 | 6 << 8 | 2 << 16,
@@ -415,11 +415,11 @@ def test_outputs_are_registers() -> None:
     control = Control(CONFIG, latency=LATENCY)
     outputs = [
         getattr(control, name)
-        for name, (member, _) in AXI_LITE.items()
-        if member.flow == Out and name != "s_axi_rresp"  # which is a constant
+        for name, port in AXI_LITE.items()
+        if port.flow == Out and name != "s_axi_rresp"  # which is a constant
     ]
     outputs += [control.load.valid, Value.cast(control.load.payload)]
-    inputs = [getattr(control, name) for name, (member, _) in AXI_LITE.items() if member.flow == In]
+    inputs = [getattr(control, name) for name, port in AXI_LITE.items() if port.flow == In]
     inputs += [control.load.ready, control.loaded, control.busy]
     inputs += [Value.cast(control.refused), Value.cast(control.events)]
     rng = random.Random(2)

@@ -189,7 +189,7 @@ def test_manifest_tells_the_cycles_of_contexts(name: str) -> None:
             "number": config.contexts,
             "cycles_after_reset": ready.index(1) - 1,
             "cycles_of_a_load": loaded.index(1) - feed.times[-1],
-            "refused_bits": ["length", "context", "thresholds", "levels"],
+            "refused_bits": ["length", "context", "thresholds", "exponentials"],
             "events_bits": [
                 "row", "beat", "input_stalled", "output_stalled", "long_row", "masked_row",
             ],

@@ -343,7 +343,7 @@ def test_reset(when: int) -> None:
 @pytest.mark.parametrize("owner", [Ram, SumRam, ExcessRam, ExpRam, RowThresholds])
 def test_the_watch_on_rams_would_see_a_clash(owner: type) -> None:
     config = CONFIGS["1 context"]
-    component = Ram(width=3, depth=4) if owner is Ram else owner(config)
+    component = Ram(width=3, depth=4) if owner is Ram else owner(config.kernel)
     top = Module()
     top.submodules.component = component
     names = {

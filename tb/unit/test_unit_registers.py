@@ -48,7 +48,7 @@ MAP = {
             "length": (10, 1),
             "context": (11, 1),
             "thresholds": (12, 1),
-            "levels": (13, 1),
+            "exponentials": (13, 1),
             "overrun": (14, 1),
         },
     ),

@@ -175,7 +175,7 @@ def test_every_place_with_every_edge(name: str) -> None:
             words += load
     run = Run(config, words)
     reasons = {reason for o in run.expected for reason in o.reasons}
-    assert {"thresholds", "levels"} <= reasons
+    assert {"thresholds", "exponentials"} <= reasons
     assert run.commits
 
 
@@ -196,7 +196,7 @@ def test_reasons_together(name: str) -> None:
         words += load + good(config, rng)
     run = Run(config, words)
     found = [frozenset(o.reasons) for o in run.expected[::2]]
-    names = ("context", "thresholds", "levels")
+    names = ("context", "thresholds", "exponentials")
     assert found == [
         frozenset(name for k, name in enumerate(names) if choice >> k & 1) for choice in range(8)
     ]

@@ -35,7 +35,7 @@ def faults(config: SoftmaxConfig, load: list[int]) -> set[str]:
     if any(not -(2**config.logit_width) <= t <= 0 for t in thresholds):
         reasons.add("thresholds")
     if any(not 0 <= e < 2 ** (config.exp_frac + 1) for e in levels) or levels[-1] == 0:
-        reasons.add("levels")
+        reasons.add("exponentials")
     return reasons
 
 

@@ -59,7 +59,10 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
             }
             for use in memories_of(design)
         ],
-        "latency": {"cycles": component.latency, "counted_from": "beats of the row"},
+        "latency": {
+            "cycles": component.latency,
+            "counted_from": "beats of the row" if unit.kernel.whole_row else "the row's last beat",
+        },
         "full_rate_row": config.format.full_rate_row,
         **({"contexts": contexts} if config.format.contexts else {}),
         "versions": {

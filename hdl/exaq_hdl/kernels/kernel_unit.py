@@ -51,7 +51,9 @@ class KernelUnit(ABC):
         taken with the row's last beat or before
     o : stream of probability_beat, out
     prepare : cycles from an item of ``rows`` offered until a beat of its row is taken
-    latency : cycles from a row's last beat taken to its first probability offered, less one
+    whole_row : whether a row's first probability waits for the row's last beat
+    latency : cycles from a beat taken to a probability offered: from the row's last beat to its
+        first probability with ``whole_row``, from its first beat without
     hold : cycles that a row's beats may stay in the kernel after its last one
     row_fields : what goes with a row beside its maximum, by name: shapes
     boot_cycles : cycles after reset in which the unit takes no beat
@@ -61,6 +63,7 @@ class KernelUnit(ABC):
     rows: wiring.PureInterface
     o: wiring.PureInterface
     prepare: int = 0
+    whole_row: bool = True
     latency: int
     hold: int
     row_fields: Mapping[str, Any] = NOTHING

@@ -17,9 +17,9 @@ LOAD_WORD = layout(_FIELDS)
 
 #: Why a load was refused; no bit where none was. ``length``: words are missing or too many;
 #: ``context``: there is no such context; ``thresholds``: they descend or leave
-#: -2**logit_width .. 0; ``levels``: an exponential is negative or wider than exp_bits, or the last
+#: -2**logit_width .. 0; ``exponentials``: one is negative or wider than exp_bits, or the last
 #: is 0.
-REFUSAL = data.StructLayout({"length": 1, "context": 1, "thresholds": 1, "levels": 1})
+REFUSAL = data.StructLayout({"length": 1, "context": 1, "thresholds": 1, "exponentials": 1})
 
 #: Ports of a unit whose tables can be loaded.
 LOAD_PORTS: Ports = {

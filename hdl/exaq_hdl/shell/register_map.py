@@ -187,7 +187,7 @@ _ALL = (
                 ("context", 11, 1, "there is no such context"),
                 ("thresholds", 12, 1, "thresholds descend, or leave -2^logit_width .. 0"),
                 (
-                    "levels",
+                    "exponentials",
                     13,
                     1,
                     "an exponential leaves 0 .. 2^(exp_frac + 1) - 1, or the last is 0",

@@ -41,7 +41,8 @@ class RowShell(wiring.Component):
     """Streams rows through a kernel.
 
     Latency: the first beat of a row of n beats leaves n + ``latency`` cycles after its last beat
-    was taken, where nothing before it has to wait. Throughput: rows of ``full_rate_row``
+    was taken, or ``latency`` cycles where the kernel does not wait for whole rows, if nothing
+    before it has to wait. Throughput: rows of ``full_rate_row``
     elements and more, in any mixture, are taken at 1 beat per cycle for ever; rows of one
     length leave at that rate too, while a longer row behind a shorter one makes the output wait
     for its end. Back-pressure on ``o`` holds its payload and, once the buffers are full, stops
@@ -92,7 +93,7 @@ class RowShell(wiring.Component):
             slack=self.receiver.reaction + self.row_max.latency + 1,
             memories=memories,
         )
-        self.latency = self.receiver.latency + find_max + kernel.latency
+        self.latency = self.receiver.latency + find_max + kernel.latency - kernel.whole_row
         kernel.expect_rows(self.max_queue.fifo.depth + self.latency)
         super().__init__(members(ports))
 

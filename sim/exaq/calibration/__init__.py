@@ -178,8 +178,8 @@ def _calibrate(
     if rule == "optimal":
         borders.update(_grid(survey.lowest, float(config.logit_scale), config.exp_frac))
     builder = Builder(sorted(borders), memory)
-    for batch in part.batches:
-        for block in read(batch, config):
+    for call in part.calls:
+        for block in read(call, config):
             builder.add(block)
             advance()
     summary = builder.finish()

@@ -72,9 +72,9 @@ class Survey:
     def of(cls, part: Part, config: SoftmaxConfig, advance: Callable[[], None]) -> Survey:
         """Reads the part once; ValueError where nothing is live."""
         survey = cls()
-        for batch in part.batches:
+        for recorded in part.calls:
             call = Spread()
-            for block in read(batch, config):
+            for block in read(recorded, config):
                 call.add(block)
                 survey.rows += len(block.live)
                 survey.saturated += block.saturated

@@ -22,7 +22,7 @@ BLOCK_ROWS, BLOCK_ELEMENTS = 4096, 2**21
 
 
 @dataclass(frozen=True)
-class Batch:
+class Call:
     """Logits of one call of a layer, or of one head of it.
 
     Members
@@ -42,11 +42,11 @@ class Batch:
     where: str
     settled: bool
 
-    def head(self, axis: int, number: int) -> Batch:
+    def head(self, axis: int, number: int) -> Call:
         """The part of one head."""
         logits = np.moveaxis(self.logits, axis, 0)[number]
         mask = None if self.mask is None else np.moveaxis(self.mask, axis, 0)[number]
-        return Batch(logits, mask, f"{self.where}, head {number}", self.settled)
+        return Call(logits, mask, f"{self.where}, head {number}", self.settled)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Part:
     name: str
     layer: int | None
     head: int | None
-    batches: tuple[Batch, ...]
+    calls: tuple[Call, ...]
 
     @property
     def where(self) -> str:
@@ -67,8 +67,8 @@ class Part:
 
     @property
     def blocks(self) -> int:
-        """Blocks that ``read`` cuts its batches into."""
-        return sum(1 for batch in self.batches for _ in _cut(batch.logits, batch.mask))
+        """Blocks that ``read`` cuts its calls into."""
+        return sum(1 for call in self.calls for _ in _cut(call.logits, call.mask))
 
 
 @dataclass(frozen=True)
@@ -99,29 +99,29 @@ class Block:
     doubt: Doubt | None
 
 
-def read(batch: Batch, config: SoftmaxConfig) -> Iterator[Block]:
-    """The batch's rows, block by block; those without a live element are left out."""
+def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
+    """The call's rows, block by block; those without a live element are left out."""
     low, high = config.logit_range
     scale = float(config.logit_scale)
-    row = batch.logits.shape[-1]
-    for piece, mask in _cut(batch.logits, batch.mask):
+    row = call.logits.shape[-1]
+    for piece, mask in _cut(call.logits, call.mask):
         logits = piece.reshape(-1, row)
         live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
         saturated = 0
         doubt = None
         if logits.dtype.kind == "f":
-            live, doubt = find_live(logits, live, gaps=not batch.settled)
+            live, doubt = find_live(logits, live, gaps=not call.settled)
             real = np.where(live, logits, 0).astype(np.float64)
             if not np.isfinite(real).all():
                 bad = real[~np.isfinite(real)][0]
-                raise ValueError(f"{batch.where}: live logits must be finite, not {bad}")
+                raise ValueError(f"{call.where}: live logits must be finite, not {bad}")
             with np.errstate(over="ignore"):
                 rounded = np.rint(real / scale)
             saturated = int(np.count_nonzero((rounded < low) | (rounded > high)))
             integers = logits_to_integers(real, config).astype(np.int32)
         else:
             given = np.where(live, logits, 0)
-            with _named(batch.where):
+            with _named(call.where):
                 check_logit_range(int(given.min()), int(given.max()), config.format)
             integers = given.astype(np.int32)
             real = integers.astype(np.float64) * scale
@@ -200,42 +200,41 @@ def collect(layers: Mapping[int, tuple[Any, Any]], per: str, head_axis: int) -> 
 
     ``layers`` are as ``numbered`` gives them.
     """
-    each = {number: _batches(number, *given) for number, given in layers.items()}
+    each = {number: _calls(number, *given) for number, given in layers.items()}
     if per == "all":
-        return [Part("all", None, None, tuple(batch for layer in each.values() for batch in layer))]
+        return [Part("all", None, None, tuple(call for layer in each.values() for call in layer))]
     if per == "layer":
         return [Part(f"layer{k}", k, None, tuple(layer)) for k, layer in each.items()]
     return [
-        Part(f"layer{k}.head{h}", k, h, tuple(batch.head(head_axis, h) for batch in layer))
+        Part(f"layer{k}.head{h}", k, h, tuple(call.head(head_axis, h) for call in layer))
         for k, layer in each.items()
         for h in range(_heads(layer, head_axis))
     ]
 
 
-def _batches(layer: int, entry: Any, mask: Any) -> list[Batch]:
+def _calls(layer: int, entry: Any, mask: Any) -> list[Call]:
     many = isinstance(entry, list | tuple)
     arrays = list(entry) if many else [entry]
     masks = list(mask) if many and isinstance(mask, list | tuple) else [mask] * len(arrays)
     if len(masks) != len(arrays):
         raise ValueError(
-            f"layer {layer}: masks must be given for each of {len(arrays)} batches, "
-            f"not {len(masks)}"
+            f"layer {layer}: masks must be given for each of {len(arrays)} calls, not {len(masks)}"
         )
     result = []
     for number, (values, live) in enumerate(zip(arrays, masks, strict=True)):
-        where = f"layer {layer}, batch {number}" if many else f"layer {layer}"
-        result.append(_batch(values, live, where))
+        where = f"layer {layer}, call {number}" if many else f"layer {layer}"
+        result.append(_call(values, live, where))
     return result
 
 
-def _batch(values: Any, mask: Any, where: str) -> Batch:
+def _call(values: Any, mask: Any, where: str) -> Call:
     logits, live = split_masked(values)
     if logits.dtype.kind not in "iuf":
         raise TypeError(f"{where}: logits must be integers or real numbers, not {logits.dtype}")
     with _named(where):
         check_shape(logits.shape)
         live = joined_mask(live, mask, logits.shape)
-    return Batch(logits, live, where, settled=live is not None)
+    return Call(logits, live, where, settled=live is not None)
 
 
 @contextmanager
@@ -247,38 +246,38 @@ def _named(where: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error}") from None
 
 
-def _heads(batches: list[Batch], axis: int) -> int:
+def _heads(calls: list[Call], axis: int) -> int:
     counts = []
-    for batch in batches:
-        logits = batch.logits
+    for call in calls:
+        logits = call.logits
         last = axis in (-1, logits.ndim - 1)
         if not -logits.ndim <= axis < logits.ndim or last:
             raise ValueError(
-                f"{batch.where}: head_axis must be one of the axes before the row, "
+                f"{call.where}: head_axis must be one of the axes before the row, "
                 f"not {axis} of the shape {logits.shape}"
             )
         counts.append(logits.shape[axis])
         if counts[-1] != counts[0]:
-            raise ValueError(f"{batch.where} has {counts[-1]} heads, but others {counts[0]}")
+            raise ValueError(f"{call.where} has {counts[-1]} heads, but others {counts[0]}")
     return counts[0]
 
 
 def digest(entry: Any, mask: Any) -> dict[str, Any]:
     """What identifies a layer's data: shapes, types and a SHA-256 of values and masks."""
-    batches = _batches(0, entry, mask)
+    calls = _calls(0, entry, mask)
     shapes, types = [], []
     sha = hashlib.sha256()
-    for batch in batches:
-        shapes.append(list(batch.logits.shape))
-        types.append(str(batch.logits.dtype.newbyteorder("=")))
-        sha.update(f"{types[-1]} {shapes[-1]} {batch.mask is not None};".encode())
-        for logits, live in _cut(batch.logits, batch.mask):
+    for call in calls:
+        shapes.append(list(call.logits.shape))
+        types.append(str(call.logits.dtype.newbyteorder("=")))
+        sha.update(f"{types[-1]} {shapes[-1]} {call.mask is not None};".encode())
+        for logits, live in _cut(call.logits, call.mask):
             sha.update(np.ascontiguousarray(logits, logits.dtype.newbyteorder("<")).tobytes())
             if live is not None:
                 sha.update(np.packbits(live).tobytes())
     return {
         "shapes": [shapes[0]] if all(s == shapes[0] for s in shapes) else shapes,
-        "batches": len(batches),
+        "batches": len(calls),
         "dtype": sorted(set(types)),
         "sha256": sha.hexdigest(),
     }

@@ -69,6 +69,7 @@ class Exaq(Kernel):
     """
 
     name = "exaq"
+    takes_contexts = True
     least_full_rate = "2 * 2**bits * lanes"
 
     bits: int = 2
@@ -190,6 +191,16 @@ class Exaq(Kernel):
         self._check_tables(tables)
         lowest = -(2**self.format.logit_width)
         return [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
+
+    @property
+    def borders(self) -> tuple[int, ...]:
+        """The thresholds."""
+        return self.tables.thresholds
+
+    @property
+    def most_load_cycles(self) -> int:
+        """An entry of LUT_sum a cycle, and what a load takes besides."""
+        return 2 ** (self.bits * self.group) + self.format.lanes + 16 * self.levels + 128
 
     def default_full_rate_row(self, format: StreamFormat) -> int:
         """8 * K * lanes, but not above ``max_row`` where that is legal."""

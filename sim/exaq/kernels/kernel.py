@@ -35,8 +35,10 @@ class Kernel(ABC):
     """
 
     name: ClassVar[str]
+    #: Whether there are tables that a row can choose by its context.
+    takes_contexts: ClassVar[bool] = False
     #: What ``least_full_rate_row`` is, in words.
-    least_full_rate: ClassVar[str] = "lanes"
+    least_full_rate: ClassVar[str] = "2 * lanes"
 
     format: StreamFormat = field(init=False, repr=False, compare=False)
     # What ``settle`` filled in, which ``settings`` leaves out.
@@ -71,6 +73,10 @@ class Kernel(ABC):
 
     def _settle(self, format: StreamFormat) -> None:
         """Check this object's own fields against ``format`` and fill them in, by ``_set``."""
+        if format.contexts and not self.takes_contexts:
+            raise ValueError(
+                f"the kernel {self.name} has no tables: contexts must be 0, not {format.contexts}"
+            )
         least = self.least_full_rate_row(format)
         if format.full_rate_row is not None and format.full_rate_row < least:
             raise ValueError(
@@ -113,13 +119,38 @@ class Kernel(ABC):
         """The fields of ``to_dict``, for a unit with or without contexts."""
         return set(cls.setting_names())
 
+    @property
+    def borders(self) -> tuple[int, ...]:
+        """Distances from the row's maximum, in logit steps and at most 0, that an element reaches
+        with another result than just below them; simulations go there.
+        """
+        return (0,)
+
     def default_full_rate_row(self, format: StreamFormat) -> int:
         """Shortest row that streams without a bubble where the format leaves it open."""
         return self.least_full_rate_row(format)
 
     def least_full_rate_row(self, format: StreamFormat) -> int:
-        """Shortest row, in elements, that the kernel can stream without a bubble."""
-        return format.lanes
+        """Shortest row, in elements, that a unit can stream without a bubble.
+
+        At least two beats: the shell's queue of maxima gives a row every other cycle.
+        """
+        return 2 * format.lanes
+
+    def load_words(self, context: int, tables: Any) -> list[int]:
+        """The words that load ``tables`` into a context of the running unit.
+
+        Raises
+        ------
+        ValueError
+            The unit takes no tables at run time.
+        """
+        raise ValueError(f"the kernel {self.name} takes no tables at run time")
+
+    @property
+    def most_load_cycles(self) -> int:
+        """A bound, far from tight, of the cycles that a unit needs to fill a context."""
+        return 0
 
     @abstractmethod
     def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:

@@ -28,7 +28,7 @@ class Divider(wiring.Component):
 
     Latency ``latency`` cycles from a sum to its last quotient; throughput a row in ``period``
     cycles. ``i`` holds the sum until the divisions are done. Back-pressure on ``o`` stops the
-    ring. Quotients of levels that no element of the row has are meaningless where E_k > S.
+    ring. Quotients of codes that no element of the row has are meaningless where E_k > S.
 
     A row takes ``exponentials.prelude`` cycles until its first division.
 

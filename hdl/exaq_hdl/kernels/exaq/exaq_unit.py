@@ -42,7 +42,7 @@ class ExaqUnit(KernelUnit):
         self.rows = tables.rows(self._quantizer.row)
         self.prepare = tables.prepare
         self.hold = self._output.hold
-        self.latency = Quantizer.latency + self.hold - 1
+        self.latency = Quantizer.latency + self.hold
         self.row_fields = tables.row_fields
         self.boot_cycles = tables.boot_cycles
 
@@ -74,7 +74,7 @@ class ExaqUnit(KernelUnit):
             "normalizer": normalisation.normalizer,
             "emitter": output.emitter,
             **self.tables.blocks,
-            **{f"sum_rom{g}": table for g, table in enumerate(normalisation.sum_tables)},
+            **normalisation.sum_tables,
         }
 
     def connect(self, m: Module, unit: wiring.Component) -> None:

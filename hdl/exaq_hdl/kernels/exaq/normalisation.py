@@ -43,7 +43,10 @@ class Normalisation:
     def __init__(self, kernel: Exaq, tables: Tables, *, behind: int, memories: Memories):
         self._kernel = kernel
         self._reader = tables.sums()
-        self.sum_tables = [self._reader.sum_table() for _ in range(kernel.groups)]
+        #: A LUT_sum for each group of a beat, by name.
+        self.sum_tables = {
+            f"{self._reader.table_name}{g}": self._reader.sum_table() for g in range(kernel.groups)
+        }
         self.accumulator = Accumulator(kernel, self._reader)
         self.normalizer = Normalizer(kernel, tables)
         self.latency = self.accumulator.latency + Fifo.latency + self.normalizer.latency
@@ -67,7 +70,7 @@ class Normalisation:
             self.accumulator.i.payload.eq(codes.payload),
         ]
         width = self._kernel.bits * self._kernel.group
-        for g, table in enumerate(self.sum_tables):
+        for g, table in enumerate(self.sum_tables.values()):
             m.d.comb += [
                 table.codes.eq(codes.payload.codes.as_value().word_select(g, width)),
                 self.accumulator.totals[g].eq(table.total),

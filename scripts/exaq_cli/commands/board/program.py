@@ -35,5 +35,5 @@ def command(board: str, folder: Path | None) -> None:
     except (NoBuildError, ToolError) as error:
         raise UserError(str(error)) from error
     click.echo(f"Programmed     {spec.title}")
-    click.echo(f"Serial port    {spec.link}")
+    click.echo(f"Serial port    {spec.link.where}")
     click.echo("Next           exaq stream LOGITS.npy --port PORT -o PROBS.npy")

@@ -41,10 +41,12 @@ class SumReader(ABC):
     Members
     -------
     latency : cycles of a lookup in LUT_sum; the excess takes one less
+    table_name : what a LUT_sum is called, before the group's number
     ports : further ports of the accumulator, which its surroundings drive
     """
 
     latency: int
+    table_name: str
     ports: Mapping[str, wiring.Member] = NOTHING
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The exponentials of the levels of every bank."""
+"""The exponentials of the codes, of every bank."""
 
 from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring

@@ -128,8 +128,8 @@ class LoadedTables(Tables):
         ]
         wiring.connect(m, loader.thresholds, self.row_thresholds.store)
         wiring.connect(m, loader.excesses, normalisation.accumulator.store)
-        wiring.connect(m, loader.levels, normalisation.normalizer.store)
-        for table in normalisation.sum_tables:
+        wiring.connect(m, loader.exponentials, normalisation.normalizer.store)
+        for table in normalisation.sum_tables.values():
             m.d.comb += [
                 table.store.valid.eq(loader.sums.valid),
                 table.store.payload.eq(loader.sums.payload),
@@ -166,6 +166,7 @@ class LoadedSums(SumReader):
     """LUT_sum in RAMs for each group; the excess of idle lanes in a RAM."""
 
     latency = SumRam.latency
+    table_name = "sum_ram"
 
     def __init__(self, kernel: Exaq, memories: Memories):
         self._kernel = kernel

@@ -40,7 +40,7 @@ class TableLoader(wiring.Component):
     commit : pulse: the spare bank is complete
     refused : REFUSAL, for one cycle
     idle : no load has begun
-    thresholds, levels, excesses, sums : streams of threshold_word, exponential_word, excess_word
+    thresholds, exponentials, excesses, sums : streams of threshold_word, exponential_word, excess_word
         and sum_word, always ready
     """
 
@@ -64,7 +64,7 @@ class TableLoader(wiring.Component):
                 "refused": Out(REFUSAL),
                 "idle": Out(1),
                 "thresholds": words(threshold_word),
-                "levels": words(exponential_word),
+                "exponentials": words(exponential_word),
                 "excesses": words(excess_word),
                 "sums": words(sum_word),
             }
@@ -112,7 +112,7 @@ class TableLoader(wiring.Component):
         # Place of the next word in its load; its upper half are exponentials.
         place = Signal(kernel.bits + 1)
         here = Signal.like(place)
-        code, is_level = here[: kernel.bits], here[-1]
+        code, is_exponential = here[: kernel.bits], here[-1]
         begun = Signal()
         m.d.comb += [
             begun.eq(place != 0),
@@ -128,11 +128,15 @@ class TableLoader(wiring.Component):
         threshold_fits = cut.fits & (word == threshold) & ((threshold == 0) | threshold[-1])
         wrong = Signal(REFUSAL)
         faults = Signal(REFUSAL)
-        level_fits = cut.fits & ~word[kernel.exp_bits :].any()
+        exponential_fits = cut.fits & ~word[kernel.exp_bits :].any()
         m.d.comb += [
             wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= kernel.format.contexts))),
-            wrong.thresholds.eq(~first & ~is_level & (~threshold_fits | (threshold < before))),
-            wrong.levels.eq(is_level & (~level_fits | (here.all() & (word == 0)))),
+            wrong.thresholds.eq(
+                ~first & ~is_exponential & (~threshold_fits | (threshold < before))
+            ),
+            wrong.exponentials.eq(
+                is_exponential & (~exponential_fits | (here.all() & (word == 0)))
+            ),
             start.eq(judge & ~Value.cast(faults).any()),
         ]
         m.d.sync += [
@@ -153,14 +157,14 @@ class TableLoader(wiring.Component):
                     m.d.sync += place.eq(0)
 
         m.d.comb += [
-            self.thresholds.valid.eq(accept & ~first & begun & ~is_level),
+            self.thresholds.valid.eq(accept & ~first & begun & ~is_exponential),
             self.thresholds.payload.bank.eq(self.spare),
             self.thresholds.payload.code.eq(code),
             self.thresholds.payload.threshold.eq(threshold),
-            self.levels.valid.eq(accept & is_level),
-            self.levels.payload.bank.eq(self.spare),
-            self.levels.payload.code.eq(code),
-            self.levels.payload.exponential.eq(word),
+            self.exponentials.valid.eq(accept & is_exponential),
+            self.exponentials.payload.bank.eq(self.spare),
+            self.exponentials.payload.code.eq(code),
+            self.exponentials.payload.exponential.eq(word),
         ]
 
     def _fill(self, m):
@@ -171,13 +175,13 @@ class TableLoader(wiring.Component):
         kernel = self.kernel
         filling, start = self._filling, self._start
         bits, outer_bits = kernel.bits, kernel.bits * (kernel.group - 1)
-        word = self.levels.payload.exponential
+        word = self.exponentials.payload.exponential
 
         turn = Signal()
         ring = [
             Signal(kernel.exp_bits, name=f"ring{k}", reset_less=True) for k in range(kernel.levels)
         ]
-        with m.If(self.levels.valid | turn):
+        with m.If(self.exponentials.valid | turn):
             m.d.sync += [a.eq(b) for a, b in pairwise(ring)]
             m.d.sync += ring[-1].eq(Mux(turn, ring[0], word))
         tail = ring[0]

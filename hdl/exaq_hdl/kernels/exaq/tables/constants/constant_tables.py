@@ -90,6 +90,7 @@ class ConstantSums(SumReader):
     """LUT_sum in a ROM for each group; the excess of idle lanes in gates."""
 
     latency = SumRom.latency
+    table_name = "sum_rom"
 
     def __init__(self, kernel: Exaq, memories: Memories):
         self._kernel = kernel

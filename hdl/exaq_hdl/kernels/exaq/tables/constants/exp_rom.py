@@ -1,4 +1,4 @@
-"""The exponentials of the levels."""
+"""The exponentials of the codes."""
 
 from collections.abc import Sequence
 
