@@ -40,8 +40,8 @@ class TableLoader(wiring.Component):
     commit : pulse: the spare bank is complete
     refused : REFUSAL, for one cycle
     idle : no load has begun
-    thresholds, exponentials, excesses, sums : streams of threshold_word, exponential_word, excess_word
-        and sum_word, always ready
+    thresholds, exponentials, excesses, sums : streams of threshold_word, exponential_word,
+        excess_word and sum_word, out, always ready
     """
 
     def __init__(self, kernel: Exaq):
