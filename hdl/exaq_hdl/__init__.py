@@ -15,10 +15,11 @@ if sys.version_info >= (3, 13) and find_spec("amaranth") is not None:
     bridge_tracer()
 
 if TYPE_CHECKING:
-    from exaq_hdl.emit.verilog import TOPS, Emitted, emit_verilog
+    from exaq_hdl.emit.verilog import Emitted, emit_verilog
     from exaq_hdl.shell.axi import AxiSoftmax
     from exaq_hdl.shell.core import FlatSoftmax
     from exaq_hdl.shell.row_shell import Softmax
+    from exaq_hdl.shell.tops import TOPS
 else:
     _HOMES = {
         "AxiSoftmax": "exaq_hdl.shell.axi",

@@ -9,8 +9,13 @@ on the release of Python.
 import dis
 import functools
 import sys
+from types import CodeType
+from typing import Any
 
 from amaranth import tracer
+
+# Typed in part.
+_tracer: Any = tracer
 
 _CALLS = {"CALL", "CALL_KW", "CALL_FUNCTION_EX"}
 _STORES = {"STORE_NAME", "STORE_ATTR", "STORE_FAST", "STORE_DEREF"}
@@ -27,10 +32,10 @@ def bridge_tracer() -> None:
     Where Python has no instruction for two variables, Amaranth's own function stays.
     """
     if not _PAIRS.isdisjoint(dis.opmap):
-        tracer.get_var_name = get_var_name
+        _tracer.get_var_name = get_var_name
 
 
-def get_var_name(depth=2, default=_RAISE):
+def get_var_name(depth: int = 2, default: Any = _RAISE) -> Any:
     """As ``amaranth.tracer.get_var_name``, but for instructions on two variables.
 
     Parameters
@@ -48,12 +53,12 @@ def get_var_name(depth=2, default=_RAISE):
     frame = sys._getframe(depth)
     found = _name_behind(frame.f_code, frame.f_lasti)
     if found is None and default is _RAISE:
-        raise tracer.NameNotFound
+        raise _tracer.NameNotFound
     return default if found is None else found
 
 
 @functools.cache
-def _name_behind(code, offset):
+def _name_behind(code: CodeType, offset: int) -> str | None:
     """The variable that gets the result of the call at ``offset``, or None."""
     # The offset may be that of the call's cache, which follows it.
     *_, call = (each for each in _instructions(code) if each.offset <= offset)
@@ -63,14 +68,14 @@ def _name_behind(code, offset):
         if each.offset <= call.offset:
             continue
         if each.opname in _PAIRS:
-            return each.argval[0]
+            return str(each.argval[0])
         if each.opname in _STORES:
-            return each.argval
+            return str(each.argval)
         if each.opname not in _LOADS:
             break
     return None
 
 
 @functools.cache
-def _instructions(code):
+def _instructions(code: CodeType) -> list[dis.Instruction]:
     return [each for each in dis.get_instructions(code) if each.opname != "EXTENDED_ARG"]

@@ -8,10 +8,10 @@ from amaranth.lib import io
 from exaq import SoftmaxConfig
 from exaq_fpga.boards.specification import BoardSpec
 from exaq_fpga.gateware.clock.clocking import Clocking
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.linked_station import LinkedStation
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_fpga.gateware.verilog_unit import VerilogUnit
+from exaq_hdl.parts.component import Component
 
 
 class BoardTop(Component):

@@ -6,11 +6,11 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.assembly import add_named
+from exaq_hdl.parts.component import Component
 
 
 class LinkedStation(Component):

@@ -7,7 +7,6 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.framing.frame_sender import FrameSender
 from exaq_fpga.gateware.messages.responder import Responder
@@ -15,6 +14,7 @@ from exaq_fpga.gateware.octets import LINE, OCTETS
 from exaq_fpga.link.protocol import buffer_octets
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.assembly import add_named
+from exaq_hdl.parts.component import Component
 
 
 class Station(Component):

@@ -6,8 +6,8 @@ from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib.wiring import Flow, In
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.component import Component
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.ports import members
 from exaq_hdl.shell.row_shell import unit_ports
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
 
-from amaranth.back import rtlil
+from amaranth.back import rtlil  # type: ignore[attr-defined]  # no stubs of it
 from amaranth.hdl import Fragment
 
 from exaq import SoftmaxConfig
@@ -68,7 +68,7 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
     check_name(name)
     ram = inner_name(name, "ram")
     component = TOPS[top](config, memories=Memories(ram_module=ram))
-    design = Fragment.get(component, None)
+    design: Any = Fragment.get(component, None)  # type: ignore[no-untyped-call]
     ports = {port: (getattr(component, port), None) for port in component.ports}
     text = rtlil_to_verilog(rtlil.convert(design, name=name, ports=ports, emit_src=False))
     ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text().replace(_RAM, ram)

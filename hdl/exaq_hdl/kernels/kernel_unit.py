@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from amaranth.hdl import Const, Module, Value
-from amaranth.lib import wiring
 
 from exaq import Kernel
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.ports import Ports
 
@@ -59,9 +59,9 @@ class KernelUnit(ABC):
     boot_cycles : cycles after reset in which the unit takes no beat
     """
 
-    beats: wiring.PureInterface
-    rows: wiring.PureInterface
-    o: wiring.PureInterface
+    beats: Stream
+    rows: Stream
+    o: Stream
     prepare: int = 0
     whole_row: bool = True
     latency: int
@@ -80,11 +80,11 @@ class KernelUnit(ABC):
 
     @property
     @abstractmethod
-    def blocks(self) -> dict[str, wiring.Component]:
+    def blocks(self) -> dict[str, Component]:
         """The blocks, by the names that they have beside those of the shell."""
 
     @abstractmethod
-    def connect(self, m: Module, unit: wiring.Component) -> None:
+    def connect(self, m: Module, unit: Component) -> None:
         """Join the blocks in the module ``m`` that has them; drive the ``ports`` of ``unit``."""
 
     def row_values(self, m: Module, row: ClosedRow) -> dict[str, Value]:

@@ -1,17 +1,21 @@
 """Putting components together in one module, with names that Verilog and waveforms show."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import wiring
+
+from exaq_hdl.parts.component import Component
 
 
-def add_named(m: Module, name: str, component: wiring.Component) -> None:
+def add_named(m: Module, name: str, component: Component) -> None:
     """Makes ``component`` a submodule and puts its name on its ports.
 
     Ports of different blocks are then told apart by name in Verilog and in waveforms.
     """
     m.submodules[name] = component
     for path, _, port in component.signature.flatten(component):
-        Value.cast(port).name = "_".join([name, *map(str, path)])
+        signal: Any = Value.cast(port)
+        signal.name = "_".join([name, *map(str, path)])
 
 
 def late(m: Module, value: Value, cycles: int, name: str) -> Value:

@@ -4,7 +4,7 @@ A carry chain costs a place or two beyond its bits to get in and out of; most of
 counters are small, or count in an order that nobody sees.
 """
 
-from amaranth.hdl import Cat
+from amaranth.hdl import Cat, Value, ValueLike
 
 # Taps of a maximum-length Fibonacci shift register, by width: the bits (from 1) whose parity
 # is shifted in. Standard table (P. Alfke, Xilinx XAPP 052); a test walks every sequence.
@@ -38,9 +38,9 @@ def lfsr_width(states: int) -> int:
     return max(states.bit_length(), min(_TAPS))
 
 
-def lfsr_next(value):
+def lfsr_next(value: Value) -> Value:
     """The state after ``value``, an Amaranth value; 2**width - 1 states, never 0."""
-    parity = 0
+    parity: ValueLike = 0
     for tap in _TAPS[len(value)]:
         parity = value[tap - 1] ^ parity
     return Cat(parity, value[:-1])
@@ -55,6 +55,6 @@ def lfsr_state(width: int, steps: int) -> int:
     return state
 
 
-def increment(value):
+def increment(value: Value) -> Value:
     """``value + 1`` modulo 2**len(value), a gate or two a bit: for a few bits."""
     return Cat(value[k] ^ value[:k].all() if k else ~value[0] for k in range(len(value)))

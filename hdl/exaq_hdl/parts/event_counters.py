@@ -1,15 +1,16 @@
 """Counters that software reads."""
 
 from itertools import pairwise
+from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_hdl.parts.component import Component
 
 
-class EventCounters(wiring.Component):
+class EventCounters(Component):
     """``count`` counters, at least 2, modulo 2**width, that share one adder.
 
     The counts go round in a ring of registers, a step a cycle, past the adder, which adds what
@@ -43,7 +44,7 @@ class EventCounters(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         # Cycle 0: bit k of `turn` takes what counter k has to add. Cycle 1: it is added to the
         # count that comes out of the ring. Cycle 2: the sum is shown.

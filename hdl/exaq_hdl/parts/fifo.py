@@ -1,10 +1,13 @@
 """A FIFO over block RAM for free-running producers."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import flag, integer
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
@@ -13,7 +16,7 @@ from exaq_hdl.parts.memory import SIMULATED, Memories
 _FREE_ROUNDING = 512
 
 
-class Fifo(wiring.Component):
+class Fifo(Component):
     """Queue between a free-running producer and a stream consumer.
 
     Latency 3 cycles from ``i`` to ``o``; throughput 1 item per cycle, of a lazy queue an item
@@ -72,7 +75,7 @@ class Fifo(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # The reader runs ahead: v1 says that the RAM's latch holds an item, o.valid that its
         # output register does. Each moves on when the next place is free.
         m = Module()
@@ -87,7 +90,7 @@ class Fifo(wiring.Component):
         write_address = Signal(range(depth), init=first)
         read_address = Signal(range(depth), init=first)
 
-        def after(address):
+        def after(address: Signal) -> Value:
             if self._lfsr:
                 return lfsr_next(address)
             return Mux(address == self.depth - 1, 0, address + 1)
@@ -135,7 +138,7 @@ class Fifo(wiring.Component):
         return m
 
 
-class FallThroughFifo(wiring.Component):
+class FallThroughFifo(Component):
     """A ``Fifo`` whose items take a short cut while nothing waits in it.
 
     Latency 1 cycle where it is empty; throughput then 1 item per cycle, otherwise an item in 2
@@ -157,7 +160,7 @@ class FallThroughFifo(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.fifo = fifo = self.fifo
         shape = Value.cast(self.o.payload).shape()

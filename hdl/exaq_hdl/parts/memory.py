@@ -13,15 +13,20 @@ macro. ``memories_of`` lists the memories of a finished design.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from amaranth.hdl import ClockSignal, Fragment, Instance, Module, Shape, ShapeLike, Signal
-from amaranth.lib import memory, wiring
+from amaranth.hdl import ClockSignal, Instance, Module, Shape, ShapeLike, Signal
+from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
+from exaq_hdl.parts.component import Component
 
 # What the words of a Ram are called in it.
 _WORDS = "memory"
+# Generic in the stubs alone.
+_Memory: Any = memory.Memory
+
 #: Bits from which on a ROM costs less in block RAM than in logic.
 ROM_BLOCK_BITS = 1024
 
@@ -56,7 +61,7 @@ class Memories:
 SIMULATED = Memories()
 
 
-class Ram(wiring.Component):
+class Ram(Component):
     """Simple dual-port RAM. Latency 2 cycles from address to data; throughput 1 word per cycle.
 
     ``read_enable`` moves the word at ``read_address`` into a latch, ``output_enable`` moves the
@@ -102,7 +107,7 @@ class Ram(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         if self.module is not None:
             m.submodules[_WORDS] = Instance(
@@ -121,7 +126,8 @@ class Ram(wiring.Component):
             )
             return m
 
-        m.submodules[_WORDS] = words = memory.Memory(shape=self.width, depth=self.depth, init=[])
+        words: Any = memory.Memory(shape=self.width, depth=self.depth, init=[])
+        m.submodules[_WORDS] = words
         write, read = words.write_port(), words.read_port()
         output = Signal(self.width, reset_less=True)
         m.d.comb += [
@@ -137,7 +143,7 @@ class Ram(wiring.Component):
         return m
 
 
-class Rom(memory.Memory):
+class Rom(_Memory):
     """Constant words. Latency 1 cycle from address to data of each ``read_port()``.
 
     Parameters
@@ -162,7 +168,7 @@ class Rom(memory.Memory):
         super().__init__(shape=shape, depth=len(words), init=words, attrs=style)
 
 
-class LookupRam(memory.Memory):
+class LookupRam(_Memory):
     """A small memory of few words with several read ports, for logic or distributed RAM.
 
     Latency 1 cycle of each ``read_port()``; a ``write_port()`` besides. Contents are undefined
@@ -204,7 +210,7 @@ class MemoryUse:
 _KINDS = (Ram, memory.Memory)
 
 
-def memories_of(design: Fragment, path: tuple[str, ...] = ()) -> Iterator[MemoryUse]:
+def memories_of(design: Any, path: tuple[str, ...] = ()) -> Iterator[MemoryUse]:
     """Every memory of an elaborated design, in the order of its submodules."""
     for part, name, _ in design.subfragments:
         here = (*path, str(name))

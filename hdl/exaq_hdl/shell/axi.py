@@ -1,6 +1,6 @@
 """The unit behind AXI4-Stream ports."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from amaranth.hdl import Cat, ClockDomain, Module
 from amaranth.lib import wiring
@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig, StreamFormat
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
 from exaq_hdl.shell.ports import SignalPort, members
@@ -61,7 +62,7 @@ def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
 
 
 @top("axi")
-class AxiSoftmax(wiring.Component):
+class AxiSoftmax(Component):
     """AXI4-Stream top: ``Softmax`` with each lane in its own whole bytes, lane 0 lowest.
 
     Latency and throughput are the unit's. ``aresetn`` is synchronous to ``aclk`` and active
@@ -100,10 +101,11 @@ class AxiSoftmax(wiring.Component):
         )
         super().__init__(members(self.ports))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         format = self.config.format
-        m.domains.sync = sync = ClockDomain(local=True)
+        sync: Any = ClockDomain("sync", local=True)
+        m.domains.sync = sync
         m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
         m.submodules.core = softmax = self.softmax
 
@@ -139,7 +141,7 @@ class AxiSoftmax(wiring.Component):
             ]
         return m
 
-    def _control(self, m):
+    def _control(self, m: Module) -> None:
         m.submodules.control = control = self.control
         for name, port in AXI_LITE.items():
             outer, inner = getattr(self, name), getattr(control, name)

@@ -1,12 +1,16 @@
 """The AXI4-Lite port of a unit with contexts."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from collections.abc import Callable
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq.scalars import integer
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.event_counters import EventCounters
 from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
 from exaq_hdl.shell.ports import SignalPort, members
@@ -16,6 +20,7 @@ from exaq_hdl.shell.register_map import (
     REGISTERS,
     WORD_BITS,
     Access,
+    Register,
     constant_words,
 )
 from exaq_hdl.shell.streams import events
@@ -50,7 +55,7 @@ AXI_LITE = {
 }
 
 
-class Control(wiring.Component):
+class Control(Component):
     """AXI4-Lite slave with the registers of ``exaq_hdl.shell.register_map``.
 
     One write and one read at a time, independent of each other: a write every 3 cycles, a read
@@ -99,7 +104,7 @@ class Control(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.counters = counters = EventCounters(len(COUNTERS), WORD_BITS)
         m.d.comb += counters.events.eq(Cat(self.events[each.event] for each in COUNTERS))
@@ -108,7 +113,7 @@ class Control(wiring.Component):
         self._read(m, counters, status)
         return m
 
-    def _write(self, m, counters, status):
+    def _write(self, m: Module, counters: EventCounters, status: Signal) -> None:
         # Address and word stand still from the cycle before they are taken, in which they are
         # looked at.
         address = self.s_axi_awaddr[2:]
@@ -167,7 +172,7 @@ class Control(wiring.Component):
                 bit = live[field.name]
             m.d.comb += status[field.low].eq(bit)
 
-    def _read(self, m, counters, status):
+    def _read(self, m: Module, counters: EventCounters, status: Signal) -> None:
         # The address stands still from the cycle before `looked` until it is taken. What it
         # stands for is known while `looked` is high.
         address = self.s_axi_araddr[2:]
@@ -201,6 +206,6 @@ class Control(wiring.Component):
             m.d.sync += self.s_axi_rvalid.eq(0)
 
 
-def _at(address, wanted):
+def _at(address: Value, wanted: Callable[[Register], bool]) -> Value:
     """Whether ``address``, in words, is that of a register that is ``wanted``."""
     return Cat(address == each.index for each in REGISTERS.values() if wanted(each)).any()

@@ -1,13 +1,13 @@
 """The unit with one Verilog port for each field of its streams."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from amaranth.hdl import Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from exaq import SoftmaxConfig
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.ports import SignalPort, flat, join_flat, members
 from exaq_hdl.shell.row_shell import Softmax, unit_ports
@@ -15,7 +15,7 @@ from exaq_hdl.shell.tops import top
 
 
 @top("core")
-class FlatSoftmax(wiring.Component):
+class FlatSoftmax(Component):
     """Core top: ``Softmax`` with a port for each field; lane 0 lowest, no padding.
 
     Latency and throughput are the unit's. Clock ``clk``, synchronous reset ``rst``, active high.
@@ -41,7 +41,7 @@ class FlatSoftmax(wiring.Component):
         self.ports = flat(unit_ports(config))
         super().__init__(members(self.ports))
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.core = self.softmax
         join_flat(m, unit_ports(self.config), self, self.softmax)

@@ -8,8 +8,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from amaranth.hdl import Shape, ShapeLike
+from amaranth.hdl import Module, Shape, ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import Flow, In
 
@@ -97,7 +98,7 @@ def flat(ports: Ports) -> dict[str, SignalPort]:
     return found
 
 
-def join_flat(m, ports: Ports, outer, inner, prefix: str = "") -> None:
+def join_flat(m: Module, ports: Ports, outer: Any, inner: Any, prefix: str = "") -> None:
     """Join the flat ports of ``outer`` with those of ``inner``, whose streams have ``ports``."""
     for name, port in ports.items():
         if isinstance(port, SignalPort):

@@ -1,17 +1,20 @@
 """First block of the unit: takes beats in and closes rows that are too long."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import StreamFormat
 from exaq_hdl.checks import check_format
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
 from exaq_hdl.shell.row_reports import Cycle, row_reports
 from exaq_hdl.shell.streams import logit_beat, row_beat
 
 
-class Receiver(wiring.Component):
+class Receiver(Component):
     """Registers beats for the free-running blocks behind it.
 
     Latency 1 cycle; throughput 1 beat per cycle. ``i.ready`` is a register that follows
@@ -44,10 +47,10 @@ class Receiver(wiring.Component):
             | {name: port for each in self._reports for name, port in each.ports.items()}
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         beat = self.i.payload
-        out = Signal(row_beat(self.format), reset_less=True)
+        out: Any = Signal(row_beat(self.format), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         accept = Signal()
         dropping = Signal()

@@ -1,11 +1,14 @@
 """The maximum of a row."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import StreamFormat
 from exaq_hdl.checks import check_format
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 from exaq_hdl.shell.streams import row_beat
 
@@ -14,7 +17,7 @@ from exaq_hdl.shell.streams import row_beat
 HEAD_START = Fifo.latency - FallThroughFifo.latency
 
 
-class RowMax(wiring.Component):
+class RowMax(Component):
     """Largest logit of each row, in offset binary.
 
     A registered tree over the lanes, then one running register. Latency ceil(log2(lanes))
@@ -38,14 +41,14 @@ class RowMax(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         width = self.format.logit_width
 
-        def larger(a, b):
+        def larger(a: Value, b: Value) -> Value:
             return Mux(a < b, b, a)
 
-        def delay(signal, name):
+        def delay(signal: Value, name: str) -> Signal:
             register = Signal.like(signal, name=name, reset_less=True)
             m.d.sync += register.eq(signal)
             return register

@@ -1,9 +1,9 @@
 """What the receiver tells of a row when it closes it: only what the unit has a use for."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from amaranth.hdl import Mux, Value
+from amaranth.hdl import Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -23,11 +23,11 @@ class Cycle:
     out : the row_beat that the receiver registers
     """
 
-    beat: wiring.PureInterface
+    beat: Any
     taken: Value
     closes: Value
     too_long: Value
-    out: Value
+    out: Any
 
 
 class RowReport(Protocol):
@@ -36,7 +36,7 @@ class RowReport(Protocol):
     @property
     def ports(self) -> dict[str, wiring.Member]: ...
 
-    def watch(self, m, receiver, cycle: Cycle) -> None:
+    def watch(self, m: Module, receiver: Any, cycle: Cycle) -> None:
         """Drive the ports of ``receiver``, a cycle later."""
 
 
@@ -45,7 +45,7 @@ class LongRows:
 
     ports: ClassVar = {"long_row": Out(1)}
 
-    def watch(self, m, receiver, cycle: Cycle) -> None:
+    def watch(self, m: Module, receiver: Any, cycle: Cycle) -> None:
         m.d.sync += receiver.long_row.eq(cycle.taken & cycle.too_long)
 
 
@@ -55,7 +55,7 @@ class ContextNumbers:
     def __init__(self, format: StreamFormat):
         self.ports = {"context": Out(format.context_bits)}
 
-    def watch(self, m, receiver, cycle: Cycle) -> None:
+    def watch(self, m: Module, receiver: Any, cycle: Cycle) -> None:
         m.d.sync += receiver.context.eq(cycle.beat.context)
 
 
@@ -67,7 +67,7 @@ class UnknownContexts:
     def __init__(self, format: StreamFormat):
         self._contexts = format.contexts
 
-    def watch(self, m, receiver, cycle: Cycle) -> None:
+    def watch(self, m: Module, receiver: Any, cycle: Cycle) -> None:
         unknown = cycle.beat.context >= self._contexts
         m.d.sync += receiver.unknown.eq(unknown)
         with m.If(unknown & cycle.closes):
@@ -86,7 +86,7 @@ def row_reports(format: StreamFormat) -> tuple[RowReport, ...]:
     return tuple(found)
 
 
-def known_context(format: StreamFormat, receiver) -> Value:
+def known_context(format: StreamFormat, receiver: Any) -> Value:
     """The context that a row is computed by, of a unit with several contexts."""
     if _has_unknown(format):
         return Mux(receiver.unknown, 0, receiver.context)

@@ -13,6 +13,8 @@ knows streams, masks, tails, errors and the numbers of contexts, and no exponent
     36
 """
 
+from typing import Any
+
 from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -21,6 +23,7 @@ from exaq import SoftmaxConfig, StreamFormat
 from exaq_hdl.checks import check_config, check_format
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, make_unit, unit_kind
 from exaq_hdl.parts.assembly import add_named
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.ports import Ports, SignalPort, StreamPort, members
@@ -37,7 +40,7 @@ from exaq_hdl.shell.streams import (
 )
 
 
-class RowShell(wiring.Component):
+class RowShell(Component):
     """Streams rows through a kernel.
 
     Latency: the first beat of a row of n beats leaves n + ``latency`` cycles after its last beat
@@ -102,7 +105,7 @@ class RowShell(wiring.Component):
         """Cycles after reset until beats are taken, beyond the one that every unit needs."""
         return self.kernel.boot_cycles
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # From the receiver to the row buffer, and inside the kernel, beats run free: `room` is
         # looked at before one starts, never on its way.
         m = Module()
@@ -145,7 +148,7 @@ class RowShell(wiring.Component):
         self._watch(m)
         return m
 
-    def _watch(self, m):
+    def _watch(self, m: Module) -> None:
         if not event_ports(self.format):
             return
         left = self.o.valid & self.o.ready

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import ShapeLike, Value, signed, unsigned
+from amaranth.hdl import ShapeLike, signed, unsigned
 from amaranth.lib import data
 
 from exaq import StreamFormat
@@ -82,7 +82,7 @@ def row_beat(format: StreamFormat) -> data.StructLayout:
     return data.StructLayout({"logits": logits} | row_flags(format))
 
 
-def live_lanes(format: StreamFormat, beat) -> Value:
+def live_lanes(format: StreamFormat, beat: Any) -> Any:
     """A bit a lane that is neither masked nor absent, of a beat with ``row_flags``."""
     return beat.live if format.masking else beat.tail
 
@@ -92,7 +92,7 @@ def with_fields(name: str, shape: ShapeLike, fields: Mapping[str, Any]) -> Shape
     return data.StructLayout({name: shape, **fields}) if fields else shape
 
 
-def item(payload, name: str):
+def item(payload: Any, name: str) -> Any:
     """The value of item ``name`` in a payload of shape ``with_fields``."""
     struct = isinstance(payload, data.View) and isinstance(payload.shape(), data.StructLayout)
     return payload[name] if struct else payload

@@ -6,7 +6,7 @@ from amaranth.hdl import ClockDomain, ClockSignal, Module, ResetSignal, Signal
 from amaranth.lib import io
 from amaranth.lib.cdc import FFSynchronizer
 
-from exaq_fpga.gateware.component import Component
+from exaq_hdl.parts.component import Component
 
 #: Shortest reset, in us. Block RAM of iCE40 reads as zeros for about 3 us after configuration;
 #: so much the longer, as Amaranth's own reset of these devices is.

@@ -6,8 +6,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import LINE
+from exaq_hdl.parts.component import Component
 
 #: Delimiter between frames; no octet within one is this.
 DELIMITER = 0

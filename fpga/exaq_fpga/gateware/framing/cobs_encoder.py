@@ -5,10 +5,10 @@ from typing import Any
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import In, Out
 
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.cobs_decoder import DELIMITER, FULL_BLOCK
 from exaq_fpga.gateware.framing.octet_ram import OctetRam
 from exaq_fpga.gateware.octets import MESSAGES, OCTETS
+from exaq_hdl.parts.component import Component
 
 #: Octets of the buffer: it holds an open block and as much again that is ready to be sent.
 BUFFER = 512

@@ -7,12 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.cobs_decoder import CobsDecoder
 from exaq_fpga.gateware.framing.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.framing.octet_ram import OctetRam
 from exaq_fpga.gateware.octets import LINE, MESSAGES
 from exaq_fpga.link.protocol import CHECK, HEADER
+from exaq_hdl.parts.component import Component
 
 #: Octets in front of each message in the buffer: its length.
 LENGTH_OCTETS = 2

@@ -6,11 +6,11 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.framing.cobs_encoder import CobsEncoder
 from exaq_fpga.gateware.framing.frame_check import CHECK_BITS, CHECK_CYCLES, add_frame_check
 from exaq_fpga.gateware.octets import MESSAGES, OCTETS
 from exaq_fpga.link.protocol import CHECK
+from exaq_hdl.parts.component import Component
 
 
 class FrameSender(Component):

@@ -7,7 +7,7 @@ from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
-from exaq_fpga.gateware.component import Component
+from exaq_hdl.parts.component import Component
 
 
 class OctetRam(Component):

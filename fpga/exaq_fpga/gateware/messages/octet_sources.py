@@ -7,8 +7,8 @@ from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.event_counters import EventCounters
 
 _OCTET = 8

@@ -7,7 +7,6 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.messages.octet_sources import CounterReader, IdentityRom
 from exaq_fpga.gateware.messages.row_reader import RowReader
 from exaq_fpga.gateware.messages.row_writer import RowWriter
@@ -24,6 +23,7 @@ from exaq_fpga.link.protocol import (
     buffer_octets,
 )
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
 from exaq_hdl.shell.loads import REFUSAL
 from exaq_hdl.shell.streams import logit_beat, probability_beat

@@ -7,10 +7,10 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import logit_beat
 
 _OCTET = 8

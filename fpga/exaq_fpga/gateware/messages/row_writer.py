@@ -7,9 +7,9 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import OCTETS
 from exaq_hdl.checks import check_config
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import probability_beat
 
 _OCTET = 8

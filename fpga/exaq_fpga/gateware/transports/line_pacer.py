@@ -5,8 +5,8 @@ from typing import Any
 from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In, Out
 
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import LINE, OCTETS
+from exaq_hdl.parts.component import Component
 
 
 class LinePacer(Component):

@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
 from exaq_fpga.boards.uart_link import LEAST_DIVISOR
-from exaq_fpga.gateware.component import Component
 from exaq_fpga.gateware.octets import LINE, OCTETS
+from exaq_hdl.parts.component import Component
 
 _DATA_BITS = 8
 _STOP_BIT = 1 + _DATA_BITS

@@ -1,7 +1,10 @@
 """The sum of a row."""
 
-from amaranth.hdl import Module, Signal, signed
-from amaranth.lib import data, stream, wiring
+from collections.abc import Sequence
+from typing import Any
+
+from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
@@ -10,10 +13,11 @@ from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement
 from exaq_hdl.kernels.exaq.tables.provider import SumReader
 from exaq_hdl.kernels.exaq.tables.words import row_tables
 from exaq_hdl.parts.arithmetic import ones, tree_depth
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import item, live_lanes
 
 
-class Accumulator(wiring.Component):
+class Accumulator(Component):
     """Sum S of the exponentials of a row's live elements.
 
     Given as its complement ~S, which spares whoever subtracts it an inverter for every bit.
@@ -55,16 +59,16 @@ class Accumulator(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel = self.kernel
 
-        def register(value, name):
+        def register(value: Value, name: str) -> Signal:
             result = Signal.like(value, name=name, reset_less=True)
             m.d.sync += result.eq(value)
             return result
 
-        def add_up(values, name):
+        def add_up(values: Sequence[Value], name: str) -> Value:
             level = 0
             while len(values) > 1:
                 pairs = [values[k : k + 2] for k in range(0, len(values), 2)]

@@ -1,7 +1,9 @@
 """A ring of division steps."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
@@ -9,6 +11,7 @@ from exaq.scalars import integer
 from exaq_hdl.kernels.exaq.checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import row_complement
 from exaq_hdl.kernels.exaq.tables.provider import ExponentialReader
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 from exaq_hdl.shell.streams import item
 
@@ -18,7 +21,7 @@ def quotient_layout(kernel: Exaq) -> data.StructLayout:
     return data.StructLayout({"floor": kernel.format.prob_bits, "round_up": 1})
 
 
-class Divider(wiring.Component):
+class Divider(Component):
     """Divides every E_k by a row's sum S.
 
     ``units`` restoring steps stand in a ring; as many divisions go round in it one behind the
@@ -78,7 +81,7 @@ class Divider(wiring.Component):
         """Cycles for the 2**bits divisions of a row, ``prelude`` before them."""
         return prelude + cls.batch_period(kernel, units) * kernel.levels // units
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         # In cycle c of a batch, division k = 0 ... units - 1 takes its step c - k. It enters the
         # last register in the cycle before its first step, by an OR: what stands before that
         # register has been cleared by then, so the step on the way in leaves zero.
@@ -143,7 +146,7 @@ class Divider(wiring.Component):
         # Without a quotient of ones to round up, rounding never overflows: that is saturation.
         given = exponentials.given(cycle[steps : steps + units].any())
         floor = quotients[steps % units - 1]
-        out = Signal(quotient_layout(kernel), reset_less=True)
+        out: Any = Signal(quotient_layout(kernel), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [

@@ -1,13 +1,17 @@
 """Last block of EXAQ: gives each element its probability."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import row_table
 from exaq_hdl.kernels.exaq.tables.words import row_context
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import item, probability_beat
 
 
@@ -28,13 +32,13 @@ def choice_beat(kernel: Exaq) -> data.StructLayout:
     return data.StructLayout({"choices": choices, "tail": lanes, "last": 1, "error": 1})
 
 
-def choose(code, live) -> dict:
+def choose(code: Value, live: Value) -> dict[str, Value]:
     """Fields of the choice_layout for ``code``, which is 0 where ``live`` is."""
     fields = {"low": code[0], "above": code[1] | ~live, "high": code[1]}
     return fields | ({"upper": code[2:]} if len(code) > 2 else {})
 
 
-def select(choice, values):
+def select(choice: Any, values: Sequence[Any]) -> Value:
     """The value that ``choice`` stands for, or 0.
 
     Four values and zero take two 4-input lookup tables a bit, the first of which passes the
@@ -53,7 +57,7 @@ def select(choice, values):
     return fours[0]
 
 
-class Emitter(wiring.Component):
+class Emitter(Component):
     """Gives the probabilities of the row's table that the lanes' choices stand for.
 
     Latency 1 cycle from beat to beat and 2 from table to beat; throughput 1 beat per cycle,
@@ -79,10 +83,10 @@ class Emitter(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel, beat = self.kernel, self.i.payload
-        row = Signal(
+        row: Any = Signal(
             row_table(kernel),
             name="table",
             reset_less=True,
@@ -90,7 +94,7 @@ class Emitter(wiring.Component):
         table = item(row, "table")
         table_valid = Signal()
         take = Signal()
-        out = Signal(probability_beat(kernel.format), reset_less=True)
+        out: Any = Signal(probability_beat(kernel.format), reset_less=True)
         m.d.comb += [
             self.o.payload.eq(out),
             self.i.ready.eq(table_valid & (~self.o.valid | self.o.ready)),

@@ -8,7 +8,6 @@ maximum ---------+        +--> normalisation (a row's table)
 from typing import Any
 
 from amaranth.hdl import Module, Value
-from amaranth.lib import wiring
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_exaq
@@ -18,6 +17,7 @@ from exaq_hdl.kernels.exaq.output import Output
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.loads import LOAD_PORTS
 from exaq_hdl.shell.ports import Ports
@@ -64,7 +64,7 @@ class ExaqUnit(KernelUnit):
         return self._normalisation.empty_row
 
     @property
-    def blocks(self) -> dict[str, wiring.Component]:
+    def blocks(self) -> dict[str, Component]:
         output, normalisation = self._output, self._normalisation
         return {
             "quantizer": self._quantizer,
@@ -77,7 +77,7 @@ class ExaqUnit(KernelUnit):
             **normalisation.sum_tables,
         }
 
-    def connect(self, m: Module, unit: wiring.Component) -> None:
+    def connect(self, m: Module, unit: Component) -> None:
         codes = self._quantizer.o
         self.tables.connect(m, unit, self._normalisation)
         self._output.connect(m, codes, self._normalisation.o)

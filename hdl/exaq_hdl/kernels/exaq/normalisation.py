@@ -9,6 +9,7 @@ from exaq_hdl.kernels.exaq.layouts import row_complement
 from exaq_hdl.kernels.exaq.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.provider import Tables
+from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.streams import item
@@ -63,7 +64,7 @@ class Normalisation:
         row_sum = self.accumulator.o
         self.empty_row = row_sum.valid & item(row_sum.payload, "complement").all()
 
-    def connect(self, m: Module, codes: wiring.PureInterface) -> None:
+    def connect(self, m: Module, codes: Stream) -> None:
         """Join the blocks, behind ``codes``, a stream of code_beat."""
         m.d.comb += [
             self.accumulator.i.valid.eq(codes.valid),

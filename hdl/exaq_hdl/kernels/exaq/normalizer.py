@@ -1,7 +1,9 @@
 """The probabilities that a row can have."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
@@ -10,6 +12,7 @@ from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
 from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
 from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.kernels.exaq.tables.words import row_context
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 from exaq_hdl.shell.streams import item
 
@@ -18,7 +21,7 @@ from exaq_hdl.shell.streams import item
 _CHANGE = 1
 
 
-class Normalizer(wiring.Component):
+class Normalizer(Component):
     """Turns a row's sum S into its probability table p_k = E_k / S, k = 0 ... 2**bits - 1.
 
     Round half up, saturated at 2**prob_bits - 1. A row costs 2**bits divisions, whatever its
@@ -70,7 +73,7 @@ class Normalizer(wiring.Component):
                 break
         return units, rings
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel = self.kernel
         quotient = stream.Signature(quotient_layout(kernel)).create()
@@ -79,7 +82,7 @@ class Normalizer(wiring.Component):
         turn_out = Signal(range(self.rings))
         contexts = {name: Signal(shape, name=name) for name, shape in row_context(kernel).items()}
 
-        def after(turn):
+        def after(turn: Signal) -> Value:
             return Mux(turn == self.rings - 1, 0, turn + 1)
 
         for k, (divider, reader) in enumerate(zip(self._dividers, self._readers, strict=True)):
@@ -107,7 +110,7 @@ class Normalizer(wiring.Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn_in.eq(after(turn_in))
 
-        out = Signal(
+        out: Any = Signal(
             row_table(kernel),
             name="table",
             reset_less=True,

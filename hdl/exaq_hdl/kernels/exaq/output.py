@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitter import Emitter, choice_beat, choose
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
+from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.streams import live_lanes
@@ -45,7 +46,7 @@ class Output:
         )
         self.room, self.o = self.code_fifo.room, self.emitter.o
 
-    def connect(self, m: Module, codes: wiring.PureInterface, tables: wiring.PureInterface) -> None:
+    def connect(self, m: Module, codes: Stream, tables: Stream) -> None:
         """Join the blocks, behind ``codes``, of code_beat, and ``tables``, of row_table."""
         beat, stored = codes.payload, self.code_fifo.i.payload
         live = live_lanes(self._kernel.format, beat)

@@ -1,7 +1,9 @@
 """From logits to codes."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
@@ -9,10 +11,11 @@ from exaq_hdl.kernels.exaq.checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import code_beat
 from exaq_hdl.kernels.exaq.tables.provider import ThresholdReader
 from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.shell.streams import item, row_beat, row_flags, with_fields
 
 
-class Quantizer(wiring.Component):
+class Quantizer(Component):
     """Code of each element: how many thresholds its distance from the row's maximum reaches.
 
     Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
@@ -54,11 +57,11 @@ class Quantizer(wiring.Component):
         )
 
     @property
-    def row(self) -> wiring.PureInterface:
+    def row(self) -> Stream:
         """The stream of what a row's beats are compared with."""
         return getattr(self, self._thresholds.row_name)
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel, row = self.kernel, self.row
         room, ready, valid = Signal(), Signal(), Signal()
@@ -73,7 +76,7 @@ class Quantizer(wiring.Component):
             self.o.valid.eq(valid),
         ]
 
-        out = Signal(code_beat(kernel), reset_less=True)
+        out: Any = Signal(code_beat(kernel), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         flags = {name: self.i.payload[name] for name in row_flags(kernel.format)}
         flags |= {name: row.payload[name] for name in row_tables(kernel)}

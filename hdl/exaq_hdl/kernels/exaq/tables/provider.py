@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 
 from exaq import Exaq
 from exaq_hdl.kernels.kernel_unit import NOTHING, ClosedRow
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
 
 
@@ -54,11 +55,11 @@ class SumReader(ABC):
         """A LUT_sum for one group of a beat: a component with ``codes`` and ``total``."""
 
     @abstractmethod
-    def look_up(self, m: Module, table: Any, beat: Value, valid: Value) -> None:
+    def look_up(self, m: Module, table: Any, beat: Any, valid: Value) -> None:
         """Drive what ``table`` has beside ``codes``, for a code_beat that is ``valid``."""
 
     @abstractmethod
-    def excess(self, m: Module, accumulator: wiring.Component, idle: Value) -> Value:
+    def excess(self, m: Module, accumulator: Any, idle: Value) -> Value:
         """``idle`` times E_0, as long after ``idle`` as the excess takes."""
 
     @abstractmethod
@@ -142,7 +143,7 @@ class Tables(ABC):
     boot_cycles: int = 0
 
     @property
-    def blocks(self) -> dict[str, wiring.Component]:
+    def blocks(self) -> dict[str, Component]:
         """What fills the tables, by name."""
         return {}
 
@@ -159,7 +160,7 @@ class Tables(ABC):
         """A reader for a divider."""
 
     @abstractmethod
-    def rows(self, of_quantizer: wiring.PureInterface) -> wiring.PureInterface:
+    def rows(self, of_quantizer: Stream) -> Stream:
         """The stream that takes the rows' maxima, for the quantizer's own of row_shape."""
 
     @abstractmethod

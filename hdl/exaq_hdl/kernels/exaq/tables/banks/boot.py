@@ -1,16 +1,19 @@
 """The tables that the contexts hold after reset."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_loaded
 from exaq_hdl.kernels.exaq.tables.words import checked_word
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
 
-class Boot(wiring.Component):
+class Boot(Component):
     """Loads every context with its tables, once, after reset.
 
     Throughput a word in 2 cycles. A load begins when the one before it has been taken and
@@ -37,7 +40,7 @@ class Boot(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel = self.kernel
         sets = kernel.context_tables

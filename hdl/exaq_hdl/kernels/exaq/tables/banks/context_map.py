@@ -1,17 +1,19 @@
 """Which bank holds the tables of a context."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq.scalars import integer
 from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
 
-class ContextMap(wiring.Component):
+class ContextMap(Component):
     """Gives each row the bank of its context, and the loader a bank that no row uses.
 
     There is a bank more than contexts. New tables go into the spare bank; ``commit`` makes it
@@ -61,7 +63,7 @@ class ContextMap(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         depth = 1 << len(self.context)
         m.submodules.banks = banks = self._memories.lookup_ram(

@@ -1,16 +1,19 @@
 """The exponentials of the codes, of every bank."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_loaded
 from exaq_hdl.kernels.exaq.tables.words import exponential_word
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 
 
-class ExpRam(wiring.Component):
+class ExpRam(Component):
     """Gives the E_k of a bank one after the other.
 
     Each ``step`` moves E_code a place on; it is on ``exponential`` after ``latency`` of them and
@@ -40,7 +43,7 @@ class ExpRam(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         word = self.store.payload
         entries = (self.kernel.format.contexts + 1) << self.kernel.bits

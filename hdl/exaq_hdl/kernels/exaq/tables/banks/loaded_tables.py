@@ -30,6 +30,7 @@ from exaq_hdl.kernels.exaq.tables.words import (
 )
 from exaq_hdl.kernels.kernel_unit import ClosedRow
 from exaq_hdl.parts.assembly import late
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.counters import increment
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.loads import REFUSAL
@@ -75,7 +76,7 @@ class LoadedTables(Tables):
     def exponentials(self) -> ExponentialReader:
         return LoadedExponentials(self._kernel, self._memories)
 
-    def rows(self, of_quantizer: wiring.PureInterface) -> wiring.PureInterface:
+    def rows(self, of_quantizer: Stream) -> Stream:
         self._of_quantizer = of_quantizer
         return self.row_thresholds.i
 
@@ -97,7 +98,7 @@ class LoadedTables(Tables):
         return {name: late(m, now[name], rest, name) for name in self.row_fields}
 
     @property
-    def blocks(self) -> dict[str, wiring.Component]:
+    def blocks(self) -> dict[str, Component]:
         return {
             "context_map": self.context_map,
             "row_thresholds": self.row_thresholds,
@@ -177,10 +178,10 @@ class LoadedSums(SumReader):
     def sum_table(self) -> SumRam:
         return SumRam(self._kernel, memories=self._memories)
 
-    def look_up(self, m: Module, table: Any, beat: Value, valid: Value) -> None:
+    def look_up(self, m: Module, table: Any, beat: Any, valid: Value) -> None:
         m.d.comb += [table.bank.eq(beat.bank), table.enable.eq(valid)]
 
-    def excess(self, m: Module, accumulator: wiring.Component, idle: Value) -> Value:
+    def excess(self, m: Module, accumulator: Any, idle: Value) -> Value:
         m.submodules.excess_ram = ram = self._excess_ram
         wiring.connect(m, wiring.flipped(accumulator.store), ram.store)
         return ram.excess

@@ -1,12 +1,15 @@
 """The logits from which on a row's elements have each code."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_loaded
 from exaq_hdl.kernels.exaq.tables.words import row_tables, threshold_word
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 from exaq_hdl.shell.streams import with_fields
 
@@ -20,7 +23,7 @@ def reached_layout(kernel: Exaq) -> data.ArrayLayout:
 _LOOKUP = Ram.latency + 1
 
 
-class RowThresholds(wiring.Component):
+class RowThresholds(Component):
     """Adds a row's maximum to the thresholds of its bank, one after the other: T_k = max + t_k.
 
     A sum below the lowest logit becomes that one. Latency ``latency`` cycles; throughput a row
@@ -52,7 +55,7 @@ class RowThresholds(wiring.Component):
         """``latency`` of a unit with ``kernel``."""
         return kernel.levels + _LOOKUP
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel = self.kernel
         width = kernel.format.logit_width

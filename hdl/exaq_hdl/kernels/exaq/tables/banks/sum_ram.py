@@ -1,19 +1,22 @@
 """LUT_sum of every bank, and what idle lanes add to it."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_loaded
 from exaq_hdl.kernels.exaq.tables.words import excess_word, sum_word
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 
 # Words of a block RAM that is as wide as entries mostly are.
 _BLOCK = 1024
 
 
-class SumRam(wiring.Component):
+class SumRam(Component):
     """As ``SumRom``, with the tables of a bank: adds a group's exponentials by one lookup.
 
     Latency 3 cycles: a RAM's, and one to choose between RAMs of as many words as fit a usual
@@ -44,7 +47,7 @@ class SumRam(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         word = self.store.payload
         entries = (self.kernel.format.contexts + 1) << len(self.codes)
@@ -76,7 +79,7 @@ class SumRam(wiring.Component):
         return m
 
 
-class ExcessRam(wiring.Component):
+class ExcessRam(Component):
     """Looks up n * E_0, which LUT_sum counts too much for n lanes that are not live.
 
     Latency 2 cycles; throughput 1 lookup per cycle.
@@ -106,7 +109,7 @@ class ExcessRam(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         word = self.store.payload
         entries = (self.kernel.format.contexts + 1) << len(self.lanes)

@@ -1,10 +1,11 @@
 """Checks tables that are loaded, and makes LUT_sum from their exponentials."""
 
 from itertools import pairwise
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Member, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_loaded
@@ -16,10 +17,11 @@ from exaq_hdl.kernels.exaq.tables.words import (
     threshold_word,
 )
 from exaq_hdl.parts.arithmetic import ones
+from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
 
 
-class TableLoader(wiring.Component):
+class TableLoader(Component):
     """Takes tables word by word, writes them into the spare bank, fills its LUT_sum, commits.
 
     A load is 2 * 2**bits words (``Exaq.load_words``): the context number, marked
@@ -49,7 +51,7 @@ class TableLoader(wiring.Component):
         #: Cycles from a good load's last word to its commit.
         self.latency = self.latency_of(kernel)
 
-        def words(layout):
+        def words(layout: Any) -> Member:
             return Out(stream.Signature(layout(kernel), always_ready=True))
 
         super().__init__(
@@ -75,17 +77,17 @@ class TableLoader(wiring.Component):
         """``latency`` of a unit with ``kernel``."""
         return kernel.format.lanes + 1 + kernel.levels + 2 ** (kernel.bits * kernel.group) + 5
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         self._take_words(m)
         self._fill(m)
         return m
 
-    def _take_words(self, m):
+    def _take_words(self, m: Module) -> None:
         kernel = self.kernel
         # A word is cut and registered first, then looked at.
         layout = checked_word(kernel)
-        cut = Signal(layout, reset_less=True)
+        cut: Any = Signal(layout, reset_less=True)
         accept = Signal()
         self._filling = filling = Signal()
         self._start = start = Signal()
@@ -126,8 +128,8 @@ class TableLoader(wiring.Component):
         threshold = word[:width].as_signed()
         before = Signal.like(threshold)
         threshold_fits = cut.fits & (word == threshold) & ((threshold == 0) | threshold[-1])
-        wrong = Signal(REFUSAL)
-        faults = Signal(REFUSAL)
+        wrong: Any = Signal(REFUSAL)
+        faults: Any = Signal(REFUSAL)
         exponential_fits = cut.fits & ~word[kernel.exp_bits :].any()
         m.d.comb += [
             wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= kernel.format.contexts))),
@@ -167,7 +169,7 @@ class TableLoader(wiring.Component):
             self.exponentials.payload.exponential.eq(word),
         ]
 
-    def _fill(self, m):
+    def _fill(self, m: Module) -> None:
         # The exponentials stand in a ring, and pass its end in the order of the codes. While
         # they pass once, the entries get filled whose first lane has each code and whose other
         # lanes' codes are `outer`: `base`, the sum of those, was added up while they passed the

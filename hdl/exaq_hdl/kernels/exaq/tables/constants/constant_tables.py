@@ -3,7 +3,6 @@
 from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
@@ -16,6 +15,7 @@ from exaq_hdl.kernels.exaq.tables.provider import (
     ThresholdReader,
 )
 from exaq_hdl.kernels.exaq.tables.thermometer import count
+from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.memory import Memories
 
 
@@ -37,7 +37,7 @@ class ConstantTables(Tables):
     def exponentials(self) -> ExponentialReader:
         return ConstantExponentials(self._kernel)
 
-    def rows(self, of_quantizer: wiring.PureInterface) -> wiring.PureInterface:
+    def rows(self, of_quantizer: Stream) -> Stream:
         return of_quantizer
 
     def expect_rows(self, rows: int) -> None:
@@ -99,10 +99,10 @@ class ConstantSums(SumReader):
     def sum_table(self) -> SumRom:
         return SumRom(self._kernel, memories=self._memories)
 
-    def look_up(self, m: Module, table: Any, beat: Value, valid: Value) -> None:
+    def look_up(self, m: Module, table: Any, beat: Any, valid: Value) -> None:
         pass
 
-    def excess(self, m: Module, accumulator: wiring.Component, idle: Value) -> Value:
+    def excess(self, m: Module, accumulator: Any, idle: Value) -> Value:
         lanes, lowest = self._kernel.format.lanes, self._kernel.tables.exp_rom[0]
         excess = Signal(range(lowest * lanes + 1), reset_less=True)
         m.d.sync += excess.eq(lookup(idle, [n * lowest for n in range(lanes + 1)]))

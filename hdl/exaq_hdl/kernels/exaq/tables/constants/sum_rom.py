@@ -1,15 +1,17 @@
 """LUT_sum: the sum of a group's exponentials by one lookup."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.checks import check_exaq
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
 
-class SumRom(wiring.Component):
+class SumRom(Component):
     """Adds the exponentials of ``group`` codes by one lookup in 2**(bits * group) entries.
 
     Latency 2 cycles (block RAM and its output register); throughput 1 group per cycle. Exact.
@@ -30,7 +32,7 @@ class SumRom(wiring.Component):
             {"codes": In(kernel.bits * kernel.group), "total": Out(kernel.group_sum_bits)}
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: Any) -> Module:
         m = Module()
         init = [int(entry) for entry in self.kernel.tables.sum_rom(self.kernel.group)]
         width = self.kernel.group_sum_bits

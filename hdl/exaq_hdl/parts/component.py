@@ -1,8 +1,11 @@
 """Amaranth's components, as a type checker has to see them."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from amaranth.lib import wiring
+
+#: The interface of a stream, whose members exist at run time only.
+Stream: TypeAlias = Any
 
 if TYPE_CHECKING:
 
