@@ -133,7 +133,8 @@ def _header(config: SoftmaxConfig, top: str) -> str:
         f"{key}={value}" for key, value in config.to_dict().items() if "tables" not in key
     )
     return (
-        f"// Streaming EXAQ softmax, {top} top, exaq-softmax {metadata.version('exaq-softmax')}.\n"
+        f"// Streaming {config.kernel.title} softmax, {top} top, "
+        f"exaq-softmax {metadata.version('exaq-softmax')}.\n"
         f"// {settings}\n"
         + "\n".join(f"/* verilator lint_off {rule} */ // {why}" for rule, why in _WAIVERS.items())
     )

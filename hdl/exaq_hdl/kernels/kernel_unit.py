@@ -3,6 +3,11 @@
 A kernel unit is no component of its own: it places its blocks beside those of the shell, in one
 module, so that the emitted Verilog is one level deep and each block has a name there. To the shell
 it declares its latencies, what goes with a row, and its streams; docs/extending.md makes one.
+
+    >>> from exaq import SoftmaxConfig
+    >>> from exaq_hdl.kernels import unit_kind
+    >>> unit_kind(SoftmaxConfig().kernel).__name__
+    'ExaqUnit'
 """
 
 from abc import ABC, abstractmethod
@@ -45,8 +50,7 @@ class KernelUnit(ABC):
 
     Members
     -------
-    beats : stream of row_beat, in. A beat may be taken once ``rows`` has an item of its row;
-        from then on ``room`` is what stops it
+    beats : stream of row_beat, in. A beat may be taken once ``rows`` has an item of its row
     rows : stream of the row's maximum, in offset binary, with ``row_fields``; one item a row,
         taken with the row's last beat or before
     o : stream of probability_beat, out

@@ -69,6 +69,7 @@ class Exaq(Kernel):
     """
 
     name = "exaq"
+    title = "EXAQ"
     takes_contexts = True
     least_full_rate = "2 * 2**bits * lanes"
 

@@ -28,13 +28,15 @@ class Kernel(ABC):
 
     Members
     -------
-    name
-        What the kernel is called in configurations.
+    name, title
+        What the kernel is called in configurations, and in sentences.
     format
         The stream format that the parameters were settled for; an AttributeError before.
     """
 
     name: ClassVar[str]
+    #: What the kernel is called in sentences; where a subclass says nothing, its name.
+    title: ClassVar[str]
     #: Whether there are tables that a row can choose by its context.
     takes_contexts: ClassVar[bool] = False
     #: What ``least_full_rate_row`` is, in words.
@@ -47,6 +49,7 @@ class Kernel(ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "name" in vars(cls):
+            cls.title = vars(cls).get("title", cls.name)
             if KERNELS.get(cls.name, cls).__qualname__ != cls.__qualname__:
                 raise ValueError(f"there is a kernel {cls.name!r} already")
             KERNELS[cls.name] = cls
