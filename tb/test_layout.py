@@ -120,7 +120,30 @@ def test_folders_of_exaq_fpga_point_one_way(folder: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("package", ["exaq_cosim", "exaq_fpga", "exaq_eval", "exaq_cli"])
+@pytest.mark.parametrize(
+    ("package", "folder", "forbidden"),
+    [
+        ("exaq_hdl", "parts", ("exaq_hdl.shell", "exaq_hdl.kernels", "exaq_hdl.emit")),
+        ("exaq_hdl", "shell", ("exaq_hdl.kernels.exaq", "exaq_hdl.emit")),
+        ("exaq_hdl", "kernels", ("exaq_hdl.emit", "exaq_hdl.shell.row_shell")),
+        ("exaq_hdl", "emit", ("exaq_hdl.kernels",)),
+        ("exaq_cosim", "", ("exaq_hdl.kernels", "exaq.kernels")),
+    ],
+)
+def test_shell_and_kernels_are_apart(package: str, folder: str, forbidden: tuple[str, ...]) -> None:
+    """Parts know no softmax; the shell, emission and simulation know no single kernel."""
+    files = sorted((FOLDERS[package] / folder).rglob("*.py"))
+    assert len(files) > 3
+    found = [
+        f"{path.relative_to(ROOT)}:{line} imports {module}"
+        for path in files
+        for line, module in modules(path.read_text(encoding="utf-8"))
+        if f"{module}.".startswith(tuple(f"{name}." for name in forbidden))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("package", ORDER)
 def test_names_of_files_in_a_package_are_told_apart(package: str) -> None:
     """A name says what is in the file, wherever in the package it stands."""
     names = [path.name for path in FOLDERS[package].rglob("*.py") if path.stem != "__init__"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import exaq
 import exaq.torch
-from exaq.torch.masks import live_addends, live_scores
+from exaq.torch.tensor_masks import live_addends, live_scores
 
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 CONFIG = exaq.SoftmaxConfig(logit_width=16, logit_scale=2**-8)

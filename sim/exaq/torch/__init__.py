@@ -7,9 +7,9 @@ with needing("exaq.torch"):
     import transformers as _transformers
 
     from exaq.torch.layers import PartialModelWarning, attention, set_tables
-    from exaq.torch.model import softmax
     from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
+    from exaq.torch.tensor_softmax import softmax
 
 __all__ = [
     "PartialModelWarning",

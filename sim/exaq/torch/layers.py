@@ -16,9 +16,9 @@ from transformers.masking_utils import eager_mask
 from exaq.config import SoftmaxConfig
 from exaq.notices import ExaqWarning, warn_user
 from exaq.table_file import TableFile
-from exaq.torch.masks import live_addends
-from exaq.torch.model import softmax
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
+from exaq.torch.tensor_masks import live_addends
+from exaq.torch.tensor_softmax import softmax
 
 #: The name to set: ``model.set_attn_implementation("exaq")``.
 IMPLEMENTATION = "exaq"

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq.scalars import integer
-from exaq_hdl.kernels.exaq.checks import check_exaq
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import row_complement
 from exaq_hdl.kernels.exaq.tables.provider import ExponentialReader
 from exaq_hdl.parts.component import Component

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.checks import check_exaq
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import row_table
 from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.component import Component

@@ -10,8 +10,8 @@ from typing import Any
 from amaranth.hdl import Module, Value
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.checks import check_exaq
 from exaq_hdl.kernels.exaq.emitter import Emitter
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.normalisation import Normalisation
 from exaq_hdl.kernels.exaq.output import Output
 from exaq_hdl.kernels.exaq.quantizer import Quantizer

@@ -7,8 +7,8 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.checks import check_exaq
 from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
 from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.kernels.exaq.tables.words import row_context

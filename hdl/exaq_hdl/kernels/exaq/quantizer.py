@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.checks import check_exaq
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import code_beat
 from exaq_hdl.kernels.exaq.tables.provider import ThresholdReader
 from exaq_hdl.kernels.exaq.tables.words import row_tables

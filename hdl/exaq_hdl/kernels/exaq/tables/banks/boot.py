@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.kernel_checks import check_loaded
 from exaq_hdl.kernels.exaq.tables.words import checked_word
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq.scalars import integer
-from exaq_hdl.kernels.exaq.checks import check_loaded
+from exaq_hdl.kernels.exaq.kernel_checks import check_loaded
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, LFSR_STATES, lfsr_next, lfsr_width
 from exaq_hdl.parts.memory import SIMULATED, Memories

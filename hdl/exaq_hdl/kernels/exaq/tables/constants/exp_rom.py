@@ -7,7 +7,7 @@ from amaranth.hdl import Module, Mux, Value
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.checks import check_exaq
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.parts.component import Component
 
 

@@ -17,7 +17,7 @@ from exaq.rows import (
     rows_misfit,
 )
 from exaq.table_file import TableFile
-from exaq.torch.masks import live_scores
+from exaq.torch.tensor_masks import live_scores
 
 # Above every distance and every threshold.
 _FAR = 2**30
