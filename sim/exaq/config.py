@@ -67,6 +67,8 @@ class SoftmaxConfig:
         if not isinstance(kernel, Kernel | str):
             raise TypeError(f"kernel must be a kernel of exaq.kernels or its name, not {kernel!r}")
         own = (_kind(kernel) if isinstance(kernel, str) else type(kernel)).setting_names()
+        for name in {*own} & {*_FORMAT}:
+            raise TypeError(f"the kernel has a setting {name!r}, which is one of the stream format")
         for name in settings:
             if name not in (*_FORMAT, *own):
                 legal = ", ".join((*_FORMAT, *own))
