@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +81,17 @@ def test_imported_finds_every_form() -> None:
 def test_dependencies_point_one_way(package: str) -> None:
     assert any(FOLDERS[package].glob("*.py"))
     assert offences(package, None) == []
+
+
+def test_every_folder_of_modules_is_in_the_wheel() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = declared["tool"]["setuptools"]["packages"]
+    found = [
+        ".".join((name, *path.parent.relative_to(folder).parts))
+        for name, folder in FOLDERS.items()
+        for path in folder.rglob("__init__.py")
+    ]
+    assert sorted(listed) == sorted(found)
 
 
 def test_model_needs_numpy_alone() -> None:
