@@ -132,7 +132,8 @@ def memories_of_text(text: str) -> list[tuple[str, str, int, int]]:
             assert 2 ** int(address) >= int(depth)
             found.append((path + name, "ram", int(width), int(depth)))
         for high, name, last in re.findall(r"reg \[(\d+):0\] (\w+) \[(\d+):0\];", body):
-            kind = "rom" if re.search(rf"^    {name}\[\d+\] = ", body, re.MULTILINE) else "ram"
+            written = re.search(rf"^ +{name}\[.*\] <= ", body, re.MULTILINE)
+            kind = "ram" if written else "rom"
             found.append((path + name, kind, int(high) + 1, int(last) + 1))
         for inner, name in re.findall(r"^  (exaq_softmax__\w+)  ?(\w+) \(", body, re.MULTILINE):
             walk(inner, f"{path}{name}.")

@@ -109,7 +109,7 @@ class Run:
         self.ports = bench.probe(unit.i.valid, unit.i.ready, unit.o.valid, unit.o.ready)
         table_map, loader = unit.kernel.tables.context_map, unit.kernel.tables.table_loader
         self.map = bench.probe(table_map.row_in, table_map.row_out, table_map.bank)
-        stores = (loader.thresholds, loader.levels, loader.excesses, loader.sums)
+        stores = (loader.thresholds, loader.exponentials, loader.excesses, loader.sums)
         self.stores = [bench.probe(store.valid, store.payload.bank) for store in stores]
         bench.run(more=unit.kernel.tables.table_loader.latency + 150)
         self.timeline = timeline(

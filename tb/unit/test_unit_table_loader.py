@@ -41,7 +41,7 @@ class Run:
         given = [pack(LOAD_WORD, {"first": f, "word": w}) for f, w in words]
         self.boot = bench.feed(loader.boot, fits)
         self.feed = bench.feed(loader.i, given, pause)
-        stores = [loader.thresholds, loader.levels, loader.excesses, loader.sums]
+        stores = [loader.thresholds, loader.exponentials, loader.excesses, loader.sums]
         self.stores = [bench.probe(s.valid, s.payload) for s in stores]
         self.state = bench.probe(loader.commit, loader.target, loader.refused, loader.idle)
         self.gates = bench.probe(loader.i.ready, loader.boot.ready, loader.free, loader.booting)
