@@ -212,7 +212,7 @@ REFUSALS = {
     "--logit-scale 0": "logit_scale must be positive, not 0.0",
     "--bits 5": "bits must be in 2..4, not 5",
     "--bits two": "Invalid value for '--bits': 'two' is not a valid integer.",
-    "--lanes 6 --group 4": "lanes must be a multiple of group, but 6 is none of 4",
+    "--lanes 6 --max-row 96 --group 4": "lanes must be a multiple of group, but 6 is none of 4",
     "--bits 4 --lanes 4 --group 4": (
         "a LUT_sum of group 4 at 4 bits has 65536 entries; at most 4096 are legal"
     ),

@@ -114,6 +114,8 @@ def simulate(
                 hdl_toplevel_lang="verilog",
                 build_dir=build,
                 seed=SEED,
+                # Else Verilator's noise is another in each run.
+                test_args=[f"+verilator+seed+{SEED}"] if simulator == "verilator" else [],
                 extra_env={
                     "EXAQ_SIMULATION": str(build / "simulation.json"),
                     "EXAQ_HITS": str(hits),
