@@ -28,7 +28,7 @@ from rtl_stalls import STALLS
 @share("source,sink", pairs(STALLS, STALLS), 10)
 @on_bench
 async def random_rows(bench: Bench, source: str, sink: str) -> None:
-    """Random lengths, values and masks, every stall pattern against every other."""
+    """Random lengths, values and masks under a share of the pairs of stall patterns."""
     bench.stall(source, sink)
     budget = 400 if "heavy" in (source, sink) else 1200
     while budget > 0:

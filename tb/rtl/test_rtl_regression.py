@@ -84,7 +84,7 @@ def coverage(shared: Path) -> Any:
 @pytest.mark.simulator
 @pytest.mark.parametrize(("simulator", "name"), RUNS, ids=["-".join(run) for run in RUNS])
 def test_emitted_verilog(simulator: str, name: str, shared: Path, coverage: Any) -> None:
-    """One configuration gives the golden model's bits under every stall and stimulus."""
+    """One configuration gives the golden model's bits under every stimulus."""
     if simulator == "icarus" and shutil.which("iverilog") is None:
         pytest.skip("iverilog is not installed")
     place = list(MATRIX).index(name)
