@@ -3,8 +3,8 @@
 Arguments are checked here, by ``exaq.rows``; the arithmetic is that of the configuration's kernel.
 
     >>> import exaq
-    >>> exaq.softmax([[3, 1, 2]], exaq.SoftmaxConfig(prob_bits=8)).tolist()
-    [[90, 83, 83]]
+    >>> exaq.softmax([[40, 10, -60]], exaq.SoftmaxConfig(prob_bits=8)).tolist()
+    [[216, 39, 1]]
 """
 
 from __future__ import annotations
