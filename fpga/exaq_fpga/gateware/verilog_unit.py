@@ -8,7 +8,7 @@ from amaranth.lib.wiring import Flow, In
 from exaq import SoftmaxConfig
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
-from exaq_hdl.shell.ports import members
+from exaq_hdl.shell.ports import flat, flat_values, members
 from exaq_hdl.shell.row_shell import unit_ports
 
 #: Name of the Verilog module; that of ``exaq_hdl.emit.verilog.emit_verilog`` by default.
@@ -46,12 +46,6 @@ class VerilogUnit(Component):
 
     def verilog_ports(self) -> dict[str, tuple[Flow, Value]]:
         """For each port of the module, clock and reset apart, its direction and value here."""
-        ports = {}
-        for path, member, port in self.signature.flatten(self):
-            name = "_".join(path).replace("_payload", "")
-            if path[-1] != "payload":
-                ports[name] = (member.flow, Value.cast(port))
-                continue
-            for field, _ in port.shape():
-                ports[f"{name}_{field}"] = (member.flow, Value.cast(port[field]))
-        return ports
+        ports = unit_ports(self.config)
+        values = flat_values(ports, self)
+        return {name: (port.flow, Value.cast(values[name])) for name, port in flat(ports).items()}

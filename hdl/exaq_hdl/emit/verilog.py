@@ -15,8 +15,7 @@ from exaq.tool import run_tool
 from exaq_hdl.emit.manifest import manifest
 from exaq_hdl.emit.names import check_name, inner_name
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell import axi, core  # noqa: F401  (tops register themselves)
-from exaq_hdl.shell.tops import TOPS
+from exaq_hdl.shell.every_top import TOPS
 
 _RAM = inner_name("exaq_softmax", "ram")
 _YOSYS_SECONDS = 300

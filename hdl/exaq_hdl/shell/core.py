@@ -9,7 +9,7 @@ from exaq import SoftmaxConfig
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
-from exaq_hdl.shell.ports import SignalPort, flat, join_flat, members
+from exaq_hdl.shell.ports import SignalPort, flat, flat_values, members
 from exaq_hdl.shell.row_shell import Softmax, unit_ports
 from exaq_hdl.shell.tops import top
 
@@ -44,5 +44,8 @@ class FlatSoftmax(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.core = self.softmax
-        join_flat(m, unit_ports(self.config), self, self.softmax)
+        inside = flat_values(unit_ports(self.config), self.softmax)
+        for name, port in self.ports.items():
+            near, far = getattr(self, name), inside[name]
+            m.d.comb += far.eq(near) if port.flow is In else near.eq(far)
         return m

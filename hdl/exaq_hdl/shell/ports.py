@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Shape, ShapeLike
+from amaranth.hdl import Shape, ShapeLike
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import Flow, In
+from amaranth.lib.wiring import Flow
 
 
 @dataclass(frozen=True)
@@ -98,19 +98,14 @@ def flat(ports: Ports) -> dict[str, SignalPort]:
     return found
 
 
-def join_flat(m: Module, ports: Ports, outer: Any, inner: Any, prefix: str = "") -> None:
-    """Join the flat ports of ``outer`` with those of ``inner``, whose streams have ``ports``."""
+def flat_values(ports: Ports, component: Any) -> dict[str, Any]:
+    """What ``component``, whose streams have ``ports``, has for each of the ports of ``flat``."""
+    found: dict[str, Any] = {}
     for name, port in ports.items():
-        if isinstance(port, SignalPort):
-            pairs = [(port, getattr(outer, prefix + name), getattr(inner, name))]
+        there = getattr(component, name)
+        if isinstance(port, StreamPort):
+            found |= {f"{name}_{field}": there.payload[field] for field in port.fields}
+            found |= {f"{name}_valid": there.valid, f"{name}_ready": there.ready}
         else:
-            there = getattr(inner, name)
-            parts = {part: there.payload[part] for part in port.fields}
-            parts |= {"valid": there.valid, "ready": there.ready}
-            signals = port.signals()
-            pairs = [
-                (signals[part], getattr(outer, f"{prefix}{name}_{part}"), value)
-                for part, value in parts.items()
-            ]
-        for signal, near, far in pairs:
-            m.d.comb += far.eq(near) if signal.flow is In else near.eq(far)
+            found[name] = there
+    return found

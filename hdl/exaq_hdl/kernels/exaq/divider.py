@@ -10,7 +10,7 @@ from exaq import Exaq
 from exaq.scalars import integer
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import row_complement
-from exaq_hdl.kernels.exaq.tables.provider import ExponentialReader
+from exaq_hdl.kernels.exaq.tables.provider import ExponentialReader, Ring
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 from exaq_hdl.shell.streams import item
@@ -101,9 +101,8 @@ class Divider(Component):
             run.eq(self.i.valid & (~self.o.valid | self.o.ready)),
             fetch.eq(Cat(cycle[k % batch] for k in range(-2, units - 2)).any()),
         ]
-        exponential = exponentials.begin(
-            m, self, run=run, cycle=cycle, fetch=fetch, level=level, entering=entering
-        )
+        ring = Ring(run=run, cycle=cycle, fetch=fetch, level=level, entering=entering)
+        exponential = exponentials.begin(m, self, ring)
         m.d.comb += self.i.ready.eq(exponentials.row_ends(run))
         with m.If(run):
             m.d.sync += [cycle.eq(cycle.rotate_left(1)), entering.eq(0)]

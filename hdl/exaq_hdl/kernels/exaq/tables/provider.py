@@ -79,6 +79,26 @@ class RingStart:
     remainder: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """Signals of a divider.
+
+    Members
+    -------
+    run : it takes a step in this cycle
+    cycle : the cycle of a batch, one-hot
+    fetch : the exponential looked up enters, and the next level is looked up
+    level : level that is looked up
+    entering : exponential that enters with the next step
+    """
+
+    run: Signal
+    cycle: Signal
+    fetch: Signal
+    level: Signal
+    entering: Signal
+
+
 class ExponentialReader(ABC):
     """Gives a divider the exponentials E_k one after the other.
 
@@ -96,18 +116,8 @@ class ExponentialReader(ABC):
         """Of a ring of ``units`` steps whose batches take ``batch`` cycles."""
 
     @abstractmethod
-    def begin(
-        self,
-        m: Module,
-        divider: Any,
-        *,
-        run: Signal,
-        cycle: Signal,
-        fetch: Signal,
-        level: Signal,
-        entering: Signal,
-    ) -> Value:
-        """Place what looks up E_level where ``fetch`` is high; returns the exponential."""
+    def begin(self, m: Module, divider: Any, ring: Ring) -> Value:
+        """Place what looks up E_level where ``ring.fetch`` is high; returns the exponential."""
 
     @abstractmethod
     def row_ends(self, run: Value) -> Value:

@@ -16,6 +16,7 @@ from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
 from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
+    Ring,
     RingStart,
     SumReader,
     Tables,
@@ -205,29 +206,19 @@ class LoadedExponentials(ExponentialReader):
     def start(self, units: int, batch: int) -> RingStart:
         return RingStart(cycle=batch - self.prelude, level=0, entering=0, remainder=0)
 
-    def begin(
-        self,
-        m: Module,
-        divider: Any,
-        *,
-        run: Signal,
-        cycle: Signal,
-        fetch: Signal,
-        level: Signal,
-        entering: Signal,
-    ) -> Value:
+    def begin(self, m: Module, divider: Any, ring: Ring) -> Value:
         m.submodules.exp_ram = exps = self._ram
         wiring.connect(m, wiring.flipped(divider.store), exps.store)
         # Low in the prelude, whose last cycles are those of a batch but give nothing.
         self._primed = primed = Signal(name="primed")
-        self._early = ~primed & cycle[-self.prelude : -2].any()
+        self._early = ~primed & ring.cycle[-self.prelude : -2].any()
         # Whether this is a row's last cycle, known from the one before.
         self._last = Signal(name="last")
-        self._cycle, self._level, self._entering = cycle, level, entering
+        self._ring = ring
         m.d.comb += [
-            exps.step.eq(run & (fetch | self._early)),
+            exps.step.eq(ring.run & (ring.fetch | self._early)),
             exps.bank.eq(divider.i.payload.bank),
-            exps.code.eq(level),
+            exps.code.eq(ring.level),
         ]
         return exps.exponential
 
@@ -235,7 +226,8 @@ class LoadedExponentials(ExponentialReader):
         return run & self._last
 
     def advance(self, m: Module) -> None:
-        cycle, level, primed, last = self._cycle, self._level, self._primed, self._last
+        cycle, level = self._ring.cycle, self._ring.level
+        primed, last = self._primed, self._last
         with m.If(self._early):
             m.d.sync += level.eq(increment(level))
         with m.If(cycle[-1]):
@@ -243,7 +235,7 @@ class LoadedExponentials(ExponentialReader):
         m.d.sync += last.eq(cycle[-2] & primed & (level == ExpRam.latency))
         with m.If(last):
             start = cycle.init
-            m.d.sync += [cycle.eq(start), primed.eq(0), level.eq(0), self._entering.eq(0)]
+            m.d.sync += [cycle.eq(start), primed.eq(0), level.eq(0), self._ring.entering.eq(0)]
 
     def given(self, quotient: Value) -> Value:
         return quotient & self._primed

@@ -9,6 +9,7 @@ from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
+    Ring,
     RingStart,
     SumReader,
     Tables,
@@ -129,21 +130,11 @@ class ConstantExponentials(ExponentialReader):
             remainder=exponentials[0],
         )
 
-    def begin(
-        self,
-        m: Module,
-        divider: Any,
-        *,
-        run: Signal,
-        cycle: Signal,
-        fetch: Signal,
-        level: Signal,
-        entering: Signal,
-    ) -> Value:
+    def begin(self, m: Module, divider: Any, ring: Ring) -> Value:
         m.submodules.exp_rom = exps = ExpRom(self._kernel)
-        self._end = cycle[-1]
-        self._last = level == 1 if divider.units < self._kernel.levels else Const(1)
-        m.d.comb += exps.code.eq(level)
+        self._end = ring.cycle[-1]
+        self._last = ring.level == 1 if divider.units < self._kernel.levels else Const(1)
+        m.d.comb += exps.code.eq(ring.level)
         return exps.exponential
 
     def row_ends(self, run: Value) -> Value:
