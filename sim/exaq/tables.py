@@ -17,10 +17,19 @@ from numpy.typing import NDArray
 
 from exaq.scalars import integer, real
 
-MIN_BITS, MAX_BITS = 2, 4
+MIN_BITS, MAX_BITS = 2, 6
 
 # C = slope * sigma + offset: the authors' linear fit of the optimal clip for a Gaussian input.
 _PAPER_CLIP = {2: (-1.66, -1.85), 3: (-1.75, -2.06), 4: (-1.83, -2.27)}
+
+# Beyond the paper's widths: what serves Gaussian rows of 1024 logits of standard deviation 2 best,
+# by the divergence from a float softmax and by the error's square alike.
+_WIDE_CLIP = {5: -9.0, 6: -10.0}
+#: Sigma that the default clip is made for.
+DEFAULT_SIGMA = 2.0
+
+# Legal numbers of levels.
+_LEVELS = tuple(2**bits for bits in range(MIN_BITS, MAX_BITS + 1))
 
 _DIGITS = Context(prec=60)
 
@@ -34,18 +43,29 @@ def paper_clip(sigma: float, bits: int) -> float:
         Unbiased standard deviation of all unmasked logits after the row maximum is subtracted,
         in real logit units. Finite, at least 0.
     bits
-        Width of a code: 2, 3 or 4.
+        Width of a code: 2, 3 or 4; the paper has no fit for others.
 
     Returns
     -------
     float
         The clip, negative, in real logit units.
     """
-    slope, offset = _PAPER_CLIP[integer("bits", bits, MIN_BITS, MAX_BITS)]
+    bits = integer("bits", bits, MIN_BITS, MAX_BITS)
+    if bits not in _PAPER_CLIP:
+        raise ValueError(f"the paper has a clip for 2 to 4 bits, not for {bits}: give clip or tables")
+    slope, offset = _PAPER_CLIP[bits]
     spread = real("sigma", sigma)
     if spread < 0:
         raise ValueError(f"sigma must be at least 0, not {spread!r}")
     return slope * spread + offset
+
+
+def default_clip(bits: int) -> float:
+    """Clip of a configuration that says nothing of it: for logits of standard deviation 2.
+
+    That of the paper's fit for 2 to 4 bits, one of our own for 5 and 6.
+    """
+    return _WIDE_CLIP[bits] if bits in _WIDE_CLIP else paper_clip(DEFAULT_SIGMA, bits)
 
 
 def clip_levels(clip: float | Fraction, bits: int) -> tuple[Fraction, ...]:
@@ -84,8 +104,11 @@ class Tables:
         for name in ("thresholds", "exp_rom"):
             values = tuple(integer(f"each of {name}", value) for value in getattr(self, name))
             object.__setattr__(self, name, values)
-        if len(self.exp_rom) not in (4, 8, 16):
-            raise ValueError(f"exp_rom must hold 4, 8 or 16 values, not {len(self.exp_rom)}")
+        if len(self.exp_rom) not in _LEVELS:
+            legal = ", ".join(map(str, _LEVELS[:-1]))
+            raise ValueError(
+                f"exp_rom must hold {legal} or {_LEVELS[-1]} values, not {len(self.exp_rom)}"
+            )
         if len(self.thresholds) != len(self.exp_rom) - 1:
             raise ValueError(
                 f"thresholds must hold one value less than exp_rom "

@@ -210,7 +210,7 @@ REFUSALS = {
     "--clip inf": "clip must be finite, not inf",
     "--clip 1.5": "clip must be negative, not 1.5",
     "--logit-scale 0": "logit_scale must be positive, not 0.0",
-    "--bits 5": "bits must be in 2..4, not 5",
+    "--bits 5": "bits must be in 2..6, not 5",
     "--bits two": "Invalid value for '--bits': 'two' is not a valid integer.",
     "--lanes 6 --max-row 96 --group 4": "lanes must be a multiple of group, but 6 is none of 4",
     "--bits 4 --lanes 4 --group 4": (

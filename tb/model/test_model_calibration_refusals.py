@@ -201,7 +201,7 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         "stage must be clip, levels or thresholds, not 'paper'",
     ),
     ("part", [ROWS], {"per": "row"}, ValueError, "per must be all, layer or head, not 'row'"),
-    ("bits", [ROWS], {"bits": 5}, ValueError, "bits must be in 2..4, not 5"),
+    ("bits", [ROWS], {"bits": 5}, ValueError, "bits must be in 2..6, not 5"),
     ("scale", [ROWS], {"logit_scale": 0}, ValueError, "logit_scale must be positive, not 0.0"),
     ("fraction", [ROWS], {"exp_frac": 25}, ValueError, "exp_frac must be in 4..24, not 25"),
     (
@@ -242,6 +242,6 @@ def test_calibrate_refuses(
 def test_options_are_checked_before_the_data() -> None:
     refuses(
         ValueError,
-        "bits must be in 2..4, not 1",
+        "bits must be in 2..6, not 1",
         lambda: exaq.calibrate([np.full((2, 2), np.nan)], bits=1),
     )

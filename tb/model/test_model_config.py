@@ -28,8 +28,8 @@ def refuses(kind: type[Exception], message: str, call: Callable[[], object]) -> 
     ("changes", "kind", "message"),
     [
         ({"masking": 1}, TypeError, "masking must be True or False, not 1"),
-        ({"bits": 1}, ValueError, "bits must be in 2..4, not 1"),
-        ({"bits": 5}, ValueError, "bits must be in 2..4, not 5"),
+        ({"bits": 1}, ValueError, "bits must be in 2..6, not 1"),
+        ({"bits": 5}, ValueError, "bits must be in 2..6, not 5"),
         ({"bits": 2.0}, TypeError, "bits must be an integer, not 2.0"),
         ({"bits": True}, TypeError, "bits must be an integer, not True"),
         ({"lanes": 0}, ValueError, "lanes must be in 1..64, not 0"),
@@ -113,7 +113,7 @@ def test_an_unknown_preset_is_refused() -> None:
 @pytest.mark.parametrize(
     ("thresholds", "exp_rom", "kind", "message"),
     [
-        ((-1, 0), (1, 2, 3), ValueError, "exp_rom must hold 4, 8 or 16 values, not 3"),
+        ((-1, 0), (1, 2, 3), ValueError, "exp_rom must hold 4, 8, 16, 32 or 64 values, not 3"),
         (
             (-1, 0),
             (1, 2, 3, 4),
@@ -177,7 +177,7 @@ def test_table_makers_refuse() -> None:
         "each of levels must be finite, not -inf",
         lambda: from_levels([-2.0, -1.0, 0.0], [-math.inf, *levels[1:]]),
     )
-    refuses(ValueError, "bits must be in 2..4, not 5", lambda: exaq.paper_clip(1.0, 5))
+    refuses(ValueError, "bits must be in 2..6, not 7", lambda: exaq.paper_clip(1.0, 7))
     refuses(ValueError, "sigma must be at least 0, not -0.5", lambda: exaq.paper_clip(-0.5, 2))
     for sigma in (math.nan, math.inf):
         refuses(

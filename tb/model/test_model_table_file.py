@@ -254,7 +254,7 @@ def test_a_part_without_tables_is_refused() -> None:
             ValueError,
             "names of sets must differ, but 'a' is there twice",
         ),
-        (lambda: file_of(entry("a"), bits=5), ValueError, "bits must be in 2..4, not 5"),
+        (lambda: file_of(entry("a"), bits=5), ValueError, "bits must be in 2..6, not 5"),
         (
             lambda: file_of(entry("a"), logit_scale=-1.0),
             ValueError,

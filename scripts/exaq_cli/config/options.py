@@ -20,7 +20,7 @@ _DEFAULT = SoftmaxConfig()
 # Type and help of the option that gives the setting of that name; one for each of
 # exaq_cli.config.partial_config.SETTINGS.
 _SETTINGS: dict[str, tuple[type, str]] = {
-    "bits": (int, f"Width of a code: 2 to 4 bits.  [default: {_DEFAULT.bits}]"),
+    "bits": (int, f"Width of a code: 2 to 6 bits.  [default: {_DEFAULT.bits}]"),
     "lanes": (
         int,
         f"Elements of a beat: 1 to 64, a multiple of the group.  [default: {_DEFAULT.lanes}]",

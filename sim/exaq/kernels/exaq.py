@@ -1,6 +1,6 @@
 """EXAQ (arXiv 2410.03185): the parameters of the kernel, checked, and the widths that follow.
 
-Logits are quantized to codes of 2 to 4 bits relative to the row's maximum; a code stands for one
+Logits are quantized to codes of 2 to 6 bits relative to the row's maximum; a code stands for one
 exponential of a table, and LUT_sum adds up a group of codes by one lookup. The tables are in
 ``exaq.tables``, the golden arithmetic in ``exaq.kernels.exaq_golden``.
 
@@ -24,10 +24,8 @@ from exaq.kernels.kernel import Kernel
 from exaq.rows import Rows
 from exaq.scalars import exact_real, integer, plain_real, real
 from exaq.stream_format import StreamFormat
-from exaq.tables import MAX_BITS, MIN_BITS, Tables, paper_clip
+from exaq.tables import MAX_BITS, MIN_BITS, Tables, default_clip
 
-#: Sigma that the default clip is made for.
-DEFAULT_SIGMA = 2.0
 #: Entries that a LUT_sum may have at most.
 MAX_SUM_ROM = 4096
 
@@ -51,10 +49,10 @@ class Exaq(Kernel):
     Parameters
     ----------
     bits
-        Width M of a code: 2, 3 or 4. A row has K = 2**M distinct probabilities.
+        Width M of a code: 2 to 6. A row has K = 2**M distinct probabilities.
     clip
         Clip C < 0 in real units, relative to the row's maximum. Makes ``tables``. Neither given:
-        the paper's fit for sigma 2. None where ``tables`` are free.
+        ``exaq.tables.default_clip``. None where ``tables`` are free.
     exp_frac
         Fraction bits of ExpRom, 4 to 24; a level's exponential is below 2**(exp_frac + 1).
     group
@@ -107,7 +105,7 @@ class Exaq(Kernel):
             self._set("tables", self.context_tables[0])
         elif self.tables is None:
             if self.clip is None:
-                self._set("clip", paper_clip(DEFAULT_SIGMA, self.bits))
+                self._set("clip", default_clip(self.bits))
             derived = Tables.from_clip(
                 self.clip, bits=self.bits, logit_scale=format.logit_scale, exp_frac=self.exp_frac
             )

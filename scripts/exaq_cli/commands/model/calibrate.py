@@ -94,7 +94,7 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     "logits' shape without its last axis. Give one for all files, or one for each, as for --mask.",
 )
 @click.option(
-    "--bits", type=int, default=_DEFAULT.bits, show_default=True, help="Width of a code: 2 to 4."
+    "--bits", type=int, default=_DEFAULT.bits, show_default=True, help="Width of a code: 2 to 6."
 )
 @click.option(
     "--logit-width",
