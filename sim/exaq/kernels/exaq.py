@@ -33,6 +33,9 @@ MAX_SUM_ROM = 4096
 _RANGES = {"bits": (MIN_BITS, MAX_BITS), "exp_frac": (4, 24)}
 _GROUP = (1, 12)
 
+#: Where a unit can have the p-tables of its rows; see ``Exaq.p_table``.
+P_TABLES = ("auto", "registers", "distributed", "block")
+
 # What a kernel that is settled has in the place of None: no reader of one ever meets it.
 _DERIVED: Any = None
 # Where tables come from, one or none of them.
@@ -64,6 +67,10 @@ class Exaq(Kernel):
     context_tables
         With contexts: the tables that each of them holds after reset, instead of clip and
         tables. Default: ``tables`` in every context. ``tables`` is then that of context 0.
+    p_table
+        Where the unit has the p-tables, a row's 2**bits probabilities: ``"registers"`` with a
+        multiplexer a lane, ``"distributed"`` RAM, or ``"block"`` RAM, one for each lane.
+        ``"auto"`` takes what costs an FPGA least; see ``p_table_place``. It changes no result.
     """
 
     name = "exaq"
@@ -77,10 +84,13 @@ class Exaq(Kernel):
     group: int = _DERIVED
     tables: Tables = _DERIVED
     context_tables: tuple[Tables, ...] = _DERIVED
+    p_table: str = "auto"
 
     def __post_init__(self) -> None:
         for name, legal in _RANGES.items():
             self._set(name, integer(name, getattr(self, name), *legal))
+        if self.p_table not in P_TABLES:
+            raise ValueError(f"p_table must be one of {', '.join(P_TABLES)}, not {self.p_table!r}")
         if self.clip is not None:
             self._set("clip", real("clip", self.clip))
         if self.group is not None:
@@ -222,6 +232,13 @@ class Exaq(Kernel):
     def levels(self) -> int:
         """K, the number of distinct codes, exponentials and probabilities of a row."""
         return 2**self.bits
+
+    @property
+    def p_table_place(self) -> str:
+        """Where the p-tables are, of ``P_TABLES`` but ``"auto"``."""
+        if self.p_table != "auto":
+            return self.p_table
+        return "registers" if self.bits == 2 else "distributed" if self.bits == 3 else "block"
 
     @property
     def bank_bits(self) -> int:
