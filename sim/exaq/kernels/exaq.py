@@ -70,7 +70,7 @@ class Exaq(Kernel):
     p_table
         Where the unit has the p-tables, a row's 2**bits probabilities: ``"registers"`` with a
         multiplexer a lane, ``"distributed"`` RAM, or ``"block"`` RAM, one for each lane.
-        ``"auto"`` takes what costs an FPGA least; see ``p_table_place``. It changes no result.
+        ``"auto"``: registers for 2 bits, block RAM for more. It changes no result.
     """
 
     name = "exaq"
@@ -238,7 +238,7 @@ class Exaq(Kernel):
         """Where the p-tables are, of ``P_TABLES`` but ``"auto"``."""
         if self.p_table != "auto":
             return self.p_table
-        return "registers" if self.bits == 2 else "distributed" if self.bits == 3 else "block"
+        return "registers" if self.bits == 2 else "block"
 
     @property
     def bank_bits(self) -> int:

@@ -31,8 +31,7 @@ class BlockEmitter(Emitter):
         return {"code": code, "live": live}
 
     def elaborate(self, platform: Any) -> Module:
-        # As in a queue, `latched` says that the RAMs' latches hold a beat, o.valid that their
-        # output registers do. Each moves on when the next place is free.
+        # Latches and output registers of the RAMs move together, and with them the flags.
         m = Module()
         kernel, beat = self.kernel, self.i.payload
         tables = TwoTables(m, kernel, self.table)
@@ -41,20 +40,21 @@ class BlockEmitter(Emitter):
         )
         latch: Any = Signal(flags, reset_less=True)
         out: Any = Signal(flags, reset_less=True)
-        latched, take, take_latch, take_output = Signal(), Signal(), Signal(), Signal()
+        latched, take, move = Signal(), Signal(), Signal()
         m.d.comb += [
-            take_output.eq(~self.o.valid | self.o.ready),
-            take_latch.eq(~latched | take_output),
-            self.i.ready.eq(tables.readable & take_latch),
+            move.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(tables.readable & move),
             take.eq(self.i.valid & self.i.ready),
             tables.done.eq(take & beat.last),
         ]
-        with m.If(take_latch):
-            m.d.sync += latched.eq(self.i.valid & tables.readable)
+        with m.If(move):
+            m.d.sync += [
+                latched.eq(self.i.valid & tables.readable),
+                self.o.valid.eq(latched),
+                out.eq(latch),
+            ]
             m.d.sync += [latch[name].eq(beat[name]) for name in ("tail", "last", "error")]
             m.d.sync += [latch[name].eq(value) for name, value in tables.row.items()]
-        with m.If(take_output):
-            m.d.sync += [self.o.valid.eq(latched), out.eq(latch)]
         m.d.comb += [self.o.payload[name].eq(out[name]) for name, _ in flags]
 
         # High in the first cycle after reset and in the first two, which clear both places.
@@ -71,7 +71,7 @@ class BlockEmitter(Emitter):
                 ram.write_data.eq(tables.word.probability),
                 ram.read_enable.eq(take),
                 ram.read_address.eq(Cat(element.code, tables.read_place, element.live)),
-                ram.output_enable.eq(take_output),
+                ram.output_enable.eq(move),
                 self.o.payload.probabilities[lane].eq(ram.read_data),
             ]
         return m

@@ -50,13 +50,15 @@ class TwoTables:
         self.write = Signal()
         self.done = Signal()
         self.write_place, self.read_place = complete.xor(), gone.xor()
-        self.readable = complete != gone
+        # A register, known from the cycle before: the way of the emitter's ready is long enough.
+        self.readable = Signal()
         m.d.comb += [table.ready.eq(came != ~gone), take.eq(table.valid & table.ready)]
         m.d.sync += [
             self.write.eq(take),
             self.word.level.eq(given.level),
             self.word.probability.eq(given.probability),
             complete.eq(came),
+            self.readable.eq(Mux(self.done, came != _after(gone), came != gone)),
         ]
         with m.If(take & given.level.all()):
             m.d.sync += came.eq(_after(came))
