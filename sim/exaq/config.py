@@ -121,8 +121,8 @@ class SoftmaxConfig:
         """Plain values for JSON, one flat object; ``SoftmaxConfig.from_dict`` takes them back.
 
         A fraction that no float equals is a string such as ``"1/10"``. ``contexts`` and
-        ``context_tables`` are there only where the unit has contexts, ``kernel`` is only where it
-        is another than EXAQ.
+        ``context_tables`` are there only where the unit has contexts, ``kernel`` only where it is
+        another than EXAQ, and what the kernel's ``left_out`` names only where it has another value.
         """
         kernel = {} if self.kernel.name == Exaq.name else {"kernel": self.kernel.name}
         return kernel | self.format.to_dict() | self.kernel.to_dict()
@@ -142,14 +142,15 @@ class SoftmaxConfig:
         kind = _kind(given.pop("kernel", Exaq.name))
         contexts = bool(given.get("contexts"))
         names = {*_FORMAT, *kind.fields_written(contexts)} - (set() if contexts else {"contexts"})
-        if set(given) != names:
-            wrong = ", ".join(sorted(set(given) ^ names))
-            raise ValueError(f"a configuration has exactly the fields of to_dict; see {wrong}")
+        wrong = (set(given) ^ names) - set(kind.left_out())
+        if wrong:
+            listed = ", ".join(sorted(wrong))
+            raise ValueError(f"a configuration has exactly the fields of to_dict; see {listed}")
         format = StreamFormat.from_dict(
             {name: given.pop(name) for name in _FORMAT if name in given}
         )
         config = cls(format=format, kernel=kind.from_dict(given))
-        written = config.to_dict()
+        written = kind.left_out() | config.to_dict()
         odd = ", ".join(name for name in values if written[name] != values[name])
         if odd:
             raise ValueError(f"{odd} do not follow from the configuration's other fields")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from exaq import PRESETS, SoftmaxConfig
+from exaq.kernels.exaq import P_TABLES
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.files import load_tables
 
@@ -17,9 +18,9 @@ R = TypeVar("R")
 
 _DEFAULT = SoftmaxConfig()
 
-# Type and help of the option that gives the setting of that name; one for each of
+# Type, or the choices, and help of the option that gives the setting of that name; one for each of
 # exaq_cli.config.partial_config.SETTINGS.
-_SETTINGS: dict[str, tuple[type, str]] = {
+_SETTINGS: dict[str, tuple[type | tuple[str, ...], str]] = {
     "bits": (int, f"Width of a code: 2 to 6 bits.  [default: {_DEFAULT.bits}]"),
     "lanes": (
         int,
@@ -66,6 +67,12 @@ _SETTINGS: dict[str, tuple[type, str]] = {
         int,
         "Sets of tables that can be loaded while the unit runs, each row choosing one: 0 to 1024; "
         f"0 makes ROMs.  [default: {_DEFAULT.contexts}, or as many as --tables has sets]",
+    ),
+    "p_table": (
+        P_TABLES,
+        "Where a row's 2**bits probabilities wait: registers with a multiplexer a lane, "
+        "distributed RAM, or a block RAM a lane.  [default: auto, which is registers for 2 bits, "
+        "else block]",
     ),
 }
 
@@ -130,9 +137,13 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
     return decorated
 
 
-def _option(name: str, kind: type, text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def _option(
+    name: str, kind: type | tuple[str, ...], text: str
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """The option of a setting; None where it is not given."""
     option = f"--{name.replace('_', '-')}"
     if kind is bool:
         return click.option(f"{option}/{option.replace('--', '--no-')}", default=None, help=text)
+    if isinstance(kind, tuple):
+        return click.option(option, name, type=click.Choice(kind), help=text)
     return click.option(option, name, type=kind, help=text)

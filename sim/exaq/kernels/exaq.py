@@ -160,17 +160,26 @@ class Exaq(Kernel):
         return type(self)(**(settings | changes))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON. ``context_tables`` are there only where the unit has contexts."""
+        """Plain values for JSON. ``context_tables`` are there only where the unit has contexts,
+        what ``left_out`` names only where it has another value.
+        """
         values = super().to_dict()
         values["clip"] = None if self.clip is None else plain_real(self.clip)
         values["tables"] = self.tables.to_dict()
         each = [tables.to_dict() for tables in values.pop("context_tables")]
-        return values | ({"context_tables": each} if each else {})
+        values |= {"context_tables": each} if each else {}
+        left_out = self.left_out()
+        return {k: v for k, v in values.items() if k not in left_out or v != left_out[k]}
+
+    @classmethod
+    def left_out(cls) -> dict[str, Any]:
+        """Where the p-tables are is younger than the first files of configurations."""
+        return {"p_table": cls.p_table}
 
     @classmethod
     def fields_written(cls, contexts: bool) -> set[str]:
         """The fields of ``to_dict``, for a unit with or without contexts."""
-        return set(cls.setting_names()) - (set() if contexts else {"context_tables"})
+        return super().fields_written(contexts) - (set() if contexts else {"context_tables"})
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -119,8 +119,13 @@ class Kernel(ABC):
 
     @classmethod
     def fields_written(cls, contexts: bool) -> set[str]:
-        """The fields of ``to_dict``, for a unit with or without contexts."""
-        return set(cls.setting_names())
+        """The fields of ``to_dict``, for a unit with or without contexts, but ``left_out``."""
+        return set(cls.setting_names()) - set(cls.left_out())
+
+    @classmethod
+    def left_out(cls) -> dict[str, Any]:
+        """Fields that ``to_dict`` leaves out where they have these values."""
+        return {}
 
     @property
     def borders(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from exaq_hdl.shell.ports import Ports
 
 @hardware_of(Exaq)
 class ExaqUnit(KernelUnit):
-    """Codes relative to the row's maximum, LUT_sum, K divisions a row, a lookup in its p-table a lane.
+    """Codes relative to the row's maximum, LUT_sum, K divisions a row, a lookup a lane.
 
     With contexts, tables can be loaded at any time; see ``LoadedTables``.
     """

@@ -17,8 +17,9 @@ class BlockEmitter(Emitter):
     """An emitter with its p-tables in block RAM, a RAM for each lane with both tables.
 
     Dead lanes read words that hold 0: the two of level 0 where the highest bit of the address,
-    which says that a lane is live, is low. They are written in the two cycles after reset, long
-    before there is a table. Latency 2 cycles from beat to beat; otherwise as ``Emitter``.
+    which says that a lane is live, is low. They are written in the first two cycles after reset,
+    in which no word of a table may come: a division takes longer. Latency 2 cycles from beat to
+    beat; otherwise as ``Emitter``.
     """
 
     latency = 2 + Ram.latency

@@ -55,11 +55,14 @@ class TwoTables:
         m.d.comb += [table.ready.eq(came != ~gone), take.eq(table.valid & table.ready)]
         m.d.sync += [
             self.write.eq(take),
-            self.word.level.eq(given.level),
-            self.word.probability.eq(given.probability),
             complete.eq(came),
             self.readable.eq(Mux(self.done, came != _after(gone), came != gone)),
         ]
+        with m.If(take):
+            m.d.sync += [
+                self.word.level.eq(given.level),
+                self.word.probability.eq(given.probability),
+            ]
         with m.If(take & given.level.all()):
             m.d.sync += came.eq(_after(came))
         with m.If(self.done):

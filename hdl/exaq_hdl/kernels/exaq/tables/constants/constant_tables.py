@@ -20,7 +20,6 @@ from exaq_hdl.kernels.exaq.tables.thermometer import count
 from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.memory import Memories
 
-
 # Bits of a distance up to which a table of codes takes no more logic than comparisons do.
 _TABLE_BITS = 8
 
