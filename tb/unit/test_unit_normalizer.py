@@ -93,11 +93,12 @@ def test_choose(name: str) -> None:
 
 
 def test_choose_for_64_levels() -> None:
-    """The shortest legal row takes 128 beats; a ring of 32 units needs one more."""
+    """The shortest legal row takes 128 beats; a ring of 16 or 32 units needs 129 with the pause."""
     shortest = SoftmaxConfig(bits=6, full_rate_row=4 * 128)
+    longer = shortest.replace(full_rate_row=4 * 129)
     assert rings_for(shortest) == (64, 2)
-    assert rings_for(shortest.replace(full_rate_row=4 * 129)) == (32, 1)
-    assert rings_for(shortest.replace(full_rate_row=4 * 129, prob_bits=24)) == (64, 1)
+    assert rings_for(longer) == (16, 1)
+    assert rings_for(longer.replace(prob_bits=24)) == (32, 1)
 
 
 @EVERY

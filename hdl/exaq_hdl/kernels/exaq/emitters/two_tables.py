@@ -44,9 +44,10 @@ class TwoTables:
         came, complete, gone = Signal(2), Signal(2), Signal(2)
         given = table.payload
         take = Signal()
-        self.word: Any = Signal(
+        word: Any = Signal(
             data.StructLayout({"level": kernel.bits, "probability": kernel.format.prob_bits})
         )
+        self.word = word
         self.write = Signal()
         self.done = Signal()
         self.write_place, self.read_place = complete.xor(), gone.xor()
@@ -60,8 +61,8 @@ class TwoTables:
         ]
         with m.If(take):
             m.d.sync += [
-                self.word.level.eq(given.level),
-                self.word.probability.eq(given.probability),
+                word.level.eq(given.level),
+                word.probability.eq(given.probability),
             ]
         with m.If(take & given.level.all()):
             m.d.sync += came.eq(_after(came))
