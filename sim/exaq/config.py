@@ -17,7 +17,7 @@ from typing import Any
 from exaq.kernels import KERNELS, Exaq, Kernel
 from exaq.stream_format import StreamFormat
 
-_FORMAT = tuple(each.name for each in dataclasses.fields(StreamFormat))
+_FORMAT = tuple(each.name for each in dataclasses.fields(StreamFormat) if each.init)
 
 
 @dataclass(frozen=True, init=False)
@@ -110,7 +110,7 @@ class SoftmaxConfig:
         """A copy with ``changes``; what was left to its default is settled anew."""
         if "format" not in changes:
             mine = {name: changes.pop(name) for name in _FORMAT if name in changes}
-            changes["format"] = dataclasses.replace(self._given, **mine)
+            changes["format"] = self._given.changed(mine)
         if "kernel" not in changes:
             own = self.kernel.setting_names()
             mine = {name: changes.pop(name) for name in own if name in changes}
@@ -120,9 +120,10 @@ class SoftmaxConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, one flat object; ``SoftmaxConfig.from_dict`` takes them back.
 
-        A fraction that no float equals is a string such as ``"1/10"``. ``contexts`` and
-        ``context_tables`` are there only where the unit has contexts, ``kernel`` only where it is
-        another than EXAQ, and what the kernel's ``left_out`` names only where it has another value.
+        A fraction that no float equals is a string such as ``"1/10"``. ``context_tables`` are
+        there only where the unit has contexts, ``kernel`` is only where it is another than EXAQ,
+        and what ``left_out`` of the stream format and of the kernel names only where it differs
+        from that.
         """
         kernel = {} if self.kernel.name == Exaq.name else {"kernel": self.kernel.name}
         return kernel | self.format.to_dict() | self.kernel.to_dict()
@@ -141,17 +142,17 @@ class SoftmaxConfig:
         given = dict(values)
         kind = _kind(given.pop("kernel", Exaq.name))
         contexts = bool(given.get("contexts"))
-        names = {*_FORMAT, *kind.fields_written(contexts)} - (set() if contexts else {"contexts"})
-        wrong = (set(given) ^ names) - set(kind.left_out())
-        if wrong:
+        names = {*_FORMAT, *kind.fields_written(contexts)}
+        optional = {*StreamFormat.left_out(), *kind.left_out()}
+        if wrong := (set(given) ^ names) - (optional - set(given)):
             listed = ", ".join(sorted(wrong))
             raise ValueError(f"a configuration has exactly the fields of to_dict; see {listed}")
         format = StreamFormat.from_dict(
             {name: given.pop(name) for name in _FORMAT if name in given}
         )
         config = cls(format=format, kernel=kind.from_dict(given))
-        written = kind.left_out() | config.to_dict()
-        odd = ", ".join(name for name in values if written[name] != values[name])
+        written = config.to_dict()
+        odd = ", ".join(n for n in values if n not in written or written[n] != values[n])
         if odd:
             raise ValueError(f"{odd} do not follow from the configuration's other fields")
         return config

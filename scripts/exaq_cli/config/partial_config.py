@@ -20,6 +20,7 @@ from typing import Any
 from exaq import (
     KERNELS,
     PRESETS,
+    Exaq,
     ExaqWarning,
     Kernel,
     SoftmaxConfig,
@@ -46,8 +47,8 @@ SETTINGS = tuple(
 # What ``SoftmaxConfig.to_dict`` leaves out, as old files do.
 _LEFT_OUT: dict[str, Any] = {
     "kernel": SoftmaxConfig().kernel.name,
-    "contexts": 0,
-    **SoftmaxConfig().kernel.left_out(),
+    **StreamFormat.left_out(),
+    **Exaq.left_out(),
 }
 
 
