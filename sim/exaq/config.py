@@ -170,9 +170,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     "2bit-x4": {"bits": 2, "lanes": 4},
     "2bit-x4-c12": {"bits": 2, "lanes": 4, "contexts": 12},
     "2bit-x16": {"bits": 2, "lanes": 16},
-    "2bit-x32": {"bits": 2, "lanes": 32},
+    "2bit-x32": {"bits": 2, "lanes": 32, "p_table": "distributed"},
     "3bit-x4": {"bits": 3, "lanes": 4},
     "3bit-x16": {"bits": 3, "lanes": 16},
-    "3bit-x4-lut4096": {"bits": 3, "lanes": 4, "group": 4},
     "4bit-x4": {"bits": 4, "lanes": 4},
+    "4bit-x16": {"bits": 4, "lanes": 16},
+    "5bit-x4": {"bits": 5, "lanes": 4},
 }
