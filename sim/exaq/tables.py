@@ -52,7 +52,9 @@ def paper_clip(sigma: float, bits: int) -> float:
     """
     bits = integer("bits", bits, MIN_BITS, MAX_BITS)
     if bits not in _PAPER_CLIP:
-        raise ValueError(f"the paper has a clip for 2 to 4 bits, not for {bits}: give clip or tables")
+        raise ValueError(
+            f"the paper has a clip for 2 to 4 bits, not for {bits}: give clip or tables"
+        )
     slope, offset = _PAPER_CLIP[bits]
     spread = real("sigma", sigma)
     if spread < 0:
