@@ -222,6 +222,10 @@ class TestDifferences:
         there = SoftmaxConfig(bits=3, clip=paper_clip(1.5, 3))
         assert PartialConfig(sigma=1.5).differences(there) == []
 
+    def test_sigma_is_refused_where_the_paper_has_no_clip(self) -> None:
+        with pytest.raises(UserError, match=r"^the paper has a clip for 2 to 4 bits, not for 5: "):
+            PartialConfig(sigma=1.5).differences(SoftmaxConfig(bits=5))
+
     def test_tables_in_contexts(self) -> None:
         there = TWO.config(max_row=128)
         asked = PartialConfig(tables=TWO)
