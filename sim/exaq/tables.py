@@ -70,7 +70,7 @@ def default_clip(bits: int) -> float:
 
     That of the paper's fit for 2 to 4 bits; -9 for 5 and -10 for 6 bits, which this project chose:
     for Gaussian rows of 1024 logits, both the divergence from a float softmax and the square of
-    the error are within a fifth of what any clip gives.
+    the error are within a quarter of what any clip gives.
     """
     return _WIDE_CLIP[bits] if bits in _WIDE_CLIP else paper_clip(DEFAULT_SIGMA, bits)
 

@@ -159,7 +159,7 @@ def test_parts_that_contradict_each_other(parts: dict[str, Any], message: str) -
             PartialConfig(preset="big"),
             f"unknown preset 'big'; there are {', '.join(PRESETS)}",
         ),
-        (PartialConfig(settings={"bits": 5}), "bits must be in 2..6, not 5"),
+        (PartialConfig(settings={"bits": 7}), "bits must be in 2..6, not 7"),
         (PartialConfig(sigma=-1.0), "sigma must be at least 0, not -1.0"),
         (
             PartialConfig(tables=ONE, settings={"bits": 3}),
