@@ -25,7 +25,7 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a click command the options ``output``, where probabilities go, and ``float_output``."""
     path = click.option(
         "-o",
-        "--output",
+        "--out",
         metavar="PROBS.npy",
         required=True,
         type=_FILE,

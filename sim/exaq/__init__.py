@@ -3,11 +3,12 @@
 from exaq import metrics, reference
 from exaq.calibration import calibrate
 from exaq.config import PRESETS, SoftmaxConfig
-from exaq.formats import length_mask, logits_to_integers, probabilities_to_float
+from exaq.formats import length_mask, logits_to_integers, probabilities_to_float, round_logits
 from exaq.kernels import KERNELS, Exaq, Kernel
 from exaq.masks import MaskWarning, live_addends, live_scores
-from exaq.model import quantize, softmax
+from exaq.model import quantize, row_results, softmax
 from exaq.notices import ExaqWarning
+from exaq.row_results import WEIGHT_FRAC, MergedRows, RowResults, merge
 from exaq.stream_format import StreamFormat
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import Tables, clip_levels, paper_clip
@@ -15,10 +16,13 @@ from exaq.tables import Tables, clip_levels, paper_clip
 __all__ = [
     "KERNELS",
     "PRESETS",
+    "WEIGHT_FRAC",
     "Exaq",
     "ExaqWarning",
     "Kernel",
     "MaskWarning",
+    "MergedRows",
+    "RowResults",
     "SoftmaxConfig",
     "StreamFormat",
     "TableFile",
@@ -30,10 +34,13 @@ __all__ = [
     "live_addends",
     "live_scores",
     "logits_to_integers",
+    "merge",
     "metrics",
     "paper_clip",
     "probabilities_to_float",
     "quantize",
     "reference",
+    "round_logits",
+    "row_results",
     "softmax",
 ]

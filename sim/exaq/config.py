@@ -20,7 +20,7 @@ from exaq.kernels.exaq import SOURCES
 from exaq.stream_format import StreamFormat
 from exaq.tables import Tables
 
-_FORMAT = tuple(each.name for each in dataclasses.fields(StreamFormat))
+_FORMAT = tuple(each.name for each in dataclasses.fields(StreamFormat) if each.init)
 
 
 @dataclass(frozen=True, init=False)
@@ -111,7 +111,7 @@ class SoftmaxConfig:
         """A copy with ``changes``; what was left to its default is settled anew."""
         if "format" not in changes:
             mine = {name: changes.pop(name) for name in _FORMAT if name in changes}
-            changes["format"] = dataclasses.replace(self._given, **mine)
+            changes["format"] = self._given.changed(mine)
         if "kernel" not in changes:
             own = self.kernel.setting_names()
             mine = {name: changes.pop(name) for name in own if name in changes}
@@ -121,9 +121,9 @@ class SoftmaxConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, one flat object; ``SoftmaxConfig.from_dict`` takes them back.
 
-        A fraction that no float equals is a string such as ``"1/10"``. ``contexts`` and
-        ``context_tables`` are there only where the unit has contexts, ``kernel`` is only where it
-        is another than EXAQ.
+        A fraction that no float equals is a string such as ``"1/10"``. ``context_tables`` are
+        there only where the unit has contexts, ``kernel`` is only where it is another than EXAQ,
+        and the settings of ``StreamFormat.left_out`` only where they differ from those.
         """
         kernel = {} if self.kernel.name == Exaq.name else {"kernel": self.kernel.name}
         return kernel | self.format.to_dict() | self.kernel.to_dict()
@@ -142,16 +142,17 @@ class SoftmaxConfig:
         given = dict(values)
         kind = _kind(given.pop("kernel", Exaq.name))
         contexts = bool(given.get("contexts"))
-        names = {*_FORMAT, *kind.fields_written(contexts)} - (set() if contexts else {"contexts"})
-        if set(given) != names:
-            wrong = ", ".join(sorted(set(given) ^ names))
-            raise ValueError(f"a configuration has exactly the fields of to_dict; see {wrong}")
+        names = {*_FORMAT, *kind.fields_written(contexts)}
+        optional = set(StreamFormat.left_out())
+        if wrong := (set(given) ^ names) - (optional - set(given)):
+            listed = ", ".join(sorted(wrong))
+            raise ValueError(f"a configuration has exactly the fields of to_dict; see {listed}")
         format = StreamFormat.from_dict(
             {name: given.pop(name) for name in _FORMAT if name in given}
         )
         config = cls(format=format, kernel=kind.from_dict(given))
         written = config.to_dict()
-        odd = ", ".join(name for name in values if written[name] != values[name])
+        odd = ", ".join(n for n in values if n not in written or written[n] != values[n])
         if odd:
             raise ValueError(f"{odd} do not follow from the configuration's other fields")
         return config
@@ -170,7 +171,7 @@ def preset_settings(
 
     A clip or tables among the changes take the place of the preset's own; so do tables that come
     from elsewhere, ``other_tables``. ValueError for a name that there is not, and where the
-    preset's tables are kept but are for another ``logit_scale``.
+    preset's tables are kept but are for other logits.
     """
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
@@ -178,16 +179,16 @@ def preset_settings(
     if other_tables or any(changes.get(source) is not None for source in SOURCES):
         settings = {key: value for key, value in settings.items() if key not in SOURCES}
     elif "tables" in settings:
-        fixed = settings["logit_scale"]
-        if (scale := changes.get("logit_scale", fixed)) != fixed:
-            raise ValueError(
-                f"the tables of the preset {name} are for logit_scale {fixed}, not {scale}"
-            )
+        for key, fixed in (("logit_format", "integer"), ("logit_scale", settings["logit_scale"])):
+            if (given := changes.get(key, fixed)) != fixed:
+                raise ValueError(
+                    f"the tables of the preset {name} are for {key} {fixed}, not {given}"
+                )
     return {**settings, **changes}
 
 
-#: Named configurations: what differs from the defaults. One with tables says what
-#: ``logit_scale`` they are for.
+#: Named configurations: what differs from the defaults. One with tables, which are for integers,
+#: says what ``logit_scale`` they are for.
 PRESETS: dict[str, dict[str, Any]] = {
     "2bit-x1": {"bits": 2, "lanes": 1, "max_row": 256},
     "2bit-x4": {"bits": 2, "lanes": 4},

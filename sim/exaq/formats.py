@@ -36,6 +36,24 @@ def logits_to_integers(
         Shape of ``logits``; int8, int16 or int32, the narrowest that holds ``logit_width`` bits.
         Masked elements become 0. A ``numpy.ma`` array gives one of the same mask.
     """
+    if config.format.float_format is not None:
+        raise ValueError(
+            f"a configuration of {config.logit_format} logits has no integers; "
+            "exaq.round_logits gives its numbers"
+        )
+    real, live = _finite(logits, mask)
+    with np.errstate(over="ignore"):
+        steps = np.rint(real.astype(np.float64) / float(config.logit_scale))
+    integers = np.clip(steps, *config.logit_range).astype(
+        element_type(config.logit_width, signed=True)
+    )
+    return integers if live is None else np.ma.MaskedArray(integers, ~live)
+
+
+def _finite(
+    logits: ArrayLike, mask: ArrayLike | None
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Checked real logits, 0 where masked, and the live elements of a ``numpy.ma`` array."""
     real, live = split_masked(logits)
     if not np.issubdtype(real.dtype, np.floating):
         raise TypeError(f"logits must be floating-point numbers, not {real.dtype}")
@@ -46,12 +64,33 @@ def logits_to_integers(
         raise ValueError(
             f"logits must be finite, not {real[~finite][0]}; use a mask to leave elements out"
         )
-    with np.errstate(over="ignore"):
-        steps = np.rint(real.astype(np.float64) / float(config.logit_scale))
-    integers = np.clip(steps, *config.logit_range).astype(
-        element_type(config.logit_width, signed=True)
-    )
-    return integers if live is None else np.ma.MaskedArray(integers, ~live)
+    return real, live
+
+
+def round_logits(
+    logits: ArrayLike, config: SoftmaxConfig, mask: ArrayLike | None = None
+) -> NDArray[Any]:
+    """Real logits as a unit of ``config`` takes them.
+
+    For integer logits ``logits_to_integers``. For ``bf16`` and ``fp16`` the nearest number of the
+    format to logit / ``logit_scale``, half to even and at most its largest one, as float32;
+    masked elements become -inf, which means masked.
+
+    Parameters
+    ----------
+    logits, mask
+        As of ``logits_to_integers``.
+    config
+        Gives ``logit_format`` and ``logit_scale``, and ``logit_width`` of integers.
+    """
+    floats = config.format.float_format
+    if floats is None:
+        return logits_to_integers(logits, config, mask)
+    real, live = _finite(logits, mask)
+    rounded = floats.round(real.astype(np.float64) / float(config.logit_scale))
+    if mask is not None:
+        rounded = np.where(live_elements(mask, real.shape), rounded, np.float32(-np.inf))
+    return rounded if live is None else np.ma.MaskedArray(rounded, ~live)
 
 
 def probabilities_to_float(probabilities: ArrayLike, config: SoftmaxConfig) -> NDArray[np.float64]:

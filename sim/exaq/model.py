@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
 from exaq.kernels import Exaq
+from exaq.row_results import RowResults
 from exaq.rows import Rows
 
 
@@ -27,6 +28,7 @@ def quantize(
     *,
     sink: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> NDArray[np.uint8]:
     """Code of each logit relative to the maximum of its row's live elements.
 
@@ -34,8 +36,10 @@ def quantize(
     ----------
     logits
         Integers of any NumPy integer type, shape (..., row), a row of at most ``config.max_row``
-        elements, each within ``config.logit_range``, masked ones too. A ``numpy.ma`` array brings
-        a mask of its own, True = masked.
+        elements, each within ``config.logit_range``, masked ones too; with
+        ``config.logit_format`` bf16 or fp16 floating-point numbers that the format has. A
+        ``numpy.ma`` array brings a mask of its own, True = masked. ``config.mask_value`` and, of
+        floating-point logits, -inf, +inf and NaN mask an element.
     config
         The unit's parameters. ``config.masking`` is about hardware and plays no part here.
     mask
@@ -44,13 +48,17 @@ def quantize(
         With ``config.contexts``: the number of the context whose tables a row goes by, integers
         that broadcast to the logits' shape without its last axis. None: ``config.tables``.
     sink
-        Logit of each row's sink, in steps and within ``config.logit_range``: integers that
-        broadcast to the logits' shape without its last axis. A sink is an element that takes
-        part in the row's maximum and sum and has no output, whatever is masked. None: there is
-        none.
+        Logit of each row's sink, in steps and within ``config.logit_range``, or a number of the
+        floating-point format: an array that broadcasts to the logits' shape without its last
+        axis. A sink is an element that takes part in the row's maximum and sum and has no
+        output, whatever is masked. None: ``config.sink``, or none.
     lengths
         Elements of each row, 1 to row: integers that broadcast to the logits' shape without its
         last axis; what follows them counts as masked. None: all.
+    window
+        Starts and stops, 0 to row: a pair of integers that each broadcast to the logits' shape
+        without its last axis. Elements of a row outside [start, stop) count as masked; all do
+        where start is not below stop. None: none does.
 
     Returns
     -------
@@ -67,7 +75,15 @@ def quantize(
     kernel = config.kernel
     if not isinstance(kernel, Exaq):
         raise TypeError(f"the kernel {kernel.name} has no codes")
-    rows = Rows.of(logits, config.format, mask=mask, contexts=contexts, sink=sink, lengths=lengths)
+    rows = Rows.of(
+        logits,
+        config.format,
+        mask=mask,
+        contexts=contexts,
+        sink=sink,
+        lengths=lengths,
+        window=window,
+    )
     return kernel.quantize(rows).reshape(rows.shape)
 
 
@@ -79,6 +95,7 @@ def softmax(
     *,
     sink: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> NDArray[np.unsignedinteger[Any]]:
     """Probabilities of each row, exactly as the unit gives them.
 
@@ -89,7 +106,7 @@ def softmax(
 
     Parameters
     ----------
-    logits, config, mask, contexts, sink, lengths
+    logits, config, mask, contexts, sink, lengths, window
         As for ``quantize``.
 
     Returns
@@ -103,5 +120,48 @@ def softmax(
     TypeError, ValueError
         As ``quantize`` does.
     """
-    rows = Rows.of(logits, config.format, mask=mask, contexts=contexts, sink=sink, lengths=lengths)
+    rows = Rows.of(
+        logits,
+        config.format,
+        mask=mask,
+        contexts=contexts,
+        sink=sink,
+        lengths=lengths,
+        window=window,
+    )
     return config.kernel.compute(rows).reshape(rows.shape)
+
+
+def row_results(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    mask: ArrayLike | None = None,
+    contexts: ArrayLike | None = None,
+    *,
+    sink: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
+) -> RowResults:
+    """Maximum and sum of each row, exactly as the unit gives them beside its elements.
+
+    Parameters
+    ----------
+    logits, config, mask, contexts, sink, lengths, window
+        As for ``quantize``. With ``config.row_results`` ``"table"`` the results have the
+        probabilities of all codes, else not.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``quantize`` does.
+    """
+    rows = Rows.of(
+        logits,
+        config.format,
+        mask=mask,
+        contexts=contexts,
+        sink=sink,
+        lengths=lengths,
+        window=window,
+    )
+    return config.kernel.results_of(rows).reshape(*rows.shape[:-1])

@@ -113,17 +113,31 @@ def of_rows(
     return each.reshape(-1).astype(np.int32)
 
 
+def _window(window: tuple[ArrayLike, ArrayLike], shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Start and stop of each row's window, (rows, 2); errors as of ``exaq.softmax``."""
+    if not isinstance(window, tuple) or len(window) != 2:
+        raise TypeError(f"window must be a tuple of starts and stops, not {window!r}"[:200])
+    names = ("starts of windows", "stops of windows")
+    edges = [
+        of_rows(name, values, shape, 0, shape[-1])
+        for name, values in zip(names, window, strict=True)
+    ]
+    return np.stack(edges, axis=-1)
+
+
 @dataclass(frozen=True)
 class Rows:
     """Checked arguments with two axes.
 
     Members
     -------
-    logits : (rows, row), integers of the given type
+    logits : (rows, row), integers of the given type; of floating-point logits their keys
     lengths : (rows,), elements of each row; what follows them is no part of it
     live : (rows, row), or None where every element is
     contexts : (rows,), or None where each row goes by the configuration's own tables
-    sinks : (rows,), the row's sink in logit steps, or None where there is none
+    sinks : (rows,), the logit (or its key) of the sink that was given for each row, or None
+    windows : (rows, 2), first element within the row's window and first one behind it; or None
+    errors : (rows,), rows in which an element takes part but for being NaN or +inf; or None
     shape : the given logits' own
     """
 
@@ -132,6 +146,8 @@ class Rows:
     live: NDArray[np.bool_] | None
     contexts: NDArray[np.int32] | None
     sinks: NDArray[np.int32] | None
+    windows: NDArray[np.int32] | None
+    errors: NDArray[np.bool_] | None
     shape: tuple[int, ...]
 
     @classmethod
@@ -144,6 +160,7 @@ class Rows:
         lengths: ArrayLike | None = None,
         contexts: ArrayLike | None = None,
         sink: ArrayLike | None = None,
+        window: tuple[ArrayLike, ArrayLike] | None = None,
         overlong: bool = False,
     ) -> Rows:
         """The arguments of ``exaq.softmax`` of those names; its errors.
@@ -152,9 +169,11 @@ class Rows:
         """
         array, live = split_masked(logits)
         check_shape(array.shape)
-        if array.dtype.kind not in "iu":
+        if format.float_format is not None:
+            array = format.float_format.keys(array)
+        elif array.dtype.kind not in "iu":
             raise TypeError(f"logits must be integers, not {array.dtype}")
-        if array.size:
+        elif array.size:
             check_logit_range(int(array.min()), int(array.max()), format)
         row = array.shape[-1]
         counts = of_rows("lengths", row if lengths is None else lengths, array.shape, 1, row)
@@ -166,42 +185,130 @@ class Rows:
             check_contexts(format)
             contexts = of_rows("contexts", contexts, array.shape, 0, format.contexts - 1)
         if sink is not None:
-            sink = of_rows("sink", sink, array.shape, *format.logit_range)
-        return cls(
+            sink = _sinks(sink, array.shape, format)
+        rows = cls(
             logits=array.reshape(-1, row),
             lengths=counts,
             live=None if live is None else live.reshape(-1, row),
             contexts=contexts,
             sinks=sink,
+            windows=None if window is None else _window(window, array.shape),
+            errors=None,
             shape=array.shape,
         )
+        return rows._masked_by_value(format)
+
+    def _masked_by_value(self, format: StreamFormat) -> Rows:
+        """The same without the elements whose logit says that they are masked."""
+        floats = format.float_format
+        if floats is not None:
+            masked = floats.masked(self.logits)
+            bad = floats.bad(self.logits)
+            if not masked.any():
+                return replace(self, errors=np.zeros(self.lengths.shape, np.bool_))
+            part = self.taking_part
+            within = bad if part is None else bad & part
+            errors = np.logical_or.reduce(within[:, : format.max_row], axis=-1)
+            logits = self.logits
+            if self.live is not None:
+                # What a mask has left out already puts no row in error.
+                logits = np.where(bad & ~self.live, np.int16(floats.lowest), logits)
+            return replace(self, logits=logits, live=_both(self.live, ~masked), errors=errors)
+        if format.mask_value == "lowest":
+            masked = self.logits == format.logit_range[0]
+            if masked.any():
+                return replace(self, live=_both(self.live, ~masked))
+        return self
 
     @property
     def taking_part(self) -> NDArray[np.bool_] | None:
-        """(rows, row), what is live within each row's length; None where everything is."""
-        row = self.logits.shape[-1]
-        if (self.lengths == row).all():
-            return self.live
-        present: NDArray[np.bool_] = np.arange(row) < self.lengths[:, None]
-        return present if self.live is None else present & self.live
+        """(rows, row), what is live within each row's length and window; None: everything is."""
+        place = np.arange(self.logits.shape[-1])
+        part = self.live
+        if (self.lengths != len(place)).any():
+            part = _both(part, place < self.lengths[:, None])
+        if self.windows is not None:
+            part = _both(part, _within(place, self.windows))
+        return part
 
     def streamed(self, format: StreamFormat) -> Rows:
         """The same as a unit of ``format`` takes them: at least one row, each with a context where
-        there are contexts, and without a mask where the unit has none.
+        there are contexts and a window where there are windows, and masked as the unit can.
+
+        What the unit has no way for is said in another: a window by a mask, a mask by the logits'
+        mask value, by a window, or by shorter rows.
 
         Raises
         ------
         ValueError
-            There is no row, or a unit without masking cannot do what the mask asks.
+            There is no row, or a sink for each; or the unit cannot mask what is to be masked.
         """
         if not self.lengths.size:
             raise ValueError(f"there is no row to stream in logits of shape {self.shape}")
         result = self
         if format.contexts and self.contexts is None:
             result = replace(result, contexts=np.zeros(self.lengths.shape, np.int32))
-        if self.live is not None and not format.masking:
-            result = replace(result, live=None, lengths=_prefixes(self.live, self.lengths))
-        return result
+        if self.sinks is not None:
+            raise ValueError("a unit has the sinks of its configuration, none for single rows")
+        if format.window and self.windows is None:
+            count, row = self.logits.shape
+            result = replace(result, windows=np.tile(np.array([0, row], np.int32), (count, 1)))
+        if not format.window and self.windows is not None:
+            place = np.arange(self.logits.shape[-1])
+            live = _both(self.live, _within(place, self.windows))
+            result = replace(result, live=live, windows=None)
+        if result.live is None or format.masking:
+            return result
+        return result._masked_otherwise(result.live, format)
+
+    def _masked_otherwise(self, live: NDArray[np.bool_], format: StreamFormat) -> Rows:
+        """The same without a mask, for a unit that takes none beside the logits."""
+        floats = format.float_format
+        if floats is not None or format.mask_value == "lowest":
+            gone = ~live if floats is None else ~(live | floats.bad(self.logits))
+            value = self.logits.dtype.type(format.lowest_logit)
+            return replace(self, live=None, logits=np.where(gone, value, self.logits))
+        if self.windows is not None:
+            return replace(self, live=None, windows=_intervals(live, self.windows))
+        return replace(self, live=None, lengths=_prefixes(live, self.lengths))
+
+
+def _both(a: NDArray[np.bool_] | None, b: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return b if a is None else a & b
+
+
+def _within(place: NDArray[Any], windows: NDArray[np.int32]) -> NDArray[np.bool_]:
+    within: NDArray[np.bool_] = (place >= windows[:, :1]) & (place < windows[:, 1:])
+    return within
+
+
+def _sinks(sink: ArrayLike, shape: tuple[int, ...], format: StreamFormat) -> NDArray[np.int32]:
+    """Logits of the rows' sinks, or their keys: (rows,)."""
+    if format.sink is not None:
+        raise ValueError(f"the configuration has a sink of its own, {format.sink}: give no other")
+    floats = format.float_format
+    if floats is None:
+        return of_rows("sink", sink, shape, *format.logit_range)
+    keys = floats.keys(plain(sink, "sink"))
+    if floats.masked(keys).any():
+        raise ValueError("sink must be finite")
+    return of_rows("sink", keys, shape, floats.lowest, floats.infinity)
+
+
+def _intervals(live: NDArray[np.bool_], windows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Windows that say the same as a mask and ``windows``."""
+    place = np.arange(live.shape[-1])
+    within = live & _within(place, windows)
+    counts = np.count_nonzero(within, axis=-1)
+    starts = np.where(counts > 0, within.argmax(axis=-1), 0)
+    found = np.stack([starts, starts + counts], axis=-1).astype(np.int32)
+    bad = (within != _within(place, found)).any(axis=-1)
+    if bad.any():
+        raise ValueError(
+            "a unit with windows and without masking takes only masks that keep one interval of "
+            f"each row; that of row {int(bad.argmax())} is another"
+        )
+    return found
 
 
 def _prefixes(live: NDArray[np.bool_], lengths: NDArray[np.int32]) -> NDArray[np.int32]:

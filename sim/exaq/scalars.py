@@ -7,6 +7,7 @@ rounds to its own types, nor a writer of JSON, which knows Python's numbers alon
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -69,6 +70,13 @@ def flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
+
+
+def choice(name: str, value: Any, legal: Sequence[str]) -> str:
+    """``value``, called ``name`` in messages, as one of the words ``legal``; else a ValueError."""
+    if value not in legal or not isinstance(value, str):
+        raise ValueError(f"{name} must be {', '.join(legal[:-1])} or {legal[-1]}, not {value!r}")
+    return value
 
 
 def plain_real(value: float | Fraction) -> float | str:

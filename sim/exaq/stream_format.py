@@ -8,16 +8,43 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from exaq.scalars import exact_real, flag, integer, plain_real, real
+from exaq.float_format import FLOAT_FORMATS, FRACTION, FloatFormat
+from exaq.scalars import choice, exact_real, flag, integer, plain_real, real
 
 #: Contexts that a unit may have at most.
 MAX_CONTEXTS = 1024
+
+#: What leaves a unit for each element.
+OUTPUTS = ("probabilities", "codes")
+#: What leaves it for each row: nothing, or maximum and sum, and with ``table`` the probabilities
+#: that the row's elements can have.
+ROW_RESULTS = ("none", "sum", "table")
+#: Types of a logit.
+LOGIT_FORMATS = ("integer", *FLOAT_FORMATS)
+#: Logits that mean "masked".
+MASK_VALUES = ("none", "lowest")
+
+# What a format that is settled has in the place of None: no reader of one ever meets it.
+_DERIVED: Any = None
+# What older files leave out, and what it is then.
+_PLAIN: dict[str, Any] = {
+    "contexts": 0,
+    "output": "probabilities",
+    "row_results": "none",
+    "sink": None,
+    "window": False,
+    "mask_value": "none",
+    "logit_format": "integer",
+}
+
+# Settings whose default depends on others.
+_OPEN = ("logit_width", "logit_scale", "row_results")
 
 # Legal ranges, both ends included.
 _RANGES = {
@@ -37,7 +64,7 @@ def element_type(width: int, *, signed: bool) -> np.dtype[Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamFormat:
-    """Rows of logits in, rows of probabilities out: numbers, widths and lengths.
+    """Rows of logits in, rows of probabilities or codes out: numbers, widths and lengths.
 
     Numbers and booleans may be Python's or NumPy's, real ones Decimals too; the members are plain
     Python values that equal them.
@@ -47,9 +74,11 @@ class StreamFormat:
     lanes
         Elements of a beat, 1 to 64.
     logit_width
-        Width of a logit, a signed integer: 4 to 24 bits.
+        Width of a logit. A signed integer has 4 to 24 bits, 8 by default; ``bf16`` and ``fp16``
+        have 16.
     logit_scale
-        Real value of one logit step: real logit = logit_scale * integer.
+        Real value of a logit of 1: real logit = logit_scale * logit. By default 0.0625 for
+        integers and 1 for floating-point logits.
     max_row
         Longest row in elements, 1 to 65536, a multiple of ``lanes``.
     prob_bits
@@ -62,22 +91,58 @@ class StreamFormat:
     contexts
         Sets of tables that can be loaded while the unit runs, each row choosing one by its
         context number: 1 to 1024. 0: the tables are constants.
+    output
+        What leaves for each element: ``"probabilities"``, or ``"codes"`` as soon as they are
+        known, for a consumer that has its own use for them.
+    row_results
+        What leaves for each row, in a stream of its own: ``"none"``, ``"sum"`` for its maximum
+        and sum, ``"table"`` for the probabilities of all codes besides. A unit that gives codes
+        has row results; ``"table"`` by default.
+    sink
+        Logit of the sink, an element that joins the maximum and the sum of every row and has no
+        output: an integer in logit steps, or a number of the logits' floating-point format. With
+        contexts, that of each whose tables name no other. None: there is no sink.
+    window
+        Whether each row can come with a window [start, stop): its elements outside are masked.
+    mask_value
+        ``"lowest"``: the lowest integer of ``logit_width`` bits is no logit and means masked.
+    logit_format
+        ``"integer"``, ``"bf16"`` or ``"fp16"``. Of the floating-point formats -inf means masked;
+        NaN and +inf are masked and put the row in error.
     """
 
     lanes: int = 4
-    logit_width: int = 8
-    logit_scale: float | Fraction = 0.0625
+    logit_width: int = _DERIVED
+    logit_scale: float | Fraction = _DERIVED
     max_row: int = 1024
     prob_bits: int = 16
     masking: bool = True
     full_rate_row: int | None = None
     contexts: int = 0
+    output: str = "probabilities"
+    row_results: str = _DERIVED
+    sink: int | float | None = None
+    window: bool = False
+    mask_value: str = "none"
+    logit_format: str = "integer"
+    # What was left to its default.
+    _filled: frozenset[str] = field(default=frozenset(), init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._set("masking", flag("masking", self.masking))
+        open_ = {name for name in _OPEN if getattr(self, name) is None}
+        self._set("_filled", frozenset(open_))
+        for name in ("masking", "window"):
+            self._set(name, flag(name, getattr(self, name)))
+        choice("output", self.output, OUTPUTS)
+        choice("logit_format", self.logit_format, LOGIT_FORMATS)
+        choice("mask_value", self.mask_value, MASK_VALUES)
+        self._settle_results()
+        self._settle_logits()
         for name, legal in _RANGES.items():
             self._set(name, integer(name, getattr(self, name), *legal))
         self._set("logit_scale", real("logit_scale", self.logit_scale))
+        if self.sink is not None:
+            self._set("sink", self.sink_logit("sink", self.sink))
         if self.logit_scale <= 0:
             raise ValueError(f"logit_scale must be positive, not {self.logit_scale!r}")
         if self.max_row % self.lanes:
@@ -93,17 +158,100 @@ class StreamFormat:
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
+    def _settle_results(self) -> None:
+        if self.row_results is None:
+            self._set("row_results", "table" if self.output == "codes" else "none")
+        choice("row_results", self.row_results, ROW_RESULTS)
+        if self.output == "codes" and self.row_results == "none":
+            raise ValueError("a unit that gives codes has row_results sum or table, not none")
+
+    def _settle_logits(self) -> None:
+        width = 8 if self.float_format is None else 16
+        if self.logit_width is None:
+            self._set("logit_width", width)
+        if self.logit_scale is None:
+            self._set("logit_scale", 0.0625 if self.float_format is None else 1.0)
+        if self.float_format is None:
+            return
+        if self.logit_width != width:
+            raise ValueError(
+                f"logit_width must be {width} with logit_format {self.logit_format}, "
+                f"not {self.logit_width}"
+            )
+        if self.mask_value != "none":
+            raise ValueError(
+                f"mask_value must be none with logit_format {self.logit_format}, whose -inf "
+                f"means masked, not {self.mask_value}"
+            )
+
+    def sink_logit(self, name: str, value: Any) -> int | float:
+        """``value``, called ``name`` in messages, as the logit of a sink; its errors.
+
+        An integer within ``logit_range``, or a finite number that the floating-point format has.
+        """
+        if self.float_format is not None:
+            return self.float_format.exact(name, value)
+        least, most = self.logit_range
+        return integer(name, value, least + (self.mask_value == "lowest"), most)
+
+    def changed(self, changes: dict[str, Any]) -> StreamFormat:
+        """A copy with ``changes``; what was left to its default is settled anew."""
+        settings = {name: getattr(self, name) for name in _names() if name not in self._filled}
+        return StreamFormat(**(settings | changes))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, ``contexts`` only where there are any."""
-        values = dataclasses.asdict(self) | {"logit_scale": plain_real(self.logit_scale)}
-        if not self.contexts:
-            del values["contexts"]
+        """Plain values for JSON; ``contexts``, and the settings that came later, only where they
+        differ from the defaults.
+        """
+        values = {name: getattr(self, name) for name in _names()}
+        values["logit_scale"] = plain_real(self.logit_scale)
+        for name in _PLAIN:
+            if values[name] == _PLAIN[name]:
+                del values[name]
         return values
+
+    @staticmethod
+    def left_out() -> dict[str, Any]:
+        """Fields that ``to_dict`` leaves out where they have these defaults."""
+        return dict(_PLAIN)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> StreamFormat:
         """What ``to_dict`` wrote."""
         return cls(**values | {"logit_scale": exact_real(values["logit_scale"])})
+
+    @property
+    def float_format(self) -> FloatFormat | None:
+        """The floating-point format of the logits; None: they are integers."""
+        return FLOAT_FORMATS.get(self.logit_format)
+
+    @property
+    def threshold_step(self) -> Fraction:
+        """Real value of one step of a threshold."""
+        step = Fraction(self.logit_scale)
+        return step if self.float_format is None else step / (1 << FRACTION)
+
+    @property
+    def lowest_logit(self) -> int:
+        """What the maximum of a row without a live element is: an integer logit, or a key."""
+        return self.logit_range[0] if self.float_format is None else self.float_format.lowest
+
+    def sink_key(self, sink: int | float) -> int:
+        """A legal sink as ``Rows`` has it: the logit itself, or its key."""
+        if self.float_format is None:
+            return int(sink)
+        return int(self.float_format.keys(np.array([sink], np.float32))[0])
+
+    @property
+    def partial_rows(self) -> bool:
+        """Whether elements of a row can be masked, by whatever means."""
+        by_value = self.mask_value != "none" or self.float_format is not None
+        return self.masking or self.window or by_value
+
+    @property
+    def index_bits(self) -> int:
+        """Width of an index from 0 to ``max_row``, as a window has."""
+        return self.max_row.bit_length()
 
     @property
     def beats(self) -> int:
@@ -138,7 +286,7 @@ class StreamFormat:
 
     @property
     def logit_range(self) -> tuple[int, int]:
-        """Smallest and largest logit."""
+        """Smallest and largest logit that is an integer; with a mask value, that included."""
         return -(2 ** (self.logit_width - 1)), 2 ** (self.logit_width - 1) - 1
 
     @property
@@ -150,3 +298,8 @@ class StreamFormat:
         for rows only whose probabilities differ.
         """
         return 2 ** (self.prob_bits + 1)
+
+
+def _names() -> tuple[str, ...]:
+    """Names of the settings."""
+    return tuple(each.name for each in dataclasses.fields(StreamFormat) if each.init)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,15 +111,23 @@ class Tables:
     exp_rom
         E_0 ... E_{2**bits - 1}: the unsigned fixed-point exponential of each level. The last
         belongs to the row's maximum and is at least 1, so that no live row has an empty sum.
+    sink
+        Logit of the sink of rows that go by these tables, an integer in logit steps or a
+        floating-point logit. None: that of the configuration, if it has one.
     """
 
     thresholds: tuple[int, ...]
     exp_rom: tuple[int, ...]
+    sink: int | float | None = None
 
     def __post_init__(self) -> None:
         for name in ("thresholds", "exp_rom"):
             values = tuple(integer(f"each of {name}", value) for value in getattr(self, name))
             object.__setattr__(self, name, values)
+        if self.sink is not None:
+            number = real("sink", self.sink)
+            whole = isinstance(self.sink, int | np.integer)
+            object.__setattr__(self, "sink", int(number) if whole else float(number))
         if len(self.exp_rom) not in _LEVELS:
             legal = ", ".join(map(str, _LEVELS[:-1]))
             raise ValueError(
@@ -225,9 +234,10 @@ class Tables:
         """Width of a code."""
         return len(self.exp_rom).bit_length() - 1
 
-    def to_dict(self) -> dict[str, list[int]]:
-        """Plain lists for JSON; ``Tables(**values)`` takes them back."""
-        return {"thresholds": list(self.thresholds), "exp_rom": list(self.exp_rom)}
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``Tables(**values)`` takes them back. A sink only if there is."""
+        sink = {} if self.sink is None else {"sink": self.sink}
+        return {"thresholds": list(self.thresholds), "exp_rom": list(self.exp_rom)} | sink
 
     def sum_rom(self, group: int) -> NDArray[np.int64]:
         """LUT_sum: 2**(bits * group) exact sums; address bits i*bits and up are lane i's code."""

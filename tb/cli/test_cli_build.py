@@ -34,7 +34,7 @@ REFUSALS = {
     "icebreaker --seed -1": "Invalid value for '--seed': -1 is not in the range x>=0.",
     "icestorm": "Invalid value for 'BOARD': 'icestorm' is not one of "
     f"{', '.join(map(repr, BOARDS))}.",
-    "icebreaker -o file": "Invalid value for '-o' / '--output': Directory 'file' is a file.",
+    "icebreaker -o file": "Invalid value for '-o' / '--out': Directory 'file' is a file.",
     "": "Missing argument 'BOARD'. Choose from: " + ", ".join(BOARDS),
 }
 

@@ -79,7 +79,7 @@ REFUSALS = {
         "all layers together: there is no live element to calibrate on"
     ),
     "wide.npy -o t.json": "wide.npy: logits of 8 bits must be in -128..127, not 128",
-    "first.npy": "Missing option '-o' / '--output'.",
+    "first.npy": "Missing option '-o' / '--out'.",
     "-o t.json": "Missing argument 'LOGITS.npy ...'.",
     "first.npy -o first.npy/t.json": "cannot write first.npy/t.json: Not a directory",
     "first.npy -o t.json --rule best": (

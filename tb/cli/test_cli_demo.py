@@ -8,8 +8,8 @@ import pytest
 from run_exaq import refusal
 
 REFUSALS = {
-    "--output file": "cannot write file/exaq_softmax_2bit-x4.v: Not a directory",
-    "--output file/demo": "cannot write file/demo/exaq_softmax_2bit-x4.v: Not a directory",
+    "--out file": "cannot write file/exaq_softmax_2bit-x4.v: Not a directory",
+    "--out file/demo": "cannot write file/demo/exaq_softmax_2bit-x4.v: Not a directory",
     "--json file/demo.json": "cannot write file/demo.json: Not a directory",
     "--json .": "cannot write .: it is there and not a regular file",
     "--zzz": "No such option '--zzz'.",

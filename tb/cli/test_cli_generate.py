@@ -292,7 +292,7 @@ def test_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         "unit.json": "the Verilog file's name must end in .v, but is unit.json",
     }.items():
         assert refusal("generate", "-o", output, folder=tmp_path) == message
-    assert refusal("generate", folder=tmp_path) == "Missing option '-o' / '--output'."
+    assert refusal("generate", folder=tmp_path) == "Missing option '-o' / '--out'."
 
 
 @pytest.mark.parametrize(

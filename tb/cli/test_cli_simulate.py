@@ -55,7 +55,7 @@ REFUSALS = {
     "empty.npy -o p.npy": "empty.npy is empty: its shape is (0, 8)",
     "wide.npy -o p.npy": "logits of 8 bits must be in -128..127, not 128",
     "long.npy -o p.npy": "a row must have 1..1024 elements, not 1025",
-    "logits.npy": "Missing option '-o' / '--output'.",
+    "logits.npy": "Missing option '-o' / '--out'.",
     "logits.npy -o text.npy/p.npy": "cannot write text.npy/p.npy: Not a directory",
     "logits.npy -o new/p.npy --json text.npy/a/p.json": (
         "cannot write text.npy/a/p.json: Not a directory"

@@ -37,7 +37,7 @@ class Demo:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     folder = tmp_path_factory.mktemp("demo")
-    arguments = ["--output", "out/put", "--json", "demo.json"]
+    arguments = ["--out", "out/put", "--json", "demo.json"]
     done = run_exaq("demo", *arguments, folder=folder, seconds=_SECONDS)
     assert done.returncode == 0, done.stderr
     return Demo(done, folder, json.loads((folder / "demo.json").read_text(encoding="utf-8")))
@@ -179,7 +179,7 @@ def test_a_wrong_bit_fails(
 
     monkeypatch.setattr("exaq_cli.commands.unit.demo.golden", wrong)
     with pytest.raises(SystemExit) as exit_:
-        exaq_cli.main.main(["demo", "--output", str(tmp_path)])
+        exaq_cli.main.main(["demo", "--out", str(tmp_path)])
     assert exit_.value.code == 1
     out = capsys.readouterr().out
     assert re.search(r"^Mismatching bits +2 +2 *$", out, re.M)

@@ -72,7 +72,7 @@ def model(encoder_folder: Path, tmp_path: Path) -> Path:
 
 def test_a_folders_model_is_evaluated_and_written(model: Path, run: Run, tmp_path: Path) -> None:
     options = [*SMALL, "--bits", "2", "--per", "head", "--rule", "paper", "--rule", "optimal"]
-    options += ["--minimise", "mse", "--output", "out", "--reports", "kept"]
+    options += ["--minimise", "mse", "--out", "out", "--reports", "kept"]
     done = run("mine", *options)
     assert done.code == 0, done.stderr
     assert done.stderr == ""
@@ -106,7 +106,7 @@ def test_a_folders_model_is_evaluated_and_written(model: Path, run: Run, tmp_pat
     # is kept has both runs.
     again = run(
         *["mine", "--texts", "4", "--tables", str(tables.relative_to(tmp_path))],
-        *["--output", "again", "--reports", "kept"],
+        *["--out", "again", "--reports", "kept"],
     )
     assert again.code == 0, again.stderr
     second = report.load(tmp_path / "again/mine-int12.json")
@@ -122,7 +122,7 @@ def test_a_folders_model_is_evaluated_and_written(model: Path, run: Run, tmp_pat
     assert len(kept["commands"]) == 2
 
     # The page of documentation from what is kept.
-    page = run("--docs", "--reports", "kept", "--output", "docs")
+    page = run("--docs", "--reports", "kept", "--out", "docs")
     assert page.code == 0, page.stderr
     assert page.stdout == "Written: docs/accuracy.md, 1 pictures\n"
     assert "## mine, 12-bit logits" in (tmp_path / "docs/accuracy.md").read_text(encoding="utf-8")
@@ -130,7 +130,7 @@ def test_a_folders_model_is_evaluated_and_written(model: Path, run: Run, tmp_pat
 
 
 def test_scale_is_chosen_for_the_model(model: Path, run: Run, tmp_path: Path) -> None:
-    arguments = [*QUICK, "--logit-width", "6", "--logit-scale", "auto", "--output", "out"]
+    arguments = [*QUICK, "--logit-width", "6", "--logit-scale", "auto", "--out", "out"]
     arguments += ["--rule", "paper", "--bits", "2", "--per", "layer"]
     done = run("mine", *arguments)
     assert done.code == 0, done.stderr
@@ -140,7 +140,7 @@ def test_scale_is_chosen_for_the_model(model: Path, run: Run, tmp_path: Path) ->
 
 
 def test_study_writes_figures_section_and_picture(run: Run, tmp_path: Path) -> None:
-    done = run("--study", "clip", "--quick", "--output", "out")
+    done = run("--study", "clip", "--quick", "--out", "out")
     assert done.code == 0, done.stderr
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"study-clip.json", "study-clip.md", "study-clip.png"}
@@ -208,7 +208,7 @@ def inputs(model: Path, tmp_path: Path) -> Path:
             "set 'x' is for layer 2, but the model has layers 0..1",
         ),
         ("mine --quick", "--quick is for studies; for a first look at a model give --texts"),
-        ("mine --output file", "cannot write to file: File exists"),
+        ("mine --out file", "cannot write to file: File exists"),
         ("mine --reports kept", "kept/mine-int16.json is no report of an evaluation"),
         ("mine --study clip", "--study takes no MODEL"),
         (
@@ -268,7 +268,7 @@ def test_minilm_runs(run: Run, tmp_path: Path) -> None:
     except RuntimeError as error:
         pytest.skip(str(error))
     options = ["--texts", "2", "--calibration-texts", "1", "--bits", "4", "--rule", "paper"]
-    done = run("minilm", *options, "--per", "layer", "--output", "out")
+    done = run("minilm", *options, "--per", "layer", "--out", "out")
     assert done.code == 0, done.stderr
     figures = report.load(tmp_path / "out/minilm-int16.json")["settings"][1]["task"]
     assert 0.98 < figures["cosine_mean"] < 1

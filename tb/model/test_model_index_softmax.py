@@ -122,6 +122,10 @@ def test_the_presets_tables_give_way_or_refuse_another_scale() -> None:
         lambda: preset("index-5bit-x4", logit_scale=0.5),
         "the tables of the preset index-5bit-x4 are for logit_scale 0.0625, not 0.5",
     )
+    refuses(
+        lambda: preset("index-5bit-x4", logit_format="bf16"),
+        "the tables of the preset index-5bit-x4 are for logit_format integer, not bf16",
+    )
 
 
 def refuses(call: Callable[[], object], message: str) -> None:

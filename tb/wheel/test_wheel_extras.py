@@ -162,6 +162,6 @@ def test_torch(installed: Callable[[str], Environment]) -> None:
 @pytest.mark.slow
 def test_eval(installed: Callable[[str], Environment]) -> None:
     evaluation = installed("eval")
-    evaluation.exaq("evaluate", "--study", "shapes", "--quick", "--output", "out")
+    evaluation.exaq("evaluate", "--study", "shapes", "--quick", "--out", "out")
     assert (evaluation.work / "out/study-shapes.png").exists()
     assert evaluation.python("import exaq.torch; print(exaq.torch.__name__)") == "exaq.torch\n"

@@ -9,17 +9,29 @@ from typing import Any, TypeVar
 
 import click
 
-from exaq import PRESETS, SoftmaxConfig
+from exaq import PRESETS, SoftmaxConfig, StreamFormat
+from exaq.stream_format import LOGIT_FORMATS, MASK_VALUES, OUTPUTS, ROW_RESULTS
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.files import load_tables
 
 R = TypeVar("R")
 
+
+def _number(text: str) -> int | float:
+    """A number as it was written: an integer stays one."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
 _DEFAULT = SoftmaxConfig()
+
+_FORMAT = StreamFormat()
 
 # Type and help of the option that gives the setting of that name; one for each of
 # exaq_cli.config.partial_config.SETTINGS.
-_SETTINGS: dict[str, tuple[type, str]] = {
+_SETTINGS: dict[str, tuple[Any, str]] = {
     "bits": (int, f"Width of a code: 2 to 6 bits.  [default: {_DEFAULT.bits}]"),
     "lanes": (
         int,
@@ -27,11 +39,13 @@ _SETTINGS: dict[str, tuple[type, str]] = {
     ),
     "logit_width": (
         int,
-        f"Width of a logit, a signed integer: 4 to 24 bits.  [default: {_DEFAULT.logit_width}]",
+        "Width of a logit: 4 to 24 bits of a signed integer; 16 with bf16 and fp16.  "
+        f"[default: {_DEFAULT.logit_width}]",
     ),
     "logit_scale": (
         float,
-        f"Real value of one logit step, above 0.  [default: {_DEFAULT.logit_scale}]",
+        f"Real value of a logit of 1, above 0.  [default: {_DEFAULT.logit_scale}; 1 with bf16 and "
+        "fp16]",
     ),
     "clip": (
         float,
@@ -66,6 +80,34 @@ _SETTINGS: dict[str, tuple[type, str]] = {
         int,
         "Sets of tables that can be loaded while the unit runs, each row choosing one: 0 to 1024; "
         f"0 makes ROMs.  [default: {_DEFAULT.contexts}, or as many as --tables has sets]",
+    ),
+    "output": (
+        click.Choice(OUTPUTS),
+        f"What leaves for each element; codes come with row results.  [default: {_FORMAT.output}]",
+    ),
+    "row_results": (
+        click.Choice(ROW_RESULTS),
+        "What leaves for each row in a stream of its own: its maximum and sum, and with table the "
+        "probabilities of all codes.  [default: none; table with --output codes]",
+    ),
+    "sink": (
+        _number,
+        "Logit of a sink, which joins the maximum and the sum of every row and has no output; "
+        "with contexts, of those whose tables name no other.  [default: no sink]",
+    ),
+    "window": (
+        bool,
+        "Whether each row can come with a window of elements that are not masked.  "
+        "[default: no-window]",
+    ),
+    "mask_value": (
+        click.Choice(MASK_VALUES),
+        "Which integer logit means masked: none, or the lowest.  [default: none]",
+    ),
+    "logit_format": (
+        click.Choice(LOGIT_FORMATS),
+        "Type of a logit; -inf masks, NaN and +inf put a row in error.  "
+        f"[default: {_FORMAT.logit_format}]",
     ),
 }
 
@@ -130,9 +172,10 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
     return decorated
 
 
-def _option(name: str, kind: type, text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def _option(name: str, kind: Any, text: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """The option of a setting; None where it is not given."""
     option = f"--{name.replace('_', '-')}"
     if kind is bool:
         return click.option(f"{option}/{option.replace('--', '--no-')}", default=None, help=text)
-    return click.option(option, name, type=kind, help=text)
+    metavar = "NUMBER" if kind is _number else None
+    return click.option(option, name, type=kind, metavar=metavar, help=text)

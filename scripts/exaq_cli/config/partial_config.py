@@ -44,7 +44,7 @@ SETTINGS = tuple(
     )
 )
 # What ``SoftmaxConfig.to_dict`` leaves out, as old files do.
-_LEFT_OUT: dict[str, Any] = {"kernel": SoftmaxConfig().kernel.name, "contexts": 0}
+_LEFT_OUT: dict[str, Any] = {"kernel": SoftmaxConfig().kernel.name, **StreamFormat.left_out()}
 
 
 @dataclass(frozen=True, kw_only=True)

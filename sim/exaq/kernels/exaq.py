@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from exaq.kernels import exaq_golden
 from exaq.kernels.kernel import Kernel
+from exaq.row_results import RowResults
 from exaq.rows import Rows
 from exaq.scalars import exact_real, integer, plain_real, real
 from exaq.stream_format import StreamFormat
@@ -69,6 +70,7 @@ class Exaq(Kernel):
     name = "exaq"
     title = "EXAQ"
     takes_contexts = True
+    takes = frozenset({"codes", "row_results", "sink", "logit_format"})
     least_full_rate = "2 * 2**bits * lanes"
 
     bits: int = 2
@@ -107,7 +109,7 @@ class Exaq(Kernel):
             if self.clip is None:
                 self._set("clip", default_clip(self.bits))
             derived = Tables.from_clip(
-                self.clip, bits=self.bits, logit_scale=format.logit_scale, exp_frac=self.exp_frac
+                self.clip, bits=self.bits, logit_scale=format.threshold_step, exp_frac=self.exp_frac
             )
             self._set("tables", derived)
         elif self.clip is not None:
@@ -115,7 +117,7 @@ class Exaq(Kernel):
         if not self.context_tables:
             self._set("context_tables", (self.tables,) * format.contexts)
         for tables in (self.tables, *self.context_tables):
-            self._check_tables(tables)
+            self._check_tables(tables, format)
         super()._settle(format)
 
     def _check_context_tables(self, format: StreamFormat) -> None:
@@ -129,7 +131,7 @@ class Exaq(Kernel):
             if getattr(self, name) is not None:
                 raise ValueError(f"give {name} or context_tables, not both")
 
-    def _check_tables(self, tables: Tables) -> None:
+    def _check_tables(self, tables: Tables, format: StreamFormat) -> None:
         if not isinstance(tables, Tables):
             raise TypeError(f"tables must be an exaq.Tables, not {tables!r}")
         if tables.bits != self.bits:
@@ -141,6 +143,30 @@ class Exaq(Kernel):
                 f"exp_rom values must be below {2**self.exp_bits} with exp_frac "
                 f"{self.exp_frac}, but the largest is {max(tables.exp_rom)}"
             )
+        if format.row_results == "table" and max(tables.exp_rom) > tables.exp_rom[-1]:
+            raise ValueError(
+                "with row_results table the last value of exp_rom must be its largest, but is "
+                f"{tables.exp_rom[-1]}, and the largest {max(tables.exp_rom)}"
+            )
+        if format.float_format is not None:
+            format.float_format.check_thresholds(tables.thresholds)
+        if tables.sink is not None:
+            if format.sink is None:
+                raise ValueError(
+                    f"tables with the sink {tables.sink} need a configuration that has a sink"
+                )
+            format.sink_logit("the sink of tables", tables.sink)
+
+    @property
+    def sinks(self) -> tuple[int | float, ...]:
+        """Logit of the sink of each context, or the one; empty where there is none."""
+        if self.format.sink is None:
+            return ()
+        return tuple(self.sink_of(tables) for tables in self.context_tables or (self.tables,))
+
+    def sink_of(self, tables: Tables) -> int | float:
+        """The sink of rows that go by ``tables``, in a configuration with sinks."""
+        return self.format.sink if tables.sink is None else tables.sink  # type: ignore[return-value]
 
     def changed(self, changes: dict[str, Any]) -> Self:
         """A copy with ``changes``, in which one source of tables replaces another."""
@@ -177,23 +203,27 @@ class Exaq(Kernel):
         return cls(**given)
 
     def load_words(self, context: int, tables: Tables) -> list[int]:
-        """The 2 * 2**bits words that load ``tables`` into a context of the running unit.
+        """The words that load ``tables`` into a context of the running unit.
 
-        Context number, thresholds, exponentials, each fit for 32 signed bits. Thresholds that no
-        logit can miss are raised to -2**logit_width, which none can miss either and is the
-        lowest that the unit takes.
+        Context number, thresholds, exponentials, which are 2 * 2**bits words, and the sink where
+        the unit has any: an integer, or the key of a floating-point number. Each fits 32 signed
+        bits. Thresholds that no integer logit can miss are raised to -2**logit_width, which none
+        can miss either and is the lowest that the unit takes.
         """
         context = integer("context", context)
         if not self.format.contexts:
             raise ValueError("a configuration without contexts takes no tables at run time")
         context = integer("context", context, 0, self.format.contexts - 1)
-        self._check_tables(tables)
-        lowest = -(2**self.format.logit_width)
-        return [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
+        self._check_tables(tables, self.format)
+        lowest = -(2**31) if self.format.float_format else -(2**self.format.logit_width)
+        words = [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
+        if self.format.sink is not None:
+            words.append(self.format.sink_key(self.sink_of(tables)))
+        return words
 
     @property
     def borders(self) -> tuple[int, ...]:
-        """The thresholds."""
+        """The thresholds; of floating-point logits in steps of 2**-24."""
         return self.tables.thresholds
 
     @property
@@ -212,11 +242,15 @@ class Exaq(Kernel):
 
     def quantize(self, rows: Rows) -> NDArray[np.uint8]:
         """Codes of rows, as ``exaq.quantize`` gives them: shape of ``rows.logits``."""
-        return exaq_golden.quantize(rows, self)
+        return exaq_golden.quantize(self.with_sinks(rows), self)
 
     def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:
         """Probabilities of rows, as ``exaq.softmax`` gives them: shape of ``rows.logits``."""
-        return exaq_golden.softmax(rows, self)
+        return exaq_golden.softmax(self.with_sinks(rows), self)
+
+    def results_of(self, rows: Rows) -> RowResults:
+        """Maximum, sum and table of rows, as ``exaq.row_results`` gives them."""
+        return exaq_golden.row_results(self.with_sinks(rows), self)
 
     @property
     def levels(self) -> int:

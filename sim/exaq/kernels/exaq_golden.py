@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from exaq.float_format import FloatFormat
+from exaq.row_results import RowResults
 from exaq.rows import Rows
 from exaq.stream_format import element_type
 from exaq.tables import Tables
@@ -41,6 +43,83 @@ def softmax(rows: Rows, kernel: Exaq) -> NDArray[np.unsignedinteger[Any]]:
     """Probability of each element."""
     dtype = element_type(kernel.format.prob_bits, signed=False)
     return _by_tables(_softmax, rows, kernel, dtype)
+
+
+def row_results(rows: Rows, kernel: Exaq) -> RowResults:
+    """Maximum and sum of each row, and the probabilities that its elements can have."""
+    live = rows.taking_part
+    codes = quantize(rows, kernel)
+    numbers = np.zeros(len(codes), np.int32) if rows.contexts is None else rows.contexts
+    each = (kernel.tables,) if rows.contexts is None else kernel.context_tables
+    roms = np.array([tables.exp_rom for tables in each], np.int64)[numbers]
+    exponentials = np.take_along_axis(roms, codes.astype(np.int64), axis=-1)
+    sums = np.sum(exponentials, axis=-1, where=True if live is None else live)
+    # What the maximum of a row without a live element is.
+    lowest = kernel.format.lowest_logit
+    maxima = np.max(
+        rows.logits.astype(np.int32),
+        axis=-1,
+        where=True if live is None else live,
+        initial=lowest,
+    )
+    if rows.sinks is not None:
+        # The sink's code is that of an element of a row that has the same maximum.
+        maxima = np.maximum(maxima, rows.sinks)
+        pairs = np.stack([maxima, rows.sinks], axis=-1).astype(np.int32)
+        alone = _by_tables(_quantize, _rows_of(pairs, rows.contexts), kernel, np.uint8)[:, 1:]
+        sums += np.take_along_axis(roms, alone.astype(np.int64), axis=-1)[:, 0]
+    table = None
+    if kernel.format.row_results == "table":
+        top = 2**kernel.format.prob_bits - 1
+        divisors = np.maximum(sums, 1)[:, None]
+        quotients = ((roms << kernel.format.prob_bits) + (divisors >> 1)) // divisors
+        quotients = np.where(sums[:, None] == 0, top, np.minimum(quotients, top))
+        table = quotients.astype(element_type(kernel.format.prob_bits, signed=False))
+    floats = kernel.format.float_format
+    if floats is not None:
+        maxima = floats.values(maxima.astype(np.int16))
+    return RowResults(maximum=maxima, sum=sums, table=table)
+
+
+def _rows_of(logits: NDArray[np.int32], contexts: NDArray[np.int32] | None) -> Rows:
+    return Rows(
+        logits=logits,
+        lengths=np.full(len(logits), logits.shape[1], np.int32),
+        live=None,
+        contexts=contexts,
+        sinks=None,
+        windows=None,
+        errors=None,
+        shape=logits.shape,
+    )
+
+
+def _coded(
+    logits: NDArray[Any],
+    live: NDArray[np.bool_] | None,
+    sinks: NDArray[np.int32] | None,
+    floats: FloatFormat,
+    tables: Tables,
+) -> tuple[NDArray[Any], NDArray[np.int32] | None, Tables]:
+    """Rows of keys as rows of small integers, with tables by which they get the same codes.
+
+    Each element becomes its code, so that of a row's maximum is the highest one.
+    """
+    keys = logits.astype(np.int16, copy=False)
+    part = True if live is None else live
+    maxima = np.max(keys, axis=-1, where=part, initial=floats.lowest)
+    if sinks is not None:
+        maxima = np.maximum(maxima, sinks.astype(np.int16))
+    borders = floats.borders(maxima, tables.thresholds)
+    codes = np.zeros(keys.shape, np.int8)
+    apart = None if sinks is None else np.zeros(sinks.shape, np.int32)
+    for border in borders.T:
+        codes += keys >= border[:, None]
+        if apart is not None and sinks is not None:
+            apart += sinks >= border
+    levels = len(tables.exp_rom)
+    same = Tables(thresholds=tuple(range(2 - levels, 1)), exp_rom=tables.exp_rom)
+    return codes, apart, same
 
 
 def ranks(
@@ -165,17 +244,28 @@ def _by_tables(
 ) -> NDArray[Any]:
     """What ``function`` makes of all rows, each with the tables that it goes by."""
     live = rows.taking_part
+    floats = kernel.format.float_format
+
+    def of_tables(
+        logits: NDArray[Any],
+        live: NDArray[np.bool_] | None,
+        sinks: NDArray[np.int32] | None,
+        tables: Tables,
+    ) -> NDArray[Any]:
+        if floats is not None:
+            logits, sinks, tables = _coded(logits, live, sinks, floats, tables)
+        return function(logits, live, sinks, kernel, tables)
+
     if rows.contexts is None:
-        return function(rows.logits, live, rows.sinks, kernel, kernel.tables)
+        return of_tables(rows.logits, live, rows.sinks, kernel.tables)
     order = np.argsort(rows.contexts, kind="stable")
     present, starts = np.unique(rows.contexts[order], return_index=True)
     result = np.empty(rows.logits.shape, dtype)
     for context, chosen in zip(present, np.split(order, starts[1:]), strict=False):
-        result[chosen] = function(
+        result[chosen] = of_tables(
             rows.logits[chosen],
             _of(live, chosen),
             _of(rows.sinks, chosen),
-            kernel,
             kernel.context_tables[context],
         )
     return result

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exaq.row_results import RowResults
 from exaq.rows import Rows
 from exaq.stream_format import StreamFormat
+
+# What a kernel may lack, in words.
+_FEATURES = {
+    "codes": "codes: output must be probabilities",
+    "row_results": "row results: row_results must be none",
+    "sink": "sinks: sink must be left out",
+    "logit_format": "floating-point logits: logit_format must be integer",
+}
 
 #: Every kernel by its name.
 KERNELS: dict[str, type[Kernel]] = {}
@@ -39,6 +48,9 @@ class Kernel(ABC):
     title: ClassVar[str]
     #: Whether there are tables that a row can choose by its context.
     takes_contexts: ClassVar[bool] = False
+    #: What of the stream format the kernel can do beside probabilities of integer logits:
+    #: ``codes``, ``row_results``, ``sink``, ``logit_format``.
+    takes: ClassVar[frozenset[str]] = frozenset()
     #: What ``least_full_rate_row`` is, in words.
     least_full_rate: ClassVar[str] = "2 * lanes"
 
@@ -80,6 +92,15 @@ class Kernel(ABC):
             raise ValueError(
                 f"the kernel {self.name} has no tables: contexts must be 0, not {format.contexts}"
             )
+        asked = {
+            "codes": format.output == "codes",
+            "row_results": format.row_results != "none",
+            "sink": format.sink is not None,
+            "logit_format": format.float_format is not None,
+        }
+        for what, wanted in asked.items():
+            if wanted and what not in self.takes:
+                raise ValueError(f"the kernel {self.name} has no {_FEATURES[what]}")
         least = self.least_full_rate_row(format)
         if format.full_rate_row is not None and format.full_rate_row < least:
             raise ValueError(
@@ -123,6 +144,19 @@ class Kernel(ABC):
         return set(cls.setting_names())
 
     @property
+    def sinks(self) -> tuple[int | float, ...]:
+        """Logit of the sink of each context, or the one; empty where there is none."""
+        return () if self.format.sink is None else (self.format.sink,)
+
+    def with_sinks(self, rows: Rows) -> Rows:
+        """``rows``, each with its sink, where the configuration has any."""
+        if not self.sinks:
+            return rows
+        each = np.array([self.format.sink_key(sink) for sink in self.sinks], np.int32)
+        number = 0 if rows.contexts is None else rows.contexts
+        return replace(rows, sinks=np.broadcast_to(each[number], rows.lengths.shape))
+
+    @property
     def borders(self) -> tuple[int, ...]:
         """Distances from the row's maximum, in logit steps and at most 0, that an element reaches
         with another result than just below them; simulations go there.
@@ -154,6 +188,10 @@ class Kernel(ABC):
     def most_load_cycles(self) -> int:
         """A bound, far from tight, of the cycles that a unit needs to fill a context."""
         return 0
+
+    def results_of(self, rows: Rows) -> RowResults:
+        """Maximum, sum and table of rows, as ``exaq.row_results`` gives them."""
+        raise TypeError(f"the kernel {self.name} has no row results")
 
     @abstractmethod
     def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:

@@ -40,7 +40,7 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
 @click.argument("board", type=click.Choice(list(BOARDS)), metavar="BOARD")
 @click.option(
     "-o",
-    "--output",
+    "--out",
     metavar="FOLDER",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the build, kept whole.  [default: build/BOARD]",
@@ -74,7 +74,7 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
 def command(
     partial: PartialConfig,
     board: str,
-    output: Path | None,
+    out: Path | None,
     clock: int | None,
     baud: int | None,
     seed: int,
@@ -98,7 +98,7 @@ def command(
 
     spec = BOARDS[board]
     config = partial.resolve(spec.settings)
-    folder = Path("build") / board if output is None else output
+    folder = Path("build") / board if out is None else out
     with user_errors():
         link = spec.link.with_baud(baud)
         settle_rates(spec, clock, link)

@@ -14,7 +14,7 @@ from exaq_fpga.boards import BOARDS
 @click.argument("board", type=click.Choice(list(BOARDS)), metavar="BOARD")
 @click.option(
     "-o",
-    "--output",
+    "--out",
     "folder",
     metavar="FOLDER",
     type=click.Path(path_type=Path, file_okay=False),

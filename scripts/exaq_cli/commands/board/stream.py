@@ -70,7 +70,7 @@ def command(
     port: str,
     baud: int,
     logits: Path,
-    output: Path,
+    out: Path,
     float_output: bool,
     verify: bool,
     lengths: Path | None,
@@ -97,7 +97,7 @@ def command(
     if load and partial.tables is None:
         raise UserError("--load needs --tables, the file of the tables to load")
     config = partial.resolve()
-    outputs = [path for path in (output, report) if path is not None]
+    outputs = [path for path in (out, report) if path is not None]
     with replacing(*outputs, inputs=partial.files) as temporary:
         written = dict(zip(outputs, temporary, strict=True))
         given = RowInput.load(logits, lengths, mask, contexts_of)
@@ -131,7 +131,7 @@ def command(
             figures["mismatches"] = int(np.count_nonzero(probabilities != expected))
         if float_output:
             probabilities = exaq.probabilities_to_float(probabilities, board.config)
-        with written[output].open("wb") as file:
+        with written[out].open("wb") as file:
             np.save(file, probabilities, allow_pickle=False)
         if report is not None:
             document = figures | {"config": board.config.to_dict()}

@@ -32,7 +32,7 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
 @click.argument("logits", metavar="LOGITS.npy ...", type=_FILE, nargs=-1, required=True)
 @click.option(
     "-o",
-    "--output",
+    "--out",
     metavar="TABLES.json",
     required=True,
     type=_FILE,
@@ -119,7 +119,7 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
 )
 def command(
     logits: tuple[Path, ...],
-    output: Path,
+    out: Path,
     masks: tuple[Path, ...],
     lengths: tuple[Path, ...],
     **options: Any,
@@ -144,7 +144,7 @@ def command(
     layers = _numbered(logits)
     what = "mask" if masks else "lengths"
     selections = _selections(f"--{what}", masks or lengths, layers)
-    with replacing(output, inputs=(*logits, *masks, *lengths)) as (temporary,):
+    with replacing(out, inputs=(*logits, *masks, *lengths)) as (temporary,):
         arrays = {layer: _logits(path) for layer, path in layers.items()}
         live = {
             layer: _live(arrays[layer], layers[layer], path, what)
@@ -157,7 +157,7 @@ def command(
         tables = _named(tables, sources)
         tables.save(temporary)
     _print(tables, layers)
-    click.echo(f"Written: {output}, {len(tables.sets)} sets of tables")
+    click.echo(f"Written: {out}, {len(tables.sets)} sets of tables")
 
 
 def _numbered(paths: Sequence[Path]) -> dict[int, Path]:

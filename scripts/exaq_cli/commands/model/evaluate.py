@@ -99,7 +99,7 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     help="Take models of which some attention layers keep a float softmax of their own.",
 )
 @click.option(
-    "--output",
+    "--out",
     metavar="DIR",
     type=_PATH,
     help="Folder for what is written; made if missing.  "
@@ -136,7 +136,7 @@ def command(
     texts: int | None,
     calibration_texts: int | None,
     partial: bool,
-    output: Path | None,
+    out: Path | None,
     reports: Path | None,
     studies: tuple[str, ...],
     quick: bool,
@@ -176,9 +176,9 @@ def command(
     of_models |= {"--partial": partial, "--tables": files, "MODEL": models}
     if docs:
         _refuse("--docs", of_models | {"--study": studies, "--quick": quick})
-        evaluate_models.make_docs(output or Path("docs"), reports or Path("reports/accuracy"))
+        evaluate_models.make_docs(out or Path("docs"), reports or Path("reports/accuracy"))
         return
-    folder = output or Path("build/evaluate")
+    folder = out or Path("build/evaluate")
     if studies:
         _refuse("--study", of_models)
         evaluate_models.run_studies(studies, quick, folder, reports)

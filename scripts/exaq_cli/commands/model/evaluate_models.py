@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _CONSOLE = Console(stderr=True)
 # Options that say where things go, not what is measured.
-_PLACES = {"output", "reports"}
+_PLACES = {"out", "reports"}
 
 Told = Callable[[int, int, str], None]
 

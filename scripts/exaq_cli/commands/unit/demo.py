@@ -105,7 +105,7 @@ class Run:
 
 @click.command(name="demo")
 @click.option(
-    "--output",
+    "--out",
     metavar="DIR",
     type=click.Path(path_type=Path),
     default=Path("build/demo"),
@@ -119,7 +119,7 @@ class Run:
     type=click.Path(path_type=Path),
     help="Write all figures as JSON.",
 )
-def command(output: Path, report: Path | None) -> int:
+def command(out: Path, report: Path | None) -> int:
     """Run the unit on real attention logits and compare it with float softmax.
 
     The logits are those of 24 heads of a language model on four English texts. For 2 and for 3
@@ -127,10 +127,10 @@ def command(output: Path, report: Path | None) -> int:
     model. The exit code is 1 where one differs. The first run compiles, later ones take seconds.
     """
     require("sim", "plot")
-    verilog = [output / f"exaq_softmax_{preset}.v" for preset in PRESETS]
+    verilog = [out / f"exaq_softmax_{preset}.v" for preset in PRESETS]
     kinds = (".v", ".json", ".vcd")
     targets = [path.with_suffix(kind) for path in verilog for kind in kinds]
-    targets.append(output / "attention.png")
+    targets.append(out / "attention.png")
     if report is not None:
         targets.append(report)
     with replacing(*targets) as temporary:
@@ -143,12 +143,12 @@ def command(output: Path, report: Path | None) -> int:
         except SimulationError as error:
             click.echo(f"exaq: error: {error}", err=True)
             return 1
-        _draw(written[output / "attention.png"], sample, runs)
+        _draw(written[out / "attention.png"], sample, runs)
         if report is not None:
             document = {
                 "sample": _sample_figures(sample),
                 "runs": [run.to_dict() for run in runs],
-                "picture": str(output / "attention.png"),
+                "picture": str(out / "attention.png"),
             }
             written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     _print(Console(highlight=False), sample, runs, targets)

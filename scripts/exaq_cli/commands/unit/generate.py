@@ -20,7 +20,7 @@ from exaq_cli.output.describe import describe_tables
 @config_options
 @click.option(
     "-o",
-    "--output",
+    "--out",
     metavar="FILE.v",
     required=True,
     type=click.Path(path_type=Path),
@@ -40,7 +40,7 @@ from exaq_cli.output.describe import describe_tables
     show_default=True,
     help="Name of the top module; the others' names begin with it and two underscores.",
 )
-def command(partial: PartialConfig, output: Path, top: str, name: str) -> None:
+def command(partial: PartialConfig, out: Path, top: str, name: str) -> None:
     """Write the softmax unit as Verilog-2001 in one file, with a JSON file beside it.
 
     The same options give the same text every time. All files appear, or none.
@@ -53,8 +53,8 @@ def command(partial: PartialConfig, output: Path, top: str, name: str) -> None:
     exaq generate --contexts 12 -o softmax.v
     """
     config = partial.resolve()
-    if output.suffix != ".v":
-        raise UserError(f"the Verilog file's name must end in .v, but is {output}")
+    if out.suffix != ".v":
+        raise UserError(f"the Verilog file's name must end in .v, but is {out}")
     # Only here: it takes a second, and help or the refusals above need not wait for it.
     from exaq_hdl import emit_verilog
     from exaq_hdl.emit.c_header import c_header
@@ -64,9 +64,9 @@ def command(partial: PartialConfig, output: Path, top: str, name: str) -> None:
         check_name(name)
     except ValueError as error:
         raise UserError(str(error)) from error
-    description = output.with_suffix(".json")
-    headers = [output.with_suffix(".h")] if config.contexts and top == "axi" else []
-    outputs = (output, description, *headers)
+    description = out.with_suffix(".json")
+    headers = [out.with_suffix(".h")] if config.contexts and top == "axi" else []
+    outputs = (out, description, *headers)
     with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *header):
         with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
             emitted = emit_verilog(config, top=top, name=name)
@@ -74,7 +74,7 @@ def command(partial: PartialConfig, output: Path, top: str, name: str) -> None:
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
         for path in header:
             _write(path, c_header(config, name))
-    click.echo(f"Verilog        {output}, top module {name}")
+    click.echo(f"Verilog        {out}, top module {name}")
     click.echo(f"Description    {description}")
     for path in headers:
         click.echo(f"C header       {path}")

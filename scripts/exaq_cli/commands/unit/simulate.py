@@ -79,7 +79,7 @@ _FILE = click.Path(path_type=Path)
 def command(
     partial: PartialConfig,
     logits: Path,
-    output: Path,
+    out: Path,
     float_output: bool,
     engine: str,
     lengths: Path | None,
@@ -117,7 +117,7 @@ def command(
     _check_contexts(config, contexts_of, load)
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
-    outputs = [path for path in (output, report, waves) if path is not None]
+    outputs = [path for path in (out, report, waves) if path is not None]
     try:
         with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
@@ -151,7 +151,7 @@ def command(
                 figures = {"engine": engine, **result.to_dict(), "mismatches": mismatches}
             if float_output:
                 probabilities = exaq.probabilities_to_float(probabilities, config)
-            with written[output].open("wb") as file:
+            with written[out].open("wb") as file:
                 np.save(file, probabilities, allow_pickle=False)
             if report is not None:
                 document = figures | {"config": config.to_dict()}
