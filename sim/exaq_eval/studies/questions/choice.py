@@ -29,7 +29,7 @@ INDEX, INDEX_BITS = "IndexSoftmax", 5
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(Study):
-    """Both built-in models at each width, with the best step for each head, and IndexSoftmax.
+    """A built-in model at each width, with the best step for each head, and IndexSoftmax.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Choice(Study):
     question: ClassVar[str] = "What does each bit of a code bring a model, and what does it cost?"
 
     widths: Sequence[int] = (2, 3, 4, 5, 6)
-    texts: Sequence[tuple[str, int]] = (("minilm", 20), ("decoder", 32))
+    texts: Sequence[tuple[str, int]] = (("minilm", 20),)
     calibrated: int = 4
 
     @classmethod
