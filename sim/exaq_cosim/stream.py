@@ -193,7 +193,8 @@ def stream_rows(
         Nothing moved for ``idle_limit`` cycles.
     ProtocolError
         Valid dropped, payload changed while stalled, wrong tlast, tkeep, live lanes or tid, stray
-        beat or results, errors of a row that contradict each other; an answer of the registers' port that is stray, dropped or an error.
+        beat or results, errors of a row that contradict each other; an answer of the registers'
+        port that is stray, dropped or an error.
     LoadError
         Tables were refused.
     TypeError, ValueError

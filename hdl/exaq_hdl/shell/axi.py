@@ -140,7 +140,8 @@ class AxiSoftmax(Component):
     m_row_tdata : with row results, a beat a row: the maximum, sign-extended, the sum and, with
         tables, the probabilities of all codes, zero-extended, each in its own whole bytes
     m_row_tuser : the row was longer than max_row, or its context is unknown
-    s_axis_tid, m_axis_tid, m_row_tid : with several contexts: the row's; the beat that closes it counts
+    s_axis_tid, m_axis_tid, m_row_tid : with several contexts: the row's; the beat that closes it
+        counts
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """
 
@@ -218,10 +219,7 @@ class AxiSoftmax(Component):
         m.d.comb += [
             self.m_axis_tdata.eq(beat.codes.as_value()),
             self.m_axis_tuser.eq(beat.live),
-            *(
-                keep.eq(beat.tail[8 * byte // bits])
-                for byte, keep in enumerate(self.m_axis_tkeep)
-            ),
+            *(keep.eq(beat.tail[8 * byte // bits]) for byte, keep in enumerate(self.m_axis_tkeep)),
         ]
 
     def _row(self, m: Module) -> None:

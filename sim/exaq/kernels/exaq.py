@@ -71,7 +71,6 @@ class Exaq(Kernel):
     title = "EXAQ"
     takes_contexts = True
     takes = frozenset({"codes", "row_results", "sink", "logit_format"})
-    least_full_rate = "2 * 2**bits * lanes"
 
     bits: int = 2
     clip: float | Fraction | None = None
@@ -247,11 +246,14 @@ class Exaq(Kernel):
         """
         return 2 * self.levels * format.lanes if self._dear_rows(format) else format.lanes
 
+    def least_full_rate(self, format: StreamFormat) -> str:
+        """What that is, in words."""
+        return "2 * 2**bits * lanes" if self._dear_rows(format) else "lanes"
+
     @staticmethod
     def _dear_rows(format: StreamFormat) -> bool:
         """Whether a row takes cycles for each of its K levels, whatever its length."""
-        divides = format.output == "probabilities" or format.row_results == "table"
-        return divides or format.contexts > 0
+        return format.gives_probabilities or format.contexts > 0
 
     def quantize(self, rows: Rows) -> NDArray[np.uint8]:
         """Codes of rows, as ``exaq.quantize`` gives them: shape of ``rows.logits``."""

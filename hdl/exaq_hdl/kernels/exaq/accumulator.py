@@ -11,7 +11,6 @@ from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import (
     code_beat,
-    divides,
     row_complement,
     row_reports,
     summed_row,
@@ -52,7 +51,7 @@ class Accumulator(Component):
     def __init__(self, kernel: Exaq, sums: SumReader):
         self.kernel = check_exaq(kernel)
         self._sums = sums
-        self._divides = divides(kernel)
+        self._divides = kernel.format.gives_probabilities
         self.latency = sums.latency + tree_depth(kernel.groups) + 2
         super().__init__(
             {

@@ -60,8 +60,9 @@ class ExaqUnit(KernelUnit):
         self.prepare = tables.prepare
         self.hold = self._output.hold
         self.latency = Quantizer.latency + self.hold
-        self.results_latency = Quantizer.latency + self._output.results_latency
-        self.results_waiting = self._output.results_waiting
+        if kernel.format.row_results != "none":
+            self.results_latency = Quantizer.latency + self._output.results_latency
+            self.results_waiting = self._output.results_waiting
         self.row_fields = tables.row_fields
         self.boot_cycles = tables.boot_cycles
 

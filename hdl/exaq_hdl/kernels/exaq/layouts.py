@@ -17,11 +17,6 @@ def code_beat(kernel: Exaq) -> data.StructLayout:
     return data.StructLayout({"codes": codes} | flags)
 
 
-def divides(kernel: Exaq) -> bool:
-    """Whether a unit divides: one that gives codes and sums alone does not."""
-    return kernel.format.output == "probabilities" or kernel.format.row_results == "table"
-
-
 def row_reports(kernel: Exaq) -> dict[str, Any]:
     """With row results: fields that a row's sum has beside its row_tables, to go with it."""
     origin = row_origin(kernel)
