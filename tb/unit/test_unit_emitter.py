@@ -46,19 +46,37 @@ class Run:
         bench = Bench(self.emitter)
         pauses = [None] * 3 if seed is None else [stalls(seed + k) for k in range(3)]
         self.beats = bench.feed(self.emitter.i, beats, pauses[0])
-        if config.context_bits:
+        layout = row_table(config.kernel)
+        if config.row_results != "none":
+            given = [pack(layout, {"table": t} | results(config, rng)) for t, _ in rows]
+            given = [unpack(layout, word) for word in given]
+        elif config.context_bits:
             numbers = [rng.randrange(config.contexts) for _ in rows]
             given = [{"table": t, "context": n} for (t, _), n in zip(rows, numbers, strict=True)]
             of_beats = [n for (_, row), n in zip(rows, numbers, strict=True) for _ in row]
             expected = [b | {"context": n} for b, n in zip(expected, of_beats, strict=True)]
         else:
             given = [table for table, _ in rows]
-        tables = [pack(row_table(config.kernel), table) for table in given]
+        tables = [pack(layout, table) for table in given]
         self.tables = bench.feed(self.emitter.table, tables, pauses[1] if late is None else late)
         self.drain = bench.drain(self.emitter.o, len(beats), pauses[2])
+        if config.row_results != "none":
+            sink = None if seed is None else stalls(seed + 3, 0.7)
+            self.results = bench.drain(self.emitter.results, len(rows), sink)
         bench.run()
+        if config.row_results != "none":
+            assert self.results.items == tables
         found = [unpack(probability_beat(config.format), word) for word in self.drain.items]
         assert found == expected
+
+
+def results(config: SoftmaxConfig, rng: random.Random) -> dict[str, int]:
+    """Anything that goes with a table."""
+    return {
+        "maximum": rng.getrandbits(config.logit_width),
+        "error": rng.getrandbits(1),
+        "sum": rng.getrandbits(config.sum_bits),
+    }
 
 
 def random_rows(config: SoftmaxConfig, rng: random.Random, lengths: list[int]) -> list:
@@ -121,6 +139,19 @@ def test_each_row_has_its_context(contexts: int, seed: int | None) -> None:
     config = SoftmaxConfig(lanes=2, max_row=20, contexts=contexts)
     rng = random.Random(contexts)
     Run(config, random_rows(config, rng, rng.choices([1, 1, 2, 10], k=60)), seed=seed)
+
+
+@pytest.mark.parametrize("seed", [None, *range(4)])
+def test_tables_are_row_results(seed: int | None) -> None:
+    """Each is offered with its row, and the next is taken once it has been taken too."""
+    config = SoftmaxConfig(lanes=2, max_row=20, row_results="table")
+    rng = random.Random(seed)
+    run = Run(config, random_rows(config, rng, rng.choices([1, 1, 2, 10], k=60)), seed=seed)
+    taken, given = run.tables.times, run.results.times
+    assert all(a < b for a, b in zip(taken, given, strict=True))
+    assert all(b <= a for a, b in zip(taken[1:], given, strict=False))
+    if seed is None:
+        assert given == [time + 1 for time in taken]
 
 
 @pytest.mark.parametrize("beats", [1, 2, 5])
