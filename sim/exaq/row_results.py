@@ -62,6 +62,18 @@ class RowResults:
             table=None if table is None else table.reshape(*shape, table.shape[-1]),
         )
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The members that there are, by name."""
+        table = {} if self.table is None else {"table": self.table}
+        return {"maximum": self.maximum, "sum": self.sum, **table}
+
+    def differing(self, other: RowResults) -> int:
+        """Rows in which a member differs from that of ``other``, of the same shape."""
+        differs = (self.maximum != other.maximum) | (self.sum != other.sum)
+        if self.table is not None and other.table is not None:
+            differs = differs | (self.table != other.table).any(axis=-1)
+        return int(np.count_nonzero(differs))
+
     def log_sum_exp(self, config: SoftmaxConfig) -> NDArray[np.float64]:
         """(...), ln of the sum of e**logit, in real units: logit_scale * maximum + ln(sum).
 

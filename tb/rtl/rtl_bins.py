@@ -51,6 +51,19 @@ _BINS = {
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
+        "codes_and_sums",
+        "codes_and_tables",
+        "results",
+    ),
+    "results": (
+        "before_the_last_element",
+        "behind_the_last_element",
+        "no_live_element",
+        "error",
+        "stalled",
+        "as_many_wait_as_declared",
+        "elements_first",
+        "latency",
     ),
     "row": (
         "one_element",
@@ -155,7 +168,9 @@ _BINS = {
         "mixed",
         "latency",
     ),
-    "stall": tuple(f"{side}_{pattern}" for side in ("source", "sink") for pattern in STALLS),
+    "stall": tuple(
+        f"{side}_{pattern}" for side in ("source", "sink", "results") for pattern in STALLS
+    ),
 }
 #: Every bin there is.
 BINS = frozenset(f"{kind}.{name}" for kind, names in _BINS.items() for name in names)
@@ -206,6 +221,9 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "one_context": config.contexts == 1,
         "several_contexts": config.contexts > 1,
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
+        "codes_and_sums": (config.output, config.row_results) == ("codes", "sum"),
+        "codes_and_tables": (config.output, config.row_results) == ("codes", "table"),
+        "results": config.output == "probabilities" and config.row_results != "none",
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
@@ -244,6 +262,17 @@ def row_bins(row: Row) -> Iterator[str]:
             yield from _mask_bins(row)
 
 
+def result_bins(row: Row, before: bool) -> Iterator[str]:
+    """Bins that a row's results hit by being right; ``before``: an element is still inside."""
+    hit = {
+        "before_the_last_element": before,
+        "behind_the_last_element": not before,
+        "no_live_element": row.all_masked,
+        "error": bool(row.error),
+    }
+    return (f"results.{name}" for name, is_hit in hit.items() if is_hit)
+
+
 def _shape_bins(row: Row) -> Iterator[str]:
     hit = {
         "one_element": row.elements == 1,
@@ -278,7 +307,6 @@ def _value_bins(row: Row) -> Iterator[str]:
     beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
     distance = set((logits - top).tolist())
     borders = set(config.kernel.borders) - {0}
-    probabilities = row.probabilities[live]
     several = len(logits) > 1
     hit = {
         "all_equal": several and len(set(logits.tolist())) == 1,
@@ -290,9 +318,11 @@ def _value_bins(row: Row) -> Iterator[str]:
         "below_threshold": not {t - 1 for t in borders}.isdisjoint(distance),
         "max_in_first_beat": row.beats_in > 1 and set(beats.tolist()) == {0},
         "max_in_last_beat": row.beats_in > 1 and set(beats.tolist()) == {row.beats_in - 1},
-        "saturated": probabilities.max() == 2**config.prob_bits - 1,
-        "live_zero": probabilities.min() == 0,
     }
+    if config.output == "probabilities":
+        probabilities = row.probabilities[live]
+        hit["saturated"] = probabilities.max() == 2**config.prob_bits - 1
+        hit["live_zero"] = probabilities.min() == 0
     if isinstance(config.kernel, Exaq):
         hit["every_code"] = len(set(quantize(logits, config).tolist())) == config.kernel.levels
     yield from (f"value.{name}" for name, is_hit in hit.items() if is_hit)

@@ -12,19 +12,27 @@ from cocotbext.axi import AxiStreamFrame
 from numpy.typing import NDArray
 from rtl_tables import Contexts, alone, random_tables
 
-from exaq import SoftmaxConfig, Tables, softmax
+from exaq import SoftmaxConfig, Tables, quantize, softmax
 
 
 class Beat(NamedTuple):
-    """One output beat as the bus carries it: ``data`` and ``keep`` are the ports' values.
+    """One output beat as the bus carries it: ``data``, ``keep`` and ``user`` are the ports' values.
 
     ``context`` is ``tid``, 0 where there is none.
     """
 
     data: int
     keep: int
-    error: int
+    user: int
     last: int
+    context: int = 0
+
+
+class Results(NamedTuple):
+    """A row's results as the bus carries them; ``context`` as of a beat."""
+
+    data: int
+    user: int
     context: int = 0
 
 
@@ -112,8 +120,59 @@ class Row:
         mask = None if live.all() else live
         return softmax(self.logits[:kept], self.rules, mask=mask).astype(np.int64)
 
+    @property
+    def _live(self) -> NDArray[np.bool_]:
+        """Of the elements that come back."""
+        return self.live[: min(self.elements, self.config.max_row)]
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint8]:
+        """What the golden model says, for the elements that come back."""
+        live = self._live
+        if not len(live):
+            return np.zeros(0, np.uint8)
+        return quantize(self.logits[: len(live)], self.rules, mask=live)
+
+    @property
+    def error(self) -> int:
+        """What the unit says of the row."""
+        return int(self.over_long or self.unknown)
+
+    def expected_results(self) -> Results:
+        """The row's results that must come, by the codes of its elements."""
+        config, live = self.config, self._live
+        exponentials = self.rules.tables.exp_rom
+        total = sum(exponentials[code] for code in self.codes[live])
+        maximum = max(self.logits[: len(live)][live].tolist(), default=config.logit_range[0])
+        parts = [(maximum, config.logit_width), (total, config.sum_bits)]
+        if config.row_results == "table":
+            one = 1 << config.prob_bits
+            for exponential in exponentials:
+                quotient = (exponential * one + total // 2) // total if total else one
+                parts.append((min(quotient, one - 1), config.prob_bits))
+        data = place = 0
+        for value, bits in parts:
+            octets = -(-bits // 8)
+            data |= (value & (1 << 8 * octets) - 1) << place
+            place += 8 * octets
+        return Results(data, self.error, self.context)
+
     def expected(self) -> list[Beat]:
         """The beats that must come back."""
+        return self._code_beats() if self.config.output == "codes" else self._probability_beats()
+
+    def _code_beats(self) -> list[Beat]:
+        config, beats = self.config, []
+        for beat in range(self.beats_out):
+            here = slice(beat * config.lanes, (beat + 1) * config.lanes)
+            codes, live = self.codes[here].tolist(), self._live[here].tolist()
+            data = sum(code << lane * config.bits for lane, code in enumerate(codes))
+            keep = (1 << -(-len(codes) * config.bits // 8)) - 1
+            user = sum(alive << lane for lane, alive in enumerate(live))
+            beats.append(Beat(data, keep, user, int(beat == self.beats_out - 1), self.context))
+        return beats
+
+    def _probability_beats(self) -> list[Beat]:
         config = self.config
         lanes, width = config.lanes, config.prob_bytes
         padded = np.zeros(self.beats_out * lanes, dtype="<u8")
@@ -123,9 +182,8 @@ class Row:
         keep = np.repeat(present.reshape(self.beats_out, lanes), width, axis=1)
         keep[:-1] = True
         last = self.beats_out - 1
-        error = int(self.over_long or self.unknown)
         return [
-            Beat(value, kept, error * (beat == last), int(beat == last), self.context)
+            Beat(value, kept, self.error * (beat == last), int(beat == last), self.context)
             for beat, (value, kept) in enumerate(zip(_integers(data), _bits(keep), strict=True))
         ]
 

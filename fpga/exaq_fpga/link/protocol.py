@@ -96,6 +96,18 @@ COUNTERS = {
 }
 
 
+def check_carried(config: SoftmaxConfig) -> SoftmaxConfig:
+    """``config``, whose unit the link can carry rows of; ValueError where it has no messages."""
+    asked = {
+        "output codes": config.output != "probabilities",
+        f"row_results {config.row_results}": config.row_results != "none",
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            raise ValueError(f"a board's link has no messages for {what}")
+    return config
+
+
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
     """Octets of a row of ``length`` logits in a ROWS message, its header included."""
     mask = -(-length // MASK_RUN) if masked else 0
@@ -135,6 +147,11 @@ class Identity:
         Of the UART.
     buffer
         Octets of the receive buffer.
+
+    Raises
+    ------
+    ValueError
+        The link has no messages for what the unit gives.
     """
 
     board: str
@@ -145,6 +162,9 @@ class Identity:
     version: str = metadata.version("exaq-softmax")
 
     _FIXED = struct.Struct("<4sB3xII")
+
+    def __post_init__(self) -> None:
+        check_carried(self.config)
 
     def to_octets(self) -> bytes:
         """Body of the answer: magic, protocol version, three zeros, CRC-32 of the configuration
