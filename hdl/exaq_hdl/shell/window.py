@@ -42,32 +42,28 @@ class Window(Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        # A bound runs down by the lanes with each beat; `far` and `near` are what is left of it.
-        # They are registered before the lanes compare them, for the sake of the clock.
+        # A bound runs down by the lanes with each beat. What the lanes compare with is registered
+        # before they do, for the sake of the clock.
         m = Module()
         lanes = self.format.lanes
-        few = (lanes - 1).bit_length()
         later = Signal()
         with m.If(self.taken):
             m.d.sync += later.eq(~self.last)
 
         def reached(name: str, bound: Value) -> Value:
             """A bit a lane: whether its element is at ``bound`` or behind it."""
-            left = Signal(len(bound), name=f"{name}_left", reset_less=True)
-            now = Signal(len(bound), name=f"{name}_now")
-            behind = Signal(name=f"{name}_behind")
-            far = Signal(name=f"{name}_far", reset_less=True)
-            near = Signal(few, name=f"{name}_near", reset_less=True)
-            beyond = ~behind & now[few:].any()
-            within = Mux(behind, 0, now[:few])
+            now, left = (Signal(len(bound), name=f"{name}_{what}") for what in ("now", "left"))
+            near = Signal((lanes - 1).bit_length(), name=f"{name}_near")
+            here, behind = (Signal(name=f"{name}_{what}") for what in ("here", "behind"))
             m.d.comb += now.eq(Mux(later, left, bound))
-            m.d.sync += [far.eq(beyond), near.eq(within)]
             with m.If(self.taken):
+                # The borrow says that the bound is within the beat, unless it is behind already.
                 m.d.sync += [
-                    left.eq(now - lanes),
-                    behind.eq(~self.last & ~beyond & (within < lanes)),
+                    Cat(left, here).eq(now - lanes),
+                    near.eq(now[: len(near)]),
+                    behind.eq(later & (behind | here)),
                 ]
-            return Cat(~far & (near <= lane) for lane in range(lanes))
+            return Cat(behind | (here & (near <= lane)) for lane in range(lanes))
 
         m.d.comb += self.kept.eq(reached("start", self.start) & ~reached("stop", self.stop))
         return m
