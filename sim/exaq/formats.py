@@ -48,9 +48,10 @@ def logits_to_integers(
     integers = np.clip(steps, *config.format.live_range).astype(
         element_type(config.logit_width, signed=True)
     )
+    masked = config.format.masked_logit
     taking_part = joined_mask(live, mask, real.shape)
-    if config.mask_value != "none" and taking_part is not None:
-        integers = np.where(taking_part, integers, integers.dtype.type(config.logit_range[0]))
+    if masked is not None and taking_part is not None:
+        integers = np.where(taking_part, integers, integers.dtype.type(masked))
     return integers if live is None else np.ma.MaskedArray(integers, ~live)
 
 

@@ -214,8 +214,8 @@ class Rows:
                 # What a mask has left out already puts no row in error.
                 logits = np.where(bad & ~self.live, np.int16(floats.lowest), logits)
             return replace(self, logits=logits, live=_both(self.live, ~masked), errors=errors)
-        if format.mask_value == "lowest":
-            masked = self.logits == format.logit_range[0]
+        if format.masked_logit is not None:
+            masked = self.logits == format.masked_logit
             if masked.any():
                 return replace(self, live=_both(self.live, ~masked))
         return self
@@ -267,7 +267,7 @@ class Rows:
     def _masked_otherwise(self, live: NDArray[np.bool_], format: StreamFormat) -> Rows:
         """The same without a mask, for a unit that takes none beside the logits."""
         floats = format.float_format
-        if floats is not None or format.mask_value == "lowest":
+        if floats is not None or format.masked_logit is not None:
             gone = ~live if floats is None else ~(live | floats.bad(self.logits))
             value = self.logits.dtype.type(format.lowest_logit)
             return replace(self, live=None, logits=np.where(gone, value, self.logits))

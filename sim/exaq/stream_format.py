@@ -289,12 +289,17 @@ class StreamFormat:
         return -(2 ** (self.logit_width - 1)), 2 ** (self.logit_width - 1) - 1
 
     @property
+    def masked_logit(self) -> int | None:
+        """The integer logit that means masked; None: there is none."""
+        return self.logit_range[0] if self.mask_value == "lowest" else None
+
+    @property
     def live_range(self) -> tuple[int, int]:
         """Smallest and largest integer logit that can take part: ``logit_range`` without a mask
         value. Real logits saturate at these, so that none becomes the mask value.
         """
         least, most = self.logit_range
-        return least + (self.mask_value == "lowest"), most
+        return least + (self.masked_logit is not None), most
 
     @property
     def longest_flat_row(self) -> int:

@@ -96,6 +96,12 @@ COUNTERS = {
 }
 
 
+def check_linked(config: SoftmaxConfig) -> None:
+    """Refuse a unit whose rows the link cannot carry: ValueError where it has windows."""
+    if config.window:
+        raise ValueError("the link of a board has no windows: window must be False, not True")
+
+
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
     """Octets of a row of ``length`` logits in a ROWS message, its header included."""
     mask = -(-length // MASK_RUN) if masked else 0

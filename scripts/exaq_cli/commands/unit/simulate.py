@@ -22,7 +22,7 @@ from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
-from exaq_cli.row_input import RowInput, output_options, row_options
+from exaq_cli.row_input import RowInput, output_options, row_options, window_options
 from exaq_cosim import (
     Simulation,
     SimulationError,
@@ -47,6 +47,7 @@ _FILE = click.Path(path_type=Path)
     "golden: the NumPy model of the same bits.",
 )
 @row_options
+@window_options
 @click.option(
     "--load",
     is_flag=True,
@@ -85,6 +86,8 @@ def command(
     lengths: Path | None,
     mask: Path | None,
     contexts_of: Path | None,
+    windows: Path | None,
+    causal: bool,
     load: bool,
     stall: float,
     seed: int,
@@ -101,6 +104,7 @@ def command(
     exaq simulate logits.npy -o probs.npy
     exaq simulate logits.npy -o probs.npy --preset 2bit-x16 --lengths lengths.npy --json run.json
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
+    exaq simulate logits.npy -o probs.npy --window --causal
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     """
     config = partial.resolve()
@@ -121,7 +125,9 @@ def command(
     try:
         with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
-            given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
+            given = RowInput.load(
+                logits, lengths, mask, contexts_of, windows, causal=causal
+            ).integers(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
                 probabilities = golden(
@@ -130,6 +136,7 @@ def command(
                     mask=given.mask,
                     lengths=given.lengths,
                     contexts=given.contexts,
+                    window=given.window,
                 )
                 seconds = time.perf_counter() - begin
             if engine == "golden":
@@ -199,6 +206,7 @@ def _simulate(
             mask=given.mask,
             lengths=given.lengths,
             contexts=given.contexts,
+            window=given.window,
             loads=list(enumerate(config.context_tables)) if load else [],
             stall=stall,
             seed=seed,
