@@ -53,6 +53,9 @@ CONFIGS = {
     "3 rings": different(
         lanes=4, group=1, max_row=64, full_rate_row=32, prob_bits=24, exp_frac=4, contexts=3
     ),
+    "windows": different(
+        lanes=2, group=2, max_row=32, full_rate_row=16, contexts=2, masking=False, window=True
+    ),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
 
@@ -176,7 +179,7 @@ class Run:
             assert event["output_stalled"] == (o_valid and not o_ready), now
         long_rows = sum(len(row) > config.max_row for row in self.rows)
         kept = [row[: config.max_row] for row in self.rows]
-        masked = sum(not any(live for _, live in row) for row in kept) if config.masking else 0
+        masked = sum(not any(live for _, live in row) for row in kept)
         assert sum(event["long_row"] for event in found) == long_rows
         assert sum(event["masked_row"] for event in found) == masked
 
