@@ -130,7 +130,7 @@ def test_windows_broadcast_and_join_masks() -> None:
 def test_windows_refused(window: Any, kind: type[Exception], message: str) -> None:
     logits = np.zeros((2, 3), np.int8)
     for function in (exaq.softmax, exaq.quantize, exaq.row_results):
-        refuses(kind, message, lambda f=function: f(logits, CONFIG, window=window))
+        refuses(kind, message, partial(function, logits, CONFIG, window=window))
 
 
 def test_mask_value_is_legal_for_integers_only() -> None:

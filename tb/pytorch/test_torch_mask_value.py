@@ -56,7 +56,7 @@ def test_sinks_are_no_mask_value() -> None:
     np.testing.assert_array_equal(got.numpy(), golden(scores.numpy(), sink=-15))
     with pytest.raises(ValueError, match=f"^{re.escape('sink must be in -15..15, not -16')}$"):
         exaq.torch.softmax(scores, CONFIG, sink=torch.tensor([-16]))
-    low = exaq.torch.softmax(scores.double(), CONFIG, sink=torch.tensor([-1e4], dtype=float))
+    low = exaq.torch.softmax(scores.double(), CONFIG, sink=torch.tensor([-1e4]).double())
     np.testing.assert_array_equal(low.numpy(), golden([[2, 4, -15]], sink=-15))
 
 
