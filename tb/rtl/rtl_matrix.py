@@ -136,6 +136,19 @@ MATRIX: dict[str, SoftmaxConfig] = {
     ),
     # 64 levels that are loaded.
     "6bit-x2-contexts2": SoftmaxConfig(bits=6, lanes=2, max_row=128, full_rate_row=256, contexts=2),
+    # Windows above the mask bits; rows of half and of all of max_row.
+    "2bit-x4-window": SoftmaxConfig(window=True, max_row=48, full_rate_row=32),
+    # Windows without mask bits, over lanes of no power of two; the lowest logit masks; contexts.
+    "2bit-x3-window-lowest-contexts3": SoftmaxConfig(
+        lanes=3,
+        window=True,
+        masking=False,
+        mask_value="lowest",
+        max_row=36,
+        full_rate_row=24,
+        prob_bits=9,
+        contexts=3,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.
