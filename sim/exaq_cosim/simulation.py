@@ -173,6 +173,7 @@ def simulate(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
     seed: int = 0,
@@ -191,14 +192,17 @@ def simulate(
     config
         The unit. It is compiled on the first use and taken from the cache later.
     mask
-        Booleans that broadcast to the logits' shape, True = live. A unit without masking takes
-        only masks that cut off the ends of rows, and streams such rows shorter.
+        Booleans that broadcast to the logits' shape, True = live. A unit without masking gets them
+        in another way: as its mask value; with windows, as those of masks that keep one interval
+        of each row; else as shorter rows, of masks that cut off the ends of rows.
     lengths
         Integers that broadcast to the leading shape: elements of each row, 1 to row; the others
         are not streamed. None: all.
     contexts
         With ``config.contexts``: integers that broadcast to the leading shape, the context of
         each row. None: context 0.
+    window
+        Starts and stops, as of ``exaq.softmax``. A unit without windows gets them as a mask.
     loads
         Contexts and their tables, (context, ``exaq.Tables``), loaded through the unit's
         registers one after the other before the first row. The other contexts keep the tables
@@ -234,7 +238,13 @@ def simulate(
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
     rows = Rows.of(
-        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+        logits,
+        config.format,
+        mask=mask,
+        lengths=lengths,
+        contexts=contexts,
+        window=window,
+        overlong=overlong,
     ).streamed(config.format)
     loaded(config, loads)
     with _kept(waves) as file:
@@ -247,6 +257,7 @@ def simulate(
             rows.lengths,
             rows.live,
             rows.contexts,
+            rows.windows,
             loads=loads,
             stall=stall,
             seed=seed,
@@ -281,12 +292,19 @@ def golden(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     overlong: bool = False,
 ) -> NDArray[Any]:
     """What ``simulate`` must give for the same arguments, by ``exaq.softmax``."""
     rows = Rows.of(
-        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+        logits,
+        config.format,
+        mask=mask,
+        lengths=lengths,
+        contexts=contexts,
+        window=window,
+        overlong=overlong,
     ).streamed(config.format)
     row = min(rows.shape[-1], config.max_row)
     probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
@@ -296,6 +314,7 @@ def golden(
         None if rows.live is None else rows.live[:, :row],
         rows.contexts,
         lengths=np.minimum(rows.lengths, row),
+        window=None if rows.windows is None else tuple(np.minimum(rows.windows, row).T),
     )
     return probabilities.reshape(rows.shape)
 

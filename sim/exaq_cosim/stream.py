@@ -62,6 +62,7 @@ class _Job(ctypes.Structure):
         ("live", ctypes.c_void_p),
         ("lengths", ctypes.c_void_p),
         ("contexts", ctypes.c_void_p),
+        ("windows", ctypes.c_void_p),
         ("accesses", ctypes.c_void_p),
         ("probabilities", ctypes.c_void_p),
         ("row_errors", ctypes.c_void_p),
@@ -134,6 +135,7 @@ def stream_rows(
     lengths: NDArray[np.int32],
     live: NDArray[np.bool_] | None = None,
     contexts: NDArray[np.int32] | None = None,
+    windows: NDArray[np.int32] | None = None,
     *,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
@@ -155,6 +157,9 @@ def stream_rows(
         (rows, width), True = live; needs ``config.masking``. None: every element is.
     contexts
         (rows,) each row's context; just where the unit has contexts.
+    windows
+        (rows, 2) start and stop of each row's window, of ``index_bits`` each; just where the unit
+        has windows.
     loads
         Contexts and tables, loaded one after the other before the first row.
     stall
@@ -184,6 +189,7 @@ def stream_rows(
     lengths = np.ascontiguousarray(lengths, np.int32)
     live = None if live is None else np.ascontiguousarray(live, np.bool_)
     contexts = None if contexts is None else np.ascontiguousarray(contexts, np.int32)
+    windows = None if windows is None else np.ascontiguousarray(windows, np.int32)
     script = accesses(config, loads)
     probabilities = np.zeros((rows, width), element_type(config.prob_bits, signed=False))
     row_errors = np.zeros(rows, np.bool_)
@@ -193,6 +199,7 @@ def stream_rows(
         live=None if live is None else live.ctypes.data,
         lengths=lengths.ctypes.data,
         contexts=None if contexts is None else contexts.ctypes.data,
+        windows=None if windows is None else windows.ctypes.data,
         accesses=script.ctypes.data,
         probabilities=probabilities.ctypes.data,
         row_errors=row_errors.ctypes.data,

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from amaranth.hdl import Cat, ClockDomain, Module
+from amaranth.hdl import Cat, ClockDomain, Module, Shape
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,22 +11,36 @@ from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
-from exaq_hdl.shell.ports import SignalPort, members
+from exaq_hdl.shell.ports import Field, Fields, SignalPort, members
 from exaq_hdl.shell.row_shell import Softmax
+from exaq_hdl.shell.streams import logits_meaning, window_fields
 from exaq_hdl.shell.tops import top
+
+
+def _user_fields(format: StreamFormat) -> Fields:
+    """What ``s_axis_tuser`` holds, the first one lowest; empty where there is no such port."""
+    masks = {"live": Field(format.lanes, "bit i masks lane i")} if format.masking else {}
+    place = format.lanes if format.masking else 0
+    for name, field in window_fields(format).items():
+        top = place + format.index_bits - 1
+        masks[name] = Field(field.shape, f"bits {top}:{place}: {name}, {field.meaning}")
+        place = top + 1
+    return masks
 
 
 def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
     """The ports of both streams."""
     lanes, number = format.lanes, format.context_bits
     placing = "each in its own whole bytes, lane 0 lowest"
-    user = {"s_axis_tuser": SignalPort(In, lanes, "bit i masks lane i")}
+    user = _user_fields(format)
+    wide = sum(Shape.cast(field.shape).width for field in user.values())
+    user_in = SignalPort(In, wide, "; ".join(field.meaning for field in user.values()))
     id_in = SignalPort(In, number, "context of the row; the beat that closes it counts")
     id_out = SignalPort(Out, number, "context of the row")
     return (
         {
             "s_axis_tdata": SignalPort(
-                In, 8 * format.logit_bytes * lanes, f"logits, signed, {placing}"
+                In, 8 * format.logit_bytes * lanes, logits_meaning(format, placing)
             ),
             "s_axis_tkeep": SignalPort(
                 In,
@@ -34,7 +48,7 @@ def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
                 "lanes that hold an element, by their lowest byte; with tlast only",
             ),
         }
-        | (user if format.masking else {})
+        | ({"s_axis_tuser": user_in} if user else {})
         | ({"s_axis_tid": id_in} if number else {})
         | {
             "s_axis_tlast": SignalPort(In, 1, "last beat of a row"),
@@ -72,7 +86,8 @@ class AxiSoftmax(Component):
     -------
     s_axis_tdata : logits, sign-extended; bits above logit_width are ignored
     s_axis_tkeep : lanes that hold an element, by their lowest byte; looked at with tlast only
-    s_axis_tuser : with masking, bit i masks lane i
+    s_axis_tuser : with masking, bit i masks lane i; above these bits, with windows, the row's start
+        and then its stop, index_bits each, looked at with the row's first beat only
     m_axis_tdata : probabilities, zero-extended
     m_axis_tkeep : ones, but for the absent lanes of a row's last beat
     m_axis_tuser : the row was longer than max_row, or its context is unknown; with tlast only
@@ -121,7 +136,10 @@ class AxiSoftmax(Component):
             self.m_axis_tuser.eq(probabilities.error),
         ]
         if format.masking:
-            m.d.comb += logits.live.eq(~self.s_axis_tuser)
+            m.d.comb += logits.live.eq(~self.s_axis_tuser[: format.lanes])
+        if format.window:
+            edges = self.s_axis_tuser[-2 * format.index_bits :]
+            m.d.comb += Cat(logits.start, logits.stop).eq(edges)
         if format.context_bits:
             m.d.comb += [
                 logits.context.eq(self.s_axis_tid),
