@@ -141,17 +141,26 @@ class Fifo(Component):
 class FallThroughFifo(Component):
     """A ``Fifo`` whose items take a short cut while nothing waits in it.
 
-    Latency 1 cycle where it is empty; throughput then 1 item per cycle, otherwise an item in 2
-    cycles. Parameters and members as of ``Fifo``.
+    Latency 1 cycle where it is empty, ``detour`` more behind an item that waits; throughput 1
+    item per cycle, of a lazy queue an item in 2 cycles where any waits. Parameters and members as
+    of ``Fifo``.
     """
 
     latency = 1
+    #: Cycles that the way through the memory takes longer than the short cut.
+    detour = Fifo.latency + 1
 
     def __init__(
-        self, shape: ShapeLike, *, capacity: int, slack: int, memories: Memories = SIMULATED
+        self,
+        shape: ShapeLike,
+        *,
+        capacity: int,
+        slack: int,
+        lazy: bool = True,
+        memories: Memories = SIMULATED,
     ):
         inner_slack = integer("slack", slack, 1) + 1
-        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True, memories=memories)
+        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=lazy, memories=memories)
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import ShapeLike, signed, unsigned
+from amaranth.hdl import Cat, ShapeLike, Value, signed, unsigned
 from amaranth.lib import data
 
 from exaq import StreamFormat
@@ -69,6 +69,39 @@ def probability_fields(format: StreamFormat) -> Fields:
             1, "the row was longer than max_row, or its context unknown; with o_last only"
         ),
     } | context_fields(format)
+
+
+def code_fields(format: StreamFormat, bits: int) -> Fields:
+    """A beat of the output of a unit that gives codes, each of ``bits`` bits."""
+    codes = data.ArrayLayout(unsigned(bits), format.lanes)
+    return {
+        "codes": Field(codes, "codes, lane 0 lowest; 0 in lanes that are not live"),
+        "live": Field(format.lanes, "lanes that are neither masked nor absent"),
+        "tail": Field(format.lanes, "ones, but for absent lanes of a row's last beat"),
+        "last": Field(1, "last beat of a row"),
+    } | context_fields(format)
+
+
+def row_fields(format: StreamFormat, *, sum_bits: int, levels: int) -> Fields:
+    """What leaves for each row, in a unit with row results."""
+    probabilities = data.ArrayLayout(unsigned(format.prob_bits), levels)
+    table = {
+        "probabilities": Field(probabilities, "probability of each code, that of code 0 lowest")
+    }
+    return (
+        {
+            "maximum": Field(signed(format.logit_width), "the row's maximum, as logits are"),
+            "sum": Field(sum_bits, "sum of the row's exponentials"),
+        }
+        | (table if format.row_results == "table" else {})
+        | context_fields(format)
+        | {"error": Field(1, "the row was longer than max_row, or its context unknown")}
+    )
+
+
+def logit_of(format: StreamFormat, offset: Value) -> Value:
+    """The logit that stands in offset binary inside the unit, as it goes in and out."""
+    return Cat(offset[:-1], ~offset[-1])
 
 
 def logit_beat(format: StreamFormat) -> data.StructLayout:

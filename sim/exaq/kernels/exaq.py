@@ -232,13 +232,26 @@ class Exaq(Kernel):
         return 2 ** (self.bits * self.group) + self.format.lanes + 16 * self.levels + 128
 
     def default_full_rate_row(self, format: StreamFormat) -> int:
-        """8 * K * lanes, but not above ``max_row`` where that is legal."""
+        """8 * K * lanes, but not above ``max_row`` where that is legal; without divisions the
+        least.
+        """
         least = self.least_full_rate_row(format)
+        if not self._dear_rows(format):
+            return least
         return max(least, min(4 * least, format.max_row))
 
     def least_full_rate_row(self, format: StreamFormat) -> int:
-        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels."""
-        return 2 * self.levels * format.lanes
+        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels, and a
+        context's thresholds one. A beat, ``lanes``, where the unit gives codes and sums alone and
+        has no contexts.
+        """
+        return 2 * self.levels * format.lanes if self._dear_rows(format) else format.lanes
+
+    @staticmethod
+    def _dear_rows(format: StreamFormat) -> bool:
+        """Whether a row takes cycles for each of its K levels, whatever its length."""
+        divides = format.output == "probabilities" or format.row_results == "table"
+        return divides or format.contexts > 0
 
     def quantize(self, rows: Rows) -> NDArray[np.uint8]:
         """Codes of rows, as ``exaq.quantize`` gives them: shape of ``rows.logits``."""

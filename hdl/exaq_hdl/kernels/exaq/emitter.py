@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_table
+from exaq_hdl.kernels.exaq.layouts import row_reports, row_table
 from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import item, probability_beat
@@ -69,17 +69,22 @@ class Emitter(Component):
     i : stream of choice_beat, in
     table : stream of row_table, in; one item a row
     o : stream of probability_beat, out
+    results : with row results, stream of row_table, out: the table, offered a cycle before the
+        row's first probability; the next row's table is taken when this has been taken too
     """
 
     latency = 2
 
     def __init__(self, kernel: Exaq):
         self.kernel = check_exaq(kernel)
+        self._reports = bool(row_reports(kernel))
+        results = {"results": Out(stream.Signature(row_table(kernel)))} if self._reports else {}
         super().__init__(
             {
                 "i": In(stream.Signature(choice_beat(kernel))),
                 "table": In(stream.Signature(row_table(kernel))),
                 "o": Out(stream.Signature(probability_beat(kernel.format))),
+                **results,
             }
         )
 
@@ -99,10 +104,20 @@ class Emitter(Component):
             self.o.payload.eq(out),
             self.i.ready.eq(table_valid & (~self.o.valid | self.o.ready)),
             take.eq(self.i.valid & self.i.ready),
-            self.table.ready.eq(~table_valid | (take & beat.last)),
         ]
+        free: Value = ~table_valid | (take & beat.last)
+        if self._reports:
+            free &= ~self.results.valid | self.results.ready
+            m.d.comb += self.results.payload.eq(row)
+            with m.If(take & beat.last):
+                m.d.sync += table_valid.eq(0)
+            with m.If(self.results.ready):
+                m.d.sync += self.results.valid.eq(0)
+        m.d.comb += self.table.ready.eq(free)
         with m.If(self.table.ready):
             m.d.sync += [table_valid.eq(self.table.valid), row.eq(self.table.payload)]
+            if self._reports:
+                m.d.sync += self.results.valid.eq(self.table.valid)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.If(take):

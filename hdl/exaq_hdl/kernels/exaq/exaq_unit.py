@@ -3,29 +3,39 @@
 row beats --> quantizer --+--> output (codes wait) ------> probabilities
                  ^        |         ^
 maximum ---------+        +--> normalisation (a row's table)
+
+A unit that gives codes has no such output: they leave as they are, and the row's sum, or its
+table, for itself.
 """
 
 from typing import Any
 
 from amaranth.hdl import Module, Value
+from amaranth.lib.wiring import Out
 
 from exaq import Exaq
+from exaq_hdl.kernels.exaq.code_output import CodeOutput
 from exaq_hdl.kernels.exaq.emitter import Emitter
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.normalisation import Normalisation
 from exaq_hdl.kernels.exaq.output import Output
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
+from exaq_hdl.kernels.exaq.row_output import give_results
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.loads import LOAD_PORTS
-from exaq_hdl.shell.ports import Ports
+from exaq_hdl.shell.ports import Fields, Ports, StreamPort
+from exaq_hdl.shell.streams import code_fields, row_fields
 
 
 @hardware_of(Exaq)
 class ExaqUnit(KernelUnit):
     """Codes relative to the row's maximum, LUT_sum, K divisions a row, a multiplexer a lane.
+
+    A unit that gives codes has no multiplexers, and divides only where its row results have
+    tables.
 
     With contexts, tables can be loaded at any time; see ``LoadedTables``.
     """
@@ -34,21 +44,39 @@ class ExaqUnit(KernelUnit):
         self._kernel = check_exaq(kernel)
         self.tables = tables = tables_of(kernel, memories)
         self._quantizer = Quantizer(kernel, tables.thresholds())
+        codes = kernel.format.output == "codes"
         self._normalisation = Normalisation(
-            kernel, tables, behind=Emitter.latency, memories=memories
+            kernel, tables, behind=None if codes else Emitter.latency, memories=memories
         )
-        self._output = Output(kernel, make_table=self._normalisation.latency, memories=memories)
+        self._output: Output | CodeOutput
+        if codes:
+            self._output = CodeOutput(kernel, self._normalisation)
+        else:
+            make_table = self._normalisation.latency
+            self._output = Output(kernel, make_table=make_table, memories=memories)
+        self.whole_row = self._output.whole_row
         self.beats, self.o = self._quantizer.i, self._output.o
         self.rows = tables.rows(self._quantizer.row)
         self.prepare = tables.prepare
         self.hold = self._output.hold
         self.latency = Quantizer.latency + self.hold
+        self.results_latency = Quantizer.latency + self._output.results_latency
+        self.results_waiting = self._output.results_waiting
         self.row_fields = tables.row_fields
         self.boot_cycles = tables.boot_cycles
 
     @classmethod
     def ports(cls, kernel: Exaq) -> Ports:
-        return LOAD_PORTS if kernel.format.contexts else {}
+        results = kernel.format.row_results != "none"
+        fields = row_fields(kernel.format, sum_bits=kernel.sum_bits, levels=kernel.levels)
+        row: Ports = {"row": StreamPort(Out, fields, item="row")} if results else {}
+        return {**row, **(LOAD_PORTS if kernel.format.contexts else {})}
+
+    @classmethod
+    def output(cls, kernel: Exaq) -> Fields:
+        if kernel.format.output == "codes":
+            return code_fields(kernel.format, kernel.bits)
+        return super().output(kernel)
 
     def expect_rows(self, rows: int) -> None:
         self.tables.expect_rows(rows + self._normalisation.sum_queue.depth)
@@ -68,11 +96,9 @@ class ExaqUnit(KernelUnit):
         output, normalisation = self._output, self._normalisation
         return {
             "quantizer": self._quantizer,
-            "code_fifo": output.code_fifo,
-            "accumulator": normalisation.accumulator,
-            "sum_queue": normalisation.sum_queue,
-            "normalizer": normalisation.normalizer,
-            "emitter": output.emitter,
+            **output.blocks_before,
+            **normalisation.blocks,
+            **output.blocks_behind,
             **self.tables.blocks,
             **normalisation.sum_tables,
         }
@@ -81,6 +107,8 @@ class ExaqUnit(KernelUnit):
         codes = self._quantizer.o
         self.tables.connect(m, unit, self._normalisation)
         self._output.connect(m, codes, self._normalisation.o)
+        if self._kernel.format.row_results != "none":
+            give_results(m, self._kernel, self._output.results, unit.row)
         m.d.comb += self._quantizer.room.eq(self._output.room & self._normalisation.room)
         self._normalisation.connect(m, codes)
 

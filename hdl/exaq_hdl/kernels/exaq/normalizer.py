@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
+from exaq_hdl.kernels.exaq.layouts import row_complement, row_reports, row_table
 from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.component import Component
@@ -38,7 +38,7 @@ class Normalizer(Component):
 
     Members
     -------
-    i : stream of sum_bits bits, ~S, with the row_tables, in; one item a row
+    i : stream of row_complement, in; one item a row
     o : stream of row_table, out; one item a row
     ... : the ports of the tables' readers of exponentials
     """
@@ -80,7 +80,11 @@ class Normalizer(Component):
         level = Signal(kernel.bits)
         turn_in = Signal(range(self.rings))
         turn_out = Signal(range(self.rings))
-        contexts = {name: Signal(shape, name=name) for name, shape in row_context(kernel).items()}
+        fields = row_context(kernel) | row_reports(kernel)
+        carried = {name: Signal(shape, name=name) for name, shape in fields.items()}
+        reports = bool(row_reports(kernel))
+        if reports:
+            carried["sum"] = Signal(kernel.sum_bits, name="sum")
 
         def after(turn: Signal) -> Value:
             return Mux(turn == self.rings - 1, 0, turn + 1)
@@ -100,8 +104,10 @@ class Normalizer(Component):
                 m.d.sync += [divider.i.valid.eq(self.i.valid), row_sum.eq(self.i.payload)]
             reader.pass_on(m, self, divider)
             with m.If(turn_out == k):
-                for name, context in contexts.items():
-                    m.d.comb += context.eq(row_sum[name])
+                for name in fields:
+                    m.d.comb += carried[name].eq(row_sum[name])
+                if reports:
+                    m.d.comb += carried["sum"].eq(~row_sum.complement)
                 m.d.comb += [
                     quotient.valid.eq(divider.o.valid),
                     quotient.payload.eq(divider.o.payload),
@@ -125,9 +131,9 @@ class Normalizer(Component):
         with m.If(quotient.valid & quotient.ready):
             m.d.sync += level.eq(increment(level))
             # With a row's first quotient its divider still holds the row.
-            for name, context in contexts.items():
+            for name, value in carried.items():
                 with m.If(level == 0):
-                    m.d.sync += out[name].eq(context)
+                    m.d.sync += out[name].eq(value)
             with m.If(level == kernel.levels - 1):
                 m.d.sync += [self.o.valid.eq(1), turn_out.eq(after(turn_out))]
             for k in range(kernel.levels):

@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitter import Emitter, choice_beat, choose
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
-from exaq_hdl.parts.component import Stream
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.streams import live_lanes
@@ -30,8 +30,16 @@ class Output:
     -------
     room : whether a further beat of codes fits
     o : stream of probability_beat, out
+    whole_row : whether a row's first element waits for the row's last code
     hold : cycles from a row's last code to its first probability
+    results : with row results, stream of row_table, out
+    results_latency : cycles from a row's last code to its results
+    results_waiting : rows whose results can wait while all their elements leave
+    blocks_before, blocks_behind : the blocks, by name, before and behind those that make tables
     """
+
+    whole_row = True
+    results_waiting = 1
 
     def __init__(self, kernel: Exaq, *, make_table: int, memories: Memories):
         self._kernel = kernel
@@ -45,6 +53,10 @@ class Output:
             memories=memories,
         )
         self.room, self.o = self.code_fifo.room, self.emitter.o
+        self.results = self.emitter.results if kernel.format.row_results != "none" else None
+        self.results_latency = make_table + 1
+        self.blocks_before: dict[str, Component] = {"code_fifo": self.code_fifo}
+        self.blocks_behind: dict[str, Component] = {"emitter": self.emitter}
 
     def connect(self, m: Module, codes: Stream, tables: Stream) -> None:
         """Join the blocks, behind ``codes``, of code_beat, and ``tables``, of row_table."""
