@@ -31,7 +31,6 @@ def _unbuilt(format: StreamFormat) -> dict[str, bool]:
         "sink": format.sink is not None,
         "window": format.window,
         "mask_value": format.mask_value != "none",
-        "logit_format": format.float_format is not None,
     }
 
 

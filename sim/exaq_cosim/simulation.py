@@ -52,7 +52,8 @@ class Simulation:
     probabilities
         Shape and order of the logits, the type of ``exaq.softmax``; 0 where masked or absent.
     row_errors
-        Leading shape, bool: the unit's flag for rows longer than max_row.
+        Leading shape, bool: the unit's flag for rows longer than max_row, and for those in which
+        a NaN or +inf takes part.
     lengths
         Leading shape: elements streamed of each row.
     first_in, last_in, first_out, last_out
@@ -187,7 +188,8 @@ def simulate(
     Parameters
     ----------
     logits
-        Integers within ``config.logit_range``, shape (..., row).
+        Integers within ``config.logit_range``, shape (..., row); with ``config.logit_format``
+        bf16 or fp16 floating-point numbers that the format has.
     config
         The unit. It is compiled on the first use and taken from the cache later.
     mask
@@ -290,8 +292,10 @@ def golden(
     ).streamed(config.format)
     row = min(rows.shape[-1], config.max_row)
     probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
+    floats = config.float_format
+    logits = rows.logits if floats is None else floats.values(rows.logits)
     probabilities[:, :row] = exaq.softmax(
-        rows.logits[:, :row],
+        logits[:, :row],
         loaded(config, loads),
         None if rows.live is None else rows.live[:, :row],
         rows.contexts,

@@ -13,12 +13,15 @@ from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
 from exaq_hdl.shell.ports import SignalPort, members
 from exaq_hdl.shell.row_shell import Softmax
+from exaq_hdl.shell.streams import row_error
 from exaq_hdl.shell.tops import top
 
 
 def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
     """The ports of both streams."""
     lanes, number = format.lanes, format.context_bits
+    floats = format.float_format
+    kind = "signed" if floats is None else f"{floats.name} numbers"
     placing = "each in its own whole bytes, lane 0 lowest"
     user = {"s_axis_tuser": SignalPort(In, lanes, "bit i masks lane i")}
     id_in = SignalPort(In, number, "context of the row; the beat that closes it counts")
@@ -26,7 +29,7 @@ def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
     return (
         {
             "s_axis_tdata": SignalPort(
-                In, 8 * format.logit_bytes * lanes, f"logits, signed, {placing}"
+                In, 8 * format.logit_bytes * lanes, f"logits, {kind}, {placing}"
             ),
             "s_axis_tkeep": SignalPort(
                 In,
@@ -46,11 +49,7 @@ def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
             "m_axis_tkeep": SignalPort(
                 Out, format.prob_bytes * lanes, "ones, but for absent lanes of a row's last beat"
             ),
-            "m_axis_tuser": SignalPort(
-                Out,
-                1,
-                "the row was longer than max_row, or its context unknown; with tlast only",
-            ),
+            "m_axis_tuser": SignalPort(Out, 1, f"{row_error(format)}; with tlast only"),
         }
         | ({"m_axis_tid": id_out} if number else {})
         | {
@@ -70,12 +69,12 @@ class AxiSoftmax(Component):
 
     Members
     -------
-    s_axis_tdata : logits, sign-extended; bits above logit_width are ignored
+    s_axis_tdata : logits; bits above logit_width are ignored
     s_axis_tkeep : lanes that hold an element, by their lowest byte; looked at with tlast only
     s_axis_tuser : with masking, bit i masks lane i
     m_axis_tdata : probabilities, zero-extended
     m_axis_tkeep : ones, but for the absent lanes of a row's last beat
-    m_axis_tuser : the row was longer than max_row, or its context is unknown; with tlast only
+    m_axis_tuser : the row is in error, see ``row_error``; with tlast only
     s_axis_tid, m_axis_tid : with several contexts: the row's; the beat that closes it counts
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import StreamFormat
+from exaq.float_format import FloatFormat
 from exaq_hdl.checks import check_format
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
@@ -19,7 +20,9 @@ class Receiver(Component):
 
     Latency 1 cycle; throughput 1 beat per cycle. ``i.ready`` is a register that follows
     ``room`` one cycle later. Logits become offset binary, lanes that are not live become the
-    lowest logit, so that nobody behind has to tell them apart to find a maximum. A row that
+    lowest logit, so that nobody behind has to tell them apart to find a maximum. Floating-point
+    numbers become their keys; those that are not finite are not live, and a row that has a NaN
+    or +inf where it would be live gets ``error`` with its last beat. A row that
     reaches ``max_row`` elements without ``last`` is closed there with ``error`` set; its
     further beats, up to and with ``last``, are dropped.
 
@@ -71,18 +74,26 @@ class Receiver(Component):
         with m.If(accept):
             m.d.sync += dropping.eq(~beat.last & (dropping | full))
 
+        floats = self.format.float_format
+        # Lanes whose element puts its row in error.
+        bad = Signal(self.format.lanes)
         for lane in range(self.format.lanes):
             tail = Signal(name=f"lane{lane}_tail")
             live = Signal(name=f"lane{lane}_live")
             m.d.comb += tail.eq(~beat.last | beat.tail[lane])
-            if self.format.masking:
-                m.d.comb += live.eq(tail & beat.live[lane])
-                m.d.sync += out.live[lane].eq(live)
-            else:
-                m.d.comb += live.eq(tail)
             logit = beat.logits[lane].as_unsigned()
-            offset = Cat(logit[:-1], ~logit[-1])
-            m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, 0))]
+            present = tail & beat.live[lane] if self.format.masking else tail
+            offset, lowest = Cat(logit[:-1], ~logit[-1]), 0
+            if floats is not None:
+                finite, wrong = of_float(floats, logit)
+                m.d.comb += bad[lane].eq(present & wrong)
+                present &= finite
+                offset = Cat(logit[:-1] ^ logit[-1].replicate(len(logit) - 1), ~logit[-1])
+                lowest = floats.lowest + (1 << (len(logit) - 1))
+            m.d.comb += live.eq(present)
+            if self.format.partial_rows:
+                m.d.sync += out.live[lane].eq(live)
+            m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, lowest))]
         too_long = full & ~beat.last
         m.d.sync += [out.last.eq(beat.last | full), out.error.eq(too_long)]
         cycle = Cycle(
@@ -90,8 +101,15 @@ class Receiver(Component):
             taken=accept & ~dropping,
             closes=beat.last | full,
             too_long=too_long,
+            bad=bad.any(),
             out=out,
         )
         for report in self._reports:
             report.watch(m, self, cycle)
         return m
+
+
+def of_float(floats: FloatFormat, bits: Value) -> tuple[Value, Value]:
+    """Whether a number of the format is finite, and whether it is NaN or +inf."""
+    finite = ~bits[floats.mantissa : -1].all()
+    return finite, ~finite & (~bits[-1] | bits[: floats.mantissa].any())

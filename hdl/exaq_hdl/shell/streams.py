@@ -22,14 +22,17 @@ def logit_fields(format: StreamFormat) -> Fields:
     Tail bit i says that lane i holds an element; it and the context are looked at on a row's last
     beat only.
     """
-    logits = data.ArrayLayout(signed(format.logit_width), format.lanes)
+    floats = format.float_format
+    width = format.logit_width
+    logits = data.ArrayLayout(signed(width) if floats is None else unsigned(width), format.lanes)
+    kind = "logits, signed" if floats is None else f"logits, {floats.name} numbers"
     live = {"live": Field(format.lanes, "bit i low masks lane i")} if format.masking else {}
     context = {
         name: Field(field.shape, f"{field.meaning}; the beat that closes it counts")
         for name, field in context_fields(format).items()
     }
     return (
-        {"logits": Field(logits, "logits, signed, lane 0 lowest")}
+        {"logits": Field(logits, f"{kind}, lane 0 lowest")}
         | live
         | {
             "tail": Field(format.lanes, "lanes that hold an element; with i_last only"),
@@ -46,10 +49,14 @@ def probability_fields(format: StreamFormat) -> Fields:
         "probabilities": Field(probabilities, "probabilities, unsigned, lane 0 lowest"),
         "tail": Field(format.lanes, "ones, but for absent lanes of a row's last beat"),
         "last": Field(1, "last beat of a row"),
-        "error": Field(
-            1, "the row was longer than max_row, or its context unknown; with o_last only"
-        ),
+        "error": Field(1, f"{row_error(format)}; with o_last only"),
     } | context_fields(format)
+
+
+def row_error(format: StreamFormat) -> str:
+    """What puts a row in error, in words."""
+    beyond = ", or an element NaN or +inf" if format.float_format is not None else ""
+    return f"the row was longer than max_row, or its context unknown{beyond}"
 
 
 def logit_beat(format: StreamFormat) -> data.StructLayout:
@@ -65,18 +72,19 @@ def probability_beat(format: StreamFormat) -> data.StructLayout:
 def row_flags(format: StreamFormat) -> dict[str, Any]:
     """What goes with a beat's elements inside the unit, from the receiver on.
 
-    ``live``, with masking: neither masked nor absent, a bit a lane. ``tail``: present, a bit a
+    ``live``, where elements can be masked: neither masked nor absent, a bit a lane. ``tail``: present, a bit a
     lane, ones on all but the row's last beat. ``last``: the row's last beat; ``error`` goes with
     it.
     """
-    live = {"live": format.lanes} if format.masking else {}
+    live = {"live": format.lanes} if format.partial_rows else {}
     return live | {"tail": format.lanes, "last": 1, "error": 1}
 
 
 def row_beat(format: StreamFormat) -> data.StructLayout:
     """Beat in front of the kernel.
 
-    Logits in offset binary (0 is the lowest), 0 in lanes that are not live.
+    Logits in offset binary (0 is the lowest), 0 in lanes that are not live. Of floating-point
+    numbers their keys in offset binary, and that of -inf in lanes that are not live.
     """
     logits = data.ArrayLayout(unsigned(format.logit_width), format.lanes)
     return data.StructLayout({"logits": logits} | row_flags(format))
@@ -84,7 +92,7 @@ def row_beat(format: StreamFormat) -> data.StructLayout:
 
 def live_lanes(format: StreamFormat, beat: Any) -> Any:
     """A bit a lane that is neither masked nor absent, of a beat with ``row_flags``."""
-    return beat.live if format.masking else beat.tail
+    return beat.live if format.partial_rows else beat.tail
 
 
 def with_fields(name: str, shape: ShapeLike, fields: Mapping[str, Any]) -> ShapeLike:
