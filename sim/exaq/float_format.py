@@ -167,10 +167,10 @@ class FloatFormat:
 
     def _bits(self, given: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Bits of numbers, and which of them the format does not have."""
-        single = given.astype(np.float32)
+        with np.errstate(over="ignore"):
+            single = given.astype(np.float32)
+            half = single.astype(np.float16)
         if self.mantissa == 10:
-            with np.errstate(over="ignore"):
-                half = single.astype(np.float16)
             back = half.astype(given.dtype if given.dtype.kind == "f" else np.float32)
             bits = half.view(np.uint16)
         else:

@@ -72,9 +72,9 @@ def probability_beat(format: StreamFormat) -> data.StructLayout:
 def row_flags(format: StreamFormat) -> dict[str, Any]:
     """What goes with a beat's elements inside the unit, from the receiver on.
 
-    ``live``, where elements can be masked: neither masked nor absent, a bit a lane. ``tail``: present, a bit a
-    lane, ones on all but the row's last beat. ``last``: the row's last beat; ``error`` goes with
-    it.
+    ``live``, where elements can be masked: neither masked nor absent, a bit a lane. ``tail``:
+    present, a bit a lane, ones on all but the row's last beat. ``last``: the row's last beat;
+    ``error`` goes with it.
     """
     live = {"live": format.lanes} if format.partial_rows else {}
     return live | {"tail": format.lanes, "last": 1, "error": 1}
