@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtl_tables import Contexts, alone, random_tables
 
 from exaq import SoftmaxConfig, Tables, softmax
+from exaq.float_format import bits_of_keys
 
 
 class Beat(NamedTuple):
@@ -37,7 +38,7 @@ class Row:
     config
         What the unit was generated for.
     logits
-        Integers, shape (n,). Longer than ``max_row`` makes an over-long row.
+        Integers, or keys of floating-point numbers, shape (n,). Longer than ``max_row`` makes an over-long row.
     live
         Boolean, shape (n,); all true where the configuration has no masks.
     kind
@@ -73,9 +74,21 @@ class Row:
         return alone(self.config, self.tables)
 
     @property
+    def part(self) -> NDArray[np.bool_]:
+        """What takes part: neither masked nor of a value that masks."""
+        floats = self.config.float_format
+        return self.live if floats is None else self.live & ~floats.masked(self.logits)
+
+    @property
+    def bad(self) -> bool:
+        """Whether an element of the row is NaN or +inf and not masked."""
+        floats, kept = self.config.float_format, slice(self.config.max_row)
+        return floats is not None and bool((self.live & floats.bad(self.logits))[kept].any())
+
+    @property
     def all_masked(self) -> bool:
-        """Whether none of the elements that come back is live."""
-        return not self.live[: self.config.max_row].any()
+        """Whether none of the elements that come back takes part."""
+        return not self.part[: self.config.max_row].any()
 
     @property
     def unknown(self) -> bool:
@@ -110,7 +123,10 @@ class Row:
             return np.zeros(0, dtype=np.int64)
         live = self.live[:kept]
         mask = None if live.all() else live
-        return softmax(self.logits[:kept], self.rules, mask=mask).astype(np.int64)
+        logits, floats = self.logits[:kept], self.config.float_format
+        if floats is not None:
+            logits = floats.values(logits.astype(np.int16))
+        return softmax(logits, self.rules, mask=mask).astype(np.int64)
 
     def expected(self) -> list[Beat]:
         """The beats that must come back."""
@@ -123,7 +139,7 @@ class Row:
         keep = np.repeat(present.reshape(self.beats_out, lanes), width, axis=1)
         keep[:-1] = True
         last = self.beats_out - 1
-        error = int(self.over_long or self.unknown)
+        error = int(self.over_long or self.unknown or self.bad)
         return [
             Beat(value, kept, error * (beat == last), int(beat == last), self.context)
             for beat, (value, kept) in enumerate(zip(_integers(data), _bits(keep), strict=True))
@@ -143,7 +159,10 @@ class Row:
         present = (np.arange(beats * lanes) < self.elements).reshape(shape)
         words = rng.integers(0, 2 ** (8 * width), shape, dtype=np.int64)
         field = 2**config.logit_width - 1
-        words[present] = (words[present] & ~field) | (self.logits & field)
+        logits = self.logits
+        if config.float_format is not None:
+            logits = bits_of_keys(logits.astype(np.int16)).astype(np.int64)
+        words[present] = (words[present] & ~field) | (logits & field)
         masked = rng.random(shape) < 0.5
         masked[present] = ~self.live
         keep = rng.random((*shape, width)) < 0.5
@@ -188,6 +207,9 @@ class Rows:
         self.contexts = Contexts(config) if contexts is None else contexts
         self.next = 0
         self.low, self.high = config.logit_range
+        self.floats = floats = config.float_format
+        if floats is not None:
+            self.low, self.high = floats.lowest, floats.infinity - 1
 
     def row(self, logits: object, kind: str, live: object = None, null_beat: bool = False) -> Row:
         """A row of given values."""
@@ -244,6 +266,8 @@ class Rows:
         count = self.length() if elements is None else elements
         draw = (self._uniform, self._narrow, self._near_thresholds, self._normal)
         logits = draw[self.rng.integers(len(draw))](count)
+        if self.floats is not None and self.rng.random() < 0.3:
+            logits = self._with_specials(logits)
         if not (masks and self.config.masking) or self.rng.random() < 0.4:
             return self.row(logits, "random")
         return self.masked(logits, self.rng.random(count) < self.rng.random(), "randomly masked")
@@ -263,12 +287,31 @@ class Rows:
 
     def _near_thresholds(self, count: int) -> NDArray[np.int64]:
         top = self.rng.integers(self.high // 2, self.high + 1)
-        steps = self.rng.choice([0, *self._thresholds], count)
-        logits = np.clip(top + steps + self.rng.integers(-1, 2, count), self.low, top)
+        borders = self.rng.choice(self.reached(int(top), [0, *self._thresholds]), count)
+        logits = np.clip(borders + self.rng.integers(-1, 2, count), self.low, top)
         logits[self.rng.integers(count)] = top
         return logits
 
+    def reached(self, top: int, thresholds: Sequence[int]) -> NDArray[np.int64]:
+        """The lowest logits that reach each threshold in a row with the maximum ``top``."""
+        if self.floats is None:
+            return top + np.array(thresholds)
+        return self.floats.borders(np.array([top], np.int16), thresholds)[0].astype(np.int64)
+
+    def _with_specials(self, logits: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``logits`` with a few zeros, denormal numbers, infinities and NaN among them."""
+        assert self.floats is not None
+        infinity = self.floats.infinity
+        specials = [0, -1, 1, -2, 2**self.floats.mantissa - 1, ~infinity, ~infinity, infinity]
+        specials += [infinity + 1, 32767, ~infinity - 1, -32768]
+        chosen = self.rng.choice(specials, len(logits))
+        return np.where(self.rng.random(len(logits)) < self.rng.random() / 4, chosen, logits)
+
     def _normal(self, count: int) -> NDArray[np.int64]:
+        if self.floats is not None:
+            scale = 10.0 ** self.rng.integers(-6, 4)
+            draws = self.floats.round(self.rng.normal(0, scale, count))
+            return self.floats.keys(draws).astype(np.int64)
         sigma = max(1.0, abs(self._thresholds[0]) / 2)
         draws = np.rint(self.rng.normal(0, sigma, count)).astype(np.int64)
         return np.clip(draws, self.low, self.high)
@@ -301,12 +344,15 @@ class Rows:
             logits = np.full(longest, low)
             logits[place] = high
             yield self.row(logits, "lone maximum")
+        # The largest floating-point number is so far from the next one that all borders are it.
+        top = high if self.floats is None else int(self.floats.keys(np.float32([8]))[0])
         for context, borders in enumerate(self.contexts.borders):
             for threshold in sorted(set(borders)):
-                if high + threshold - 1 >= low:
-                    steps = np.array([0, threshold, threshold - 1, min(threshold + 1, 0)])
+                border = int(self.reached(top, [threshold])[0])
+                if border - 1 >= low:
+                    near = np.array([top, border, border - 1, min(border + 1, top)])
                     self.next = context
-                    logits = np.resize(high + steps, min(longest, 4 * lanes))
+                    logits = np.resize(near, min(longest, 4 * lanes))
                     yield self.row(logits, "at a threshold")
 
     def masks(self) -> Iterator[Row]:
@@ -327,10 +373,13 @@ class Rows:
             yield self.row(np.full(size, self.low), "lowest, half masked", places % 2 == 0)
 
     def over_long(self, beyond: int, null_beat: bool = False) -> Row:
-        """A row ``beyond`` elements longer than ``max_row``, the greatest value in the excess."""
+        """A row ``beyond`` elements longer than ``max_row``, the greatest value in the excess.
+
+        Of floating-point numbers a NaN, which is no error there.
+        """
         row = self.random(self.config.max_row + beyond)
         logits = row.logits.copy()
-        logits[self.config.max_row :] = self.high
+        logits[self.config.max_row :] = self.high if self.floats is None else 32767
         return self.row(logits, "over-long", row.live, null_beat)
 
 

@@ -167,7 +167,7 @@ def test_rows_close_up_behind_one_that_waits(name: str) -> None:
     out = run.drain.times
     assert out[:2] == [150, 151]
     # The row behind them needs a cycle for each threshold, and one to be complete.
-    assert [b - a for a, b in pairwise(out[1:])][0] == config.levels
+    assert next(b - a for a, b in pairwise(out[1:])) == config.levels
     assert all(b - a <= config.levels for a, b in pairwise(out))
 
 

@@ -96,6 +96,15 @@ COUNTERS = {
 }
 
 
+def check_linked(config: SoftmaxConfig) -> None:
+    """Refuse a unit whose rows the link cannot carry: ValueError where logits are no integers."""
+    if config.float_format is not None:
+        raise ValueError(
+            f"the link of a board takes integer logits: logit_format must be integer, "
+            f"not {config.logit_format}"
+        )
+
+
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
     """Octets of a row of ``length`` logits in a ROWS message, its header included."""
     mask = -(-length // MASK_RUN) if masked else 0

@@ -13,3 +13,16 @@ def describe_tables(config: SoftmaxConfig) -> str:
     if not config.contexts:
         return source
     return f"{source} in {config.contexts} context{'s' if config.contexts > 1 else ''}"
+
+
+def describe_logits(config: SoftmaxConfig) -> str:
+    """What logits are, and where the thresholds of floating-point ones lie."""
+    scale = float(config.logit_scale)
+    if config.float_format is None:
+        return f"{config.logit_width}-bit integers in steps of {scale:.6g}"
+    step = float(config.format.threshold_step)
+    first, last = (-step * config.tables.thresholds[place] for place in (0, -1))
+    return (
+        f"{config.logit_format} numbers, 1 is worth {scale:.6g}; thresholds {first:.6g} to "
+        f"{last:.6g} below the maximum"
+    )

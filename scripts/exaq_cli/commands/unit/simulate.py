@@ -93,7 +93,8 @@ def command(
 ) -> int:
     """Stream an array of logits, of shape (..., row), through the unit.
 
-    Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated.
+    Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated, to
+    integers or to numbers of --logit-format.
     The RTL's result is compared with the golden model bit by bit; the exit code is 1 where they
     differ or the unit breaks a rule of its interface.
 
@@ -121,7 +122,7 @@ def command(
     try:
         with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
-            given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
+            given = RowInput.load(logits, lengths, mask, contexts_of).rounded(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
                 probabilities = golden(
