@@ -38,7 +38,8 @@ class Row:
     config
         What the unit was generated for.
     logits
-        Integers, or keys of floating-point numbers, shape (n,). Longer than ``max_row`` makes an over-long row.
+        Integers, or keys of floating-point numbers, shape (n,). Longer than ``max_row`` makes an
+        over-long row.
     live
         Boolean, shape (n,); all true where the configuration has no masks.
     kind
