@@ -174,4 +174,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     "3bit-x16": {"bits": 3, "lanes": 16},
     "3bit-x4-lut4096": {"bits": 3, "lanes": 4, "group": 4},
     "4bit-x4": {"bits": 4, "lanes": 4},
+    **{
+        f"{bits}bit-x4-{kind}": {"bits": bits, "lanes": 4, **logits}
+        for bits in (2, 4)
+        for kind, logits in (
+            ("int16", {"logit_width": 16, "logit_scale": 2**-8}),
+            ("bf16", {"logit_format": "bf16"}),
+            ("fp16", {"logit_format": "fp16"}),
+        )
+    },
 }

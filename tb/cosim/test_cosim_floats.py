@@ -68,7 +68,7 @@ def test_errors_and_masks(name: str, masking: bool) -> None:
     rng = np.random.default_rng(masking)
     unit = SoftmaxConfig(logit_format=name, lanes=4, max_row=16, masking=masking)
     logits = hostile(rng, name, (600, 24))
-    given = {
+    given: dict[str, Any] = {
         "mask": rng.random(logits.shape) < 0.8,
         "lengths": rng.integers(1, 25, 600),
         "overlong": True,

@@ -346,7 +346,7 @@ class Rows:
             logits[place] = high
             yield self.row(logits, "lone maximum")
         # The largest floating-point number is so far from the next one that all borders are it.
-        top = high if self.floats is None else int(self.floats.keys(np.float32([8]))[0])
+        top = high if self.floats is None else int(self.floats.keys([8.0])[0])
         for context, borders in enumerate(self.contexts.borders):
             for threshold in sorted(set(borders)):
                 border = int(self.reached(top, [threshold])[0])

@@ -1,6 +1,7 @@
 """A row's borders among floating-point numbers, against exact integers."""
 
 import random
+import re
 from itertools import chain, pairwise, repeat
 from typing import Any
 
@@ -9,7 +10,7 @@ from float_oracle import SHAPES, first_reached, ladder
 from unit_bench import Bench, pack, stalls, unpack
 from unit_tables import threshold_words
 
-from exaq import SoftmaxConfig, Tables
+from exaq import Exaq, SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
 from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.words import row_tables
@@ -172,6 +173,10 @@ def test_rows_close_up_behind_one_that_waits(name: str) -> None:
 
 
 @pytest.mark.usefixtures("unused_components")
-def test_integers_have_no_such_borders() -> None:
+def test_what_it_is_made_from() -> None:
     with pytest.raises(ValueError, match=r"\Alogit_format must be bf16 or fp16, not integer\Z"):
         FloatThresholds(SoftmaxConfig().kernel)
+    for wrong in (12, None, SoftmaxConfig(), Exaq()):
+        message = f"kernel must be an exaq.Exaq of a SoftmaxConfig, not {wrong!r}"
+        with pytest.raises(TypeError, match=rf"\A{re.escape(message)}\Z"):
+            FloatThresholds(wrong)

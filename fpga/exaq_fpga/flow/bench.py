@@ -56,6 +56,11 @@ CASES = (
     Case("3bit-x4", "ice40-hx8k"),
     Case("3bit-x4-lut4096", "ecp5-85"),
     Case("4bit-x4", "ecp5-85"),
+    *(
+        Case(f"{bits}bit-x4-{kind}", "ecp5-85")
+        for bits in (2, 4)
+        for kind in ("int16", "bf16", "fp16")
+    ),
 )
 
 
@@ -129,7 +134,8 @@ def count_cycles(config: SoftmaxConfig, row: int) -> dict[str, float]:
     random = np.random.default_rng(ROW)
     logits: NDArray[Any]
     if config.float_format is None:
-        logits = random.integers(*config.logit_range, (ROWS, row), endpoint=True)
+        low, high = config.logit_range
+        logits = random.integers(low, high, (ROWS, row), endpoint=True)
     else:
         logits = round_logits(random.normal(0, 3, (ROWS, row)), config)
     stream = simulate(logits, config)

@@ -155,9 +155,9 @@ class FloatThresholds(Component):
         most = min(2**floats.exponent - 2, floats.bias + LARGE - 1) - start
         shift = Mux(exponent > start, exponent - start, 0)[: most.bit_length()]
         value = pipeline.step(0, value, "digits")
-        for place, powers in ((1, range(3)), (2, range(3, len(shift)))):
+        for place, digits_moved in ((1, range(3)), (2, range(3, len(shift)))):
             shift = pipeline.step(place - 1, shift, "shift")
-            for k in powers:
+            for k in digits_moved:
                 moved = Cat(Const(-1, 1 << k), value).as_signed()
                 value = Mux(shift[k], moved, value)
             value = pipeline.step(place, value[: unit - start + _TOP + 1].as_signed(), "shifted")
@@ -166,7 +166,8 @@ class FloatThresholds(Component):
         total = pipeline.step(_SUM, total, "total")
 
         # The leading bit to the top: the places that were empty make the exponent.
-        word, empty = Cat(total, total[-1]), Const(0, 0)
+        word: Value = Cat(total, total[-1])
+        empty: Value = Const(0, 0)
         for place, powers in enumerate(_lifts(floats), _SUM + 1):
             for k in powers:
                 top = word[-(1 << k) - 1 :]
