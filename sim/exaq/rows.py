@@ -257,13 +257,8 @@ class Rows:
             place = np.arange(self.logits.shape[-1])
             live = _both(self.live, _within(place, self.windows))
             result = replace(result, live=live, windows=None)
-        if result.live is None:
+        if result.live is None or format.masking:
             return result
-        if format.masking:
-            if format.float_format is None:
-                return result
-            # A number that puts its row in error must not be masked on its way.
-            return replace(result, live=result.live | format.float_format.bad(result.logits))
         return result._masked_otherwise(result.live, format)
 
     def _masked_otherwise(self, live: NDArray[np.bool_], format: StreamFormat) -> Rows:

@@ -249,6 +249,11 @@ class StreamFormat:
         return self.masking or self.window or by_value
 
     @property
+    def gives_probabilities(self) -> bool:
+        """Whether probabilities leave the unit, of elements or in the row results."""
+        return self.output == "probabilities" or self.row_results == "table"
+
+    @property
     def index_bits(self) -> int:
         """Width of an index from 0 to ``max_row``, as a window has."""
         return self.max_row.bit_length()

@@ -12,7 +12,7 @@ import exaq
 from exaq import SoftmaxConfig, Tables
 from exaq.float_format import FLOAT_FORMATS
 from exaq.rows import Rows
-from exaq_cosim import golden, simulate
+from exaq_cosim import golden, golden_results, simulate
 
 pytestmark = pytest.mark.simulator
 
@@ -95,3 +95,31 @@ def test_loads(name: str) -> None:
     assert (result.probabilities == golden(logits, unit, contexts=contexts, loads=loads)).all()
     held = unit.replace(context_tables=tuple(each for _, each in loads))
     assert (result.probabilities == exaq.softmax(logits, held, contexts=contexts)).all()
+
+
+@NAMES
+@pytest.mark.parametrize("output", ["codes", "probabilities"])
+@pytest.mark.parametrize("contexts", [0, 2])
+def test_row_results(name: str, output: str, contexts: int) -> None:
+    """Maxima are numbers of the format, with their sign; -inf where nothing takes part."""
+    rng = np.random.default_rng(7)
+    unit = SoftmaxConfig(
+        logit_format=name,
+        lanes=2,
+        max_row=32,
+        output=output,
+        row_results="table",
+        contexts=contexts,
+    )
+    logits = hostile(rng, name, (400, 20))
+    logits[:40] = rng.choice([0.0, -0.0], (40, 20))
+    result = simulate(logits, unit, stall=0.2)
+    assert (result.given == golden(logits, unit)).all()
+    expected = golden_results(logits, unit)
+    assert result.results is not None
+    assert (result.results.sum == expected.sum).all()
+    assert np.array_equal(result.results.table, expected.table)
+    maximum = result.results.maximum
+    assert np.array_equal(maximum, expected.maximum)
+    assert np.array_equal(np.signbit(maximum), np.signbit(expected.maximum))
+    assert np.isneginf(maximum).any()

@@ -259,7 +259,7 @@ def test_a_stream_has_no_error_that_the_rows_have_not(name: str, masking: bool) 
     assert np.isnan(values[1, 0])
     assert (rows.live is not None) == masking
     if rows.live is not None:
-        assert rows.live.tolist() == [[True, False, True], [True, True, False]]
+        assert rows.live.tolist() == [[True, False, True], [False, True, False]]
 
 
 def test_refusals_of_logits() -> None:

@@ -51,6 +51,9 @@ _BINS = {
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
+        "codes_and_sums",
+        "codes_and_tables",
+        "results",
         "bf16",
         "fp16",
     ),
@@ -64,6 +67,16 @@ _BINS = {
         "good_row_after_bad",
         "both_zeros",
         "denormal",
+    ),
+    "results": (
+        "before_the_last_element",
+        "behind_the_last_element",
+        "no_live_element",
+        "error",
+        "stalled",
+        "as_many_wait_as_declared",
+        "elements_first",
+        "latency",
     ),
     "row": (
         "one_element",
@@ -168,7 +181,9 @@ _BINS = {
         "mixed",
         "latency",
     ),
-    "stall": tuple(f"{side}_{pattern}" for side in ("source", "sink") for pattern in STALLS),
+    "stall": tuple(
+        f"{side}_{pattern}" for side in ("source", "sink", "results") for pattern in STALLS
+    ),
 }
 #: Every bin there is.
 BINS = frozenset(f"{kind}.{name}" for kind, names in _BINS.items() for name in names)
@@ -221,6 +236,9 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
         "bf16": config.logit_format == "bf16",
         "fp16": config.logit_format == "fp16",
+        "codes_and_sums": (config.output, config.row_results) == ("codes", "sum"),
+        "codes_and_tables": (config.output, config.row_results) == ("codes", "table"),
+        "results": config.output == "probabilities" and config.row_results != "none",
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
@@ -281,6 +299,17 @@ def _number_bins(row: Row) -> Iterator[str]:
     yield from (f"number.{name}" for name, is_hit in hit.items() if is_hit)
 
 
+def result_bins(row: Row, before: bool) -> Iterator[str]:
+    """Bins that a row's results hit by being right; ``before``: an element is still inside."""
+    hit = {
+        "before_the_last_element": before,
+        "behind_the_last_element": not before,
+        "no_live_element": row.all_masked,
+        "error": bool(row.error),
+    }
+    return (f"results.{name}" for name, is_hit in hit.items() if is_hit)
+
+
 def _shape_bins(row: Row) -> Iterator[str]:
     hit = {
         "one_element": row.elements == 1,
@@ -323,7 +352,6 @@ def _value_bins(row: Row) -> Iterator[str]:
         maximum = np.array([top], np.int16)
         borders = set(floats.borders(maximum, sorted(thresholds))[0].tolist())
         ends = (floats.lowest + 1, floats.infinity - 1)
-    probabilities = row.probabilities[live]
     several = len(logits) > 1
     hit = {
         "all_equal": several and len(set(logits.tolist())) == 1,
@@ -335,9 +363,11 @@ def _value_bins(row: Row) -> Iterator[str]:
         "below_threshold": not {t - 1 for t in borders}.isdisjoint(present),
         "max_in_first_beat": row.beats_in > 1 and set(beats.tolist()) == {0},
         "max_in_last_beat": row.beats_in > 1 and set(beats.tolist()) == {row.beats_in - 1},
-        "saturated": probabilities.max() == 2**config.prob_bits - 1,
-        "live_zero": probabilities.min() == 0,
     }
+    if config.output == "probabilities":
+        probabilities = row.probabilities[live]
+        hit["saturated"] = probabilities.max() == 2**config.prob_bits - 1
+        hit["live_zero"] = probabilities.min() == 0
     if isinstance(config.kernel, Exaq):
         values = logits
         if config.float_format is not None:

@@ -89,6 +89,16 @@ MATRIX: dict[str, SoftmaxConfig] = {
         prob_bits=20,
         p_table="registers",
     ),
+    # Codes and sums: rows of one beat back to back; a byte of codes in a beat.
+    "2bit-x4-codes-sums": SoftmaxConfig(output="codes", row_results="sum", max_row=64),
+    # Codes across bytes, tables behind contexts, numbers without a context.
+    "3bit-x6-codes-contexts3": SoftmaxConfig(
+        bits=3, lanes=6, logit_width=11, max_row=48, output="codes", contexts=3, full_rate_row=96
+    ),
+    # Tables beside probabilities, each row's taken before the next row leaves.
+    "2bit-x2-tables": SoftmaxConfig(
+        lanes=2, max_row=40, full_rate_row=24, prob_bits=11, row_results="table"
+    ),
     # One context: no tid. Several rows fit between a row's maximum and its sum.
     "2bit-x4-contexts1": SoftmaxConfig(contexts=1, max_row=48, full_rate_row=32),
     # One serial divider: a row needs its exponentials long after the row before has left.

@@ -5,27 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
 from numpy.typing import NDArray
 from rtl_tables import Contexts, alone, random_tables
 
-from exaq import SoftmaxConfig, Tables, softmax
+from exaq import SoftmaxConfig, Tables, quantize, softmax
 from exaq.float_format import bits_of_keys
 
 
 class Beat(NamedTuple):
-    """One output beat as the bus carries it: ``data`` and ``keep`` are the ports' values.
+    """One output beat as the bus carries it: ``data``, ``keep`` and ``user`` are the ports' values.
 
     ``context`` is ``tid``, 0 where there is none.
     """
 
     data: int
     keep: int
-    error: int
+    user: int
     last: int
+    context: int = 0
+
+
+class Results(NamedTuple):
+    """A row's results as the bus carries them; ``context`` as of a beat."""
+
+    data: int
+    user: int
     context: int = 0
 
 
@@ -124,13 +132,71 @@ class Row:
             return np.zeros(0, dtype=np.int64)
         live = self.live[:kept]
         mask = None if live.all() else live
-        logits, floats = self.logits[:kept], self.config.float_format
-        if floats is not None:
-            logits = floats.values(logits.astype(np.int16))
-        return softmax(logits, self.rules, mask=mask).astype(np.int64)
+        return softmax(self._numbers(kept), self.rules, mask=mask).astype(np.int64)
+
+    def _numbers(self, kept: int) -> NDArray[Any]:
+        """The first logits as numbers."""
+        floats = self.config.float_format
+        if floats is None:
+            return self.logits[:kept]
+        return floats.values(self.logits[:kept].astype(np.int16))
+
+    @property
+    def _live(self) -> NDArray[np.bool_]:
+        """Of the elements that come back."""
+        return self.part[: min(self.elements, self.config.max_row)]
+
+    @cached_property
+    def codes(self) -> NDArray[np.uint8]:
+        """What the golden model says, for the elements that come back."""
+        live = self._live
+        if not len(live):
+            return np.zeros(0, np.uint8)
+        return quantize(self._numbers(len(live)), self.rules, mask=live)
+
+    @property
+    def error(self) -> int:
+        """What the unit says of the row."""
+        return int(self.over_long or self.unknown or self.bad)
+
+    def expected_results(self) -> Results:
+        """The row's results that must come, by the codes of its elements."""
+        config, live = self.config, self._live
+        exponentials = self.rules.tables.exp_rom
+        total = sum(exponentials[code] for code in self.codes[live])
+        lowest = config.format.lowest_logit
+        maximum = max(self.logits[: len(live)][live].tolist(), default=lowest)
+        if config.float_format is not None:
+            maximum = int(bits_of_keys(np.array([maximum], np.int16))[0])
+        parts = [(maximum, config.logit_width), (total, config.sum_bits)]
+        if config.row_results == "table":
+            one = 1 << config.prob_bits
+            for exponential in exponentials:
+                quotient = (exponential * one + total // 2) // total if total else one
+                parts.append((min(quotient, one - 1), config.prob_bits))
+        data = place = 0
+        for value, bits in parts:
+            octets = -(-bits // 8)
+            data |= (value & (1 << 8 * octets) - 1) << place
+            place += 8 * octets
+        return Results(data, self.error, self.context)
 
     def expected(self) -> list[Beat]:
         """The beats that must come back."""
+        return self._code_beats() if self.config.output == "codes" else self._probability_beats()
+
+    def _code_beats(self) -> list[Beat]:
+        config, beats = self.config, []
+        for beat in range(self.beats_out):
+            here = slice(beat * config.lanes, (beat + 1) * config.lanes)
+            codes, live = self.codes[here].tolist(), self._live[here].tolist()
+            data = sum(code << lane * config.bits for lane, code in enumerate(codes))
+            keep = (1 << -(-len(codes) * config.bits // 8)) - 1
+            user = sum(alive << lane for lane, alive in enumerate(live))
+            beats.append(Beat(data, keep, user, int(beat == self.beats_out - 1), self.context))
+        return beats
+
+    def _probability_beats(self) -> list[Beat]:
         config = self.config
         lanes, width = config.lanes, config.prob_bytes
         padded = np.zeros(self.beats_out * lanes, dtype="<u8")
@@ -140,9 +206,8 @@ class Row:
         keep = np.repeat(present.reshape(self.beats_out, lanes), width, axis=1)
         keep[:-1] = True
         last = self.beats_out - 1
-        error = int(self.over_long or self.unknown or self.bad)
         return [
-            Beat(value, kept, error * (beat == last), int(beat == last), self.context)
+            Beat(value, kept, self.error * (beat == last), int(beat == last), self.context)
             for beat, (value, kept) in enumerate(zip(_integers(data), _bits(keep), strict=True))
         ]
 

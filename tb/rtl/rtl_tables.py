@@ -98,6 +98,8 @@ def random_tables(config: SoftmaxConfig, rng: np.random.Generator) -> Tables:
     exponentials = rng.integers(0, 2**config.exp_bits, config.levels)
     exponentials[rng.random(config.levels) < 0.1] = 2**config.exp_bits - 1
     exponentials[-1] = max(1, exponentials[-1])
+    if config.row_results == "table":
+        exponentials[-1] = exponentials.max()
     return Tables(
         thresholds=tuple(map(int, thresholds)), exp_rom=tuple(int(each) for each in exponentials)
     )

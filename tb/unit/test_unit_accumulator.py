@@ -10,9 +10,10 @@ from unit_tables import bank_tables, excess_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
-from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement
+from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement, summed_row
 from exaq_hdl.kernels.exaq.tables.banks.sum_ram import SumRam
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.words import row_origin
 
 # A beat: for each lane its code, or None where nothing is live.
 Beat = list[int | None]
@@ -29,7 +30,8 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
     """
     rom = config.tables.exp_rom
     rng = random.Random(seed)
-    words, totals, ends = [], [], []
+    origin = row_origin(config.kernel)
+    words, totals, ends, reports = [], [], [], []
     for row in rows:
         for k, codes in enumerate(row):
             live = sum((code is not None) << lane for lane, code in enumerate(codes))
@@ -37,12 +39,14 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
             beat |= {"tail": live, "error": rng.getrandbits(1)}
             if config.masking:
                 beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
-            words.append(pack(code_beat(config.kernel), beat))
+            of_row = {name: rng.getrandbits(width) for name, width in origin.items()}
+            words.append(pack(code_beat(config.kernel), beat | of_row))
             groups = [
                 codes[g * config.group : (g + 1) * config.group] for g in range(config.groups)
             ]
             totals.append([sum(rom[code or 0] for code in group) for group in groups])
         ends.append(len(words) - 1)
+        reports.append(of_row | {"error": beat["error"]} if origin else {})
     accumulator = accumulator_for(config)
     bench = Bench(accumulator)
     feed = bench.feed(accumulator.i, words, None if seed is None else stalls(seed))
@@ -59,7 +63,14 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
     bench.run()
     everything = (1 << config.sum_bits) - 1
     sums = [sum(rom[c] for beat in row for c in beat if c is not None) for row in rows]
-    assert [everything - word for word in drain.items] == sums
+    if config.gives_probabilities:
+        layout, sums = row_complement(config.kernel), [everything - s for s in sums]
+    else:
+        layout = summed_row(config.kernel)
+    name = "complement" if config.gives_probabilities else "sum"
+    expected = [{name: s} | report for s, report in zip(sums, reports, strict=True)]
+    found = [unpack(layout, word) for word in drain.items]
+    assert [item if origin else {name: item} for item in found] == expected
     assert drain.times == [feed.times[end] + accumulator.latency for end in ends]
     return accumulator
 
@@ -81,6 +92,14 @@ CONFIGS = {
     "no masks": SoftmaxConfig(lanes=6, max_row=72, group=3, masking=False),
     "free": SoftmaxConfig(lanes=8, max_row=96, tables=tables(9000, 16383, 0, 1)),
     "lowest 0": SoftmaxConfig(lanes=8, max_row=96, tables=tables(0, 3, 5, 8192)),
+    "codes and sums": SoftmaxConfig(
+        lanes=8, max_row=96, logit_width=11, output="codes", row_results="sum"
+    ),
+    "codes and sums, one group": SoftmaxConfig(
+        lanes=2, max_row=24, masking=False, output="codes", row_results="sum"
+    ),
+    "codes and tables": SoftmaxConfig(lanes=4, max_row=48, output="codes"),
+    "sums": SoftmaxConfig(bits=3, lanes=3, max_row=36, row_results="sum"),
     "lowest 1": SoftmaxConfig(lanes=2, max_row=24, exp_frac=4, tables=tables(1, 0, 0, 31)),
 }
 

@@ -175,7 +175,8 @@ def test_items_of_a_queue_have_bits() -> None:
 @pytest.mark.parametrize("lazy", [1, None, "yes"])
 def test_a_queue_is_lazy_or_not(lazy: Any) -> None:
     message = f"lazy must be True or False, not {lazy!r}"
-    refused(TypeError, message, lambda: fifo.Fifo(8, capacity=4, slack=1, lazy=lazy))
+    for kind in (fifo.Fifo, fifo.FallThroughFifo):
+        refused(TypeError, message, lambda k=kind: k(8, capacity=4, slack=1, lazy=lazy))
 
 
 def test_an_identity_is_octets() -> None:

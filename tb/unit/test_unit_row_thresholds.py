@@ -9,7 +9,7 @@ from unit_tables import bank_tables, threshold_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds, reached_layout
-from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_tables
 from exaq_hdl.shell.streams import with_fields
 
 # A row: its maximum in offset binary, and its bank.
@@ -19,6 +19,7 @@ CONFIGS = {
     "2 bits": SoftmaxConfig(contexts=3),
     "3 bits": SoftmaxConfig(bits=3, contexts=1, logit_width=13),
     "4 bits": SoftmaxConfig(bits=4, contexts=8, logit_width=24),
+    "row results": SoftmaxConfig(contexts=4, logit_width=11, row_results="sum"),
     "narrow": SoftmaxConfig(contexts=5, logit_width=4),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
@@ -39,7 +40,8 @@ class Run:
                 context = {"context": k % config.contexts}
             given.append(pack(item, {"maximum": maximum, "bank": bank} | context))
             reached = [max(maximum + t, 0) for t in banks[bank].thresholds]
-            expected.append({"reached": reached, "bank": bank} | context)
+            origin = {"maximum": maximum} if row_origin(config.kernel) else {}
+            expected.append({"reached": reached, "bank": bank} | context | origin)
         # The spare bank goes on being written while rows of the others pass.
         spare = threshold_words(config, banks)[-(config.levels - 1) :]
         stored = chain(words, (spare[k % len(spare)] for k in range(len(rows) * rewrite * 9)))
@@ -48,7 +50,8 @@ class Run:
         self.feed = bench.feed(unit.i, given, pause)
         self.drain = bench.drain(unit.o, len(rows), sink)
         bench.run()
-        layout = with_fields("reached", reached_layout(config.kernel), row_tables(config.kernel))
+        fields = row_tables(config.kernel) | row_origin(config.kernel)
+        layout = with_fields("reached", reached_layout(config.kernel), fields)
         assert [unpack(layout, word) for word in self.drain.items] == expected
 
 

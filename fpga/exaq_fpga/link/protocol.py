@@ -96,13 +96,17 @@ COUNTERS = {
 }
 
 
-def check_linked(config: SoftmaxConfig) -> None:
-    """Refuse a unit whose rows the link cannot carry: ValueError where logits are no integers."""
-    if config.float_format is not None:
-        raise ValueError(
-            f"the link of a board takes integer logits: logit_format must be integer, "
-            f"not {config.logit_format}"
-        )
+def check_carried(config: SoftmaxConfig) -> SoftmaxConfig:
+    """``config``, whose unit the link can carry rows of; ValueError where it has no messages."""
+    asked = {
+        "output codes": config.output != "probabilities",
+        f"row_results {config.row_results}": config.row_results != "none",
+        f"{config.logit_format} logits": config.float_format is not None,
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            raise ValueError(f"a board's link has no messages for {what}")
+    return config
 
 
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
@@ -144,6 +148,11 @@ class Identity:
         Of the UART.
     buffer
         Octets of the receive buffer.
+
+    Raises
+    ------
+    ValueError
+        The link has no messages for what the unit gives.
     """
 
     board: str
@@ -154,6 +163,9 @@ class Identity:
     version: str = metadata.version("exaq-softmax")
 
     _FIXED = struct.Struct("<4sB3xII")
+
+    def __post_init__(self) -> None:
+        check_carried(self.config)
 
     def to_octets(self) -> bytes:
         """Body of the answer: magic, protocol version, three zeros, CRC-32 of the configuration

@@ -167,7 +167,7 @@ _ALL = (
         "LATENCY",
         0x20,
         "cycles from a row's last beat in to its first beat out",
-        ("latency", 0, 32, "to be added to the beats of the row"),
+        ("latency", 0, 32, "to be added to the beats of the row, unless the unit gives codes"),
     ),
     Register(
         name="STATUS",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from amaranth.hdl import ShapeLike, signed, unsigned
+from amaranth.hdl import Cat, ShapeLike, Value, signed, unsigned
 from amaranth.lib import data
 
 from exaq import StreamFormat
@@ -57,6 +57,44 @@ def row_error(format: StreamFormat) -> str:
     """What puts a row in error, in words."""
     beyond = ", or an element NaN or +inf" if format.float_format is not None else ""
     return f"the row was longer than max_row, or its context unknown{beyond}"
+
+
+def code_fields(format: StreamFormat, bits: int) -> Fields:
+    """A beat of the output of a unit that gives codes, each of ``bits`` bits."""
+    codes = data.ArrayLayout(unsigned(bits), format.lanes)
+    return {
+        "codes": Field(codes, "codes, lane 0 lowest; 0 in lanes that are not live"),
+        "live": Field(format.lanes, "lanes that are neither masked nor absent"),
+        "tail": Field(format.lanes, "ones, but for absent lanes of a row's last beat"),
+        "last": Field(1, "last beat of a row"),
+    } | context_fields(format)
+
+
+def row_fields(format: StreamFormat, *, sum_bits: int, levels: int) -> Fields:
+    """What leaves for each row, in a unit with row results."""
+    probabilities = data.ArrayLayout(unsigned(format.prob_bits), levels)
+    table = {
+        "probabilities": Field(probabilities, "probability of each code, that of code 0 lowest")
+    }
+    return (
+        {
+            "maximum": Field(signed(format.logit_width), "the row's maximum, as logits are"),
+            "sum": Field(sum_bits, "sum of the row's exponentials"),
+        }
+        | (table if format.row_results == "table" else {})
+        | context_fields(format)
+        | {"error": Field(1, row_error(format))}
+    )
+
+
+def logit_of(format: StreamFormat, offset: Value) -> Value:
+    """The logit that stands in offset binary inside the unit, or whose key does, as it goes in and
+    out.
+    """
+    sign = ~offset[-1]
+    if format.float_format is None:
+        return Cat(offset[:-1], sign)
+    return Cat(offset[:-1] ^ sign.replicate(len(offset) - 1), sign)
 
 
 def logit_beat(format: StreamFormat) -> data.StructLayout:

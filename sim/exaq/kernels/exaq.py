@@ -81,7 +81,6 @@ class Exaq(Kernel):
     title = "EXAQ"
     takes_contexts = True
     takes = frozenset({"codes", "row_results", "sink", "logit_format"})
-    least_full_rate = "2 * 2**bits * lanes"
 
     bits: int = 2
     clip: float | Fraction | None = None
@@ -258,13 +257,29 @@ class Exaq(Kernel):
         return 2 ** (self.bits * self.group) + self.format.lanes + 16 * self.levels + 128
 
     def default_full_rate_row(self, format: StreamFormat) -> int:
-        """8 * K * lanes, but not above ``max_row`` where that is legal."""
+        """8 * K * lanes, but not above ``max_row`` where that is legal; without divisions the
+        least.
+        """
         least = self.least_full_rate_row(format)
+        if not self._dear_rows(format):
+            return least
         return max(least, min(4 * least, format.max_row))
 
     def least_full_rate_row(self, format: StreamFormat) -> int:
-        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels."""
-        return 2 * self.levels * format.lanes
+        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels, and a
+        context's thresholds one. A beat, ``lanes``, where the unit gives codes and sums alone and
+        has no contexts.
+        """
+        return 2 * self.levels * format.lanes if self._dear_rows(format) else format.lanes
+
+    def least_full_rate(self, format: StreamFormat) -> str:
+        """What that is, in words."""
+        return "2 * 2**bits * lanes" if self._dear_rows(format) else "lanes"
+
+    @staticmethod
+    def _dear_rows(format: StreamFormat) -> bool:
+        """Whether a row takes cycles for each of its K levels, whatever its length."""
+        return format.gives_probabilities or format.contexts > 0
 
     def quantize(self, rows: Rows) -> NDArray[np.uint8]:
         """Codes of rows, as ``exaq.quantize`` gives them: shape of ``rows.logits``."""

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.octets import MESSAGES
-from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER, check_linked
+from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import logit_beat
@@ -39,7 +39,6 @@ class RowReader(Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.config = check_config(config)
-        check_linked(config)
         super().__init__(
             {
                 "i": In(MESSAGES),

@@ -43,7 +43,7 @@ _FILE = click.Path(path_type=Path)
     help="Serial port of the board, such as /dev/ttyUSB1; or the pseudo-terminal that "
     "exaq board --virtual names.",
 )
-@output_options
+@output_options()
 @click.option(
     "--baud",
     type=click.IntRange(1),

@@ -29,6 +29,7 @@ from exaq_cosim import (
     ToolError,
     compile_unit,
     golden,
+    golden_results,
     simulate,
 )
 
@@ -37,7 +38,14 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(name="simulate")
-@output_options
+@output_options(codes=" Of a unit that gives codes, these, uint8.")
+@click.option(
+    "--results",
+    metavar="FILE.npz",
+    type=_FILE,
+    help="Row results to write, of a unit that has them: maximum, sum and, with a table, "
+    "table, in the shape of the logits without its last axis.",
+)
 @click.option(
     "--engine",
     type=click.Choice(["rtl", "golden"]),
@@ -81,6 +89,7 @@ def command(
     logits: Path,
     out: Path,
     float_output: bool,
+    results: Path | None,
     engine: str,
     lengths: Path | None,
     mask: Path | None,
@@ -103,6 +112,7 @@ def command(
     exaq simulate logits.npy -o probs.npy --preset 2bit-x16 --lengths lengths.npy --json run.json
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
+    exaq simulate logits.npy -o codes.npy --output codes --results rows.npz
     """
     config = partial.resolve()
     if engine == "golden":
@@ -116,28 +126,31 @@ def command(
     else:
         require("sim")
     _check_contexts(config, contexts_of, load)
+    _check_outputs(config, results, float_output)
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
-    outputs = [path for path in (out, report, waves) if path is not None]
+    outputs = [path for path in (out, results, report, waves) if path is not None]
     try:
         with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
             given = RowInput.load(logits, lengths, mask, contexts_of).rounded(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
-                probabilities = golden(
-                    given.logits,
-                    config,
-                    mask=given.mask,
-                    lengths=given.lengths,
-                    contexts=given.contexts,
-                )
+                rows: Any = {
+                    "mask": given.mask,
+                    "lengths": given.lengths,
+                    "contexts": given.contexts,
+                }
+                elements = golden(given.logits, config, **rows)
+                of_rows = None
+                if config.row_results != "none":
+                    of_rows = golden_results(given.logits, config, **rows)
                 seconds = time.perf_counter() - begin
             if engine == "golden":
                 figures = _golden_figures(given, seconds)
                 faults = 0
             else:
-                expected = probabilities
+                expected, expected_of_rows = elements, of_rows
                 trace = None if waves is None else written[waves]
                 try:
                     result = _simulate(given, config, load, stall, seed, trace)
@@ -146,14 +159,19 @@ def command(
                     if trace is not None and waves is not None:
                         trace.replace(waves)
                     raise
-                probabilities = result.probabilities
-                mismatches = int(np.count_nonzero(probabilities != expected))
-                faults = mismatches + int(np.count_nonzero(result.row_errors))
-                figures = {"engine": engine, **result.to_dict(), "mismatches": mismatches}
+                elements, of_rows = result.given, result.results
+                mismatches = {"mismatches": int(np.count_nonzero(elements != expected))}
+                if of_rows is not None and expected_of_rows is not None:
+                    mismatches["result_mismatches"] = of_rows.differing(expected_of_rows)
+                faults = sum(mismatches.values()) + int(np.count_nonzero(result.row_errors))
+                figures = {"engine": engine, **result.to_dict(), **mismatches}
             if float_output:
-                probabilities = exaq.probabilities_to_float(probabilities, config)
+                elements = exaq.probabilities_to_float(elements, config)
             with written[out].open("wb") as file:
-                np.save(file, probabilities, allow_pickle=False)
+                np.save(file, elements, allow_pickle=False)
+            if results is not None and of_rows is not None:
+                with written[results].open("wb") as file:
+                    np.savez(file, allow_pickle=False, **of_rows.arrays())
             if report is not None:
                 document = figures | {"config": config.to_dict()}
                 written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -176,6 +194,13 @@ def _check_contexts(config: SoftmaxConfig, contexts_of: Path | None, load: bool)
             f"the {config.contexts} contexts hold different tables: give --contexts-of, the "
             "context of each row"
         )
+
+
+def _check_outputs(config: SoftmaxConfig, results: Path | None, float_output: bool) -> None:
+    if results is not None and config.row_results == "none":
+        raise UserError("--results needs a unit with row results: give --row-results sum or table")
+    if float_output and config.output == "codes":
+        raise UserError("--float-output needs a unit that gives probabilities, not codes")
 
 
 def _simulate(

@@ -11,7 +11,7 @@ from exaq.float_format import FRACTION, LARGE, THRESHOLD_WIDTH, FloatFormat
 from exaq_hdl.kernels.exaq.kernel_checks import check_floats
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
 from exaq_hdl.kernels.exaq.tables.constants.exp_rom import lookup
-from exaq_hdl.kernels.exaq.tables.words import row_tables, threshold_word
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_tables, threshold_word
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 from exaq_hdl.parts.pipeline import Pipeline
@@ -50,7 +50,8 @@ class FloatThresholds(Component):
     -------
     i : stream of a row's maximum, its key in offset binary, with its row_tables; one item a row
     store : with contexts: stream of threshold_word, always ready; into banks that no row uses
-    o : stream of reached_layout with the row_tables, keys in offset binary; one item a row
+    o : stream of reached_layout with the row_tables, and with row results the row's maximum, all
+        keys in offset binary; one item a row
     """
 
     def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
@@ -58,11 +59,13 @@ class FloatThresholds(Component):
         self._memories = memories
         self.period, self.latency = kernel.levels - 1, self.latency_of(kernel)
         width, fields = kernel.format.logit_width, row_tables(kernel)
+        self._fields = fields | row_origin(kernel)
+        given = with_fields("reached", reached_layout(kernel), self._fields)
         store = {"store": In(stream.Signature(threshold_word(kernel), always_ready=True))}
         super().__init__(
             {
                 "i": In(stream.Signature(with_fields("maximum", width, fields))),
-                "o": Out(stream.Signature(with_fields("reached", reached_layout(kernel), fields))),
+                "o": Out(stream.Signature(given)),
             }
             | (store if kernel.format.contexts else {})
         )
@@ -75,7 +78,6 @@ class FloatThresholds(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        fields = row_tables(self.kernel)
         full, move = Signal(), Signal()
         depth = _depth(self._floats)
         pipeline = Pipeline(m, depth, self.i.valid, full & self.o.valid)
@@ -86,9 +88,11 @@ class FloatThresholds(Component):
         with m.If(pipeline.moves[0] & self.i.valid):
             m.d.sync += code.eq(Mux(code.all(), 1, code + 1))
         last = pipeline.carry(0, code.all(), "last", depth)
-        tables = {name: pipeline.carry(0, self.i.payload[name], name, depth) for name in fields}
-        maximum = item(self.i.payload, "maximum")
-        border = self._border(pipeline, maximum, self._threshold(m, pipeline, code))
+        of_row = {name: self.i.payload[name] for name in row_tables(self.kernel)}
+        of_row["maximum"] = item(self.i.payload, "maximum")
+        late = {name: pipeline.carry(0, value, name, depth) for name, value in of_row.items()}
+        threshold = self._threshold(m, pipeline, code)
+        border = self._border(pipeline, of_row["maximum"], threshold, late["maximum"])
 
         formed = Signal.like(self.o.payload, name="formed", reset_less=True)
         arrived = Signal()
@@ -96,7 +100,7 @@ class FloatThresholds(Component):
         m.d.comb += arrived.eq(pipeline.moves[-1] & pipeline.held[-1])
         with m.If(arrived):
             m.d.sync += reached.eq(Cat(reached[len(border) :], border))
-            m.d.sync += [formed[name].eq(tables[name]) for name in fields]
+            m.d.sync += [formed[name].eq(late[name]) for name in self._fields]
 
         # A register of its own keeps the way of `o.ready` short.
         out = Signal.like(self.o.payload, name="out", reset_less=True)
@@ -133,8 +137,9 @@ class FloatThresholds(Component):
         ]
         return ram.read_data.as_signed()
 
-    def _border(self, pipeline: Pipeline, maximum: Any, threshold: Any) -> Value:
-        """T_k in the last place, of ``maximum`` in place 0 and ``threshold`` in place ``_SUM``.
+    def _border(self, pipeline: Pipeline, maximum: Any, threshold: Any, late: Any) -> Value:
+        """T_k in the last place, of ``maximum`` in place 0, which is ``late`` in the last one, and
+        of ``threshold`` in place ``_SUM``.
 
         Until the end everything is one too small, as ~d is for -d: the digits of the maximum,
         these in steps of 2**-24, the sum. What is shifted in from below are ones. So cutting bits
@@ -188,8 +193,7 @@ class FloatThresholds(Component):
         if unit <= 1:
             return border
         # The format has numbers smaller than a step, and some too large for any threshold.
-        last = pipeline.depth
         large = pipeline.carry(0, exponent >= floats.bias + LARGE, "large", _SUM)
         zero = pipeline.carry(0, size == 0, "zero", _SUM)
-        same = pipeline.carry(_SUM, large | ((threshold == 0) & ~zero), "same", last)
-        return Mux(same, pipeline.carry(0, maximum, "maximum", last), border)
+        same = pipeline.carry(_SUM, large | ((threshold == 0) & ~zero), "same", pipeline.depth)
+        return Mux(same, late, border)

@@ -24,6 +24,15 @@ def row_context(kernel: Exaq) -> dict[str, Any]:
     return {name: field.shape for name, field in context_fields(kernel.format).items()}
 
 
+def row_origin(kernel: Exaq) -> dict[str, Any]:
+    """With row results: fields that go with a row from its maximum on, for these alone.
+
+    ``maximum`` is that of the row, as logits go in and out.
+    """
+    has_results = kernel.format.row_results != "none"
+    return {"maximum": kernel.format.logit_width} if has_results else {}
+
+
 def checked_word(kernel: Exaq) -> data.StructLayout:
     """A LOAD_WORD cut to what a legal one needs; ``fits`` where nothing was cut off."""
     width = max(threshold_width(kernel) - 1, kernel.exp_bits, kernel.format.context_bits) + 1

@@ -132,7 +132,8 @@ class LoadedTables(Tables):
         ]
         wiring.connect(m, loader.thresholds, self.row_thresholds.store)
         wiring.connect(m, loader.excesses, normalisation.accumulator.store)
-        wiring.connect(m, loader.exponentials, normalisation.normalizer.store)
+        if normalisation.exponentials_store is not None:
+            wiring.connect(m, loader.exponentials, normalisation.exponentials_store)
         for table in normalisation.sum_tables.values():
             m.d.comb += [
                 table.store.valid.eq(loader.sums.valid),

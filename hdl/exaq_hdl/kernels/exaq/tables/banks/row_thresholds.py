@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_loaded
-from exaq_hdl.kernels.exaq.tables.words import row_tables, threshold_word
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_tables, threshold_word
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 from exaq_hdl.shell.streams import with_fields
@@ -34,7 +34,8 @@ class RowThresholds(Component):
     -------
     i : stream of a row's maximum, in offset binary, with its row_tables; one item a row
     store : stream of threshold_word, always ready; into banks that no row uses
-    o : stream of reached_layout with the row_tables; one item a row
+    o : stream of reached_layout with the row_tables, and with row results the row's maximum, in
+        offset binary; one item a row
     """
 
     def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
@@ -42,11 +43,14 @@ class RowThresholds(Component):
         self._memories = memories
         self.period = self.latency = self.latency_of(kernel)
         width, fields = kernel.format.logit_width, row_tables(kernel)
+        self._fields = fields | row_origin(kernel)
         super().__init__(
             {
                 "i": In(stream.Signature(with_fields("maximum", width, fields))),
                 "store": In(stream.Signature(threshold_word(kernel), always_ready=True)),
-                "o": Out(stream.Signature(with_fields("reached", reached_layout(kernel), fields))),
+                "o": Out(
+                    stream.Signature(with_fields("reached", reached_layout(kernel), self._fields))
+                ),
             }
         )
 
@@ -94,7 +98,7 @@ class RowThresholds(Component):
             reached = Value.cast(formed.reached)
             newest = Mux(total[-1], 0, total[:width])
             m.d.sync += reached.eq(Cat(reached[width:], newest))
-            m.d.sync += [formed[name].eq(self.i.payload[name]) for name in row_tables(kernel)]
+            m.d.sync += [formed[name].eq(self.i.payload[name]) for name in self._fields]
 
         # A register of its own keeps the way of `o.ready` short.
         out = Signal.like(self.o.payload, name="out", reset_less=True)
