@@ -51,6 +51,7 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
             f"EXAQ_PROB_BYTES={config.prob_bytes}",
             f"EXAQ_MAX_ROW={config.max_row}",
             f"EXAQ_MASKING={int(config.masking)}",
+            f"EXAQ_WINDOW_BITS={config.format.index_bits if config.window else 0}",
             f"EXAQ_CONTEXTS={config.contexts}",
             f"EXAQ_CODE_BITS={config.bits if config.output == 'codes' else 0}",
             f"EXAQ_ROW_BYTES={RowBytes.of(config).total if config.row_results != 'none' else 0}",

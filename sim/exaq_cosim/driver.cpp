@@ -2,8 +2,9 @@
 // steps a number of cycles at a time; no beat crosses the language border.
 //
 // The build defines EXAQ_LANES, EXAQ_LOGIT_BYTES, EXAQ_PROB_BYTES, EXAQ_MAX_ROW, EXAQ_MASKING,
-// EXAQ_CONTEXTS, EXAQ_CODE_BITS, EXAQ_ROW_BYTES and EXAQ_TRACE. A unit that gives codes has
-// EXAQ_CODE_BITS, else 0; one with row results has EXAQ_ROW_BYTES of them, else 0. A unit with several contexts has tid ports, one with any has the
+// EXAQ_WINDOW_BITS, EXAQ_CONTEXTS, EXAQ_CODE_BITS, EXAQ_ROW_BYTES and EXAQ_TRACE. A unit that gives
+// codes has EXAQ_CODE_BITS, else 0; one with row results has EXAQ_ROW_BYTES of them, else 0. A unit
+// with several contexts has tid ports, one with any has the
 // AXI4-Lite port of its registers. Ports are copied as bytes, whatever integer or word array the simulator gives them.
 
 #include <algorithm>
@@ -23,6 +24,7 @@ namespace {
 
 constexpr int64_t kLanes = EXAQ_LANES;
 constexpr int64_t kMaxRow = EXAQ_MAX_ROW;
+constexpr int64_t kMaskBits = EXAQ_MASKING ? kLanes : 0;
 constexpr int64_t kResetCycles = 8;
 // After the last row the unit is watched a little longer: nothing may come any more.
 constexpr int64_t kQuietCycles = 64;
@@ -64,6 +66,16 @@ struct Keep {
     }
 };
 
+// A port of `Width` bits, zeros but for what is put there.
+template <int64_t Width>
+struct Bits {
+    uint8_t octets[(Width + 7) / 8] = {};
+
+    void put(int64_t place, int64_t width, uint64_t value) {
+        for (int64_t i = 0; i < width; ++i)
+            octets[(place + i) / 8] |= static_cast<uint8_t>((value >> i & 1) << (place + i) % 8);
+    }
+};
 // Codes lie packed in a beat, and each in a byte of its own in the array.
 template <int64_t Bits>
 void unpack_codes(uint8_t* elements, const uint8_t* beat, int64_t count) {
@@ -142,6 +154,7 @@ struct Job {
     const uint8_t* live;          // [rows][width], 1 = live, or null: all are
     const int32_t* lengths;       // [rows], each in 1..width
     const int32_t* contexts;      // [rows], or null where the unit has none
+    const int32_t* windows;       // [rows][2], start and stop, or null where the unit has none
     const Access* accesses;       // [access_count], all done before the first row
     const uint8_t* taking_part;   // [rows][width], 1 = live whatever says so, or null: all are
     uint8_t* elements;            // [rows][width], zeroed by the caller: probabilities or codes
@@ -262,12 +275,16 @@ struct Bench {
         in_keep.present((last ? count : kLanes) * EXAQ_LOGIT_BYTES);
         std::memcpy(&top.s_axis_tkeep, in_keep.bits, in_keep.kSize);
         top.s_axis_tlast = last;
-#if EXAQ_MASKING
-        uint64_t masked = 0;
-        if (job.live)
-            for (int64_t i = 0; i < count; ++i)
-                masked |= static_cast<uint64_t>(!job.live[element + i]) << i;
-        std::memcpy(&top.s_axis_tuser, &masked, (kLanes + 7) / 8);
+#if EXAQ_MASKING || EXAQ_WINDOW_BITS
+        Bits<kMaskBits + 2 * EXAQ_WINDOW_BITS> user;
+        if (EXAQ_MASKING && job.live)
+            for (int64_t i = 0; i < count; ++i) user.put(i, 1, !job.live[element + i]);
+        // Other beats than the first have a window of nothing.
+        if (EXAQ_WINDOW_BITS && in_beat == 0)
+            for (int64_t i = 0; i < 2; ++i)
+                user.put(kMaskBits + i * EXAQ_WINDOW_BITS, EXAQ_WINDOW_BITS,
+                         job.windows[2 * report.rows_in + i]);
+        std::memcpy(&top.s_axis_tuser, user.octets, sizeof user.octets);
 #endif
 #if EXAQ_CONTEXTS > 1
         top.s_axis_tid = job.contexts[report.rows_in];

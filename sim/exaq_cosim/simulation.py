@@ -210,6 +210,7 @@ def simulate(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
     seed: int = 0,
@@ -228,14 +229,17 @@ def simulate(
     config
         The unit. It is compiled on the first use and taken from the cache later.
     mask
-        Booleans that broadcast to the logits' shape, True = live. A unit without masking takes
-        only masks that cut off the ends of rows, and streams such rows shorter.
+        Booleans that broadcast to the logits' shape, True = live. A unit without masking gets them
+        in another way: as its mask value; with windows, as those of masks that keep one interval
+        of each row; else as shorter rows, of masks that cut off the ends of rows.
     lengths
         Integers that broadcast to the leading shape: elements of each row, 1 to row; the others
         are not streamed. None: all.
     contexts
         With ``config.contexts``: integers that broadcast to the leading shape, the context of
         each row. None: context 0.
+    window
+        Starts and stops, as of ``exaq.softmax``. A unit without windows gets them as a mask.
     loads
         Contexts and their tables, (context, ``exaq.Tables``), loaded through the unit's
         registers one after the other before the first row. The other contexts keep the tables
@@ -270,7 +274,7 @@ def simulate(
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
-    rows = _rows(logits, config, mask, lengths, contexts, overlong)
+    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
     loaded(config, loads)
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
@@ -282,6 +286,7 @@ def simulate(
             rows.lengths,
             rows.live,
             rows.contexts,
+            rows.windows,
             taking_part=rows.taking_part,
             loads=loads,
             stall=stall,
@@ -320,6 +325,7 @@ def golden(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     overlong: bool = False,
 ) -> NDArray[Any]:
@@ -327,7 +333,7 @@ def golden(
     unit that gives codes, by ``exaq.quantize``.
     """
     kernel = loaded(config, loads).kernel
-    rows = _rows(logits, config, mask, lengths, contexts, overlong)
+    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
     codes = config.output == "codes"
     given = kernel.quantize(_cut(rows, config)) if codes else kernel.compute(_cut(rows, config))
     elements = np.zeros(rows.logits.shape, given.dtype)
@@ -342,6 +348,7 @@ def golden_results(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     overlong: bool = False,
 ) -> RowResults:
@@ -355,7 +362,7 @@ def golden_results(
     if config.row_results == "none":
         raise ValueError("the configuration has no row results: row_results is none")
     kernel = loaded(config, loads).kernel
-    rows = _rows(logits, config, mask, lengths, contexts, overlong)
+    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
     return kernel.results_of(_cut(rows, config)).reshape(*rows.shape[:-1])
 
 
@@ -365,11 +372,18 @@ def _rows(
     mask: ArrayLike | None,
     lengths: ArrayLike | None,
     contexts: ArrayLike | None,
+    window: tuple[ArrayLike, ArrayLike] | None,
     overlong: bool,
 ) -> Rows:
     """The arguments of ``simulate`` of those names, as the unit takes them."""
     return Rows.of(
-        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+        logits,
+        config.format,
+        mask=mask,
+        lengths=lengths,
+        contexts=contexts,
+        window=window,
+        overlong=overlong,
     ).streamed(config.format)
 
 
@@ -381,6 +395,7 @@ def _cut(rows: Rows, config: SoftmaxConfig) -> Rows:
         logits=rows.logits[:, :row],
         live=None if rows.live is None else rows.live[:, :row],
         lengths=np.minimum(rows.lengths, row),
+        windows=None if rows.windows is None else np.minimum(rows.windows, row),
     )
 
 

@@ -70,6 +70,7 @@ class _Job(ctypes.Structure):
         ("live", ctypes.c_void_p),
         ("lengths", ctypes.c_void_p),
         ("contexts", ctypes.c_void_p),
+        ("windows", ctypes.c_void_p),
         ("accesses", ctypes.c_void_p),
         ("taking_part", ctypes.c_void_p),
         ("elements", ctypes.c_void_p),
@@ -150,6 +151,7 @@ def stream_rows(
     lengths: NDArray[np.int32],
     live: NDArray[np.bool_] | None = None,
     contexts: NDArray[np.int32] | None = None,
+    windows: NDArray[np.int32] | None = None,
     *,
     taking_part: NDArray[np.bool_] | None = None,
     loads: Sequence[Load] = (),
@@ -172,6 +174,9 @@ def stream_rows(
         (rows, width), True = live; needs ``config.masking``. None: every element is.
     contexts
         (rows,) each row's context; just where the unit has contexts.
+    windows
+        (rows, 2) start and stop of each row's window, of ``index_bits`` each; just where the unit
+        has windows.
     taking_part
         (rows, width), what is live within each row, whatever says so; of a unit that gives codes,
         which tells. None: what ``live`` says.
@@ -205,6 +210,7 @@ def stream_rows(
     lengths = np.ascontiguousarray(lengths, np.int32)
     live = None if live is None else np.ascontiguousarray(live, np.bool_)
     contexts = None if contexts is None else np.ascontiguousarray(contexts, np.int32)
+    windows = None if windows is None else np.ascontiguousarray(windows, np.int32)
     script = accesses(config, loads)
     part = live if taking_part is None else np.ascontiguousarray(taking_part, np.bool_)
     codes = config.output == "codes"
@@ -219,6 +225,7 @@ def stream_rows(
         live=None if live is None else live.ctypes.data,
         lengths=lengths.ctypes.data,
         contexts=None if contexts is None else contexts.ctypes.data,
+        windows=None if windows is None else windows.ctypes.data,
         accesses=script.ctypes.data,
         taking_part=None if part is None else part.ctypes.data,
         elements=elements.ctypes.data,

@@ -388,3 +388,34 @@ def test_no_compiler(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "(Debian and Ubuntu: apt install g++)\n"
     )
     assert files() == ["logits.npy"]
+
+
+def test_windows_and_causal_rows(run: Run) -> None:
+    """From files and by their rule, in each way that a unit has for them, and from real scores."""
+    rng = np.random.default_rng(9)
+    scores = rng.integers(-127, 128, (2, 5, 9)).astype(np.int8)
+    save("scores.npy", scores)
+    save("real.npy", scores * 0.0625)
+    window = exaq.causal_windows(5, 9)
+    save("windows.npy", np.stack(window, axis=-1))
+    config = exaq.SoftmaxConfig(max_row=32)
+    mask = np.arange(9) < np.arange(5, 10)[:, None]
+    expected = exaq.softmax(scores, config, mask)
+    golden = ["--engine", "golden"]
+    for words in (
+        ["scores.npy", "--causal", "--window", "--no-masking"],
+        ["scores.npy", "--causal", *golden],
+        ["scores.npy", "--causal", "--no-masking", *golden],
+        ["scores.npy", "--windows", "windows.npy", "--window", *golden],
+        ["real.npy", "--causal", "--mask-value", "lowest", "--no-masking", *golden],
+    ):
+        code, out, err = run(*words, "--max-row", "32", "-o", "probs.npy")
+        assert (code, err) == (0, ""), (words, out)
+        np.testing.assert_array_equal(np.load("probs.npy"), expected)
+    save("windows.npy", np.array([[2, 9]] * 5))
+    code, out, err = run("scores.npy", "--windows", "windows.npy", "--no-masking", "-o", "p.npy")
+    assert (code, out) == (2, "")
+    assert err == (
+        "exaq: error: a unit without masking takes only masks that keep the beginning of each "
+        "row, at least one element; that of row 0 is another\n"
+    )

@@ -155,6 +155,12 @@ def test_every_context(name: str) -> None:
     assert run.ends == [number >= most for number in numbers]
 
 
+@pytest.mark.usefixtures("unused_components")
+def test_windows_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^the link of a board has no windows: window must be F"):
+        RowReader(SoftmaxConfig(window=True))
+
+
 def test_mask_without_masking() -> None:
     config = CONFIGS["no masks"]
     row, masked = Row((1, 2, 3)), Row((1, 2, 3), (True, False, True))

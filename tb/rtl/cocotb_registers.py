@@ -138,7 +138,12 @@ async def registers_answer(bench: Bench, bus: str) -> None:
     expected = constant_words(CONFIG, LATENCY)
     expected |= {
         "ID": int.from_bytes(b"EXAQ", "little"),
-        "CODES": CONFIG.bits | CONFIG.lanes << 8 | CONFIG.group << 16 | CONFIG.masking << 24,
+        "CODES": CONFIG.bits
+        | CONFIG.lanes << 8
+        | CONFIG.group << 16
+        | CONFIG.masking << 24
+        | CONFIG.window << 25
+        | (CONFIG.mask_value == "lowest") << 26,
         "FORMATS": CONFIG.logit_width | CONFIG.prob_bits << 8 | CONFIG.exp_frac << 16,
         "MAX_ROW": CONFIG.max_row,
         "FULL_RATE_ROW": CONFIG.full_rate_row,

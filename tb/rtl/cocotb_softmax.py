@@ -74,6 +74,17 @@ async def masked_rows(bench: Bench, source: str, sink: str) -> None:
     await bench.drain()
 
 
+@rtl_test(when=CONFIG.window)
+@share("source,sink", pairs(["never", "bursts"], ["never", "bursts"]), 2, long=1)
+@on_bench
+async def windowed_rows(bench: Bench, source: str, sink: str) -> None:
+    """Windows that start and stop anywhere, are empty or reach beyond the row, in random order."""
+    bench.stall(source, sink)
+    rows = [*bench.rows.windows(), *(bench.rows.over_long(1) for _ in range(6))]
+    bench.send(rows[i] for i in bench.rng.permutation(len(rows)))
+    await bench.drain()
+
+
 @rtl_test()
 @share("source,sink", pairs(["never", "light"], ["never", "single", "heavy"]), 3, long=2)
 @on_bench

@@ -26,6 +26,8 @@ _BINS = {
         "bits_2",
         "bits_3",
         "bits_4",
+        "bits_5",
+        "bits_6",
         "lanes_1",
         "lanes_64",
         "group_1",
@@ -43,12 +45,17 @@ _BINS = {
         "one_divider",
         "several_dividers",
         "several_rings",
+        "p_table_registers",
+        "p_table_distributed",
+        "p_table_block",
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
         "codes_and_sums",
         "codes_and_tables",
         "results",
+        "window",
+        "mask_value",
     ),
     "results": (
         "before_the_last_element",
@@ -94,6 +101,21 @@ _BINS = {
         "above_live_maximum",
         "causal",
         "excess_of_over_long",
+        "by_value",
+        "all_by_value",
+    ),
+    "window": (
+        "starts_in_beat",
+        "stops_in_beat",
+        "skips_beats",
+        "leaves_beats",
+        "within_a_beat",
+        "one_element",
+        "none",
+        "beyond_row",
+        "with_mask",
+        "over_long",
+        "after_over_long",
     ),
     "over_long": (
         "one_element",
@@ -219,6 +241,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "codes_and_sums": (config.output, config.row_results) == ("codes", "sum"),
         "codes_and_tables": (config.output, config.row_results) == ("codes", "table"),
         "results": config.output == "probabilities" and config.row_results != "none",
+        "window": config.window,
+        "mask_value": config.mask_value == "lowest",
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
@@ -230,6 +254,7 @@ def _exaq_bins(kernel: Exaq) -> dict[str, bool]:
     dividers, rings = Normalizer.choose(kernel, tables_of(kernel, SIMULATED))
     return {
         f"bits_{kernel.bits}": True,
+        f"p_table_{kernel.p_table_place}": True,
         "group_1": kernel.group == 1 and kernel.format.lanes > 1,
         "group_several": kernel.groups > 1 and kernel.group > 1,
         "sum_rom_largest": kernel.bits * kernel.group == 12,
@@ -243,6 +268,8 @@ def _exaq_bins(kernel: Exaq) -> dict[str, bool]:
 def row_bins(row: Row) -> Iterator[str]:
     """Bins that one row hits by coming back right."""
     yield from _shape_bins(row)
+    if row.config.window and row.elements:
+        yield from _window_bins(row)
     if row.over_long:
         beyond = row.elements - row.config.max_row
         yield from ["over_long.one_element"] if beyond == 1 else []
@@ -338,7 +365,30 @@ def _mask_bins(row: Row) -> Iterator[str]:
         "above_live_maximum": some and row.logits[~live].max() > row.logits[live].max(),
         "causal": some and bool(live[:count].all()),
     }
+    if row.config.mask_value == "lowest":
+        by_value = row.logits == row.config.logit_range[0]
+        hit |= {"by_value": some and bool(by_value.any()), "all_by_value": bool(by_value.all())}
     yield from (f"mask.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def _window_bins(row: Row) -> Iterator[str]:
+    start, stop = row.window
+    lanes, elements = row.config.lanes, min(row.elements, row.config.max_row)
+    inside = start < min(stop, elements)
+    flags = row.live if row.flags is None else row.flags
+    hit = {
+        "starts_in_beat": inside and start % lanes != 0,
+        "stops_in_beat": inside and stop < elements and stop % lanes != 0,
+        "skips_beats": inside and start >= lanes,
+        "leaves_beats": inside and stop <= elements - lanes,
+        "within_a_beat": inside and start // lanes == (stop - 1) // lanes and lanes > 1,
+        "one_element": inside and min(stop, elements) == start + 1 and elements > 1,
+        "none": start >= stop,
+        "beyond_row": inside and stop > elements,
+        "with_mask": inside and row.config.masking and not flags[start:stop].all(),
+        "over_long": inside and row.over_long and (start > 0 or stop < elements),
+    }
+    yield from (f"window.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def sequence_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
@@ -360,5 +410,7 @@ def sequence_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
             yield "over_long.twice"
         if after.over_long and before.elements == config.max_row and not before.over_long:
             yield "over_long.after_longest"
+        if config.window and before.over_long and after.live.any() and not after.live.all():
+            yield "window.after_over_long"
         if before.over_long and after.beats_in == 1:
             yield "over_long.before_one_beat"

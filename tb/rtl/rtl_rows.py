@@ -47,7 +47,7 @@ class Row:
     logits
         Integers, shape (n,). Longer than ``max_row`` makes an over-long row.
     live
-        Boolean, shape (n,); all true where the configuration has no masks.
+        Boolean, shape (n,), whatever masks: all true where the configuration has no masks.
     kind
         Which generator made it; stands in messages.
     null_beat
@@ -58,6 +58,11 @@ class Row:
     tables
         What the row goes by; None until that is known. Always the configuration's where it has
         no contexts.
+    flags
+        What ``tuser`` says of each element: which of them is masked by that alone is not live.
+        None: the same as ``live``.
+    window
+        Start and stop beside the first beat, of a unit with windows.
     """
 
     config: SoftmaxConfig
@@ -67,6 +72,8 @@ class Row:
     null_beat: bool = False
     context: int = 0
     tables: Tables | None = None
+    flags: NDArray[np.bool_] | None = None
+    window: tuple[int, int] = (0, 0)
 
     def by(self, tables: Tables) -> Row:
         """The row going by ``tables``."""
@@ -193,7 +200,8 @@ class Row:
         Whatever the unit must not look at holds noise.
 
         That is: pad bits, absent lanes' data and masks, ``tkeep`` before the last beat, and
-        ``tkeep`` of the upper bytes of every lane; ``tid`` but with the beat that closes the row.
+        ``tkeep`` of the upper bytes of every lane; ``tid`` but with the beat that closes the row;
+        the window but with the first beat.
         """
         config, beats = self.config, self.beats_in
         lanes, width = config.lanes, config.logit_bytes
@@ -203,13 +211,17 @@ class Row:
         field = 2**config.logit_width - 1
         words[present] = (words[present] & ~field) | (self.logits & field)
         masked = rng.random(shape) < 0.5
-        masked[present] = ~self.live
+        masked[present] = ~(self.live if self.flags is None else self.flags)
         keep = rng.random((*shape, width)) < 0.5
         keep[-1, :, 0] = present[-1]
         data = words.astype("<u8").view(np.uint8).reshape(*shape, 8)[:, :, :width]
         parts = [(_integers(data), 8 * lanes * width), (_bits(keep), lanes * width)]
         if config.masking:
             parts.append((_bits(masked), lanes))
+        if config.window:
+            for edge in self.window:
+                edges = rng.integers(0, 1 << config.format.index_bits, beats).tolist()
+                parts.append(([edge, *edges[1:]], config.format.index_bits))
         if config.context_bits:
             numbers = rng.integers(0, 1 << config.context_bits, beats).tolist()
             numbers[self.beats_out - 1] = self.context
@@ -224,9 +236,10 @@ class Row:
     def __str__(self) -> str:
         masked = np.flatnonzero(~self.live).tolist()
         null = ", then a null beat" if self.null_beat else ""
+        window = f", window {self.window}" if self.config.window else ""
         tables = f" of context {self.context} by {self.tables}" if self.config.contexts else ""
         return (
-            f"{self.kind} row of {self.elements}{null}{tables}: {self.logits.tolist()}, "
+            f"{self.kind} row of {self.elements}{null}{tables}{window}: {self.logits.tolist()}, "
             f"masked {masked}"
         )
 
@@ -247,11 +260,29 @@ class Rows:
         self.next = 0
         self.low, self.high = config.logit_range
 
-    def row(self, logits: object, kind: str, live: object = None, null_beat: bool = False) -> Row:
-        """A row of given values."""
+    def row(
+        self,
+        logits: object,
+        kind: str,
+        live: object = None,
+        null_beat: bool = False,
+        window: tuple[int, int] | None = None,
+    ) -> Row:
+        """A row of given values; ``live`` says it where masks come with them, and a random window
+        where windows do and none is given.
+        """
+        config = self.config
         values = np.asarray(logits, dtype=np.int64)
-        alive = np.ones(len(values), dtype=bool) if live is None else np.asarray(live, dtype=bool)
-        row = Row(self.config, values, alive, kind, null_beat, self.next)
+        given = live is not None and config.masking
+        alive = np.array(live, dtype=bool) if given else np.ones(len(values), dtype=bool)
+        row = Row(config, values, alive, kind, null_beat, self.next)
+        if config.window or config.mask_value == "lowest":
+            part = alive & ~((values == self.low) & (config.mask_value == "lowest"))
+            if config.window:
+                window = self._window(len(values)) if window is None else window
+                places = np.arange(len(values))
+                part &= (window[0] <= places) & (places < window[1])
+            row = replace(row, live=part, flags=alive, window=window or (0, 0))
         if self.config.context_bits:
             self.next = int(self.rng.integers(1 << self.config.context_bits))
         return row
@@ -302,6 +333,8 @@ class Rows:
         count = self.length() if elements is None else elements
         draw = (self._uniform, self._narrow, self._near_thresholds, self._normal)
         logits = draw[self.rng.integers(len(draw))](count)
+        if self.config.mask_value == "lowest" and self.rng.random() < 0.5:
+            logits[self.rng.random(count) < self.rng.random()] = self.low
         if not (masks and self.config.masking) or self.rng.random() < 0.4:
             return self.row(logits, "random")
         return self.masked(logits, self.rng.random(count) < self.rng.random(), "randomly masked")
@@ -330,6 +363,31 @@ class Rows:
         sigma = max(1.0, abs(self._thresholds[0]) / 2)
         draws = np.rint(self.rng.normal(0, sigma, count)).astype(np.int64)
         return np.clip(draws, self.low, self.high)
+
+    def _window(self, count: int) -> tuple[int, int]:
+        """A window for a row of ``count`` elements, one of all of them frequent."""
+        most = (1 << self.config.format.index_bits) - 1
+        if self.rng.random() < 0.3:
+            return 0, int(self.rng.integers(min(count, most), most + 1))
+        start, stop = self.rng.integers(0, min(count, most) + 1, 2).tolist()
+        if self.rng.random() < 0.9:
+            start, stop = min(start, stop), max(start, stop)
+        return start, stop
+
+    def windows(self) -> Iterator[Row]:
+        """Windows of every kind: causal, sliding, of one element, beyond the row, of none."""
+        lanes, longest = self.config.lanes, self.config.max_row
+        most = (1 << self.config.format.index_bits) - 1
+        for size in sorted({longest, min(longest, 3 * lanes + 1), min(lanes, longest)}):
+            for stop in self.some(range(size + 1), 12):
+                for start in sorted({0, max(0, stop - lanes - 1), max(0, stop - 1), stop}):
+                    yield self.row(self._normal(size), "windowed", window=(start, stop))
+            for start in self.some(range(size), 6):
+                yield self.row(self._uniform(size), "open", window=(start, most))
+                yield self.row(self._narrow(size), "none of", window=(start + 1, start))
+            yield self.row(self._uniform(size), "nothing of", window=(most, most))
+            flags = self.rng.random(size) < 0.5
+            yield self.row(self._uniform(size), "masked", flags, window=(1, size))
 
     def some(self, values: Iterable[int], most: int) -> list[int]:
         """The first, the last and random others of ``values``, ``most`` at most, ascending."""

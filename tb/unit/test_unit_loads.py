@@ -53,6 +53,9 @@ CONFIGS = {
     "3 rings": different(
         lanes=4, group=1, max_row=64, full_rate_row=32, prob_bits=24, exp_frac=4, contexts=3
     ),
+    "windows": different(
+        lanes=2, group=2, max_row=32, full_rate_row=16, contexts=2, masking=False, window=True
+    ),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
 
@@ -176,7 +179,7 @@ class Run:
             assert event["output_stalled"] == (o_valid and not o_ready), now
         long_rows = sum(len(row) > config.max_row for row in self.rows)
         kept = [row[: config.max_row] for row in self.rows]
-        masked = sum(not any(live for _, live in row) for row in kept) if config.masking else 0
+        masked = sum(not any(live for _, live in row) for row in kept)
         assert sum(event["long_row"] for event in found) == long_rows
         assert sum(event["masked_row"] for event in found) == masked
 
@@ -238,10 +241,14 @@ def new_tables(config: SoftmaxConfig) -> list[Word]:
     return [(k == 0, word) for k, word in enumerate(config.load_words(0, LEVELS["new"]))]
 
 
+@pytest.mark.parametrize("window", [False, True])
 @pytest.mark.parametrize("distance", range(-2, 3))
-def test_the_cycle_from_which_a_load_counts(distance: int) -> None:
-    """A row taken beside ``loaded`` is the first that goes by the new tables."""
-    config = ONE_BEAT.replace(context_tables=(LEVELS["old"],) * 2)
+def test_the_cycle_from_which_a_load_counts(distance: int, window: bool) -> None:
+    """A row taken beside ``loaded`` is the first that goes by the new tables.
+
+    With windows too, whose receiver takes a cycle more.
+    """
+    config = ONE_BEAT.replace(context_tables=(LEVELS["old"],) * 2, window=window)
     row = [(0, True), (-100, True)]
     wait = loaded_alone(config) + distance
     pause = chain(repeat(True, wait), repeat(False))
@@ -252,7 +259,9 @@ def test_the_cycle_from_which_a_load_counts(distance: int) -> None:
     assert beat["probabilities"] == ([one, 0] if distance >= 0 else [half, half])
 
 
-@pytest.mark.parametrize("name", ["2 contexts", "3 contexts", "one beat", "5 contexts, 3 bits"])
+@pytest.mark.parametrize(
+    "name", ["2 contexts", "3 contexts", "one beat", "5 contexts, 3 bits", "windows"]
+)
 def test_loads_hold_no_row_back(name: str) -> None:
     """Each beat goes in and comes out in the cycle in which it would without any load."""
     config = CONFIGS[name]

@@ -15,6 +15,11 @@ CONFIGS = [
     SoftmaxConfig(lanes=3, max_row=3, logit_width=11),
     SoftmaxConfig(lanes=2, max_row=4, logit_width=24, masking=False),
     SoftmaxConfig(lanes=16, max_row=16 * 33),
+    SoftmaxConfig(lanes=4, max_row=16, window=True),
+    SoftmaxConfig(lanes=3, max_row=12, logit_width=4, masking=False, window=True),
+    SoftmaxConfig(lanes=1, max_row=1, window=True, mask_value="lowest"),
+    SoftmaxConfig(lanes=2, max_row=6, logit_width=5, masking=False, mask_value="lowest"),
+    SoftmaxConfig(lanes=4, max_row=8, logit_width=4, mask_value="lowest"),
 ]
 
 
@@ -32,6 +37,11 @@ def random_row(rng: random.Random, config: SoftmaxConfig, beats: int) -> list[di
         if config.masking:
             beat["live"] = rng.choice([0, -1, rng.getrandbits(config.lanes)])
             beat["live"] &= (1 << config.lanes) - 1
+        if config.window:
+            # Those of all beats but the first mean nothing.
+            most = (1 << config.format.index_bits) - 1
+            edges = [0, config.lanes, config.max_row, rng.randint(0, most), rng.randint(0, most)]
+            beat["start"], beat["stop"] = rng.choice(edges), rng.choice(edges)
         row.append(beat)
     present = rng.randint(1, config.lanes)
     row[-1]["tail"] = rng.choice([(1 << config.lanes) - 1, (1 << present) - 1])
@@ -46,6 +56,12 @@ def expected_row(config: SoftmaxConfig, row: list[dict]) -> list[dict]:
     for k, beat in enumerate(row[:most]):
         tail = beat["tail"] if k == len(row) - 1 else everyone
         live = tail & beat["live"] if config.masking else tail
+        for lane, logit in enumerate(beat["logits"]):
+            place = k * config.lanes + lane
+            outside = config.window and not row[0]["start"] <= place < row[0]["stop"]
+            lowest = config.mask_value == "lowest" and logit == config.logit_range[0]
+            if outside or lowest:
+                live &= ~(1 << lane)
         lifted = [x + 2 ** (config.logit_width - 1) for x in beat["logits"]]
         expected = {
             "logits": [x if live >> lane & 1 else 0 for lane, x in enumerate(lifted)],
@@ -53,7 +69,8 @@ def expected_row(config: SoftmaxConfig, row: list[dict]) -> list[dict]:
             "last": int(k == min(len(row), most) - 1),
             "error": int(k == most - 1 and len(row) > most),
         }
-        out.append(expected | ({"live": live} if config.masking else {}))
+        partial = config.masking or config.window or config.mask_value == "lowest"
+        out.append(expected | ({"live": live} if partial else {}))
     return out
 
 
@@ -64,7 +81,13 @@ def lengths(config: SoftmaxConfig, rng: random.Random) -> list[int]:
     return [rng.choice(special) if rng.random() < 0.7 else rng.randint(1, most) for _ in range(40)]
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.lanes}of{c.max_row}")
+@pytest.mark.parametrize(
+    "config",
+    CONFIGS,
+    ids=lambda c: (
+        f"{c.lanes}of{c.max_row}{'-window' * c.window}{'-lowest' * (c.mask_value == 'lowest')}"
+    ),
+)
 @pytest.mark.parametrize("stalled", [False, True])
 def test_rows(config: SoftmaxConfig, stalled: bool) -> None:
     rng = random.Random(config.lanes)
@@ -86,11 +109,13 @@ def test_rows(config: SoftmaxConfig, stalled: bool) -> None:
 
     assert [unpack(row_beat(config.format), word) for word in drain.items] == expected
     assert ready.values == [0, *room.values[:-1]]
-    # Each beat that is not dropped leaves one cycle after it was taken.
+    # Each beat that is not dropped leaves as many cycles after it was taken as the latency says.
     kept = [k < config.max_row // config.lanes for row in rows for k, _ in enumerate(row)]
     times = [time for time, keep in zip(feed.times, kept, strict=True) if keep]
-    assert drain.times == [time + Receiver.latency for time in times]
-    assert all(room.values[time - Receiver.reaction] for time in drain.times)
+    assert receiver.latency == (2 if config.window else 1)
+    assert drain.times == [time + receiver.latency for time in times]
+    assert receiver.reaction == receiver.latency + 1
+    assert all(room.values[time - receiver.reaction] for time in drain.times)
     if not stalled:
         assert feed.times == list(range(1, 1 + len(words)))
 

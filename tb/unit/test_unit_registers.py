@@ -32,7 +32,17 @@ MAP = {
     "ID": (0x00, {"magic": (0, 32)}),
     "VERSION": (0x04, {"patch": (0, 8), "minor": (8, 8), "major": (16, 8)}),
     "BUILD": (0x08, {"crc": (0, 32)}),
-    "CODES": (0x0C, {"bits": (0, 8), "lanes": (8, 8), "group": (16, 8), "masking": (24, 1)}),
+    "CODES": (
+        0x0C,
+        {
+            "bits": (0, 8),
+            "lanes": (8, 8),
+            "group": (16, 8),
+            "masking": (24, 1),
+            "window": (25, 1),
+            "mask_value": (26, 1),
+        },
+    ),
     "FORMATS": (0x10, {"logit_width": (0, 8), "prob_bits": (8, 8), "exp_frac": (16, 8)}),
     "MAX_ROW": (0x14, {"max_row": (0, 32)}),
     "FULL_RATE_ROW": (0x18, {"full_rate_row": (0, 32)}),
@@ -124,7 +134,12 @@ def test_constants_of_a_configuration(name: str) -> None:
         "ID": 0x51415845,
         "VERSION": major << 16 | minor << 8 | patch,
         "BUILD": words["BUILD"],
-        "CODES": config.bits | config.lanes << 8 | config.group << 16 | config.masking << 24,
+        "CODES": config.bits
+        | config.lanes << 8
+        | config.group << 16
+        | config.masking << 24
+        | config.window << 25
+        | (config.mask_value == "lowest") << 26,
         "FORMATS": config.logit_width | config.prob_bits << 8 | config.exp_frac << 16,
         "MAX_ROW": config.max_row,
         "FULL_RATE_ROW": config.full_rate_row,

@@ -96,18 +96,6 @@ COUNTERS = {
 }
 
 
-def check_carried(config: SoftmaxConfig) -> SoftmaxConfig:
-    """``config``, whose unit the link can carry rows of; ValueError where it has no messages."""
-    asked = {
-        "output codes": config.output != "probabilities",
-        f"row_results {config.row_results}": config.row_results != "none",
-    }
-    for what, wanted in asked.items():
-        if wanted:
-            raise ValueError(f"a board's link has no messages for {what}")
-    return config
-
-
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
     """Octets of a row of ``length`` logits in a ROWS message, its header included."""
     mask = -(-length // MASK_RUN) if masked else 0
@@ -162,9 +150,6 @@ class Identity:
     version: str = metadata.version("exaq-softmax")
 
     _FIXED = struct.Struct("<4sB3xII")
-
-    def __post_init__(self) -> None:
-        check_carried(self.config)
 
     def to_octets(self) -> bytes:
         """Body of the answer: magic, protocol version, three zeros, CRC-32 of the configuration

@@ -31,12 +31,14 @@ class ClosedRow:
     Members
     -------
     last : its last beat is on the receiver's output
+    since_taken : cycles since that beat was taken
     context : what it is computed by, where there are several contexts; goes with ``last``
     numbered : the context that it came with, likewise
     maximum_latency : cycles from here to its maximum
     """
 
     last: Value
+    since_taken: int
     context: Value
     numbered: Value
     maximum_latency: int

@@ -11,16 +11,30 @@ from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
-from exaq_hdl.shell.ports import Ports, SignalPort, StreamPort, members
+from exaq_hdl.shell.ports import Field, Fields, Ports, SignalPort, StreamPort, members
 from exaq_hdl.shell.row_shell import Softmax, unit_ports
+from exaq_hdl.shell.streams import logits_meaning, window_fields
 from exaq_hdl.shell.tops import top
+
+
+def _user_fields(format: StreamFormat) -> Fields:
+    """What ``s_axis_tuser`` holds, the first one lowest; empty where there is no such port."""
+    masks = {"live": Field(format.lanes, "bit i masks lane i")} if format.masking else {}
+    place = format.lanes if format.masking else 0
+    for name, field in window_fields(format).items():
+        top = place + format.index_bits - 1
+        masks[name] = Field(field.shape, f"bits {top}:{place}: {name}, {field.meaning}")
+        place = top + 1
+    return masks
 
 
 def axi_stream_ports(format: StreamFormat, unit: Ports) -> dict[str, SignalPort]:
     """The ports of all streams of a unit that has the ports ``unit``."""
     lanes, number = format.lanes, format.context_bits
     placing = "each in its own whole bytes, lane 0 lowest"
-    user = {"s_axis_tuser": SignalPort(In, lanes, "bit i masks lane i")}
+    user = _user_fields(format)
+    wide = sum(Shape.cast(field.shape).width for field in user.values())
+    user_in = SignalPort(In, wide, "; ".join(field.meaning for field in user.values()))
     id_in = SignalPort(In, number, "context of the row; the beat that closes it counts")
     id_out = SignalPort(Out, number, "context of the row")
     given: Any = unit["o"]
@@ -32,7 +46,7 @@ def axi_stream_ports(format: StreamFormat, unit: Ports) -> dict[str, SignalPort]
     return (
         {
             "s_axis_tdata": SignalPort(
-                In, 8 * format.logit_bytes * lanes, f"logits, signed, {placing}"
+                In, 8 * format.logit_bytes * lanes, logits_meaning(format, placing)
             ),
             "s_axis_tkeep": SignalPort(
                 In,
@@ -40,7 +54,7 @@ def axi_stream_ports(format: StreamFormat, unit: Ports) -> dict[str, SignalPort]
                 "lanes that hold an element, by their lowest byte; with tlast only",
             ),
         }
-        | (user if format.masking else {})
+        | ({"s_axis_tuser": user_in} if user else {})
         | ({"s_axis_tid": id_in} if number else {})
         | {
             "s_axis_tlast": SignalPort(In, 1, "last beat of a row"),
@@ -131,7 +145,8 @@ class AxiSoftmax(Component):
     -------
     s_axis_tdata : logits, sign-extended; bits above logit_width are ignored
     s_axis_tkeep : lanes that hold an element, by their lowest byte; looked at with tlast only
-    s_axis_tuser : with masking, bit i masks lane i
+    s_axis_tuser : with masking, bit i masks lane i; above these bits, with windows, the row's start
+        and then its stop, index_bits each, looked at with the row's first beat only
     m_axis_tdata : probabilities, zero-extended, or codes, packed to whole bytes a beat
     m_axis_tkeep : ones, but for the absent lanes of a row's last beat; with codes, a bit for each
         byte, set where it holds a bit of a lane that is present
@@ -188,7 +203,10 @@ class AxiSoftmax(Component):
         if format.output == "probabilities":
             m.d.comb += self.m_axis_tuser.eq(given.error)
         if format.masking:
-            m.d.comb += logits.live.eq(~self.s_axis_tuser)
+            m.d.comb += logits.live.eq(~self.s_axis_tuser[: format.lanes])
+        if format.window:
+            edges = self.s_axis_tuser[-2 * format.index_bits :]
+            m.d.comb += Cat(logits.start, logits.stop).eq(edges)
         if format.context_bits:
             m.d.comb += [
                 logits.context.eq(self.s_axis_tid),

@@ -146,6 +146,8 @@ _ALL = (
         ("lanes", 8, 8, "elements of a beat"),
         ("group", 16, 8, "codes that one LUT_sum lookup adds up"),
         ("masking", 24, 1, "1: elements can be masked"),
+        ("window", 25, 1, "1: rows come with windows"),
+        ("mask_value", 26, 1, "1: the lowest logit means masked"),
     ),
     _constant(
         "FORMATS",
@@ -226,6 +228,7 @@ def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, di
     release = re.match(r"(\d+)\.(\d+)\.(\d+)", metadata.version("exaq-softmax"))
     assert release
     special: dict[str, Any] = {"magic": MAGIC, "crc": config.build_crc, "latency": latency}
+    special["mask_value"] = config.format.masked_logit is not None
     special |= zip(("major", "minor", "patch"), map(int, release.groups()), strict=True)
 
     def value(field: Field) -> int:

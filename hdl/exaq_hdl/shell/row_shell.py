@@ -143,6 +143,7 @@ class RowShell(Component):
         several = bool(self.format.context_bits)
         row = ClosedRow(
             last=receiver.o.valid & closed.last,
+            since_taken=receiver.latency,
             context=known_context(self.format, receiver) if several else Const(0),
             numbered=receiver.context if several else Const(0),
             maximum_latency=self.row_max.latency,

@@ -16,11 +16,29 @@ def context_fields(format: StreamFormat) -> Fields:
     return {"context": Field(format.context_bits, meaning)} if format.context_bits else {}
 
 
+def window_fields(format: StreamFormat) -> Fields:
+    """The row's window, where rows come with one."""
+    return {
+        name: Field(format.index_bits, f"{meaning}; with the first beat only")
+        for name, meaning in (
+            ("start", "index of the first element of the row's window"),
+            ("stop", "index of the first element behind it"),
+        )
+        if format.window
+    }
+
+
+def logits_meaning(format: StreamFormat, placing: str) -> str:
+    """What a port of logits holds; ``placing`` says where its lanes are."""
+    masked = "; the lowest one masks its lane" if format.mask_value == "lowest" else ""
+    return f"logits, signed, {placing}{masked}"
+
+
 def logit_fields(format: StreamFormat) -> Fields:
     """A beat of the unit's input.
 
     Tail bit i says that lane i holds an element; it and the context are looked at on a row's last
-    beat only.
+    beat only, the window on its first.
     """
     logits = data.ArrayLayout(signed(format.logit_width), format.lanes)
     live = {"live": Field(format.lanes, "bit i low masks lane i")} if format.masking else {}
@@ -29,8 +47,9 @@ def logit_fields(format: StreamFormat) -> Fields:
         for name, field in context_fields(format).items()
     }
     return (
-        {"logits": Field(logits, "logits, signed, lane 0 lowest")}
+        {"logits": Field(logits, logits_meaning(format, "lane 0 lowest"))}
         | live
+        | window_fields(format)
         | {
             "tail": Field(format.lanes, "lanes that hold an element; with i_last only"),
             "last": Field(1, "last beat of a row"),
@@ -98,11 +117,11 @@ def probability_beat(format: StreamFormat) -> data.StructLayout:
 def row_flags(format: StreamFormat) -> dict[str, Any]:
     """What goes with a beat's elements inside the unit, from the receiver on.
 
-    ``live``, with masking: neither masked nor absent, a bit a lane. ``tail``: present, a bit a
-    lane, ones on all but the row's last beat. ``last``: the row's last beat; ``error`` goes with
-    it.
+    ``live``, where elements can be masked: neither masked nor absent, a bit a lane. ``tail``:
+    present, a bit a lane, ones on all but the row's last beat. ``last``: the row's last beat;
+    ``error`` goes with it.
     """
-    live = {"live": format.lanes} if format.masking else {}
+    live = {"live": format.lanes} if format.partial_rows else {}
     return live | {"tail": format.lanes, "last": 1, "error": 1}
 
 
@@ -117,7 +136,7 @@ def row_beat(format: StreamFormat) -> data.StructLayout:
 
 def live_lanes(format: StreamFormat, beat: Any) -> Any:
     """A bit a lane that is neither masked nor absent, of a beat with ``row_flags``."""
-    return beat.live if format.masking else beat.tail
+    return beat.live if format.partial_rows else beat.tail
 
 
 def with_fields(name: str, shape: ShapeLike, fields: Mapping[str, Any]) -> ShapeLike:

@@ -13,3 +13,13 @@ def describe_tables(config: SoftmaxConfig) -> str:
     if not config.contexts:
         return source
     return f"{source} in {config.contexts} context{'s' if config.contexts > 1 else ''}"
+
+
+def describe_masks(config: SoftmaxConfig) -> str:
+    """By what means elements can be masked."""
+    means = ["masking" if config.masking else "no masking"]
+    if config.window:
+        means.append("windows")
+    if config.format.masked_logit is not None:
+        means.append(f"{config.format.masked_logit} masks")
+    return ", ".join(means)

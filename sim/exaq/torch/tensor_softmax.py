@@ -44,8 +44,8 @@ def softmax(
         in them, as -inf or as a finite number, counts: ``exaq.live_scores`` has the rule.
         Integers: logits in steps, taken as they are.
     tables
-        A configuration, of which ``max_row`` plays no part; or a file of tables, then its
-        ``config()``.
+        A configuration, of which ``max_row``, ``masking`` and ``window`` play no part; or a file
+        of tables, then its ``config()``. Integers that are ``mask_value`` are masked.
     mask
         Booleans that broadcast to the shape of ``scores``, True = live. None: all are live, but
         for what the scores themselves say.
@@ -146,6 +146,8 @@ def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple
         raise TypeError(f"logits must be real numbers or integers, not {scores.dtype}")
     if scores.numel():
         check_logit_range(int(scores.min()), int(scores.max()), config.format)
+    if config.format.masked_logit is not None:
+        live = live & (scores != config.format.masked_logit)
     return scores.to(torch.int32), live
 
 
@@ -160,7 +162,7 @@ def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tenso
         raise rows_misfit("sink", tuple(given.shape), tuple(scores.shape)) from None
     if not given.is_floating_point():
         if given.numel():
-            check_range("sink", int(given.min()), int(given.max()), *config.logit_range)
+            check_range("sink", int(given.min()), int(given.max()), *config.format.live_range)
         return given.to(torch.int32)
     if not torch.isfinite(given).all():
         raise ValueError(f"sink must be finite, not {given[~torch.isfinite(given)][0].item()}")
@@ -170,7 +172,7 @@ def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tenso
 def _steps(real: Tensor, config: SoftmaxConfig) -> Tensor:
     """Finite real logits in steps, int32."""
     steps = (real.double() / float(config.logit_scale)).round_()
-    return steps.clamp_(*config.logit_range).to(torch.int32)
+    return steps.clamp_(*config.format.live_range).to(torch.int32)
 
 
 def _tables(

@@ -21,7 +21,6 @@ from exaq_fpga.link.protocol import (
     RowsStatus,
     Type,
     buffer_octets,
-    check_carried,
 )
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
@@ -65,7 +64,7 @@ class Responder(Component):
     rows = 15
 
     def __init__(self, config: SoftmaxConfig, identity: bytes):
-        self.config = check_carried(check_config(config))
+        self.config = check_config(config)
         self.reader = RowReader(config)
         self.writer = RowWriter(config)
         self.identity_rom = IdentityRom(identity)

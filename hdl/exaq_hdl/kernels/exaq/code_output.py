@@ -4,7 +4,6 @@ from amaranth.hdl import Const, Module
 from amaranth.lib import stream
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.normalisation import Normalisation
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.shell.ports import layout
 from exaq_hdl.shell.streams import code_fields, live_lanes
@@ -20,26 +19,22 @@ class CodeOutput:
     ----------
     kernel
         EXAQ's parameters.
-    normalisation
-        Gives the row results.
     """
 
     whole_row = False
     hold = 0
 
-    def __init__(self, kernel: Exaq, normalisation: Normalisation):
+    def __init__(self, kernel: Exaq):
         self._kernel = kernel
         fields = code_fields(kernel.format, kernel.bits)
         self.room = Const(1)
         self.o: Stream = stream.Signature(layout(fields)).create(path=("codes",))
-        self.results = normalisation.o
-        self.results_latency = normalisation.latency
-        self.results_waiting = normalisation.waiting
+        self.tables: Stream | None = None
         self.blocks_before: dict[str, Component] = {}
         self.blocks_behind: dict[str, Component] = {}
 
-    def connect(self, m: Module, codes: Stream, tables: Stream) -> None:
-        """Give ``codes``, of code_beat; ``tables`` are for whom takes ``results``."""
+    def connect(self, m: Module, codes: Stream) -> None:
+        """Give ``codes``, of code_beat."""
         m.d.comb += [
             self.o.valid.eq(codes.valid),
             codes.ready.eq(self.o.ready),

@@ -2,10 +2,10 @@
 
 row beats --> quantizer --+--> output (codes wait) ------> probabilities
                  ^        |         ^
-maximum ---------+        +--> normalisation (a row's table)
+maximum ---------+        +--> normalisation (a row's p-table)
 
-A unit that gives codes has no such output: they leave as they are, and the row's sum, or its
-table, for itself.
+A unit that gives codes has no such output: they leave as they are. With row results a reporter
+collects the words of a row's p-table; a unit without tables gives the sums as they are.
 """
 
 from typing import Any
@@ -15,24 +15,25 @@ from amaranth.lib.wiring import Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.code_output import CodeOutput
-from exaq_hdl.kernels.exaq.emitter import Emitter
+from exaq_hdl.kernels.exaq.emitters.emitter import emitter_of
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.normalisation import Normalisation
 from exaq_hdl.kernels.exaq.output import Output
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
-from exaq_hdl.kernels.exaq.row_output import give_results
+from exaq_hdl.kernels.exaq.row_reporter import RowReporter
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of
+from exaq_hdl.parts.assembly import share
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.loads import LOAD_PORTS
 from exaq_hdl.shell.ports import Fields, Ports, StreamPort
-from exaq_hdl.shell.streams import code_fields, row_fields
+from exaq_hdl.shell.streams import code_fields, context_fields, row_fields
 
 
 @hardware_of(Exaq)
 class ExaqUnit(KernelUnit):
-    """Codes relative to the row's maximum, LUT_sum, K divisions a row, a multiplexer a lane.
+    """Codes relative to the row's maximum, LUT_sum, K divisions a row, a lookup a lane.
 
     A unit that gives codes has no multiplexers, and divides only where its row results have
     tables.
@@ -45,24 +46,30 @@ class ExaqUnit(KernelUnit):
         self.tables = tables = tables_of(kernel, memories)
         self._quantizer = Quantizer(kernel, tables.thresholds())
         codes = kernel.format.output == "codes"
-        self._normalisation = Normalisation(
-            kernel, tables, behind=None if codes else Emitter.latency, memories=memories
+        emitter = None if codes else emitter_of(kernel, memories)
+        self._normalisation = normalisation = Normalisation(
+            kernel, tables, behind=None if emitter is None else emitter.latency, memories=memories
         )
         self._output: Output | CodeOutput
-        if codes:
-            self._output = CodeOutput(kernel, self._normalisation)
+        if emitter is None:
+            self._output = CodeOutput(kernel)
         else:
-            make_table = self._normalisation.latency
-            self._output = Output(kernel, make_table=make_table, memories=memories)
+            self._output = Output(
+                kernel, emitter, make_table=normalisation.latency, memories=memories
+            )
         self.whole_row = self._output.whole_row
+        divides = kernel.format.gives_probabilities
+        reports = kernel.format.row_results != "none"
+        self._reporter = RowReporter(kernel) if reports and divides else None
         self.beats, self.o = self._quantizer.i, self._output.o
         self.rows = tables.rows(self._quantizer.row)
         self.prepare = tables.prepare
         self.hold = self._output.hold
         self.latency = Quantizer.latency + self.hold
-        if kernel.format.row_results != "none":
-            self.results_latency = Quantizer.latency + self._output.results_latency
-            self.results_waiting = self._output.results_waiting
+        if reports:
+            self.results_latency = Quantizer.latency + normalisation.latency
+            self.results_latency += RowReporter.latency if self._reporter else 0
+            self.results_waiting = normalisation.waiting if codes else 1
         self.row_fields = tables.row_fields
         self.boot_cycles = tables.boot_cycles
 
@@ -100,6 +107,7 @@ class ExaqUnit(KernelUnit):
             **output.blocks_before,
             **normalisation.blocks,
             **output.blocks_behind,
+            **({"row_reporter": self._reporter} if self._reporter else {}),
             **self.tables.blocks,
             **normalisation.sum_tables,
         }
@@ -107,11 +115,23 @@ class ExaqUnit(KernelUnit):
     def connect(self, m: Module, unit: Component) -> None:
         codes = self._quantizer.o
         self.tables.connect(m, unit, self._normalisation)
-        self._output.connect(m, codes, self._normalisation.o)
+        self._output.connect(m, codes)
+        takers = [self._output.tables, self._reporter.i if self._reporter else None]
+        share(m, self._normalisation.o, [taker for taker in takers if taker is not None])
         if self._kernel.format.row_results != "none":
-            give_results(m, self._kernel, self._output.results, unit.row)
+            self._give_results(m, unit)
         m.d.comb += self._quantizer.room.eq(self._output.room & self._normalisation.room)
         self._normalisation.connect(m, codes)
+
+    def _give_results(self, m: Module, unit: Any) -> None:
+        format = self._kernel.format
+        results: Any = self._reporter.o if self._reporter else self._normalisation.o
+        found, given = results.payload, unit.row.payload
+        m.d.comb += [unit.row.valid.eq(results.valid), results.ready.eq(unit.row.ready)]
+        for name in ("maximum", "sum", "error", *context_fields(format)):
+            m.d.comb += given[name].eq(found[name])
+        if format.row_results == "table":
+            m.d.comb += given.probabilities.eq(found.table)
 
     def manifest(self) -> dict[str, Any]:
         tables = self._kernel.tables

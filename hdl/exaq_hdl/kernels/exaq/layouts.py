@@ -10,11 +10,15 @@ from exaq_hdl.kernels.exaq.tables.words import row_context, row_origin, row_tabl
 from exaq_hdl.shell.streams import row_flags, with_fields
 
 
+def lane_codes(kernel: Exaq) -> data.ArrayLayout:
+    """A code for each lane."""
+    return data.ArrayLayout(unsigned(kernel.bits), kernel.format.lanes)
+
+
 def code_beat(kernel: Exaq) -> data.StructLayout:
     """Beat behind the quantizer: codes, 0 in lanes that are not live, and the row's tables."""
-    codes = data.ArrayLayout(unsigned(kernel.bits), kernel.format.lanes)
     flags = row_flags(kernel.format) | row_tables(kernel) | row_origin(kernel)
-    return data.StructLayout({"codes": codes} | flags)
+    return data.StructLayout({"codes": lane_codes(kernel)} | flags)
 
 
 def row_reports(kernel: Exaq) -> dict[str, Any]:
@@ -35,11 +39,24 @@ def summed_row(kernel: Exaq) -> ShapeLike:
     return with_fields("sum", kernel.sum_bits, row_tables(kernel) | row_reports(kernel))
 
 
-def row_table(kernel: Exaq) -> ShapeLike:
-    """``table``, the 2**bits probabilities that a row can have, by code, with the row_context
-    and, with row results, the row_reports and ``sum``, the row's sum.
+def row_summary(kernel: Exaq) -> dict[str, Any]:
+    """What goes with a row's p-table: the row_context and, with row results, these but the table:
+    row_reports and ``sum``, the row's sum.
+    """
+    reports = row_reports(kernel)
+    return row_context(kernel) | (reports | {"sum": kernel.sum_bits} if reports else {})
+
+
+def table_word(kernel: Exaq) -> data.StructLayout:
+    """The probability of a level in a row; the row_summary comes with level 0, else it is 0."""
+    word = {"level": kernel.bits, "probability": kernel.format.prob_bits}
+    return data.StructLayout(word | row_summary(kernel))
+
+
+def row_report(kernel: Exaq) -> data.StructLayout:
+    """The row_summary of a unit with row results and, where these have tables, ``table``: the
+    2**bits probabilities that a row can have, by code.
     """
     table = data.ArrayLayout(unsigned(kernel.format.prob_bits), kernel.levels)
-    reports = row_reports(kernel)
-    results = reports | {"sum": kernel.sum_bits} if reports else {}
-    return with_fields("table", table, row_context(kernel) | results)
+    tables = {"table": table} if kernel.format.row_results == "table" else {}
+    return data.StructLayout(row_summary(kernel) | tables)

@@ -31,17 +31,17 @@ class Normalisation:
     tables
         The unit's tables.
     behind
-        Cycles from a row's table to its first probability. None: the unit gives codes, which
-        wait for no table.
+        Cycles from the last word of a row's p-table to its first probability. None: the unit gives
+        codes, which wait for no table.
     memories
         Makes the queue's RAM.
 
     Members
     -------
     room : whether a further row's sum fits
-    o : stream of row_table, out; of a unit that does not divide, of summed_row
-    latency : cycles from a row's last code to its table, or its sum
-    waiting : in a unit that gives codes, rows whose ``o`` can wait while all their codes leave
+    o : stream of table_word, out; of a unit that does not divide, of summed_row
+    latency : cycles from a row's last code to the last word of its p-table, or to its sum
+    waiting : in a unit that gives codes, rows whose results can wait while all their codes leave
     row_done : pulse: the tables of a row are not needed any more
     empty_row : pulse: a row has no live element
     """
@@ -74,7 +74,7 @@ class Normalisation:
         if self._normalizer:
             self.waiting += self._normalizer.rings + 1
             self.o = self._normalizer.o
-            self.row_done = self.o.valid & self.o.ready
+            self.row_done = self.o.valid & self.o.ready & self.o.payload.level.all()
             self.empty_row = summed.valid & item(summed.payload, "complement").all()
         else:
             self.o = queue.o

@@ -107,7 +107,7 @@ class Quantizer(Component):
                 held[name].eq(flag),
                 out[name].eq(held[name]),
             ]
-        live = held["live" if kernel.format.masking else "tail"]
+        live = held["live" if kernel.format.partial_rows else "tail"]
         compared = item(row.payload, self._thresholds.row_name)
         for lane in range(kernel.format.lanes):
             logit = self.i.payload.logits[lane]

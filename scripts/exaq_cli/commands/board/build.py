@@ -95,13 +95,11 @@ def command(
     if prove:
         require("sim", "board")
     from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
-    from exaq_fpga.link.protocol import check_carried
 
     spec = BOARDS[board]
     config = partial.resolve(spec.settings)
     folder = Path("build") / board if out is None else out
     with user_errors():
-        check_carried(config)
         link = spec.link.with_baud(baud)
         settle_rates(spec, clock, link)
     with _steps() as step:

@@ -167,12 +167,10 @@ def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) 
     A baud rate that its clock cannot make is a UserError.
     """
     from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
-    from exaq_fpga.link.protocol import check_carried
     from exaq_fpga.virtual.design import DIVISOR
 
     spec = BOARDS[board]
     with user_errors():
-        check_carried(config)
         link = spec.link.with_baud(spec.clock // DIVISOR if baud is None else baud)
         settle_rates(spec, None, link)
     with tool_errors(), _CONSOLE.status("Emitting the design ..."):

@@ -17,6 +17,7 @@ from rich.progress import TaskProgressColumn, TimeRemainingColumn
 import exaq
 from exaq import SoftmaxConfig, TableFile, TableSet
 from exaq.calibration import OBJECTIVES, PARTS, RULES, STAGES
+from exaq.stream_format import MASK_VALUES
 from exaq_cli.errors import UserError, plain_warnings, user_errors
 from exaq_cli.files import check_row_axis, map_array, replacing
 from exaq_cli.output.progress import counted
@@ -117,6 +118,13 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     show_default=True,
     help="Fraction bits of a tabulated exponential: 4 to 24.",
 )
+@click.option(
+    "--mask-value",
+    type=click.Choice(MASK_VALUES),
+    default=_DEFAULT.mask_value,
+    show_default=True,
+    help="Which integer logit means masked in the unit: none, or the lowest.",
+)
 def command(
     logits: tuple[Path, ...],
     out: Path,
@@ -156,7 +164,7 @@ def command(
             sources[layer][what] = path.name
         tables = _named(tables, sources)
         tables.save(temporary)
-    _print(tables, options["rule"], layers)
+    _print(tables, layers)
     click.echo(f"Written: {out}, {len(tables.sets)} sets of tables")
 
 
@@ -255,35 +263,34 @@ def _live(array: NDArray[Any], path: Path, file: Path, what: str) -> NDArray[np.
     return mask
 
 
-def _print(tables: TableFile, rule: str, layers: dict[int, Path]) -> None:
-    """A line a set: file, clip, errors by the paper's tables and by these, thresholds, ExpRom."""
-    clip = "searched_clip" if rule == "optimal" else "paper_clip"
+def _print(tables: TableFile, layers: dict[int, Path]) -> None:
+    """A line a set: file, clip, errors before the search and after it, thresholds, ExpRom."""
     together = ", ".join(map(str, layers.values())) if len(layers) == 1 else f"{len(layers)} files"
     head = ("set", "file", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials")
     rows: list[tuple[str, ...]] = [head]
     for entry in tables.sets:
         file = together if entry.layer is None else str(layers[entry.layer])
-        rows.append(_cells(entry, file, clip))
+        rows.append(_cells(entry, file))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
 
 
-def _cells(entry: TableSet, file: str, clip: str) -> tuple[str, ...]:
+def _cells(entry: TableSet, file: str) -> tuple[str, ...]:
     figures = entry.statistics
-    before = figures["stages"]["paper"]
+    before, *after = figures["stages"].values()
 
     def error(name: str) -> str:
         values = ["inf" if v is None else f"{v:.3g}" for v in (before[name], figures[name])]
-        return values[0] if figures["stages"].keys() == {"paper"} else " -> ".join(values)
+        return " -> ".join(values) if after else values[0]
 
     return (
         entry.name,
         file,
         f"{figures['rows']:,}",
         f"{figures['sigma']:.3g}",
-        f"{figures[clip] if entry.clip is None else entry.clip:.4g}",
+        f"{figures['searched_clip'] if entry.clip is None else entry.clip:.4g}",
         error("mse"),
         error("kl"),
         " ".join(map(str, entry.tables.thresholds)),

@@ -22,7 +22,7 @@ from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
-from exaq_cli.row_input import RowInput, output_options, row_options
+from exaq_cli.row_input import RowInput, output_options, row_options, window_options
 from exaq_cosim import (
     Simulation,
     SimulationError,
@@ -55,6 +55,7 @@ _FILE = click.Path(path_type=Path)
     "golden: the NumPy model of the same bits.",
 )
 @row_options
+@window_options
 @click.option(
     "--load",
     is_flag=True,
@@ -94,6 +95,8 @@ def command(
     lengths: Path | None,
     mask: Path | None,
     contexts_of: Path | None,
+    windows: Path | None,
+    causal: bool,
     load: bool,
     stall: float,
     seed: int,
@@ -110,6 +113,7 @@ def command(
     exaq simulate logits.npy -o probs.npy
     exaq simulate logits.npy -o probs.npy --preset 2bit-x16 --lengths lengths.npy --json run.json
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
+    exaq simulate logits.npy -o probs.npy --window --causal
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     exaq simulate logits.npy -o codes.npy --output codes --results rows.npz
     """
@@ -132,13 +136,16 @@ def command(
     try:
         with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
-            given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
+            given = RowInput.load(
+                logits, lengths, mask, contexts_of, windows, causal=causal
+            ).integers(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
                 rows: Any = {
                     "mask": given.mask,
                     "lengths": given.lengths,
                     "contexts": given.contexts,
+                    "window": given.window,
                 }
                 elements = golden(given.logits, config, **rows)
                 of_rows = None
@@ -224,6 +231,7 @@ def _simulate(
             mask=given.mask,
             lengths=given.lengths,
             contexts=given.contexts,
+            window=given.window,
             loads=list(enumerate(config.context_tables)) if load else [],
             stall=stall,
             seed=seed,

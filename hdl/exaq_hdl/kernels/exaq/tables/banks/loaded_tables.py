@@ -89,6 +89,7 @@ class LoadedTables(Tables):
 
     def row_values(self, m: Module, row: ClosedRow) -> dict[str, Value]:
         """From a row's context to its bank."""
+        self._map_delay = row.since_taken - 1
         m.d.comb += [self.context_map.row_in.eq(row.last), self.context_map.context.eq(row.context)]
         # The number that a row came with is told at its end, also where no context has it.
         now = {
@@ -113,6 +114,12 @@ class LoadedTables(Tables):
         loader, boot, context_map = self.table_loader, self.boot, self.context_map
         row_done = Signal()
         m.d.sync += row_done.eq(normalisation.row_done)
+        # The map hears of a load as much later as it is asked for the banks of rows.
+        commit, filling = loader.commit, boot.active
+        for k in range(self._map_delay):
+            delayed = {"commit": commit, "filling": filling}
+            commit, filling = (Signal(name=f"{name}_late{k}") for name in delayed)
+            m.d.sync += [commit.eq(delayed["commit"]), filling.eq(delayed["filling"])]
         wiring.connect(m, boot.o, loader.boot)
         wiring.connect(m, wiring.flipped(unit.load), loader.i)
         m.d.comb += [
@@ -120,8 +127,8 @@ class LoadedTables(Tables):
             boot.next.eq(loader.commit),
             context_map.row_out.eq(row_done),
             context_map.target.eq(loader.target),
-            context_map.commit.eq(loader.commit),
-            context_map.filling.eq(boot.active),
+            context_map.commit.eq(commit),
+            context_map.filling.eq(filling),
             loader.spare.eq(context_map.spare),
             loader.free.eq(context_map.free),
             unit.loaded.eq(loader.commit & ~boot.active),
