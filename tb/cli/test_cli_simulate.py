@@ -144,6 +144,18 @@ REFUSALS = {
     "logits.npy -o p.npy --contexts 2 --load --engine golden": (
         "--load needs --engine rtl: the golden model has no cycles"
     ),
+    "logits.npy -o p.npy --results r.npz": (
+        "--results needs a unit with row results: give --row-results sum or table"
+    ),
+    "logits.npy -o p.npy --output codes --float-output": (
+        "--float-output needs a unit that gives probabilities, not codes"
+    ),
+    "logits.npy -o p.npy --output codes --results p.npy": (
+        "cannot write p.npy: two outputs of one command have that name"
+    ),
+    "logits.npy -o p.npy --output codes --row-results none": (
+        "a unit that gives codes has row_results sum or table, not none"
+    ),
     "logits.npy -o p.npy --engine golden --waves w.vcd": (
         "--waves needs --engine rtl: the golden model has no cycles"
     ),

@@ -223,6 +223,54 @@ def test_waves_show_every_beat(run: Run) -> None:
 
 
 @pytest.mark.simulator
+def test_codes_and_row_results(run: Run) -> None:
+    """Both engines write the same; the summary has what leaves, and when."""
+    x = save("logits.npy", logits(4, 9, 33))
+    config = CONFIG.replace(output="codes")
+    for engine in ("golden", "rtl"):
+        code, out, err = run(
+            *("logits.npy", "-o", "codes.npy", "--output", "codes", "--results", "rows.npz"),
+            *("--engine", engine, "--json", "run.json"),
+        )
+        assert (code, err) == (0, "")
+        np.testing.assert_array_equal(np.load("codes.npy"), exaq.quantize(x, config))
+        assert np.load("codes.npy").dtype == np.uint8
+        with np.load("rows.npz") as rows:
+            assert sorted(rows) == ["maximum", "sum", "table"]
+            for name, values in exaq.row_results(x, config).arrays().items():
+                np.testing.assert_array_equal(rows[name], values)
+        assert files() == ["codes.npy", "logits.npy", "rows.npz", "run.json"]
+    figures = json.loads(Path("run.json").read_text())
+    assert (figures["mismatches"], figures["result_mismatches"]) == (0, 0)
+    assert figures["config"]["output"] == "codes"
+    latency, results = (figures[name] for name in ("latency", "results_latency"))
+    assert latency["min"] == 6
+    for line in (
+        "Latency             6 cycles, last logit in to first code out",
+        f"Results' latency    {results['min']} / {results['median']:g} / {results['max']} cycles, "
+        "last logit in to row results out, less the row's beats",
+        "Mismatches          0 elements, 0 rows' results against the golden model",
+        "Written             codes.npy, rows.npz, run.json",
+    ):
+        assert line in out.splitlines()
+
+
+@pytest.mark.simulator
+def test_a_mismatch_of_row_results_exits_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = save("logits.npy", logits(5, 16))
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        expected = exaq.row_results(x, CONFIG)
+        expected.sum[2:4] += 1
+        return expected
+
+    monkeypatch.setattr(exaq_cli.commands.unit.simulate, "golden_results", wrong)
+    code, out, _ = run("logits.npy", "-o", "probs.npy", "--row-results", "sum")
+    assert code == 1
+    assert "Mismatches          0 elements, 2 rows' results against the golden model" in out
+
+
+@pytest.mark.simulator
 def test_a_mismatch_is_counted_and_exits_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     x = save("logits.npy", logits(5, 16))
 
