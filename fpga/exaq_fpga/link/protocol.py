@@ -174,10 +174,6 @@ class Identity:
     buffer
         Octets of the receive buffer.
 
-    Raises
-    ------
-    ValueError
-        The link has no messages for what the unit gives.
     """
 
     board: str
