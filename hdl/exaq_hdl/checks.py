@@ -28,7 +28,6 @@ def _unbuilt(format: StreamFormat) -> dict[str, bool]:
     return {
         "output codes": format.output != "probabilities",
         "row_results": format.row_results != "none",
-        "sink": format.sink is not None,
         "window": format.window,
         "mask_value": format.mask_value != "none",
         "logit_format": format.float_format is not None,

@@ -288,11 +288,11 @@ def _sinks(sink: ArrayLike, shape: tuple[int, ...], format: StreamFormat) -> NDA
         raise ValueError(f"the configuration has a sink of its own, {format.sink}: give no other")
     floats = format.float_format
     if floats is None:
-        return of_rows("sink", sink, shape, *format.logit_range)
+        return of_rows("sink", sink, shape, *format.sink_range)
     keys = floats.keys(plain(sink, "sink"))
     if floats.masked(keys).any():
         raise ValueError("sink must be finite")
-    return of_rows("sink", keys, shape, floats.lowest, floats.infinity)
+    return of_rows("sink", keys, shape, *format.sink_range)
 
 
 def _intervals(live: NDArray[np.bool_], windows: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -191,8 +191,7 @@ class StreamFormat:
         """
         if self.float_format is not None:
             return self.float_format.exact(name, value)
-        least, most = self.logit_range
-        return integer(name, value, least + (self.mask_value == "lowest"), most)
+        return integer(name, value, *self.sink_range)
 
     def changed(self, changes: dict[str, Any]) -> StreamFormat:
         """A copy with ``changes``; what was left to its default is settled anew."""
@@ -241,6 +240,14 @@ class StreamFormat:
         if self.float_format is None:
             return int(sink)
         return int(self.float_format.keys(np.array([sink], np.float32))[0])
+
+    @property
+    def sink_range(self) -> tuple[int, int]:
+        """Smallest and largest ``sink_key`` of a legal sink: of what is a logit and not masked."""
+        if self.float_format is not None:
+            return self.float_format.lowest + 1, self.float_format.infinity - 1
+        least, most = self.logit_range
+        return least + (self.mask_value == "lowest"), most
 
     @property
     def partial_rows(self) -> bool:

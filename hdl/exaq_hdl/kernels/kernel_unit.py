@@ -60,6 +60,7 @@ class KernelUnit(ABC):
         first probability with ``whole_row``, from its first beat without
     hold : cycles that a row's beats may stay in the kernel after its last one
     row_fields : what goes with a row beside its maximum, by name: shapes
+    least_maximum : what every item of ``rows`` is at least: the sink that all rows share
     boot_cycles : cycles after reset in which the unit takes no beat
     """
 
@@ -71,6 +72,7 @@ class KernelUnit(ABC):
     latency: int
     hold: int
     row_fields: Mapping[str, Any] = NOTHING
+    least_maximum: int = 0
     boot_cycles: int = 0
 
     @abstractmethod

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -18,12 +18,13 @@ from exaq_hdl.shell.streams import item, live_lanes
 
 
 class Accumulator(Component):
-    """Sum S of the exponentials of a row's live elements.
+    """Sum S of the exponentials of a row's live elements, and of its sink.
 
     Given as its complement ~S, which spares whoever subtracts it an inverter for every bit.
     Latency ``latency`` cycles from a row's last beat to its sum; throughput 1 beat per cycle, rows
     back to back. Exact: nothing rounds or overflows. LUT_sum counts every lane that is not live as
-    level 0, so E_0 is taken off again once for each.
+    level 0, so E_0 is taken off again once for each. The sink's exponential is what a row's running
+    sum starts from.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class Accumulator(Component):
     totals : array of the beat's LUT_sum entries, in, one a group; they come ``sums.latency``
         cycles after the beat
     o : stream of sum_bits bits with the row_tables, out, always ready; ~S, one item a row
+    live : with sinks and contexts: whether the row of ``o`` has a live element
     ... : the ports of ``sums``
     """
 
@@ -45,6 +47,8 @@ class Accumulator(Component):
         self.kernel = check_exaq(kernel)
         self._sums = sums
         self.latency = sums.latency + tree_depth(kernel.groups) + 2
+        # A sum tells of live elements, unless there is a sink in it; contexts count such rows.
+        self._tells_live = bool(kernel.sinks) and bool(kernel.format.contexts)
         super().__init__(
             {
                 "i": In(stream.Signature(code_beat(kernel), always_ready=True)),
@@ -55,9 +59,17 @@ class Accumulator(Component):
                         always_ready=True,
                     )
                 ),
+                **({"live": Out(1)} if self._tells_live else {}),
                 **self._sums.ports,
             }
         )
+
+    @property
+    def empty_row(self) -> Value:
+        """Pulse: the row whose sum comes has no live element."""
+        # A live row's sum is at least that of its maximum, which is not 0.
+        nothing = item(self.o.payload, "complement").all()
+        return self.o.valid & (~self.live if self._tells_live else nothing)
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -92,6 +104,10 @@ class Accumulator(Component):
         negative = Signal(signed(len(total) + 1), reset_less=True)
         m.d.sync += negative.eq(excess - total)
 
+        if kernel.sinks:
+            fields["sink"] = self.i.payload.sink
+        if self._tells_live:
+            fields["live"] = live.any()
         valid, last = self.i.valid, self.i.payload.last
         for k in range(self.latency - 1):
             stage = Signal(name=f"stage{k}_valid")
@@ -100,6 +116,11 @@ class Accumulator(Component):
             fields = {name: register(f, f"stage{k}_{name}") for name, f in fields.items()}
             if k == tree_depth(kernel.groups):
                 self._sums.excess_of(m, valid, idle, fields)
+                if kernel.sinks:
+                    sink = self._sums.sink(m, self, valid, fields)
+                    del fields["sink"]
+        if self._tells_live:
+            self._tell_live(m, fields.pop("live"), valid, last)
 
         # From -1 down by the beats' totals: -1 - S is ~S.
         running = Signal(kernel.sum_bits, init=-1)
@@ -112,8 +133,40 @@ class Accumulator(Component):
         m.d.sync += [row_sum.eq(complement), self.o.valid.eq(valid & last)]
         for name, value in fields.items():
             m.d.comb += self.o.payload[name].eq(register(value, f"row_{name}"))
+        if kernel.sinks:
+            self._start_from(m, sink, running, complement, valid, last)
+            return m
         with m.If(valid & last):
             m.d.sync += running.eq(-1)
         with m.Elif(valid):
             m.d.sync += running.eq(complement)
         return m
+
+    def _start_from(
+        self,
+        m: Module,
+        sink: Value,
+        running: Signal,
+        complement: Signal,
+        valid: Value,
+        last: Value,
+    ) -> None:
+        """Go on with the beats' totals, and in front of a row's first beat with -1 - ``sink``.
+
+        ``sink`` is that of the beat a cycle before it is ``valid``. Where none comes then, no row
+        is begun yet, and the next cycle's takes its place.
+        """
+        begun = Signal()
+        with m.If(valid):
+            m.d.sync += begun.eq(~last)
+        with m.If(valid & ~last):
+            m.d.sync += running.eq(complement)
+        with m.Elif(valid | ~begun):
+            above = len(running) - len(sink)
+            m.d.sync += running.eq(Cat(~sink, Const(1).replicate(above)))
+
+    def _tell_live(self, m: Module, beat_live: Value, valid: Value, last: Value) -> None:
+        found = Signal()
+        with m.If(valid):
+            m.d.sync += found.eq(~last & (found | beat_live))
+        m.d.sync += self.live.eq(found | beat_live)

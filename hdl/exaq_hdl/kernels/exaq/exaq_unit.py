@@ -19,7 +19,7 @@ from exaq_hdl.kernels.exaq.tables.provider import tables_of
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.loads import LOAD_PORTS
+from exaq_hdl.shell.loads import load_ports
 from exaq_hdl.shell.ports import Ports
 
 
@@ -44,11 +44,12 @@ class ExaqUnit(KernelUnit):
         self.hold = self._output.hold
         self.latency = Quantizer.latency + self.hold
         self.row_fields = tables.row_fields
+        self.least_maximum = tables.least_maximum
         self.boot_cycles = tables.boot_cycles
 
     @classmethod
     def ports(cls, kernel: Exaq) -> Ports:
-        return LOAD_PORTS if kernel.format.contexts else {}
+        return load_ports(kernel.format) if kernel.format.contexts else {}
 
     def expect_rows(self, rows: int) -> None:
         self.tables.expect_rows(rows + self._normalisation.sum_queue.depth)
@@ -85,12 +86,13 @@ class ExaqUnit(KernelUnit):
         self._normalisation.connect(m, codes)
 
     def manifest(self) -> dict[str, Any]:
-        tables = self._kernel.tables
+        tables, sinks = self._kernel.tables, self._kernel.sinks
         return {
             "tables": {
                 "thresholds": list(tables.thresholds),
                 "exp_rom": list(tables.exp_rom),
                 "sum_rom": tables.sum_rom(self._kernel.group).tolist(),
             },
+            **({"sinks": list(sinks)} if sinks else {}),
             "loads": self.tables.manifest(),
         }

@@ -4,14 +4,17 @@ from amaranth.hdl import ShapeLike, unsigned
 from amaranth.lib import data
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.tables.words import row_context, row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_context, row_sink, row_tables
 from exaq_hdl.shell.streams import row_flags, with_fields
 
 
 def code_beat(kernel: Exaq) -> data.StructLayout:
-    """Beat behind the quantizer: codes, 0 in lanes that are not live, and the row's tables."""
+    """Beat behind the quantizer: codes, 0 in lanes that are not live, the row's tables, and the
+    code of its sink.
+    """
     codes = data.ArrayLayout(unsigned(kernel.bits), kernel.format.lanes)
-    return data.StructLayout({"codes": codes} | row_flags(kernel.format) | row_tables(kernel))
+    rows = row_tables(kernel) | row_sink(kernel)
+    return data.StructLayout({"codes": codes} | row_flags(kernel.format) | rows)
 
 
 def row_complement(kernel: Exaq) -> ShapeLike:

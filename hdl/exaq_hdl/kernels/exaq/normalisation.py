@@ -60,9 +60,7 @@ class Normalisation:
         )
         self.room, self.o = self.sum_queue.room, self.normalizer.o
         self.row_done = self.o.valid & self.o.ready
-        # A live row's sum is at least that of its maximum, which is not 0.
-        row_sum = self.accumulator.o
-        self.empty_row = row_sum.valid & item(row_sum.payload, "complement").all()
+        self.empty_row = self.accumulator.empty_row
 
     def connect(self, m: Module, codes: Stream) -> None:
         """Join the blocks, behind ``codes``, a stream of code_beat."""

@@ -21,7 +21,7 @@ class Quantizer(Component):
     Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
     maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more. Exact:
     equal to the authors' quantizer for every logit (docs/numerics.md). Lanes that are not live
-    get code 0.
+    get code 0. The code of a row's sink comes with every beat.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ class Quantizer(Component):
     Members
     -------
     i : stream of row_beat, in
-    ``thresholds.row_name`` : stream of ``thresholds.row_shape`` with the row_tables, in; one item
-        a row, taken with the row's last beat; also as ``row``
+    ``thresholds.row_name`` : stream of ``thresholds.row_shape`` with its ``row_fields``, in; one
+        item a row, taken with the row's last beat; also as ``row``
     room : Signal(1), in; whether those behind can take another beat
     o : stream of code_beat, out, always ready
     """
@@ -46,7 +46,7 @@ class Quantizer(Component):
     def __init__(self, kernel: Exaq, thresholds: ThresholdReader):
         self.kernel = check_exaq(kernel)
         self._thresholds = thresholds
-        row = with_fields(thresholds.row_name, thresholds.row_shape, row_tables(kernel))
+        row = with_fields(thresholds.row_name, thresholds.row_shape, thresholds.row_fields)
         super().__init__(
             {
                 "i": In(stream.Signature(row_beat(kernel.format))),
@@ -89,6 +89,8 @@ class Quantizer(Component):
                 held[name].eq(flag),
                 out[name].eq(held[name]),
             ]
+        if kernel.sinks:
+            self._thresholds.find_sink(m, row.payload, out.sink)
         live = held["live" if kernel.format.masking else "tail"]
         compared = item(row.payload, self._thresholds.row_name)
         for lane in range(kernel.format.lanes):

@@ -16,8 +16,10 @@ from exaq_hdl.kernels.exaq.tables.provider import (
     ThresholdReader,
 )
 from exaq_hdl.kernels.exaq.tables.thermometer import count
+from exaq_hdl.kernels.exaq.tables.words import row_tables
 from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.memory import Memories
+from exaq_hdl.shell.streams import item, offset_binary
 
 
 class ConstantTables(Tables):
@@ -28,6 +30,7 @@ class ConstantTables(Tables):
     def __init__(self, kernel: Exaq, memories: Memories):
         self._kernel = kernel
         self._memories = memories
+        self.least_maximum = constant_sink(kernel) if kernel.sinks else 0
 
     def thresholds(self) -> ThresholdReader:
         return ConstantThresholds(self._kernel)
@@ -48,6 +51,11 @@ class ConstantTables(Tables):
         pass
 
 
+def constant_sink(kernel: Exaq) -> int:
+    """The sink that all rows of a unit without contexts share, in offset binary."""
+    return offset_binary(kernel.format, kernel.format.sink_key(kernel.sinks[0]))
+
+
 class ConstantThresholds(ThresholdReader):
     """Compares an element's distance from the maximum with constants."""
 
@@ -60,6 +68,7 @@ class ConstantThresholds(ThresholdReader):
         # as do lanes that are not live; the comparisons see `near` bits and a sign.
         self._thresholds = [max(threshold, -(2**width)) for threshold in kernel.tables.thresholds]
         lowest = self._thresholds[0]
+        self.row_fields = row_tables(kernel)
         self._near = (-lowest - 1).bit_length() if lowest else 0
 
     def find_code(
@@ -73,6 +82,17 @@ class ConstantThresholds(ThresholdReader):
         reached = [reaches(low, negative, threshold) for threshold in self._thresholds]
         m.d.sync += code.eq(Mux(live & ~far, count(reached), 0))
 
+    def find_sink(self, m: Module, row: Any, code: Value) -> None:
+        # The sink is a constant too: it reaches a threshold where the maximum is near enough.
+        maximum = item(row, self.row_name)
+        beyond = [constant_sink(self._kernel) - threshold + 1 for threshold in self._thresholds]
+        hits = Signal(len(beyond), name="sink_hits", reset_less=True)
+        m.d.sync += code.eq(count(hits))
+        for k, limit in enumerate(beyond):
+            # No maximum is beyond what its width holds.
+            reached = Const(1) if limit >> len(maximum) else ~at_least(maximum, limit)
+            m.d.sync += hits[k].eq(reached)
+
 
 def reaches(low: Value, negative: Value, threshold: int) -> Value:
     """Whether a difference <= 0 is at or above a constant ``threshold`` <= 0.
@@ -81,10 +101,15 @@ def reaches(low: Value, negative: Value, threshold: int) -> Value:
     threshold. Written as one gate a bit, from the lowest up: a constant leaves so little of a
     comparison that logic beats a carry chain.
     """
+    return ~negative | at_least(low, threshold) if threshold else ~negative
+
+
+def at_least(bits: Value, constant: int) -> Value:
+    """Whether unsigned ``bits`` are at or above the lowest bits of ``constant``."""
     result: Value = Const(1)
-    for k, bit in enumerate(low):
-        result = bit & result if threshold >> k & 1 else bit | result
-    return ~negative | result if threshold else ~negative
+    for k, bit in enumerate(bits):
+        result = bit & result if constant >> k & 1 else bit | result
+    return result
 
 
 class ConstantSums(SumReader):
@@ -111,6 +136,13 @@ class ConstantSums(SumReader):
 
     def excess_of(self, m: Module, valid: Value, idle: Value, row: dict[str, Value]) -> None:
         pass
+
+    def sink(self, m: Module, accumulator: Any, valid: Value, row: dict[str, Value]) -> Value:
+        code = Signal(self._kernel.bits, name="sink_code", reset_less=True)
+        m.d.sync += code.eq(row["sink"])
+        exponential = Signal(self._kernel.exp_bits, name="sink_exponential")
+        m.d.comb += exponential.eq(lookup(code, self._kernel.tables.exp_rom))
+        return exponential
 
 
 class ConstantExponentials(ExponentialReader):
