@@ -25,6 +25,22 @@ CONFIGS = {
     "4 bits": SoftmaxConfig(bits=4, lanes=2, max_row=80, exp_frac=20),
     "no masks": SoftmaxConfig(lanes=3, max_row=60, masking=False, logit_width=5),
     "1 beat": SoftmaxConfig(lanes=4, max_row=4, full_rate_row=32),
+    "sink": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, sink=11),
+    "sink below": SoftmaxConfig(lanes=1, max_row=1, prob_bits=8, sink=-128),
+    "sink above, 3 bits": SoftmaxConfig(
+        bits=3, lanes=2, max_row=48, logit_width=10, sink=400, masking=False
+    ),
+    "2 contexts, sinks": SoftmaxConfig(
+        lanes=4,
+        max_row=64,
+        full_rate_row=32,
+        contexts=2,
+        sink=0,
+        context_tables=(
+            Tables(thresholds=(-40, -3, -3), exp_rom=(0, 300, 17, 511)),
+            Tables(thresholds=(-256, -100, 0), exp_rom=(511, 1, 2, 16383), sink=-100),
+        ),
+    ),
     "1 context": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, contexts=1),
     "3 contexts": SoftmaxConfig(
         lanes=2,
@@ -101,8 +117,12 @@ def expected_beats(config: SoftmaxConfig, row: Row, tables: Tables | None = None
         held = config.context_tables[context if known else 0]
         used = config.replace(contexts=0, tables=tables or held)
     row = row[: config.max_row]
-    logits, live = [x for x, _ in row], [flag for _, flag in row]
-    probabilities = softmax_row(logits, live if config.masking else None, used)
+    logits, live = [x for x, _ in row], [flag or not config.masking for _, flag in row]
+    if config.sink is not None:
+        # A sink is one more element, of which nothing comes back.
+        own = used.tables.sink
+        logits, live = [*logits, config.sink if own is None else own], [*live, True]
+    probabilities = softmax_row(logits, live, used)[: len(row)]
     beats = []
     for k in range(0, len(row), config.lanes):
         part = probabilities[k : k + config.lanes]

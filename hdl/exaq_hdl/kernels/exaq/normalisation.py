@@ -12,7 +12,6 @@ from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.streams import item
 
 
 class Normalisation:

@@ -76,7 +76,10 @@ class Boot(Component):
         m.d.sync += self.o.valid.eq(active & ~wait & ~self.o.valid)
         with m.If(self.o.valid):
             with m.If(self.o.ready):
-                m.d.sync += [place.eq(place_after(kernel, place)), wait.eq(last_of_load(kernel, place))]
+                m.d.sync += [
+                    place.eq(place_after(kernel, place)),
+                    wait.eq(last_of_load(kernel, place)),
+                ]
             with m.Else():
                 m.d.sync += self.o.valid.eq(1)
         with m.If(self.next & active):

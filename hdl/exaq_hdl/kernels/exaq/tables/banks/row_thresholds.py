@@ -27,9 +27,9 @@ class RowThresholds(Component):
     """Adds a row's maximum to the thresholds of its bank, one after the other: T_k = max + t_k.
 
     A sum below the lowest logit becomes that one. With sinks that of the bank joins the maximum
-    before, and its code is found on the way: the number of thresholds whose sums it reaches. Latency ``latency`` cycles; throughput a row
-    in ``period`` cycles, while the row before is quantized. Back-pressure on ``o`` holds its
-    payload.
+    first, and its code is found on the way: the number of thresholds whose sums it reaches.
+    Latency ``latency`` cycles; throughput a row in ``period`` cycles, while the row before is
+    quantized. Back-pressure on ``o`` holds its payload.
 
     Members
     -------
