@@ -46,6 +46,16 @@ _BINS = {
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
+        "sink",
+        "sinks_of_contexts",
+    ),
+    "sink": (
+        "above_all",
+        "ties",
+        "code_between",
+        "on_threshold",
+        "below_threshold",
+        "all_masked",
     ),
     "row": (
         "one_element",
@@ -201,6 +211,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "one_context": config.contexts == 1,
         "several_contexts": config.contexts > 1,
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
+        "sink": bool(config.sinks) and not config.contexts,
+        "sinks_of_contexts": bool(config.sinks) and config.contexts > 0,
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
@@ -236,6 +248,25 @@ def row_bins(row: Row) -> Iterator[str]:
         yield from _value_bins(row)
         if not row.live.all():
             yield from _mask_bins(row)
+        if row.sink is not None:
+            yield from _sink_bins(row, row.sink)
+
+
+def _sink_bins(row: Row, sink: int) -> Iterator[str]:
+    thresholds = row.rules.kernel.borders
+    if not row.live.any():
+        yield "sink.all_masked"
+        return
+    distance = sink - max(sink, int(row.logits[row.live].max()))
+    code = sum(distance >= threshold for threshold in thresholds)
+    hit = {
+        "above_all": sink > row.logits[row.live].max(),
+        "ties": sink == row.logits[row.live].max(),
+        "on_threshold": distance in set(thresholds) - {0},
+        "below_threshold": distance + 1 in set(thresholds) - {0},
+        "code_between": 0 < code < len(thresholds),
+    }
+    yield from (f"sink.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def _shape_bins(row: Row) -> Iterator[str]:
@@ -268,9 +299,10 @@ def _value_bins(row: Row) -> Iterator[str]:
         return
     logits = row.logits[live]
     top = logits.max()
+    peak = top if row.sink is None else max(top, row.sink)
     steps = np.diff(logits)
     beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
-    distance = set((logits - top).tolist())
+    distance = set((logits - peak).tolist())
     borders = set(config.kernel.borders) - {0}
     probabilities = row.probabilities[live]
     several = len(logits) > 1

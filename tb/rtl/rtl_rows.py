@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
 from numpy.typing import NDArray
-from rtl_tables import Contexts, alone, random_tables
+from rtl_tables import Contexts, alone, random_tables, without_sink
 
 from exaq import SoftmaxConfig, Tables, softmax
 
@@ -73,6 +73,11 @@ class Row:
         return alone(self.config, self.tables)
 
     @property
+    def sink(self) -> int | None:
+        """The sink of the row; None: there is none."""
+        return next(iter(self.rules.sinks), None)
+
+    @property
     def all_masked(self) -> bool:
         """Whether none of the elements that come back is live."""
         return not self.live[: self.config.max_row].any()
@@ -109,8 +114,13 @@ class Row:
         if kept == 0:
             return np.zeros(0, dtype=np.int64)
         live = self.live[:kept]
+        rules, logits = self.rules, self.logits[:kept]
+        if self.sink is not None:
+            # A sink is one more element, of which nothing comes back.
+            rules = without_sink(rules)
+            logits, live = np.append(logits, self.sink), np.append(live, True)
         mask = None if live.all() else live
-        return softmax(self.logits[:kept], self.rules, mask=mask).astype(np.int64)
+        return softmax(logits, rules, mask=mask)[:kept].astype(np.int64)
 
     def expected(self) -> list[Beat]:
         """The beats that must come back."""
@@ -243,6 +253,8 @@ class Rows:
         """A row of random length, values and masks."""
         count = self.length() if elements is None else elements
         draw = (self._uniform, self._narrow, self._near_thresholds, self._normal)
+        if self.config.sinks:
+            draw = (*draw, self._near_sink)
         logits = draw[self.rng.integers(len(draw))](count)
         if not (masks and self.config.masking) or self.rng.random() < 0.4:
             return self.row(logits, "random")
@@ -265,6 +277,15 @@ class Rows:
         top = self.rng.integers(self.high // 2, self.high + 1)
         steps = self.rng.choice([0, *self._thresholds], count)
         logits = np.clip(top + steps + self.rng.integers(-1, 2, count), self.low, top)
+        logits[self.rng.integers(count)] = top
+        return logits
+
+    def _near_sink(self, count: int) -> NDArray[np.int64]:
+        """The greatest one from which the sink just reaches a threshold, or just does not."""
+        sink = self.contexts.sink(self.contexts.known(self.next)) or 0
+        far = self.rng.choice([0, *self._thresholds]) + self.rng.integers(-1, 2)
+        top = int(np.clip(sink - far, self.low, self.high))
+        logits = np.clip(top - self.rng.integers(0, 30, count), self.low, top)
         logits[self.rng.integers(count)] = top
         return logits
 
@@ -308,6 +329,11 @@ class Rows:
                     self.next = context
                     logits = np.resize(high + steps, min(longest, 4 * lanes))
                     yield self.row(logits, "at a threshold")
+            sink = self.contexts.sink(context)
+            for distance in sorted({0, *borders}) if sink is not None else ():
+                for top in {sink - distance + step for step in (-1, 0, 1)}:
+                    self.next = context
+                    yield self.row(np.full(lanes, np.clip(top, low, high)), "at the sink's code")
 
     def masks(self) -> Iterator[Row]:
         """Causal masks, all-masked rows, masked beats, lone live elements."""

@@ -40,14 +40,14 @@ class Run:
             if config.context_bits:
                 context = {"context": k % config.contexts}
             given.append(pack(item, {"maximum": maximum, "bank": bank} | context))
-            sink = {}
+            code = {}
             if config.sink is not None:
                 # The code of one more element, in a row whose maximum it may be.
                 offset = banks[bank].sink + 2 ** (config.logit_width - 1)
                 maximum = max(maximum, offset)
-                sink["sink"] = sum(offset - maximum >= t for t in banks[bank].thresholds)
+                code["sink"] = sum(offset - maximum >= t for t in banks[bank].thresholds)
             reached = [max(maximum + t, 0) for t in banks[bank].thresholds]
-            expected.append({"reached": reached, "bank": bank} | context | sink)
+            expected.append({"reached": reached, "bank": bank} | context | code)
         # The spare bank goes on being written while rows of the others pass.
         spare = threshold_words(config, banks)[-(config.levels - (config.sink is None)) :]
         stored = chain(words, (spare[k % len(spare)] for k in range(len(rows) * rewrite * 9)))
