@@ -252,9 +252,9 @@ class Rows:
     def random(self, elements: int | None = None, masks: bool = True) -> Row:
         """A row of random length, values and masks."""
         count = self.length() if elements is None else elements
-        draw = (self._uniform, self._narrow, self._near_thresholds, self._normal)
+        draw = [self._uniform, self._narrow, self._near_thresholds, self._normal]
         if self.config.sinks:
-            draw = (*draw, self._near_sink)
+            draw.append(self._near_sink)
         logits = draw[self.rng.integers(len(draw))](count)
         if not (masks and self.config.masking) or self.rng.random() < 0.4:
             return self.row(logits, "random")
@@ -330,10 +330,12 @@ class Rows:
                     logits = np.resize(high + steps, min(longest, 4 * lanes))
                     yield self.row(logits, "at a threshold")
             sink = self.contexts.sink(context)
-            for distance in sorted({0, *borders}) if sink is not None else ():
-                for top in {sink - distance + step for step in (-1, 0, 1)}:
-                    self.next = context
-                    yield self.row(np.full(lanes, np.clip(top, low, high)), "at the sink's code")
+            if sink is not None:
+                for distance in sorted({0, *borders}):
+                    for top in range(sink - distance - 1, sink - distance + 2):
+                        self.next = context
+                        logits = np.full(lanes, np.clip(top, low, high))
+                        yield self.row(logits, "at the sink's code")
 
     def masks(self) -> Iterator[Row]:
         """Causal masks, all-masked rows, masked beats, lone live elements."""

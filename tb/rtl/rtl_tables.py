@@ -69,7 +69,7 @@ class Contexts:
         """The sink of rows of a context, or of the unit; None: there is none."""
         if not self.config.sinks or not self.tables:
             return next(iter(self.config.sinks), None)
-        return int(self.config.kernel.sink_of(self.tables[number]))
+        return int(self.config.sink_of(self.tables[number]))
 
     def known(self, number: int) -> int:
         """The context that a row of context ``number`` goes by."""

@@ -5,13 +5,11 @@
 
 /* REGISTERS */
 
-/* A word of the registers with the bits of a threshold, and a null pointer, in C and in C++. */
+/* A word of the registers with the bits of a threshold, in C and in C++. */
 #ifdef __cplusplus
 #define EXAQ_SOFTMAX_BITS(threshold) static_cast<uint32_t>(threshold)
-#define EXAQ_SOFTMAX_NULL nullptr
 #else
 #define EXAQ_SOFTMAX_BITS(threshold) ((uint32_t)(threshold))
-#define EXAQ_SOFTMAX_NULL 0
 #endif
 
 /* Reads of STATUS after which the functions below give up. */
@@ -89,8 +87,7 @@ static inline uint32_t exaq_softmax_load_sink(volatile uint32_t *base, uint32_t 
 static inline uint32_t exaq_softmax_load(volatile uint32_t *base, uint32_t context,
                                          const int32_t *thresholds, const uint32_t *exponentials)
 {
-    const int32_t *const no_sink = EXAQ_SOFTMAX_NULL;
-    return exaq_softmax_load_sink(base, context, thresholds, exponentials, no_sink);
+    return exaq_softmax_load_sink(base, context, thresholds, exponentials, 0);
 }
 
 #endif
