@@ -46,7 +46,9 @@ def parsed(*words: str) -> PartialConfig:
 
 
 def test_settings_are_all_that_a_configuration_takes_but_tables() -> None:
-    configuration = set(SoftmaxConfig(contexts=1).to_dict())
+    # Each differs from what a configuration leaves out.
+    every = SoftmaxConfig(contexts=1, output="codes", sink=3, window=True, mask_value="lowest")
+    configuration = {*every.to_dict(), *SoftmaxConfig(logit_format="bf16").to_dict()}
     assert configuration - set(SETTINGS) == {"tables", "context_tables"}
     assert set(SETTINGS) < configuration
 
@@ -69,7 +71,7 @@ def test_nothing_given() -> None:
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_each_setting_is_given_by_its_option(name: str) -> None:
-    value = getattr(SoftmaxConfig(contexts=3), name)
+    value = getattr(SoftmaxConfig(contexts=3, sink=-7, window=True), name)
     words = [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     partial = parsed(*words)
     assert partial.settings == {name: value}
