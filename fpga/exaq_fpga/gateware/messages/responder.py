@@ -25,7 +25,7 @@ from exaq_fpga.link.protocol import (
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
-from exaq_hdl.shell.loads import REFUSAL
+from exaq_hdl.shell.loads import REFUSAL, refusal
 from exaq_hdl.shell.streams import logit_beat, probability_beat
 
 _OCTET = 8
@@ -85,7 +85,7 @@ class Responder(Component):
                 "length": In(range(buffer_octets(config) + 1)),
                 "load": Out(stream.Signature(LOAD_LAYOUT)),
                 "loaded": In(1),
-                "refused": In(REFUSAL),
+                "refused": In(refusal(config.format)),
             }
         super().__init__(ports)
 
