@@ -182,7 +182,9 @@ def test_attention_goes_by_sinks_of_tables_unless_the_model_has_its_own() -> Non
         config = exaq.SoftmaxConfig(
             tables=exaq.Tables(thresholds=tables.thresholds, exp_rom=tables.exp_rom)
         )
-        joined = torch.nn.functional.pad(scores[:, head], (0, 1), value=tables.sink * 0.0625)
+        joined = torch.nn.functional.pad(
+            scores[:, head], (0, 1), value=float(tables.sink or 0) * 0.0625
+        )
         integers = exaq.logits_to_integers(joined.numpy(), config)
         want = exaq.softmax(integers, config)[..., :-1]
         np.testing.assert_array_equal(weights[:, head].numpy() * 2**16, want)

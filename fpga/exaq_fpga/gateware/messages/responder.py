@@ -202,7 +202,7 @@ class Responder(Component):
             with m.Case(Type.IDENTIFY, Type.STATUS), m.If(~ends):
                 fail(Fault.MALFORMED)
             if self.config.contexts:
-                legal = HEADER + LOAD_WORD * 2 * self.config.levels
+                legal = HEADER + LOAD_WORD * self.config.load_length
                 wrong_length = 1 << REFUSAL["length"].offset
                 with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
                     m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]
