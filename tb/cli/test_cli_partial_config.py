@@ -47,7 +47,9 @@ def parsed(*words: str) -> PartialConfig:
 
 def test_settings_are_all_that_a_configuration_takes_but_tables() -> None:
     # Each differs from what a configuration leaves out.
-    every = SoftmaxConfig(contexts=1, output="codes", sink=3, window=True, mask_value="lowest")
+    every = SoftmaxConfig(
+        contexts=1, output="codes", sink=3, window=True, mask_value="lowest", p_table="block"
+    )
     configuration = {*every.to_dict(), *SoftmaxConfig(logit_format="bf16").to_dict()}
     assert configuration - set(SETTINGS) == {"tables", "context_tables"}
     assert set(SETTINGS) < configuration
@@ -161,7 +163,7 @@ def test_parts_that_contradict_each_other(parts: dict[str, Any], message: str) -
             PartialConfig(preset="big"),
             f"unknown preset 'big'; there are {', '.join(PRESETS)}",
         ),
-        (PartialConfig(settings={"bits": 5}), "bits must be in 2..6, not 5"),
+        (PartialConfig(settings={"bits": 7}), "bits must be in 2..6, not 7"),
         (PartialConfig(sigma=-1.0), "sigma must be at least 0, not -1.0"),
         (
             PartialConfig(tables=ONE, settings={"bits": 3}),
@@ -224,6 +226,10 @@ class TestDifferences:
         there = SoftmaxConfig(bits=3, clip=paper_clip(1.5, 3))
         assert PartialConfig(sigma=1.5).differences(there) == []
 
+    def test_sigma_is_refused_where_the_paper_has_no_clip(self) -> None:
+        with pytest.raises(UserError, match=r"^the paper has a clip for 2 to 4 bits, not for 5: "):
+            PartialConfig(sigma=1.5).differences(SoftmaxConfig(bits=5))
+
     def test_tables_in_contexts(self) -> None:
         there = TWO.config(max_row=128)
         asked = PartialConfig(tables=TWO)
@@ -244,3 +250,18 @@ class TestDifferences:
         assert PartialConfig(tables=TWO).differences(there, load=True) == [
             "logit_scale 0.5, not 0.25"
         ]
+
+
+def test_place_of_p_tables() -> None:
+    """A choice of the options; what a configuration leaves out is told apart from it."""
+    asked = parsed("--p-table", "distributed")
+    assert asked.resolve().p_table_place == "distributed"
+    assert asked.differences(BOARD) == ["p_table auto, not distributed"]
+    assert asked.differences(BOARD.replace(p_table="distributed")) == []
+    assert parsed("--p-table", "auto").differences(BOARD) == []
+
+    done = CliRunner().invoke(
+        click.command(config_options(lambda partial: None)), ["--p-table", "x"]
+    )
+    assert done.exit_code == 2
+    assert "'x' is not one of 'auto', 'registers', 'distributed', 'block'" in done.output

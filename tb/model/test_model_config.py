@@ -15,6 +15,7 @@ import pytest
 from rational import position
 
 import exaq
+from exaq import SoftmaxConfig
 
 FREE = exaq.Tables(thresholds=(-9, -5, -1), exp_rom=(1, 20, 300, 8192))
 
@@ -29,7 +30,7 @@ def refuses(kind: type[Exception], message: str, call: Callable[[], object]) -> 
     [
         ({"masking": 1}, TypeError, "masking must be True or False, not 1"),
         ({"bits": 1}, ValueError, "bits must be in 2..6, not 1"),
-        ({"bits": 5}, ValueError, "bits must be in 2..6, not 5"),
+        ({"bits": 7}, ValueError, "bits must be in 2..6, not 7"),
         ({"bits": 2.0}, TypeError, "bits must be an integer, not 2.0"),
         ({"bits": True}, TypeError, "bits must be an integer, not True"),
         ({"lanes": 0}, ValueError, "lanes must be in 1..64, not 0"),
@@ -55,6 +56,16 @@ def refuses(kind: type[Exception], message: str, call: Callable[[], object]) -> 
         ({"group": 0}, ValueError, "group must be in 1..12, not 0"),
         ({"group": 13}, ValueError, "group must be in 1..12, not 13"),
         ({"group": 1.5}, TypeError, "group must be an integer, not 1.5"),
+        (
+            {"p_table": "ram"},
+            ValueError,
+            "p_table must be one of auto, registers, distributed, block, not 'ram'",
+        ),
+        (
+            {"p_table": None},
+            ValueError,
+            "p_table must be one of auto, registers, distributed, block, not None",
+        ),
         (
             {"lanes": 6, "group": 4, "max_row": 96},
             ValueError,
@@ -203,7 +214,7 @@ def test_published_tables() -> None:
 
 @pytest.mark.parametrize("exp_frac", [4, 13, 24])
 @pytest.mark.parametrize("clip", [-0.1, -3.51, -5.17, -10.0])
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", range(2, 7))
 def test_exp_rom_is_the_rounded_exponential_of_each_level(
     bits: int, clip: float, exp_frac: int
 ) -> None:
@@ -217,7 +228,7 @@ def test_exp_rom_is_the_rounded_exponential_of_each_level(
 
 
 @pytest.mark.parametrize("clip", [Fraction(-3), Fraction(-15, 4), -5.17])
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", range(2, 7))
 def test_each_threshold_is_the_first_distance_beyond_the_middle(
     bits: int, clip: float | Fraction
 ) -> None:
@@ -284,7 +295,7 @@ def test_the_largest_group_sum_fits(group: int) -> None:
 @pytest.mark.parametrize("name", exaq.PRESETS)
 def test_presets_are_what_their_names_say(name: str) -> None:
     config = exaq.SoftmaxConfig.preset(name)
-    assert name.startswith(f"{config.bits}bit-x{config.lanes}")
+    assert name.removeprefix("index-").startswith(f"{config.bits}bit-x{config.lanes}")
     assert exaq.SoftmaxConfig.preset(name, prob_bits=8).prob_bits == 8
 
 
@@ -371,7 +382,7 @@ def test_tables_refuse_levels_and_clips_beyond_reason() -> None:
     )
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", range(2, 7))
 @pytest.mark.parametrize("prob_bits", [4, 8])
 def test_longest_flat_row(bits: int, prob_bits: int) -> None:
     """Equal logits give a step each up to that length, and zeros from the next on."""
@@ -388,3 +399,22 @@ def test_presets_give_something_for_every_flat_row() -> None:
         config = exaq.SoftmaxConfig.preset(name)
         assert exaq.softmax(np.zeros(config.max_row, np.int64), config).min() > 0
         assert config.max_row <= config.longest_flat_row
+
+
+def test_the_place_of_p_tables_is_written_where_it_is_not_the_default() -> None:
+    """So files and build numbers from before there was a choice still hold."""
+    plain = SoftmaxConfig()
+    assert "p_table" not in plain.to_dict()
+    assert SoftmaxConfig(p_table="auto") == plain
+    chosen = SoftmaxConfig(p_table="block", bits=3)
+    assert chosen.to_dict()["p_table"] == "block"
+    assert SoftmaxConfig.from_dict(chosen.to_dict()) == chosen
+    assert chosen.replace(bits=2).p_table_place == "block"
+    assert chosen.build_crc != SoftmaxConfig(bits=3).build_crc
+    with pytest.raises(ValueError, match="p_table do not follow"):
+        SoftmaxConfig.from_dict(plain.to_dict() | {"p_table": "auto"})
+
+
+def test_default_groups() -> None:
+    """LUT_sum keeps to 1024 entries."""
+    assert [SoftmaxConfig(bits=bits).group for bits in range(2, 7)] == [4, 2, 2, 2, 1]
