@@ -76,6 +76,11 @@ def rows_misfit(name: str, values: tuple[int, ...], shape: tuple[int, ...]) -> V
     return ValueError(f"{name} of shape {values} must broadcast to the rows' shape, {shape[:-1]}")
 
 
+def own_sink(format: StreamFormat) -> ValueError:
+    """The error of sinks for rows of a configuration that has some."""
+    return ValueError(f"the configuration has a sink of its own, {format.sink}: give no other")
+
+
 def live_elements(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """``mask`` as a read-only view of ``shape``, checked: boolean, and no larger than it."""
     live = plain(mask, "mask")
@@ -289,14 +294,14 @@ def _within(place: NDArray[Any], windows: NDArray[np.int32]) -> NDArray[np.bool_
 def _sinks(sink: ArrayLike, shape: tuple[int, ...], format: StreamFormat) -> NDArray[np.int32]:
     """Logits of the rows' sinks, or their keys: (rows,)."""
     if format.sink is not None:
-        raise ValueError(f"the configuration has a sink of its own, {format.sink}: give no other")
+        raise own_sink(format)
     floats = format.float_format
     if floats is None:
-        return of_rows("sink", sink, shape, *format.live_range)
+        return of_rows("sink", sink, shape, *format.sink_range)
     keys = floats.keys(plain(sink, "sink"))
     if floats.masked(keys).any():
         raise ValueError("sink must be finite")
-    return of_rows("sink", keys, shape, floats.lowest, floats.infinity)
+    return of_rows("sink", keys, shape, *format.sink_range)
 
 
 def _intervals(

@@ -191,7 +191,7 @@ class StreamFormat:
         """
         if self.float_format is not None:
             return self.float_format.exact(name, value)
-        return integer(name, value, *self.live_range)
+        return integer(name, value, *self.sink_range)
 
     def changed(self, changes: dict[str, Any]) -> StreamFormat:
         """A copy with ``changes``; what was left to its default is settled anew."""
@@ -240,6 +240,13 @@ class StreamFormat:
         if self.float_format is None:
             return int(sink)
         return int(self.float_format.keys(np.array([sink], np.float32))[0])
+
+    @property
+    def sink_range(self) -> tuple[int, int]:
+        """Smallest and largest ``sink_key`` of a legal sink: of what is a logit and not masked."""
+        if self.float_format is not None:
+            return self.float_format.lowest + 1, self.float_format.infinity - 1
+        return self.live_range
 
     @property
     def partial_rows(self) -> bool:

@@ -51,6 +51,8 @@ _BINS = {
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
+        "sink",
+        "sinks_of_contexts",
         "codes_and_sums",
         "codes_and_tables",
         "results",
@@ -79,6 +81,14 @@ _BINS = {
         "as_many_wait_as_declared",
         "elements_first",
         "latency",
+    ),
+    "sink": (
+        "above_all",
+        "ties",
+        "code_between",
+        "on_threshold",
+        "below_threshold",
+        "all_masked",
     ),
     "row": (
         "one_element",
@@ -258,6 +268,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "results": config.output == "probabilities" and config.row_results != "none",
         "window": config.window,
         "mask_value": config.mask_value == "lowest",
+        "sink": bool(config.sinks) and not config.contexts,
+        "sinks_of_contexts": bool(config.sinks) and config.contexts > 0,
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
@@ -297,6 +309,25 @@ def row_bins(row: Row) -> Iterator[str]:
         yield from _value_bins(row)
         if not row.part.all():
             yield from _mask_bins(row)
+        if row.sink is not None:
+            yield from _sink_bins(row, row.sink)
+
+
+def _sink_bins(row: Row, sink: int) -> Iterator[str]:
+    thresholds = row.rules.kernel.borders
+    if not row.live.any():
+        yield "sink.all_masked"
+        return
+    distance = sink - max(sink, int(row.logits[row.live].max()))
+    code = sum(distance >= threshold for threshold in thresholds)
+    hit = {
+        "above_all": sink > row.logits[row.live].max(),
+        "ties": sink == row.logits[row.live].max(),
+        "on_threshold": distance in set(thresholds) - {0},
+        "below_threshold": distance + 1 in set(thresholds) - {0},
+        "code_between": 0 < code < len(thresholds),
+    }
+    yield from (f"sink.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def _number_bins(row: Row) -> Iterator[str]:
@@ -361,10 +392,11 @@ def _value_bins(row: Row) -> Iterator[str]:
         return
     logits = row.logits[live]
     top = logits.max()
+    peak = top if row.sink is None else max(top, row.sink)
     steps = np.diff(logits)
     beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
     if config.float_format is None:
-        present = set((logits - top).tolist())
+        present = set((logits - peak).tolist())
         borders = set(config.kernel.borders) - {0}
         ends = config.logit_range
     else:
@@ -373,6 +405,7 @@ def _value_bins(row: Row) -> Iterator[str]:
         maximum = np.array([top], np.int16)
         borders = set(floats.borders(maximum, sorted(thresholds))[0].tolist())
         ends = (floats.lowest + 1, floats.infinity - 1)
+    probabilities = row.probabilities[live]
     several = len(logits) > 1
     hit = {
         "all_equal": several and len(set(logits.tolist())) == 1,

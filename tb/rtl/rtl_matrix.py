@@ -99,6 +99,27 @@ MATRIX: dict[str, SoftmaxConfig] = {
     "2bit-x2-tables": SoftmaxConfig(
         lanes=2, max_row=40, full_rate_row=24, prob_bits=11, row_results="table"
     ),
+    # A sink that all rows share, within the logits.
+    "2bit-x4-sink": SoftmaxConfig(max_row=32, full_rate_row=32, prob_bits=10, sink=17),
+    # A sink of each context: at both ends, and that of the configuration.
+    "3bit-x2-contexts3-sinks": SoftmaxConfig(
+        bits=3,
+        lanes=2,
+        max_row=32,
+        full_rate_row=32,
+        exp_frac=8,
+        contexts=3,
+        sink=-20,
+        context_tables=(
+            Tables(
+                thresholds=(-90, -70, -60, -50, -20, -2, -1),
+                exp_rom=(3, 9, 70, 0, 300, 5, 400, 256),
+                sink=127,
+            ),
+            Tables(thresholds=(-40, -33, -27, -20, -14, -7, -2), exp_rom=(1,) * 7 + (511,)),
+            Tables(thresholds=(-256,) * 7, exp_rom=(511, 0, 0, 0, 0, 0, 0, 511), sink=-128),
+        ),
+    ),
     # One context: no tid. Several rows fit between a row's maximum and its sum.
     "2bit-x4-contexts1": SoftmaxConfig(contexts=1, max_row=48, full_rate_row=32),
     # One serial divider: a row needs its exponentials long after the row before has left.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
 from numpy.typing import NDArray
-from rtl_tables import Contexts, alone, random_tables
+from rtl_tables import Contexts, alone, random_tables, without_sink
 
 from exaq import SoftmaxConfig, Tables, quantize, softmax
 from exaq.float_format import bits_of_keys
@@ -102,6 +102,11 @@ class Row:
         return floats is not None and bool((self.live & floats.bad(self.logits))[kept].any())
 
     @property
+    def sink(self) -> int | None:
+        """The sink of the row; None: there is none."""
+        return next(iter(self.rules.sinks), None)
+
+    @property
     def all_masked(self) -> bool:
         """Whether none of the elements that come back takes part."""
         return not self.part[: self.config.max_row].any()
@@ -138,15 +143,18 @@ class Row:
         if kept == 0:
             return np.zeros(0, dtype=np.int64)
         live = self.live[:kept]
+        rules, logits = self.rules, self.logits[:kept]
+        if self.sink is not None:
+            # A sink is one more element, of which nothing comes back.
+            rules = without_sink(rules)
+            logits, live = np.append(logits, self.sink), np.append(live, True)
         mask = None if live.all() else live
-        return softmax(self._numbers(kept), self.rules, mask=mask).astype(np.int64)
+        return softmax(self._numbers(logits), rules, mask=mask)[:kept].astype(np.int64)
 
-    def _numbers(self, kept: int) -> NDArray[Any]:
-        """The first logits as numbers."""
+    def _numbers(self, logits: NDArray[Any]) -> NDArray[Any]:
+        """Logits as numbers."""
         floats = self.config.float_format
-        if floats is None:
-            return self.logits[:kept]
-        return floats.values(self.logits[:kept].astype(np.int16))
+        return logits if floats is None else floats.values(logits.astype(np.int16))
 
     @property
     def _live(self) -> NDArray[np.bool_]:
@@ -159,7 +167,7 @@ class Row:
         live = self._live
         if not len(live):
             return np.zeros(0, np.uint8)
-        return quantize(self._numbers(len(live)), self.rules, mask=live)
+        return quantize(self._numbers(self.logits[: len(live)]), self.rules, mask=live)
 
     @property
     def error(self) -> int:
@@ -168,6 +176,8 @@ class Row:
 
     def expected_results(self) -> Results:
         """The row's results that must come, by the codes of its elements."""
+        # No unit of the matrix has sinks and row results: compiled simulation tries those.
+        assert self.sink is None
         config, live = self.config, self._live
         exponentials = self.rules.tables.exp_rom
         total = sum(exponentials[code] for code in self.codes[live])
@@ -361,7 +371,9 @@ class Rows:
     def random(self, elements: int | None = None, masks: bool = True) -> Row:
         """A row of random length, values and masks."""
         count = self.length() if elements is None else elements
-        draw = (self._uniform, self._narrow, self._near_thresholds, self._normal)
+        draw = [self._uniform, self._narrow, self._near_thresholds, self._normal]
+        if self.config.sinks:
+            draw.append(self._near_sink)
         logits = draw[self.rng.integers(len(draw))](count)
         if self.config.mask_value == "lowest" and self.rng.random() < 0.5:
             logits[self.rng.random(count) < self.rng.random()] = self.low
@@ -405,6 +417,15 @@ class Rows:
         specials += [infinity + 1, 32767, ~infinity - 1, -32768]
         chosen = self.rng.choice(specials, len(logits))
         return np.where(self.rng.random(len(logits)) < self.rng.random() / 4, chosen, logits)
+
+    def _near_sink(self, count: int) -> NDArray[np.int64]:
+        """The greatest one from which the sink just reaches a threshold, or just does not."""
+        sink = self.contexts.sink(self.contexts.known(self.next)) or 0
+        far = self.rng.choice([0, *self._thresholds]) + self.rng.integers(-1, 2)
+        top = int(np.clip(sink - far, self.low, self.high))
+        logits = np.clip(top - self.rng.integers(0, 30, count), self.low, top)
+        logits[self.rng.integers(count)] = top
+        return logits
 
     def _normal(self, count: int) -> NDArray[np.int64]:
         if self.floats is not None:
@@ -478,6 +499,13 @@ class Rows:
                     self.next = context
                     logits = np.resize(near, min(longest, 4 * lanes))
                     yield self.row(logits, "at a threshold")
+            sink = self.contexts.sink(context)
+            if sink is not None:
+                for distance in sorted({0, *borders}):
+                    for top in range(sink - distance - 1, sink - distance + 2):
+                        self.next = context
+                        logits = np.full(lanes, np.clip(top, low, high))
+                        yield self.row(logits, "at the sink's code")
 
     def masks(self) -> Iterator[Row]:
         """Causal masks, all-masked rows, masked beats, lone live elements."""

@@ -21,6 +21,7 @@ BAD_LOADS = (
     "last_level_0",
     "unknown_context",
     "all_at_once",
+    "no_sink",
 )
 
 
@@ -28,6 +29,14 @@ BAD_LOADS = (
 def alone(config: SoftmaxConfig, tables: Tables) -> SoftmaxConfig:
     """A unit without contexts that has only these tables."""
     return config.replace(contexts=0, tables=tables)
+
+
+@cache
+def without_sink(config: SoftmaxConfig) -> SoftmaxConfig:
+    """A unit that takes rows of one more element, and has no sink."""
+    tables = Tables(thresholds=config.tables.thresholds, exp_rom=config.tables.exp_rom)
+    longer = config.max_row + config.lanes
+    return config.replace(sink=None, tables=tables, max_row=longer)
 
 
 @dataclass
@@ -56,6 +65,12 @@ class Contexts:
     def borders(self) -> list[tuple[int, ...]]:
         """Of each context, or of the unit, the distances at which an element's result changes."""
         return [tables.thresholds for tables in self.tables] or [self.config.kernel.borders]
+
+    def sink(self, number: int) -> int | None:
+        """The sink of rows of a context, or of the unit; None: there is none."""
+        if not self.config.sinks or not self.tables:
+            return next(iter(self.config.sinks), None)
+        return int(self.config.sink_of(self.tables[number]))
 
     def known(self, number: int) -> int:
         """The context that a row of context ``number`` goes by."""
@@ -100,14 +115,21 @@ def random_tables(config: SoftmaxConfig, rng: np.random.Generator) -> Tables:
     exponentials[-1] = max(1, exponentials[-1])
     if config.row_results == "table":
         exponentials[-1] = exponentials.max()
+    sink = None
+    if config.sinks:
+        low, high = config.sink_range
+        sink = int(rng.choice([low, high, *rng.integers(low, high + 1, 4)]))
     return Tables(
-        thresholds=tuple(map(int, thresholds)), exp_rom=tuple(int(each) for each in exponentials)
+        thresholds=tuple(map(int, thresholds)),
+        exp_rom=tuple(int(each) for each in exponentials),
+        sink=sink,
     )
 
 
 def words_of(context: int, tables: Tables) -> list[int]:
     """The words of a load: for LOAD_BEGIN the first, for LOAD_WORD the others."""
-    return [context, *tables.thresholds, *tables.exp_rom]
+    sink = [] if tables.sink is None else [int(tables.sink)]
+    return [context, *tables.thresholds, *tables.exp_rom, *sink]
 
 
 @dataclass(frozen=True)
@@ -159,3 +181,7 @@ def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLo
     yield bad(
         "all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "exponentials"
     )
+    if config.sinks:
+        low, high = config.sink_range
+        for word in (low - 1, high + 1, 2 * low - 2, 4 * high + 4, *extremes):
+            yield bad("no_sink", {2 * config.levels: word}, "sink")

@@ -21,9 +21,9 @@ from unit_tables import random_tables
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds
-from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SinkRam, SumRam
 from exaq_hdl.parts.memory import Ram
-from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
+from exaq_hdl.shell.loads import LOAD_WORD, refusal
 from exaq_hdl.shell.row_shell import Softmax
 from exaq_hdl.shell.streams import events, probability_beat
 
@@ -47,6 +47,12 @@ CONFIGS = {
         bits=3, lanes=2, group=2, max_row=48, logit_width=11, masking=False, contexts=5
     ),
     "4 contexts, 4 bits": different(bits=4, lanes=1, group=1, max_row=40, prob_bits=24, contexts=4),
+    "2 contexts, sinks": different(
+        lanes=2, group=2, max_row=32, full_rate_row=16, contexts=2, sink=0
+    ),
+    "one beat, sinks": different(
+        lanes=4, group=2, max_row=4, full_rate_row=32, contexts=3, sink=-9, masking=False
+    ),
     "serial divider": different(
         lanes=1, group=1, max_row=40, full_rate_row=62, prob_bits=12, contexts=2
     ),
@@ -87,7 +93,7 @@ def _watch_rams(monkeypatch: pytest.MonkeyPatch) -> None:
         Ram,
         lambda ram: ram.write_enable & ram.read_enable & (ram.write_address == ram.read_address),
     )
-    for looked_up in (SumRam, ExcessRam):
+    for looked_up in (SumRam, ExcessRam, SinkRam):
         watch(looked_up, of_bank(lambda ram: ram.enable, lambda ram: ram.bank))
     watch(ExpRam, of_bank(lambda ram: ram.step, lambda ram: ram.bank))
     watch(RowThresholds, of_bank(lambda ram: ram.i.valid, lambda ram: ram.i.payload.bank))
@@ -146,7 +152,7 @@ class Run:
     def _check_loads(self) -> None:
         loads = {now for now, _ in self.timeline.good}
         for now, (loaded, reasons, busy) in enumerate(self.state.values):
-            flags = unpack(REFUSAL, reasons)
+            flags = unpack(refusal(self.config.format), reasons)
             assert loaded == (now in loads), now
             assert {n for n in flags if flags[n]} == self.timeline.refused.get(now, set()), now
             assert busy == (now < self.unit.boot_cycles or self.timeline.busy(now)), now
@@ -260,7 +266,7 @@ def test_the_cycle_from_which_a_load_counts(distance: int, window: bool) -> None
 
 
 @pytest.mark.parametrize(
-    "name", ["2 contexts", "3 contexts", "one beat", "5 contexts, 3 bits", "windows"]
+    "name", ["2 contexts", "one beat", "5 contexts, 3 bits", "windows", "one beat, sinks"]
 )
 def test_loads_hold_no_row_back(name: str) -> None:
     """Each beat goes in and comes out in the cycle in which it would without any load."""
@@ -349,7 +355,7 @@ def test_reset(when: int) -> None:
     assert [unpack(probability_beat(config.format), word) for word in drain.items] == expected
 
 
-@pytest.mark.parametrize("owner", [Ram, SumRam, ExcessRam, ExpRam, RowThresholds])
+@pytest.mark.parametrize("owner", [Ram, SumRam, ExcessRam, ExpRam, RowThresholds, SinkRam])
 def test_the_watch_on_rams_would_see_a_clash(owner: type) -> None:
     config = CONFIGS["1 context"]
     component = Ram(width=3, depth=4) if owner is Ram else owner(config.kernel)

@@ -47,7 +47,11 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
                 sum(x - maximum >= t for t in config.tables.thresholds) if live else 0
                 for x, live in part
             ]
-            expected.append(flags | {"codes": codes})
+            sink = {}
+            if config.sink is not None:
+                distance = config.sink + 2 ** (config.logit_width - 1) - maximum
+                sink["sink"] = sum(distance >= t for t in config.tables.thresholds)
+            expected.append(flags | {"codes": codes} | sink)
     origin = row_origin(config.kernel)
     if origin:
         ends = [k for k, beat in enumerate(expected) if beat["last"]]
@@ -270,3 +274,20 @@ def test_stalls_masks_and_tails_with_tables_of_banks(masking: bool, contexts: in
             (rng.choice(banks), maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live])
         )
     run_banked(config, rows, seed=contexts)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("sink", [-128, -60, 0, 127])
+def test_a_sink_below_every_maximum_of_8_bits(bits: int, sink: int) -> None:
+    """The sink is never above the maximum, which it joins before."""
+    maxima = range(sink + 128, 256)
+    rows = [(m, [(m, True)]) for m in maxima]
+    run(SoftmaxConfig(bits=bits, lanes=1, max_row=256, sink=sink), rows)
+
+
+@pytest.mark.parametrize("thresholds", [(-1000, -9, 0), (-16, -15, -15), (-3, -1, -1)])
+def test_a_sink_and_free_thresholds(thresholds: tuple[int, ...]) -> None:
+    config = SoftmaxConfig(
+        lanes=2, max_row=16, logit_width=4, sink=-8, tables=free(*thresholds), masking=False
+    )
+    run(config, [(m, [(m, True), (0, True)]) for m in range(16)], seed=5)

@@ -31,6 +31,22 @@ CONFIGS = {
     "lowest masks": SoftmaxConfig(
         lanes=3, max_row=60, masking=False, mask_value="lowest", logit_width=5
     ),
+    "sink": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, sink=11),
+    "sink below": SoftmaxConfig(lanes=1, max_row=1, prob_bits=8, sink=-128),
+    "sink above, 3 bits": SoftmaxConfig(
+        bits=3, lanes=2, max_row=48, logit_width=10, sink=400, masking=False
+    ),
+    "2 contexts, sinks": SoftmaxConfig(
+        lanes=4,
+        max_row=64,
+        full_rate_row=32,
+        contexts=2,
+        sink=0,
+        context_tables=(
+            Tables(thresholds=(-40, -3, -3), exp_rom=(0, 300, 17, 511)),
+            Tables(thresholds=(-256, -100, 0), exp_rom=(511, 1, 2, 16383), sink=-100),
+        ),
+    ),
     "1 context": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, contexts=1),
     "3 contexts": SoftmaxConfig(
         lanes=2,
@@ -120,7 +136,11 @@ def expected_beats(config: SoftmaxConfig, row: Row, tables: Tables | None = None
         used = config.replace(contexts=0, tables=tables or held)
     row = row[: config.max_row]
     logits, live = [x for x, _ in row], [flag for _, flag in row]
-    probabilities = softmax_row(logits, live, used)
+    if config.sink is not None:
+        # A sink is one more element, of which nothing comes back.
+        own = used.tables.sink
+        logits, live = [*logits, config.sink if own is None else own], [*live, True]
+    probabilities = softmax_row(logits, live, used)[: len(row)]
     beats = []
     for k in range(0, len(row), config.lanes):
         part = probabilities[k : k + config.lanes]

@@ -31,7 +31,12 @@ def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
     edge = rng.choice([0, largest])
     exponentials = [rng.choice([edge, rng.randint(0, largest)]) for _ in range(config.levels)]
     exponentials[-1] = max(1, exponentials[-1])
-    return Tables(thresholds=tuple(thresholds), exp_rom=tuple(exponentials))
+    sink = None
+    if config.sink is not None:
+        low, high = config.logit_range
+        low += config.mask_value == "lowest"
+        sink = rng.choice([low, high, rng.randint(low, high), rng.randint(-2, 2)])
+    return Tables(thresholds=tuple(thresholds), exp_rom=tuple(exponentials), sink=sink)
 
 
 def bank_tables(config: SoftmaxConfig, seed: int) -> list[Tables]:
@@ -44,7 +49,10 @@ def threshold_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
     return [
         pack(threshold_word(config.kernel), {"bank": bank, "code": code, "threshold": threshold})
         for bank, tables in enumerate(banks)
-        for code, threshold in enumerate(tables.thresholds, start=1)
+        for code, threshold in [
+            *enumerate(tables.thresholds, start=1),
+            *([] if tables.sink is None else [(0, tables.sink)]),
+        ]
     ]
 
 

@@ -54,7 +54,7 @@ _WINDOW = 16384
 _ANSWERS = 3
 _COUNTERS = struct.Struct(f"<{len(COUNTERS)}I")
 # What the status of LOAD_TABLES says, from its lowest bit.
-_REFUSALS = ("their number", "the context", "the thresholds", "the exponentials")
+_REFUSALS = ("their number", "the context", "the thresholds", "the exponentials", "the sink")
 
 
 @dataclass(frozen=True, kw_only=True)

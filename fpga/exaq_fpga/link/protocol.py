@@ -117,11 +117,6 @@ def longest_message(config: SoftmaxConfig) -> int:
     return HEADER + row_octets(config, config.max_row, masked=config.masking)
 
 
-def load_length(config: SoftmaxConfig) -> int:
-    """Words of LOAD_TABLES."""
-    return len(config.load_words(0, config.context_tables[0]))
-
-
 def element_octets(config: SoftmaxConfig) -> int:
     """Octets that the answer to ROWS has for each element: of a probability, or of a code."""
     return 1 if config.output == "codes" else config.prob_bytes

@@ -65,6 +65,7 @@ class KernelUnit(ABC):
     results_latency : with row results, cycles from a row's last beat taken to its results offered
     results_waiting : with row results, rows whose results can wait while all their elements leave
     row_fields : what goes with a row beside its maximum, by name: shapes
+    least_maximum : what every item of ``rows`` is at least: the sink that all rows share
     boot_cycles : cycles after reset in which the unit takes no beat
     """
 
@@ -78,6 +79,7 @@ class KernelUnit(ABC):
     results_latency: int = 0
     results_waiting: int = 0
     row_fields: Mapping[str, Any] = NOTHING
+    least_maximum: int = 0
     boot_cycles: int = 0
 
     @abstractmethod

@@ -87,7 +87,7 @@ class RowShell(Component):
         self.format = format = check_format(format)
         self.kernel = kernel
         self.receiver = Receiver(format)
-        self.row_max = RowMax(format)
+        self.row_max = RowMax(format, least=kernel.least_maximum)
         # A row waits in the row buffer for its maximum while its followers go on arriving.
         find_max = self.row_max.latency + FallThroughFifo.latency + kernel.prepare
         # Where rows can be that short, a maximum can meet another one in its queue at full rate.

@@ -127,6 +127,11 @@ def probability_beat(format: StreamFormat) -> data.StructLayout:
     return layout(probability_fields(format))
 
 
+def offset_binary(format: StreamFormat, logit: int) -> int:
+    """An integer logit, or a key, as it is inside the unit: of the lowest there is, 0."""
+    return logit + (1 << format.logit_width - 1)
+
+
 def row_flags(format: StreamFormat) -> dict[str, Any]:
     """What goes with a beat's elements inside the unit, from the receiver on.
 

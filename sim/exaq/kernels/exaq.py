@@ -247,6 +247,11 @@ class Exaq(Kernel):
         return words
 
     @property
+    def load_length(self) -> int:
+        """Number of ``load_words``."""
+        return 2 * self.levels + (self.format.sink is not None)
+
+    @property
     def borders(self) -> tuple[int, ...]:
         """The thresholds; of floating-point logits in steps of 2**-24."""
         return self.tables.thresholds
@@ -327,5 +332,11 @@ class Exaq(Kernel):
 
     @property
     def sum_bits(self) -> int:
-        """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow."""
-        return self.exp_bits + (self.format.max_row - 1).bit_length()
+        """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow, and with
+        them that of a sink.
+        """
+        bits = self.exp_bits + (self.format.max_row - 1).bit_length()
+        if self.format.sink is None:
+            return bits
+        most = 2**self.exp_bits - 1 if self.format.contexts else max(self.tables.exp_rom)
+        return max(bits, ((self.format.max_row + 1) * most).bit_length())

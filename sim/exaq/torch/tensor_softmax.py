@@ -14,6 +14,7 @@ from exaq.rows import (
     check_range,
     check_shape,
     mask_misfit,
+    own_sink,
     rows_misfit,
 )
 from exaq.table_file import TableFile
@@ -57,7 +58,7 @@ def softmax(
     sink
         A sink's score for each row, of the kind of ``scores``, which broadcasts to their shape
         without its last axis: it takes part in the row's maximum and sum, and has no output. None:
-        there is none.
+        that of the configuration, and of the row's context, if there is one.
 
     Returns
     -------
@@ -71,8 +72,8 @@ def softmax(
     TypeError
         A type is not the one above.
     ValueError
-        A live score or a sink is NaN or infinite, an integer is out of range, or a shape does not
-        fit.
+        A live score or a sink is NaN or infinite, an integer is out of range, a shape does not
+        fit, or the configuration has a sink too.
 
     Warns
     -----
@@ -84,7 +85,7 @@ def softmax(
     thresholds, rom = _tables(config, contexts, scores)
     low, _ = config.logit_range
     peak = logits.masked_fill(~live, low).amax(dim=-1, keepdim=True)
-    sinks = None if sink is None else _sinks(sink, scores, config)
+    sinks = _sinks(sink, scores, config, contexts)
     if sinks is not None:
         peak = torch.maximum(peak, sinks)
     distance = (peak - logits).masked_fill_(~live, _FAR)
@@ -162,8 +163,26 @@ def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple
     return scores.to(torch.int32), live
 
 
-def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tensor:
-    """The sink of each row in logit steps, int32, shape (..., 1)."""
+def _sinks(
+    sink: Tensor | float | None,
+    scores: Tensor,
+    config: SoftmaxConfig,
+    contexts: Tensor | Sequence[int] | int | None,
+) -> Tensor | None:
+    """The sink of each row in logit steps, int32, shape (..., 1), or one for all."""
+    if config.sinks:
+        if sink is not None:
+            raise own_sink(config.format)
+        each = torch.tensor(config.sinks, dtype=torch.int32, device=scores.device)
+        if contexts is None:
+            return each[0]
+        return (
+            each[torch.as_tensor(contexts, device=scores.device).long()]
+            .expand(scores.shape[:-1])
+            .unsqueeze(-1)
+        )
+    if sink is None:
+        return None
     given = torch.as_tensor(sink, device=scores.device)
     if given.is_floating_point() != scores.is_floating_point():
         raise TypeError(f"sink must be of the logits' kind, {scores.dtype}, not {given.dtype}")

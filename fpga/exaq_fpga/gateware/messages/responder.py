@@ -21,12 +21,11 @@ from exaq_fpga.link.protocol import (
     RowsStatus,
     Type,
     buffer_octets,
-    load_length,
 )
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
-from exaq_hdl.shell.loads import REFUSAL
+from exaq_hdl.shell.loads import REFUSAL, refusal
 from exaq_hdl.shell.streams import logit_beat
 
 _OCTET = 8
@@ -90,7 +89,7 @@ class Responder(Component):
                 "length": In(range(buffer_octets(config) + 1)),
                 "load": Out(stream.Signature(LOAD_LAYOUT)),
                 "loaded": In(1),
-                "refused": In(REFUSAL),
+                "refused": In(refusal(config.format)),
             }
         super().__init__(ports)
 
@@ -207,7 +206,7 @@ class Responder(Component):
             with m.Case(Type.IDENTIFY, Type.STATUS), m.If(~ends):
                 fail(Fault.MALFORMED)
             if self.config.contexts:
-                legal = HEADER + LOAD_WORD * load_length(self.config)
+                legal = HEADER + LOAD_WORD * self.config.load_length
                 wrong_length = 1 << REFUSAL["length"].offset
                 with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
                     m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]

@@ -26,7 +26,7 @@ from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of
 from exaq_hdl.parts.assembly import share
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.loads import LOAD_PORTS
+from exaq_hdl.shell.loads import load_ports
 from exaq_hdl.shell.ports import Fields, Ports, StreamPort
 from exaq_hdl.shell.streams import code_fields, context_fields, row_fields
 
@@ -71,6 +71,7 @@ class ExaqUnit(KernelUnit):
             self.results_latency += RowReporter.latency if self._reporter else 0
             self.results_waiting = normalisation.waiting if codes else 1
         self.row_fields = tables.row_fields
+        self.least_maximum = tables.least_maximum
         self.boot_cycles = tables.boot_cycles
 
     @classmethod
@@ -78,7 +79,7 @@ class ExaqUnit(KernelUnit):
         results = kernel.format.row_results != "none"
         fields = row_fields(kernel.format, sum_bits=kernel.sum_bits, levels=kernel.levels)
         row: Ports = {"row": StreamPort(Out, fields, item="row")} if results else {}
-        return {**row, **(LOAD_PORTS if kernel.format.contexts else {})}
+        return {**row, **(load_ports(kernel.format) if kernel.format.contexts else {})}
 
     @classmethod
     def output(cls, kernel: Exaq) -> Fields:
@@ -134,12 +135,13 @@ class ExaqUnit(KernelUnit):
             m.d.comb += given.probabilities.eq(found.table)
 
     def manifest(self) -> dict[str, Any]:
-        tables = self._kernel.tables
+        tables, sinks = self._kernel.tables, self._kernel.sinks
         return {
             "tables": {
                 "thresholds": list(tables.thresholds),
                 "exp_rom": list(tables.exp_rom),
                 "sum_rom": tables.sum_rom(self._kernel.group).tolist(),
             },
+            **({"sinks": list(sinks)} if sinks else {}),
             "loads": self.tables.manifest(),
         }

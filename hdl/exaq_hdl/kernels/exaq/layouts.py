@@ -6,7 +6,7 @@ from amaranth.hdl import ShapeLike, unsigned
 from amaranth.lib import data
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.tables.words import row_context, row_origin, row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_context, row_origin, row_sink, row_tables
 from exaq_hdl.shell.streams import row_flags, with_fields
 
 
@@ -16,9 +16,11 @@ def lane_codes(kernel: Exaq) -> data.ArrayLayout:
 
 
 def code_beat(kernel: Exaq) -> data.StructLayout:
-    """Beat behind the quantizer: codes, 0 in lanes that are not live, and the row's tables."""
-    flags = row_flags(kernel.format) | row_tables(kernel) | row_origin(kernel)
-    return data.StructLayout({"codes": lane_codes(kernel)} | flags)
+    """Beat behind the quantizer: codes, 0 in lanes that are not live, the row's tables, what its
+    results need, and the code of its sink.
+    """
+    rows = row_tables(kernel) | row_origin(kernel) | row_sink(kernel)
+    return data.StructLayout({"codes": lane_codes(kernel)} | row_flags(kernel.format) | rows)
 
 
 def row_reports(kernel: Exaq) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.streams import item
 
 # Rows whose sums can wait in a unit that gives codes, whose elements wait for none of them.
 _WAITING = 16
@@ -69,17 +68,14 @@ class Normalisation:
         # The queue's two registers hold items too, and `room` is low only when one more is in.
         self.waiting = queue.depth - queue.slack + 3
         self.room = queue.room
-        # A live row's sum is at least that of its maximum, which is not 0.
-        summed = self.accumulator.o
+        self.empty_row = self.accumulator.empty_row
         if self._normalizer:
             self.waiting += self._normalizer.rings + 1
             self.o = self._normalizer.o
             self.row_done = self.o.valid & self.o.ready & self.o.payload.level.all()
-            self.empty_row = summed.valid & item(summed.payload, "complement").all()
         else:
             self.o = queue.o
-            self.row_done = summed.valid
-            self.empty_row = summed.valid & ~item(summed.payload, "sum").any()
+            self.row_done = self.accumulator.o.valid
 
     @property
     def blocks(self) -> dict[str, Component]:

@@ -23,7 +23,8 @@ class Quantizer(Component):
     maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more, but where
     the unit gives codes: there ``o`` is its output, whose back-pressure holds the payload, stops
     what is behind it, and stops ``i``. Exact: equal to the authors' quantizer for every logit
-    (docs/numerics.md). Lanes that are not live get code 0.
+    (docs/numerics.md). Lanes that are not live get code 0. The code of a row's
+    sink comes with every beat.
 
     Parameters
     ----------
@@ -35,9 +36,8 @@ class Quantizer(Component):
     Members
     -------
     i : stream of row_beat, in
-    ``thresholds.row_name`` : stream of ``thresholds.row_shape`` with the row_tables, and with row
-        results the row's ``maximum``, in; one item a row, taken with the row's last beat; also as
-        ``row``
+    ``thresholds.row_name`` : stream of ``thresholds.row_shape`` with its ``row_fields``, in; one
+        item a row, taken with the row's last beat; also as ``row``
     room : Signal(1), in; whether those behind can take another beat
     o : stream of code_beat, out; always ready where the unit gives probabilities
     """
@@ -50,10 +50,7 @@ class Quantizer(Component):
         self.kernel = check_exaq(kernel)
         self._thresholds = thresholds
         self._stalls = kernel.format.output == "codes"
-        fields = row_tables(kernel)
-        if thresholds.row_name != "maximum":
-            fields |= row_origin(kernel)
-        row = with_fields(thresholds.row_name, thresholds.row_shape, fields)
+        row = with_fields(thresholds.row_name, thresholds.row_shape, thresholds.row_fields)
         super().__init__(
             {
                 "i": In(stream.Signature(row_beat(kernel.format))),
@@ -107,6 +104,8 @@ class Quantizer(Component):
                 held[name].eq(flag),
                 out[name].eq(held[name]),
             ]
+        if kernel.sinks:
+            self._thresholds.find_sink(m, row.payload, out.sink)
         live = held["live" if kernel.format.partial_rows else "tail"]
         compared = item(row.payload, self._thresholds.row_name)
         for lane in range(kernel.format.lanes):
