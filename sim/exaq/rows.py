@@ -144,6 +144,7 @@ class Rows:
     windows : (rows, 2), first element within the row's window and first one behind it; or None
     errors : (rows,), rows in which an element takes part but for being NaN or +inf; or None
     shape : the given logits' own
+    flags : (rows, row), of ``streamed`` rows: the mask that a unit with masking gets, or None
     """
 
     logits: NDArray[Any]
@@ -154,6 +155,7 @@ class Rows:
     windows: NDArray[np.int32] | None
     errors: NDArray[np.bool_] | None
     shape: tuple[int, ...]
+    flags: NDArray[np.bool_] | None = None
 
     @classmethod
     def of(
@@ -265,9 +267,14 @@ class Rows:
             place = np.arange(self.logits.shape[-1])
             live = _both(self.live, _within(place, self.windows))
             result = replace(result, live=live, windows=None)
-        if result.live is None or format.masking:
+        if result.live is None:
             return result
-        return result._masked_otherwise(result.live, format)
+        if not format.masking:
+            return result._masked_otherwise(result.live, format)
+        floats = format.float_format
+        # A number that puts its row in error must not be masked on its way.
+        flags = result.live if floats is None else result.live | floats.bad(result.logits)
+        return replace(result, flags=flags)
 
     def _masked_otherwise(self, live: NDArray[np.bool_], format: StreamFormat) -> Rows:
         """The same without a mask, for a unit that takes none beside the logits."""
@@ -275,7 +282,7 @@ class Rows:
         if floats is not None or format.masked_logit is not None:
             gone = ~live if floats is None else ~(live | floats.bad(self.logits))
             value = self.logits.dtype.type(format.lowest_logit)
-            return replace(self, live=None, logits=np.where(gone, value, self.logits))
+            return replace(self, logits=np.where(gone, value, self.logits))
         if self.windows is not None:
             kept = np.minimum(self.lengths, format.max_row)
             return replace(self, live=None, windows=_intervals(live, self.windows, kept))

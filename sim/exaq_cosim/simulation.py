@@ -286,7 +286,7 @@ def simulate(
             config,
             rows.logits,
             rows.lengths,
-            rows.live,
+            rows.flags,
             rows.contexts,
             rows.windows,
             taking_part=rows.taking_part,

@@ -71,9 +71,9 @@ class RowPacker:
         self._config = config
         self._place = np.arange(rows.logits.shape[-1])
         masked: NDArray[np.bool_] = np.zeros(len(rows.lengths), np.bool_)
-        if rows.live is not None:
+        if rows.flags is not None:
             within = self._place < rows.lengths[:, None]
-            masked |= (within & ~rows.live).any(axis=-1)
+            masked |= (within & ~rows.flags).any(axis=-1)
         # A row's kind: what decides how its octets lie.
         self._kinds = rows.lengths * 2 + masked
         kinds, kind_of = np.unique(self._kinds, return_inverse=True)
@@ -171,10 +171,10 @@ class RowPacker:
             logits = bits_of_keys(logits)
         logits = np.ascontiguousarray(logits, "<i4")
         octets = np.ascontiguousarray(logits.view(np.uint8).reshape(count, length, 4)[..., :size])
-        if masked and self._rows.live is not None:
+        if masked and self._rows.flags is not None:
             runs = -(-length // MASK_RUN)
             mixed = np.zeros((count, runs, 1 + MASK_RUN * size), np.uint8)
-            live = self._rows.live[chosen, :length]
+            live = self._rows.flags[chosen, :length]
             mixed[..., 0] = np.packbits(live, axis=-1, bitorder="little")
             padded = np.zeros((count, runs * MASK_RUN, size), np.uint8)
             padded[:, :length] = octets

@@ -28,6 +28,7 @@ from exaq_hdl.kernels.exaq.tables.words import (
     excess_word,
     exponential_word,
     row_context,
+    row_origin,
     row_sink,
     row_tables,
 )
@@ -170,7 +171,7 @@ class RowThresholdReader(ThresholdReader):
     def __init__(self, kernel: Exaq):
         self._levels = kernel.levels
         self.row_shape = reached_layout(kernel)
-        self.row_fields = row_tables(kernel) | row_sink(kernel)
+        self.row_fields = row_tables(kernel) | row_origin(kernel) | row_sink(kernel)
 
     def find_code(
         self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
