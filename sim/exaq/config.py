@@ -123,7 +123,8 @@ class SoftmaxConfig:
 
         A fraction that no float equals is a string such as ``"1/10"``. ``context_tables`` are
         there only where the unit has contexts, ``kernel`` is only where it is another than EXAQ,
-        and the settings of ``StreamFormat.left_out`` only where they differ from those.
+        and what ``left_out`` of the stream format and of the kernel names only where it differs
+        from that.
         """
         kernel = {} if self.kernel.name == Exaq.name else {"kernel": self.kernel.name}
         return kernel | self.format.to_dict() | self.kernel.to_dict()
@@ -143,7 +144,7 @@ class SoftmaxConfig:
         kind = _kind(given.pop("kernel", Exaq.name))
         contexts = bool(given.get("contexts"))
         names = {*_FORMAT, *kind.fields_written(contexts)}
-        optional = set(StreamFormat.left_out())
+        optional = {*StreamFormat.left_out(), *kind.left_out()}
         if wrong := (set(given) ^ names) - (optional - set(given)):
             listed = ", ".join(sorted(wrong))
             raise ValueError(f"a configuration has exactly the fields of to_dict; see {listed}")
@@ -194,11 +195,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "2bit-x4": {"bits": 2, "lanes": 4},
     "2bit-x4-c12": {"bits": 2, "lanes": 4, "contexts": 12},
     "2bit-x16": {"bits": 2, "lanes": 16},
-    "2bit-x32": {"bits": 2, "lanes": 32},
+    "2bit-x32": {"bits": 2, "lanes": 32, "p_table": "distributed"},
     "3bit-x4": {"bits": 3, "lanes": 4},
     "3bit-x16": {"bits": 3, "lanes": 16},
-    "3bit-x4-lut4096": {"bits": 3, "lanes": 4, "group": 4},
     "4bit-x4": {"bits": 4, "lanes": 4},
+    "4bit-x16": {"bits": 4, "lanes": 16},
+    "5bit-x4": {"bits": 5, "lanes": 4},
     "index-5bit-x4": {
         "bits": 5,
         "lanes": 4,

@@ -47,7 +47,9 @@ def parsed(*words: str) -> PartialConfig:
 
 def test_settings_are_all_that_a_configuration_takes_but_tables() -> None:
     # Each differs from what a configuration leaves out.
-    every = SoftmaxConfig(contexts=1, output="codes", sink=3, window=True, mask_value="lowest")
+    every = SoftmaxConfig(
+        contexts=1, output="codes", sink=3, window=True, mask_value="lowest", p_table="block"
+    )
     configuration = {*every.to_dict(), *SoftmaxConfig(logit_format="bf16").to_dict()}
     assert configuration - set(SETTINGS) == {"tables", "context_tables"}
     assert set(SETTINGS) < configuration
@@ -248,3 +250,18 @@ class TestDifferences:
         assert PartialConfig(tables=TWO).differences(there, load=True) == [
             "logit_scale 0.5, not 0.25"
         ]
+
+
+def test_place_of_p_tables() -> None:
+    """A choice of the options; what a configuration leaves out is told apart from it."""
+    asked = parsed("--p-table", "distributed")
+    assert asked.resolve().p_table_place == "distributed"
+    assert asked.differences(BOARD) == ["p_table auto, not distributed"]
+    assert asked.differences(BOARD.replace(p_table="distributed")) == []
+    assert parsed("--p-table", "auto").differences(BOARD) == []
+
+    done = CliRunner().invoke(
+        click.command(config_options(lambda partial: None)), ["--p-table", "x"]
+    )
+    assert done.exit_code == 2
+    assert "'x' is not one of 'auto', 'registers', 'distributed', 'block'" in done.output

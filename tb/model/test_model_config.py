@@ -56,6 +56,16 @@ def refuses(kind: type[Exception], message: str, call: Callable[[], object]) -> 
         ({"group": 13}, ValueError, "group must be in 1..12, not 13"),
         ({"group": 1.5}, TypeError, "group must be an integer, not 1.5"),
         (
+            {"p_table": "ram"},
+            ValueError,
+            "p_table must be one of auto, registers, distributed, block, not 'ram'",
+        ),
+        (
+            {"p_table": None},
+            ValueError,
+            "p_table must be one of auto, registers, distributed, block, not None",
+        ),
+        (
             {"lanes": 6, "group": 4, "max_row": 96},
             ValueError,
             "lanes must be a multiple of group, but 6 is none of 4",
@@ -388,3 +398,22 @@ def test_presets_give_something_for_every_flat_row() -> None:
         config = exaq.SoftmaxConfig.preset(name)
         assert exaq.softmax(np.zeros(config.max_row, np.int64), config).min() > 0
         assert config.max_row <= config.longest_flat_row
+
+
+def test_the_place_of_p_tables_is_written_where_it_is_not_the_default() -> None:
+    """So files and build numbers from before there was a choice still hold."""
+    plain = SoftmaxConfig()
+    assert "p_table" not in plain.to_dict()
+    assert SoftmaxConfig(p_table="auto") == plain
+    chosen = SoftmaxConfig(p_table="block", bits=3)
+    assert chosen.to_dict()["p_table"] == "block"
+    assert SoftmaxConfig.from_dict(chosen.to_dict()) == chosen
+    assert chosen.replace(bits=2).p_table_place == "block"
+    assert chosen.build_crc != SoftmaxConfig(bits=3).build_crc
+    with pytest.raises(ValueError, match="p_table do not follow"):
+        SoftmaxConfig.from_dict(plain.to_dict() | {"p_table": "auto"})
+
+
+def test_default_groups() -> None:
+    """LUT_sum keeps to 1024 entries."""
+    assert [SoftmaxConfig(bits=bits).group for bits in range(2, 7)] == [4, 2, 2, 2, 1]

@@ -26,6 +26,8 @@ _BINS = {
         "bits_2",
         "bits_3",
         "bits_4",
+        "bits_5",
+        "bits_6",
         "lanes_1",
         "lanes_64",
         "group_1",
@@ -43,6 +45,9 @@ _BINS = {
         "one_divider",
         "several_dividers",
         "several_rings",
+        "p_table_registers",
+        "p_table_distributed",
+        "p_table_block",
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
@@ -212,6 +217,7 @@ def _exaq_bins(kernel: Exaq) -> dict[str, bool]:
     dividers, rings = Normalizer.choose(kernel, tables_of(kernel, SIMULATED))
     return {
         f"bits_{kernel.bits}": True,
+        f"p_table_{kernel.p_table_place}": True,
         "group_1": kernel.group == 1 and kernel.format.lanes > 1,
         "group_several": kernel.groups > 1 and kernel.group > 1,
         "sum_rom_largest": kernel.bits * kernel.group == 12,

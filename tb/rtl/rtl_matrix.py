@@ -26,12 +26,20 @@ MATRIX: dict[str, SoftmaxConfig] = {
     "2bit-x64-narrow": SoftmaxConfig(
         lanes=64, logit_width=4, logit_scale=0.5, prob_bits=4, exp_frac=4, max_row=768
     ),
-    # No masks, no LUT_sum worth the name.
+    # No masks, no LUT_sum worth the name, p-tables in distributed RAM.
     "2bit-x4-nomask-group1": SoftmaxConfig(
-        group=1, masking=False, max_row=16, prob_bits=20, logit_width=10, logit_scale=2**-5
+        group=1,
+        masking=False,
+        max_row=16,
+        prob_bits=20,
+        logit_width=10,
+        logit_scale=2**-5,
+        p_table="distributed",
     ),
     # Equal thresholds; exponentials that are zero, that fall, that are not 1 at the maximum.
+    # P-tables in block RAM, which come one behind the other out of several rings.
     "2bit-x4-free": SoftmaxConfig(
+        p_table="block",
         max_row=36,
         prob_bits=10,
         exp_frac=8,
@@ -49,7 +57,7 @@ MATRIX: dict[str, SoftmaxConfig] = {
         bits=3, logit_width=16, logit_scale=2**-11, prob_bits=24, max_row=128, full_rate_row=64
     ),
     "3bit-x4-group4-nomask": SoftmaxConfig(
-        bits=3, group=4, masking=False, max_row=32, prob_bits=16
+        bits=3, group=4, masking=False, max_row=32, prob_bits=16, p_table="registers"
     ),
     # A threshold that every distance reaches, one at 0.
     "3bit-x2-free": SoftmaxConfig(
@@ -65,7 +73,22 @@ MATRIX: dict[str, SoftmaxConfig] = {
     "4bit-x2": SoftmaxConfig(
         bits=4, lanes=2, logit_width=24, logit_scale=2**-19, max_row=96, full_rate_row=80
     ),
-    "4bit-x1": SoftmaxConfig(bits=4, lanes=1, max_row=48, full_rate_row=32, prob_bits=18),
+    "4bit-x1": SoftmaxConfig(
+        bits=4, lanes=1, max_row=48, full_rate_row=32, prob_bits=18, p_table="distributed"
+    ),
+    # LUT_sum of 1024 entries; a table of codes for 8 bits of distance.
+    "5bit-x4": SoftmaxConfig(bits=5, max_row=256, full_rate_row=256),
+    # 64 levels: rings of as many units, and 63 comparisons of long distances.
+    "6bit-x1": SoftmaxConfig(
+        bits=6,
+        lanes=1,
+        logit_width=14,
+        logit_scale=2**-8,
+        max_row=160,
+        full_rate_row=128,
+        prob_bits=20,
+        p_table="registers",
+    ),
     # One context: no tid. Several rows fit between a row's maximum and its sum.
     "2bit-x4-contexts1": SoftmaxConfig(contexts=1, max_row=48, full_rate_row=32),
     # One serial divider: a row needs its exponentials long after the row before has left.
@@ -101,6 +124,8 @@ MATRIX: dict[str, SoftmaxConfig] = {
         full_rate_row=64,
         contexts=5,
     ),
+    # 64 levels that are loaded.
+    "6bit-x2-contexts2": SoftmaxConfig(bits=6, lanes=2, max_row=128, full_rate_row=256, contexts=2),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.

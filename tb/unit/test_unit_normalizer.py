@@ -11,7 +11,7 @@ from unit_blocks import normalizer_for, rings_for
 from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
+from exaq_hdl.kernels.exaq.layouts import row_complement, table_word
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
 # units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)),
@@ -32,6 +32,9 @@ CHOICES = {
     "16 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 33, prob_bits=16), 16, 1),
     "2 rings of 16": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=24), 16, 2),
     "rounded up": (SoftmaxConfig(full_rate_row=4 * 20 + 1), 4, 1),
+    "5 bits": (SoftmaxConfig(bits=5, full_rate_row=4 * 161), 4, 1),
+    "5 bits no more": (SoftmaxConfig(bits=5, full_rate_row=4 * 160), 8, 1),
+    "6 bits": (SoftmaxConfig(bits=6, full_rate_row=4 * 193), 8, 1),
 }
 EVERY = pytest.mark.parametrize("name", CHOICES)
 
@@ -43,6 +46,23 @@ def table(config: SoftmaxConfig, s: int) -> list[int]:
     return [min(floor(p + Fraction(1, 2)), one - 1) for p in exact]
 
 
+def tables_of_words(config: SoftmaxConfig, words: list[int]) -> list[dict]:
+    """The p-tables that came word by word, each with the context of its first word, if any."""
+    found = [unpack(table_word(config.kernel), word) for word in words]
+    tables = []
+    for k in range(0, len(found), config.levels):
+        row = found[k : k + config.levels]
+        assert [word["level"] for word in row] == list(range(config.levels))
+        assert not any(word.get("context") for word in row[1:])
+        tables.append(
+            {
+                "table": [word["probability"] for word in row],
+                "context": row[0].get("context"),
+            }
+        )
+    return tables
+
+
 class Run:
     """Makes the tables of the sums ``chosen`` and checks them, in order."""
 
@@ -51,10 +71,12 @@ class Run:
         bench = Bench(self.normalizer, limit=12000)
         everything = (1 << config.sum_bits) - 1
         self.feed = bench.feed(self.normalizer.i, [everything - s for s in chosen], pause)
-        self.drain = bench.drain(self.normalizer.o, len(chosen), sink)
+        self.drain = bench.drain(self.normalizer.o, len(chosen) * config.levels, sink)
         bench.run(more=80)
-        found = [unpack(row_table(config.kernel), word) for word in self.drain.items]
-        assert found == [table(config, s) for s in chosen]
+        self.tables = [each["table"] for each in tables_of_words(config, self.drain.items)]
+        #: When each table was complete.
+        self.complete = self.drain.times[config.levels - 1 :: config.levels]
+        assert self.tables == [table(config, s) for s in chosen]
 
 
 def sums(config: SoftmaxConfig, rng: random.Random, count: int) -> list[int]:
@@ -70,6 +92,15 @@ def test_choose(name: str) -> None:
     assert rings_for(config) == (units, rings)
 
 
+def test_choose_for_64_levels() -> None:
+    """The shortest legal row takes 128 beats; a ring of 16 or 32 units needs 129 with the pause."""
+    shortest = SoftmaxConfig(bits=6, full_rate_row=4 * 128)
+    longer = shortest.replace(full_rate_row=4 * 129)
+    assert rings_for(shortest) == (64, 2)
+    assert rings_for(longer) == (16, 1)
+    assert rings_for(longer.replace(prob_bits=24)) == (32, 1)
+
+
 @EVERY
 def test_tables_keep_their_order_under_back_pressure(name: str) -> None:
     config = CHOICES[name][0]
@@ -83,11 +114,11 @@ def test_throughput_and_latency(name: str) -> None:
     config = CHOICES[name][0]
     rng = random.Random(name)
     lonely = Run(config, [(1 << config.sum_bits) - 1])
-    assert lonely.drain.times[0] - lonely.feed.times[0] == lonely.normalizer.latency
+    assert lonely.complete[0] - lonely.feed.times[0] == lonely.normalizer.latency
 
     run = Run(config, sums(config, rng, 12))
     rings = run.normalizer.rings
-    out = run.drain.times
+    out = run.complete
     for k in range(len(out) - rings):
         assert out[k + rings] - out[k] <= rings * config.full_rate_beats
 
@@ -99,7 +130,7 @@ def test_paced_sums_are_never_refused() -> None:
         beats = config.full_rate_beats
         chosen = sums(config, random.Random(name), 10)
         run = Run(config, chosen, pause=cycle([False] + [True] * (beats - 1)))
-        delays = [b - a for a, b in zip(run.feed.times, run.drain.times, strict=True)]
+        delays = [b - a for a, b in zip(run.feed.times, run.complete, strict=True)]
         assert run.feed.times == [k * beats for k in range(len(chosen))]
         assert set(delays) == {run.normalizer.latency}
 
@@ -113,11 +144,11 @@ def test_rounding_half_up_and_saturation() -> None:
         tables=Tables(thresholds=(-3, -2, -1), exp_rom=(1, 3, 5, 31)),
     )
     # 16 * (1, 3, 5, 31) / 32 = 0.5, 1.5, 2.5, 15.5 and 16 * 3 / 96 = 0.5.
-    halves = [unpack(row_table(config.kernel), word) for word in Run(config, [32, 96]).drain.items]
+    halves = Run(config, [32, 96]).tables
     assert halves[0] == [1, 2, 3, 15]
     assert halves[1][1] == 1
     whole = Run(config, [31, 33, 31])
-    assert [unpack(row_table(config.kernel), word)[3] for word in whole.drain.items] == [15, 15, 15]
+    assert [each[3] for each in whole.tables] == [15, 15, 15]
 
 
 def test_every_sum_of_a_small_unit() -> None:
@@ -140,9 +171,9 @@ def test_masked_rows_disturb_nobody() -> None:
     normalizer = normalizer_for(config)
     bench = Bench(normalizer)
     bench.feed(normalizer.i, [(1 << config.sum_bits) - 1 - s for s in chosen])
-    drain = bench.drain(normalizer.o, len(chosen), stalls(3, 0.3))
+    drain = bench.drain(normalizer.o, len(chosen) * config.levels, stalls(3, 0.3))
     bench.run()
-    found = [unpack(row_table(config.kernel), word) for word in drain.items]
+    found = [each["table"] for each in tables_of_words(config, drain.items)]
     assert found[::2] == [table(config, s) for s in chosen[::2]]
 
 
@@ -189,14 +220,13 @@ class BankedRun:
         bench.feed(normalizer.store, [*words, *words[-config.levels :] * 60])
         pause = chain(repeat(True, len(words)), pause or repeat(False))
         self.feed = bench.feed(normalizer.i, given, pause)
-        self.drain = bench.drain(normalizer.o, len(rows), sink)
+        self.drain = bench.drain(normalizer.o, len(rows) * config.levels, sink)
         bench.run(more=80)
-        for word, (probabilities, context) in zip(self.drain.items, expected, strict=True):
-            found = unpack(row_table(config.kernel), word)
-            if config.context_bits:
-                assert found["context"] == context
-                found = found["table"]
-            assert probabilities in (None, found)
+        self.complete = self.drain.times[config.levels - 1 :: config.levels]
+        found = tables_of_words(config, self.drain.items)
+        for each, (probabilities, context) in zip(found, expected, strict=True):
+            assert each["context"] == context
+            assert probabilities in (None, each["table"])
 
 
 def banked_rows(config, rng: random.Random, count: int, banks) -> list[tuple[int, int]]:
@@ -234,5 +264,5 @@ def test_paced_rows_of_banks_are_never_refused(name: str) -> None:
     run = BankedRun(config, rows, banks, pause=cycle([False] + [True] * (beats - 1)))
     begin = run.feed.times[0]
     assert run.feed.times == [begin + k * beats for k in range(len(rows))]
-    delays = {b - a for a, b in zip(run.feed.times, run.drain.times, strict=True)}
+    delays = {b - a for a, b in zip(run.feed.times, run.complete, strict=True)}
     assert delays == {run.normalizer.latency}

@@ -53,8 +53,10 @@ CASES = (
     Case("2bit-x32", "ecp5-85"),
     Case("3bit-x4", "ecp5-85"),
     Case("3bit-x4", "ice40-hx8k"),
-    Case("3bit-x4-lut4096", "ecp5-85"),
     Case("4bit-x4", "ecp5-85"),
+    Case("4bit-x4", "ice40-hx8k"),
+    Case("4bit-x16", "ecp5-85"),
+    Case("5bit-x4", "ecp5-85"),
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from exaq import PRESETS, SoftmaxConfig, StreamFormat
+from exaq.kernels.exaq import P_TABLES
 from exaq.stream_format import LOGIT_FORMATS, MASK_VALUES, OUTPUTS, ROW_RESULTS
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.files import load_tables
@@ -68,7 +69,7 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "group": (
         int,
         "Codes that one table lookup adds up: 1 to 12, from 2**(bits * group) <= 4096 entries.  "
-        "[default: the largest of 4, 2, 1 that divides the lanes and keeps to 256 entries]",
+        "[default: the largest of 4, 2, 1 that divides the lanes and keeps to 1024 entries]",
     ),
     "masking": (bool, "Whether single elements can be masked.  [default: masking]"),
     "full_rate_row": (
@@ -80,6 +81,12 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
         int,
         "Sets of tables that can be loaded while the unit runs, each row choosing one: 0 to 1024; "
         f"0 makes ROMs.  [default: {_DEFAULT.contexts}, or as many as --tables has sets]",
+    ),
+    "p_table": (
+        click.Choice(P_TABLES),
+        "Where a row's 2**bits probabilities wait: registers with a multiplexer a lane, "
+        "distributed RAM, or a block RAM a lane.  [default: auto, which is registers for 2 bits, "
+        "else block]",
     ),
     "output": (
         click.Choice(OUTPUTS),

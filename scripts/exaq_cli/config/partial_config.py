@@ -19,6 +19,7 @@ from typing import Any
 
 from exaq import (
     KERNELS,
+    Exaq,
     ExaqWarning,
     Kernel,
     SoftmaxConfig,
@@ -44,7 +45,11 @@ SETTINGS = tuple(
     )
 )
 # What ``SoftmaxConfig.to_dict`` leaves out, as old files do.
-_LEFT_OUT: dict[str, Any] = {"kernel": SoftmaxConfig().kernel.name, **StreamFormat.left_out()}
+_LEFT_OUT: dict[str, Any] = {
+    "kernel": SoftmaxConfig().kernel.name,
+    **StreamFormat.left_out(),
+    **Exaq.left_out(),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

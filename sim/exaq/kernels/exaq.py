@@ -30,9 +30,15 @@ from exaq.tables import MAX_BITS, MIN_BITS, Tables, default_clip
 #: Entries that a LUT_sum may have at most.
 MAX_SUM_ROM = 4096
 
+# Up to so many, a block RAM of usual size or logic holds one, and costs less than adders do.
+_USUAL_SUM_ROM = 1024
+
 # Legal ranges, both ends included.
 _RANGES = {"bits": (MIN_BITS, MAX_BITS), "exp_frac": (4, 24)}
 _GROUP = (1, 12)
+
+#: Where a unit can have the p-tables of its rows; see ``Exaq.p_table``.
+P_TABLES = ("auto", "registers", "distributed", "block")
 
 # What a kernel that is settled has in the place of None: no reader of one ever meets it.
 _DERIVED: Any = None
@@ -58,13 +64,17 @@ class Exaq(Kernel):
         Fraction bits of ExpRom, 4 to 24; a level's exponential is below 2**(exp_frac + 1).
     group
         Codes that one LUT_sum lookup adds up, a divisor of the lanes; 2**(bits * group) entries,
-        at most 4096. Default: the largest of 4, 2 and 1 that divides the lanes and keeps 256
+        at most 4096. Default: the largest of 4, 2 and 1 that divides the lanes and keeps 1024
         entries.
     tables
         Free tables instead of a clip.
     context_tables
         With contexts: the tables that each of them holds after reset, instead of clip and
         tables. Default: ``tables`` in every context. ``tables`` is then that of context 0.
+    p_table
+        Where the unit has the p-tables, a row's 2**bits probabilities: ``"registers"`` with a
+        multiplexer a lane, ``"distributed"`` RAM, or ``"block"`` RAM, one for each lane.
+        ``"auto"``: registers for 2 bits, block RAM for more. It changes no result.
     """
 
     name = "exaq"
@@ -79,10 +89,13 @@ class Exaq(Kernel):
     group: int = _DERIVED
     tables: Tables = _DERIVED
     context_tables: tuple[Tables, ...] = _DERIVED
+    p_table: str = "auto"
 
     def __post_init__(self) -> None:
         for name, legal in _RANGES.items():
             self._set(name, integer(name, getattr(self, name), *legal))
+        if self.p_table not in P_TABLES:
+            raise ValueError(f"p_table must be one of {', '.join(P_TABLES)}, not {self.p_table!r}")
         if self.clip is not None:
             self._set("clip", real("clip", self.clip))
         if self.group is not None:
@@ -95,7 +108,11 @@ class Exaq(Kernel):
 
     def _settle(self, format: StreamFormat) -> None:
         if self.group is None:
-            fits = (g for g in (4, 2) if format.lanes % g == 0 and self.bits * g <= 8)
+            fits = (
+                g
+                for g in (4, 2)
+                if format.lanes % g == 0 and 2 ** (self.bits * g) <= _USUAL_SUM_ROM
+            )
             self._set("group", next(fits, 1))
         if format.lanes % self.group:
             raise ValueError(
@@ -176,12 +193,21 @@ class Exaq(Kernel):
         return type(self)(**(settings | changes))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON. ``context_tables`` are there only where the unit has contexts."""
+        """Plain values for JSON. ``context_tables`` are there only where the unit has contexts,
+        what ``left_out`` names only where it has another value.
+        """
         values = super().to_dict()
         values["clip"] = None if self.clip is None else plain_real(self.clip)
         values["tables"] = self.tables.to_dict()
         each = [tables.to_dict() for tables in values.pop("context_tables")]
-        return values | ({"context_tables": each} if each else {})
+        values |= {"context_tables": each} if each else {}
+        left_out = self.left_out()
+        return {k: v for k, v in values.items() if k not in left_out or v != left_out[k]}
+
+    @classmethod
+    def left_out(cls) -> dict[str, Any]:
+        """Where the p-tables are is younger than the first files of configurations."""
+        return {"p_table": cls.p_table}
 
     @classmethod
     def fields_written(cls, contexts: bool) -> set[str]:
@@ -256,6 +282,13 @@ class Exaq(Kernel):
     def levels(self) -> int:
         """K, the number of distinct codes, exponentials and probabilities of a row."""
         return 2**self.bits
+
+    @property
+    def p_table_place(self) -> str:
+        """Where the p-tables are, of ``P_TABLES`` but ``"auto"``."""
+        if self.p_table != "auto":
+            return self.p_table
+        return "registers" if self.bits == 2 else "block"
 
     @property
     def bank_bits(self) -> int:

@@ -143,6 +143,11 @@ class Kernel(ABC):
         """The fields of ``to_dict``, for a unit with or without contexts."""
         return set(cls.setting_names())
 
+    @classmethod
+    def left_out(cls) -> dict[str, Any]:
+        """Fields that ``to_dict`` leaves out where they have these values."""
+        return {}
+
     @property
     def sinks(self) -> tuple[int | float, ...]:
         """Logit of the sink of each context, or the one; empty where there is none."""

@@ -2,7 +2,7 @@
 
 row beats --> quantizer --+--> output (codes wait) ------> probabilities
                  ^        |         ^
-maximum ---------+        +--> normalisation (a row's table)
+maximum ---------+        +--> normalisation (a row's p-table)
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from amaranth.hdl import Module, Value
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.emitter import Emitter
+from exaq_hdl.kernels.exaq.emitters.emitter import emitter_of
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.normalisation import Normalisation
 from exaq_hdl.kernels.exaq.output import Output
@@ -25,7 +25,7 @@ from exaq_hdl.shell.ports import Ports
 
 @hardware_of(Exaq)
 class ExaqUnit(KernelUnit):
-    """Codes relative to the row's maximum, LUT_sum, K divisions a row, a multiplexer a lane.
+    """Codes relative to the row's maximum, LUT_sum, K divisions a row, a lookup a lane.
 
     With contexts, tables can be loaded at any time; see ``LoadedTables``.
     """
@@ -34,10 +34,13 @@ class ExaqUnit(KernelUnit):
         self._kernel = check_exaq(kernel)
         self.tables = tables = tables_of(kernel, memories)
         self._quantizer = Quantizer(kernel, tables.thresholds())
+        emitter = emitter_of(kernel, memories)
         self._normalisation = Normalisation(
-            kernel, tables, behind=Emitter.latency, memories=memories
+            kernel, tables, behind=emitter.latency, memories=memories
         )
-        self._output = Output(kernel, make_table=self._normalisation.latency, memories=memories)
+        self._output = Output(
+            kernel, emitter, make_table=self._normalisation.latency, memories=memories
+        )
         self.beats, self.o = self._quantizer.i, self._output.o
         self.rows = tables.rows(self._quantizer.row)
         self.prepare = tables.prepare

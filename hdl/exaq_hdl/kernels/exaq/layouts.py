@@ -8,10 +8,16 @@ from exaq_hdl.kernels.exaq.tables.words import row_context, row_tables
 from exaq_hdl.shell.streams import row_flags, with_fields
 
 
+def lane_codes(kernel: Exaq) -> data.ArrayLayout:
+    """A code for each lane."""
+    return data.ArrayLayout(unsigned(kernel.bits), kernel.format.lanes)
+
+
 def code_beat(kernel: Exaq) -> data.StructLayout:
     """Beat behind the quantizer: codes, 0 in lanes that are not live, and the row's tables."""
-    codes = data.ArrayLayout(unsigned(kernel.bits), kernel.format.lanes)
-    return data.StructLayout({"codes": codes} | row_flags(kernel.format) | row_tables(kernel))
+    return data.StructLayout(
+        {"codes": lane_codes(kernel)} | row_flags(kernel.format) | row_tables(kernel)
+    )
 
 
 def row_complement(kernel: Exaq) -> ShapeLike:
@@ -19,7 +25,7 @@ def row_complement(kernel: Exaq) -> ShapeLike:
     return with_fields("complement", kernel.sum_bits, row_tables(kernel))
 
 
-def row_table(kernel: Exaq) -> ShapeLike:
-    """``table``, the 2**bits probabilities that a row can have, by code, with the row_context."""
-    table = data.ArrayLayout(unsigned(kernel.format.prob_bits), kernel.levels)
-    return with_fields("table", table, row_context(kernel))
+def table_word(kernel: Exaq) -> data.StructLayout:
+    """The probability of a level in a row; the row_context comes with level 0, else it is 0."""
+    word = {"level": kernel.bits, "probability": kernel.format.prob_bits}
+    return data.StructLayout(word | row_context(kernel))

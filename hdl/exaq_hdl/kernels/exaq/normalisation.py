@@ -28,15 +28,15 @@ class Normalisation:
     tables
         The unit's tables.
     behind
-        Cycles from a row's table to its first probability.
+        Cycles from the last word of a row's p-table to its first probability.
     memories
         Makes the queue's RAM.
 
     Members
     -------
     room : whether a further row's sum fits
-    o : stream of row_table, out
-    latency : cycles from a row's last code to its table
+    o : stream of table_word, out
+    latency : cycles from a row's last code to the last word of its p-table
     row_done : pulse: the tables of a row are not needed any more
     empty_row : pulse: a row has no live element
     """
@@ -59,7 +59,7 @@ class Normalisation:
             memories=memories,
         )
         self.room, self.o = self.sum_queue.room, self.normalizer.o
-        self.row_done = self.o.valid & self.o.ready
+        self.row_done = self.o.valid & self.o.ready & self.o.payload.level.all()
         # A live row's sum is at least that of its maximum, which is not 0.
         row_sum = self.accumulator.o
         self.empty_row = row_sum.valid & item(row_sum.payload, "complement").all()

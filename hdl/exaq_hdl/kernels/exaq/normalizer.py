@@ -9,12 +9,11 @@ from amaranth.lib.wiring import In, Out
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_complement, row_table
+from exaq_hdl.kernels.exaq.layouts import row_complement, table_word
 from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
-from exaq_hdl.shell.streams import item
 
 # Cycles from one row's last in a divider to the next one's first. Without the pause a long way
 # would lead from the emitter's ready back to the queue of sums.
@@ -22,12 +21,13 @@ _CHANGE = 1
 
 
 class Normalizer(Component):
-    """Turns a row's sum S into its probability table p_k = E_k / S, k = 0 ... 2**bits - 1.
+    """Turns a row's sum S into its p-table: p_k = E_k / S, k = 0 ... 2**bits - 1.
 
     Round half up, saturated at 2**prob_bits - 1. A row costs 2**bits divisions, whatever its
-    length. Latency ``latency`` cycles; throughput a row in ``full_rate_row / lanes`` cycles or
-    fewer, by the smallest set of dividers that reaches it. While one table waits on ``o`` the
-    next row's divisions go on until their first quotient.
+    length. Latency ``latency`` cycles from a sum to its last probability; throughput a row in
+    ``full_rate_row / lanes`` cycles or fewer, by the smallest set of dividers that reaches it.
+    Back-pressure on ``o`` holds its payload, and stops the divisions; those of the next rows
+    go on until their first quotient where a divider is free for them.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Normalizer(Component):
     Members
     -------
     i : stream of sum_bits bits, ~S, with the row_tables, in; one item a row
-    o : stream of row_table, out; one item a row
+    o : stream of table_word, out; a row's levels in their order
     ... : the ports of the tables' readers of exponentials
     """
 
@@ -50,11 +50,11 @@ class Normalizer(Component):
         self._dividers = [
             Divider(kernel, units=self.units, exponentials=reader) for reader in self._readers
         ]
-        self.latency = 1 + self._dividers[0].latency + 1
+        self.latency = 1 + self._dividers[0].latency
         super().__init__(
             {
                 "i": In(stream.Signature(row_complement(kernel))),
-                "o": Out(stream.Signature(row_table(kernel))),
+                "o": Out(stream.Signature(table_word(kernel))),
                 **self._readers[0].ports,
             }
         )
@@ -76,11 +76,11 @@ class Normalizer(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         kernel = self.kernel
-        quotient = stream.Signature(quotient_layout(kernel)).create()
+        quotient: Any = Signal(quotient_layout(kernel))
         level = Signal(kernel.bits)
         turn_in = Signal(range(self.rings))
         turn_out = Signal(range(self.rings))
-        contexts = {name: Signal(shape, name=name) for name, shape in row_context(kernel).items()}
+        word = self.o.payload
 
         def after(turn: Signal) -> Value:
             return Mux(turn == self.rings - 1, 0, turn + 1)
@@ -100,37 +100,23 @@ class Normalizer(Component):
                 m.d.sync += [divider.i.valid.eq(self.i.valid), row_sum.eq(self.i.payload)]
             reader.pass_on(m, self, divider)
             with m.If(turn_out == k):
-                for name, context in contexts.items():
-                    m.d.comb += context.eq(row_sum[name])
+                # With a row's first quotient, and perhaps no other, its divider holds the row.
+                for name in row_context(kernel):
+                    m.d.comb += word[name].eq(Mux(level == 0, row_sum[name], 0))
                 m.d.comb += [
-                    quotient.valid.eq(divider.o.valid),
-                    quotient.payload.eq(divider.o.payload),
-                    divider.o.ready.eq(quotient.ready),
+                    self.o.valid.eq(divider.o.valid),
+                    quotient.eq(divider.o.payload),
+                    divider.o.ready.eq(self.o.ready),
                 ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn_in.eq(after(turn_in))
 
-        out: Any = Signal(
-            row_table(kernel),
-            name="table",
-            reset_less=True,
-        )
-        table = item(out, "table")
         m.d.comb += [
-            self.o.payload.eq(out),
-            quotient.ready.eq(~self.o.valid),
+            word.level.eq(level),
+            word.probability.eq(quotient.floor + quotient.round_up),
         ]
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(quotient.valid & quotient.ready):
+        with m.If(self.o.valid & self.o.ready):
             m.d.sync += level.eq(increment(level))
-            # With a row's first quotient its divider still holds the row.
-            for name, context in contexts.items():
-                with m.If(level == 0):
-                    m.d.sync += out[name].eq(context)
-            with m.If(level == kernel.levels - 1):
-                m.d.sync += [self.o.valid.eq(1), turn_out.eq(after(turn_out))]
-            for k in range(kernel.levels):
-                with m.If(level == k):
-                    m.d.sync += table[k].eq(quotient.payload.floor + quotient.payload.round_up)
+            with m.If(level.all()):
+                m.d.sync += turn_out.eq(after(turn_out))
         return m

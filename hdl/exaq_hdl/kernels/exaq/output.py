@@ -4,7 +4,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from exaq import Exaq
-from exaq_hdl.kernels.exaq.emitter import Emitter, choice_beat, choose
+from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.fifo import Fifo
@@ -15,14 +15,16 @@ from exaq_hdl.shell.streams import live_lanes
 class Output:
     """The queue in which codes wait for their row's table, and the emitter behind it.
 
-    Codes are stored as choices of the emitter's multiplexers, which nobody else sees.
+    Codes are stored in the emitter's coding, which nobody else sees.
 
     Parameters
     ----------
     kernel
         EXAQ's parameters.
+    emitter
+        The emitter.
     make_table
-        Cycles from a row's last code to its table, at the emitter.
+        Cycles from a row's last code to the last word of its table, at the emitter.
     memories
         Makes the queue's RAM.
 
@@ -33,13 +35,13 @@ class Output:
     hold : cycles from a row's last code to its first probability
     """
 
-    def __init__(self, kernel: Exaq, *, make_table: int, memories: Memories):
+    def __init__(self, kernel: Exaq, emitter: Emitter, *, make_table: int, memories: Memories):
         self._kernel = kernel
-        self.hold = make_table + Emitter.latency
-        self.emitter = Emitter(kernel)
+        self.hold = make_table + emitter.latency
+        self.emitter = emitter
         # A row waits for its table while its followers go on arriving.
         self.code_fifo = Fifo(
-            choice_beat(kernel),
+            self.emitter.i.payload.shape(),
             capacity=kernel.format.beats + self.hold,
             slack=Quantizer.reaction + 1,
             memories=memories,
@@ -47,12 +49,12 @@ class Output:
         self.room, self.o = self.code_fifo.room, self.emitter.o
 
     def connect(self, m: Module, codes: Stream, tables: Stream) -> None:
-        """Join the blocks, behind ``codes``, of code_beat, and ``tables``, of row_table."""
+        """Join the blocks, behind ``codes``, of code_beat, and ``tables``, of table_word."""
         beat, stored = codes.payload, self.code_fifo.i.payload
         live = live_lanes(self._kernel.format, beat)
         for lane in range(self._kernel.format.lanes):
-            for field, value in choose(beat.codes[lane], live[lane]).items():
-                m.d.comb += stored.choices[lane][field].eq(value)
+            for field, value in self.emitter.coded(beat.codes[lane], live[lane]).items():
+                m.d.comb += stored.elements[lane][field].eq(value)
         m.d.comb += [
             self.code_fifo.i.valid.eq(codes.valid),
             stored.tail.eq(beat.tail),

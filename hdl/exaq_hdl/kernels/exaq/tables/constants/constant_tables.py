@@ -1,5 +1,6 @@
 """Readers of tables that are constants."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
@@ -18,6 +19,9 @@ from exaq_hdl.kernels.exaq.tables.provider import (
 from exaq_hdl.kernels.exaq.tables.thermometer import count
 from exaq_hdl.parts.component import Stream
 from exaq_hdl.parts.memory import Memories
+
+# Bits of a distance up to which a table of codes takes no more logic than comparisons do.
+_TABLE_BITS = 8
 
 
 class ConstantTables(Tables):
@@ -49,42 +53,55 @@ class ConstantTables(Tables):
 
 
 class ConstantThresholds(ThresholdReader):
-    """Compares an element's distance from the maximum with constants."""
+    """Compares an element's distance below the maximum with constants, or looks its code up."""
 
     row_name = "maximum"
 
     def __init__(self, kernel: Exaq):
-        self._kernel = kernel
-        self.row_shape = width = kernel.format.logit_width
-        # Distances below -2**near get code 0 by the synchronous reset of the code registers,
-        # as do lanes that are not live; the comparisons see `near` bits and a sign.
-        self._thresholds = [max(threshold, -(2**width)) for threshold in kernel.tables.thresholds]
-        lowest = self._thresholds[0]
-        self._near = (-lowest - 1).bit_length() if lowest else 0
+        self.row_shape = kernel.format.logit_width
+        self._bits = kernel.bits
+        # Code k and those above it are reached up to this distance.
+        self._reaches = [-threshold for threshold in kernel.tables.thresholds]
+        # Distances of more bits get code 0 by the synchronous reset of the code registers, as do
+        # lanes that are not live.
+        self._near = min(self._reaches[0].bit_length(), self.row_shape)
 
     def find_code(
         self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
     ) -> None:
-        near = self._near
-        difference = Signal(self.row_shape + 1, name=f"lane{lane}_difference", reset_less=True)
-        m.d.sync += difference.eq(logit - row)
-        low, high, negative = difference[:near], difference[near:-1], difference[-1]
-        far = negative & ~high.all() if len(high) else Const(0)
-        reached = [reaches(low, negative, threshold) for threshold in self._thresholds]
-        m.d.sync += code.eq(Mux(live & ~far, count(reached), 0))
+        distance = Signal(self.row_shape, name=f"lane{lane}_distance", reset_less=True)
+        m.d.sync += distance.eq(row - logit)
+        near, far = distance[: self._near], distance[self._near :].any()
+        m.d.sync += code.eq(Mux(live & ~far, self._code(near), 0))
+
+    def _code(self, near: Value) -> Value:
+        if len(near) > _TABLE_BITS:
+            return count([within(near, reach) for reach in self._reaches])
+        codes = [sum(distance <= r for r in self._reaches) for distance in range(2 ** len(near))]
+        return table(near, [Const(code, self._bits) for code in codes])
 
 
-def reaches(low: Value, negative: Value, threshold: int) -> Value:
-    """Whether a difference <= 0 is at or above a constant ``threshold`` <= 0.
+def within(value: Value, most: int) -> Value:
+    """Whether ``value`` is at most the constant ``most``.
 
-    The difference, at least -2**len(low), comes as its low bits and its sign; so does the
-    threshold. Written as one gate a bit, from the lowest up: a constant leaves so little of a
-    comparison that logic beats a carry chain.
+    Written as one gate a bit, from the lowest up: a constant leaves so little of a comparison
+    that logic beats a carry chain.
     """
+    if most >> len(value):
+        return Const(1)
     result: Value = Const(1)
-    for k, bit in enumerate(low):
-        result = bit & result if threshold >> k & 1 else bit | result
-    return ~negative | result if threshold else ~negative
+    for k, bit in enumerate(value):
+        result = ~bit | result if most >> k & 1 else ~bit & result
+    return result
+
+
+def table(address: Value, constants: Sequence[Const]) -> Value:
+    """constants[address], 2**len(address) of them: a multiplexer wherever two halves differ."""
+    if len({each.value for each in constants}) == 1:
+        return constants[0]
+    half = len(constants) // 2
+    low, high = constants[:half], constants[half:]
+    return Mux(address[-1], table(address[:-1], high), table(address[:-1], low))
 
 
 class ConstantSums(SumReader):
