@@ -138,7 +138,7 @@ class Choice(Study):
             f"Measured on {measured}. Logits have 16 bits in steps of 1/256, so that only the "
             "codes count. Each head has the levels of a clip of its own, which has the least "
             f"squared error on {texts} texts of calibration; the sections above have thresholds "
-            "and exponentials that are free, which bring a bit and more at the same size. "
+            "and exponentials that are free, which can come nearer at the same size. "
             f"{INDEX} (arXiv 2511.21513) is a unit of {INDEX_BITS} bits with the tables of that "
             "paper, without any calibration, and here with probabilities of 16 bits.",
             table(heads, rows),
