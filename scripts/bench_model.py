@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import exaq
+from exaq.tables import MAX_BITS, MIN_BITS
 
 
 def float_softmax(logits: NDArray[Any], scale: np.float32) -> NDArray[np.float32]:
@@ -71,7 +72,7 @@ def main() -> None:
     )
     for width in (8, 16):
         logits = rng.integers(-(2 ** (width - 1)), 2 ** (width - 1), shape, dtype=f"i{width // 8}")
-        for bits in (2, 3, 4):
+        for bits in range(MIN_BITS, MAX_BITS + 1):
             config = exaq.SoftmaxConfig(
                 bits=bits, logit_width=width, logit_scale=2.0 ** (4 - width), max_row=65536
             )

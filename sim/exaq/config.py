@@ -11,11 +11,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from exaq.kernels import KERNELS, Exaq, Kernel
+from exaq.kernels.exaq import SOURCES
 from exaq.stream_format import StreamFormat
+from exaq.tables import Tables
 
 _FORMAT = tuple(each.name for each in dataclasses.fields(StreamFormat) if each.init)
 
@@ -102,9 +105,7 @@ class SoftmaxConfig:
     @classmethod
     def preset(cls, name: str, **changes: Any) -> SoftmaxConfig:
         """The configuration that ``name`` stands for (see ``PRESETS``), with ``changes``."""
-        if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
-        return cls(**(PRESETS[name] | changes))
+        return cls(**preset_settings(name, changes))
 
     def replace(self, **changes: Any) -> SoftmaxConfig:
         """A copy with ``changes``; what was left to its default is settled anew."""
@@ -164,7 +165,31 @@ def _kind(name: str) -> type[Kernel]:
     return KERNELS[name]
 
 
-#: Named configurations: what differs from the defaults.
+def preset_settings(
+    name: str, changes: Mapping[str, Any], *, other_tables: bool = False
+) -> dict[str, Any]:
+    """The settings of the preset ``name`` with ``changes``.
+
+    A clip or tables among the changes take the place of the preset's own; so do tables that come
+    from elsewhere, ``other_tables``. ValueError for a name that there is not, and where the
+    preset's tables are kept but are for other logits.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
+    settings = PRESETS[name]
+    if other_tables or any(changes.get(source) is not None for source in SOURCES):
+        settings = {key: value for key, value in settings.items() if key not in SOURCES}
+    elif "tables" in settings:
+        for key, fixed in (("logit_format", "integer"), ("logit_scale", settings["logit_scale"])):
+            if (given := changes.get(key, fixed)) != fixed:
+                raise ValueError(
+                    f"the tables of the preset {name} are for {key} {fixed}, not {given}"
+                )
+    return {**settings, **changes}
+
+
+#: Named configurations: what differs from the defaults. One with tables, which are for integers,
+#: says what ``logit_scale`` they are for.
 PRESETS: dict[str, dict[str, Any]] = {
     "2bit-x1": {"bits": 2, "lanes": 1, "max_row": 256},
     "2bit-x4": {"bits": 2, "lanes": 4},
@@ -176,4 +201,13 @@ PRESETS: dict[str, dict[str, Any]] = {
     "4bit-x4": {"bits": 4, "lanes": 4},
     "4bit-x16": {"bits": 4, "lanes": 16},
     "5bit-x4": {"bits": 5, "lanes": 4},
+    "index-5bit-x4": {
+        "bits": 5,
+        "lanes": 4,
+        "logit_scale": 0.0625,
+        "max_row": 512,
+        "prob_bits": 8,
+        "exp_frac": 7,
+        "tables": Tables.index_softmax(logit_scale=0.0625),
+    },
 }

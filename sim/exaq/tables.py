@@ -23,9 +23,12 @@ MIN_BITS, MAX_BITS = 2, 6
 # C = slope * sigma + offset: the authors' linear fit of the optimal clip for a Gaussian input.
 _PAPER_CLIP = {2: (-1.66, -1.85), 3: (-1.75, -2.06), 4: (-1.83, -2.27)}
 
-# Beyond the paper's widths: what serves Gaussian rows of 1024 logits of standard deviation 2 best,
-# by the divergence from a float softmax and by the error's square alike.
+#: Widths of a code that the paper has a clip for.
+PAPER_BITS = tuple(_PAPER_CLIP)
+
+# Beyond the paper's widths; tb/model/test_model_default_clip.py shows how near the best they are.
 _WIDE_CLIP = {5: -9.0, 6: -10.0}
+
 #: Sigma that the default clip is made for.
 DEFAULT_SIGMA = 2.0
 
@@ -52,7 +55,7 @@ def paper_clip(sigma: float, bits: int) -> float:
         The clip, negative, in real logit units.
     """
     bits = integer("bits", bits, MIN_BITS, MAX_BITS)
-    if bits not in _PAPER_CLIP:
+    if bits not in PAPER_BITS:
         raise ValueError(
             f"the paper has a clip for 2 to 4 bits, not for {bits}: give clip or tables"
         )
@@ -64,9 +67,11 @@ def paper_clip(sigma: float, bits: int) -> float:
 
 
 def default_clip(bits: int) -> float:
-    """Clip of a configuration that says nothing of it: for logits of standard deviation 2.
+    """Clip of a configuration that says nothing of it, for logits of standard deviation 2.
 
-    That of the paper's fit for 2 to 4 bits, one of our own for 5 and 6.
+    That of the paper's fit for 2 to 4 bits; -9 for 5 and -10 for 6 bits, which this project chose:
+    for Gaussian rows of 1024 logits, both the divergence from a float softmax and the square of
+    the error are within a quarter of what any clip gives.
     """
     return _WIDE_CLIP[bits] if bits in _WIDE_CLIP else paper_clip(DEFAULT_SIGMA, bits)
 
@@ -81,8 +86,16 @@ def clip_levels(clip: float | Fraction, bits: int) -> tuple[Fraction, ...]:
 
 def round_exp(level: Fraction, exp_frac: int) -> int:
     """round(e**level * 2**exp_frac), half to even, free of the platform's libm."""
+    return _round_exp(level, 2**exp_frac)
+
+
+def _round_exp(level: Fraction, one: int) -> int:
     exponent = _DIGITS.divide(Decimal(level.numerator), Decimal(level.denominator))
-    return int(_DIGITS.multiply(_DIGITS.exp(exponent), Decimal(2**exp_frac)).to_integral_value())
+    return int(_DIGITS.multiply(_DIGITS.exp(exponent), Decimal(one)).to_integral_value())
+
+
+def _round_half_up(value: Fraction) -> int:
+    return math.floor(value + Fraction(1, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +194,39 @@ class Tables:
         return cls(
             thresholds=tuple(math.ceil(border / Fraction(scale)) for border in borders),
             exp_rom=tuple(round_exp(level, exp_frac) for level in exponents),
+        )
+
+    @classmethod
+    def index_softmax(
+        cls, *, logit_scale: float | Fraction, c: float | Fraction = 6.6, bits: int = 5
+    ) -> Tables:
+        """Tables of IndexSoftmax (IntAttention, arXiv 2511.21513), by default the paper's choice.
+
+        There the distance to the row's maximum, at most c_int = round(c / logit_scale), becomes
+        the index round(distance * (K - 1) / c_int) of a table of K = 2**bits values, round(255 *
+        e**(-c * index / (K - 1))), whose last is 0. Here the index counts downwards, as a code
+        does: code = K - 1 - index. Codes and values are those of the paper. It does not say how
+        halves are rounded: the two quotients are rounded half up; no exponential is a half.
+
+        1 is 255 in the values, not a power of two: they fit from ``exp_frac`` 7 on, and only their
+        ratios count. Its probabilities are round(255 * E / S), those of a unit of ``prob_bits`` 8
+        are round(256 * E / S), at most 255: the same or 1 more.
+        """
+        clip, scale = Fraction(real("c", c)), Fraction(real("logit_scale", logit_scale))
+        last = 2 ** integer("bits", bits, MIN_BITS, MAX_BITS) - 1
+        if scale <= 0:
+            raise ValueError(f"logit_scale must be positive, not {float(logit_scale)!r}")
+        steps = _round_half_up(clip / scale)
+        if steps < 1:
+            raise ValueError(
+                f"c must be at least half a logit step ({float(scale / 2)!r}), not {float(clip)!r}"
+            )
+        indices = range(last - 1, -1, -1)
+        # An index is at most i if the distance is less than (i + 1/2) * steps / last.
+        beyond = [math.ceil(Fraction((2 * i + 1) * steps, 2 * last)) for i in indices]
+        return cls(
+            thresholds=tuple(1 - distance for distance in beyond),
+            exp_rom=(0, *(_round_exp(-clip * i / last, 255) for i in indices)),
         )
 
     @property

@@ -9,14 +9,15 @@ from fractions import Fraction
 from typing import Any
 
 from exaq import SoftmaxConfig
+from exaq.tables import MAX_BITS, MIN_BITS, PAPER_BITS
 
 #: Rules that a setting may have; ``float`` is the model as it is.
 RULES = ("float", "naive", "paper", "optimal")
 #: Objectives of the rule ``optimal``: the error that is minimised, and with "-levels" by clip and
 #: exponentials alone, thresholds staying half-way between the levels of the clip.
 OBJECTIVES = ("mse", "mse-levels", "kl")
-#: Widths of a code.
-BITS = (2, 3, 4)
+#: Widths of a code, and those that are evaluated where none is chosen.
+BITS, DEFAULT_BITS = tuple(range(MIN_BITS, MAX_BITS + 1)), (2, 3, 4)
 #: What gets tables of its own.
 GRANULARITIES = ("layer", "head")
 
@@ -106,7 +107,7 @@ class Setting:
 def grid(
     *,
     rules: Iterable[str] = RULES,
-    bits: Iterable[int] = BITS,
+    bits: Iterable[int] = DEFAULT_BITS,
     per: Iterable[str] = GRANULARITIES,
     minimise: Iterable[str] = OBJECTIVES,
     texts: dict[str, int],
@@ -115,7 +116,7 @@ def grid(
 
     ``texts`` gives the calibration texts of each granularity. The order is that of the constants
     above, whatever the order of the arguments; float always is among them, as all else is
-    measured against it.
+    measured against it. The rule paper is left out at widths that the paper has no clip for.
     """
     chosen: dict[str, set[Any]] = {
         "rules": set(rules),
@@ -125,6 +126,8 @@ def grid(
     }
     yield Setting(rule="float")
     for width, part, rule in itertools.product(BITS, GRANULARITIES, RULES[1:]):
+        if rule == "paper" and width not in PAPER_BITS:
+            continue
         if width in chosen["bits"] and part in chosen["per"] and rule in chosen["rules"]:
             for objective in OBJECTIVES if rule == "optimal" else (None,):
                 if objective is None or objective in chosen["minimise"]:

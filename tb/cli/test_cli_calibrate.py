@@ -85,7 +85,10 @@ REFUSALS = {
     "first.npy -o t.json --rule best": (
         "Invalid value for '--rule': 'best' is not one of 'paper', 'naive', 'optimal'."
     ),
-    "first.npy -o t.json --bits 5": "bits must be in 2..6, not 5",
+    "first.npy -o t.json --bits 7": "bits must be in 2..6, not 7",
+    "first.npy -o t.json --bits 5 --rule paper": (
+        "the rule paper is for 2 to 4 bits, not for 5; naive and optimal take all"
+    ),
     "first.npy -o t.json --logit-scale nan": "logit_scale must be finite, not nan",
     "first.npy -o t.json --per head --head-axis -1": (
         "first.npy: head_axis must be one of the axes before the row, "

@@ -210,7 +210,13 @@ REFUSALS = {
     "--clip inf": "clip must be finite, not inf",
     "--clip 1.5": "clip must be negative, not 1.5",
     "--logit-scale 0": "logit_scale must be positive, not 0.0",
-    "--bits 5": "bits must be in 2..6, not 5",
+    "--preset index-5bit-x4 --logit-scale 0.5": (
+        "the tables of the preset index-5bit-x4 are for logit_scale 0.0625, not 0.5"
+    ),
+    "--bits 7": "bits must be in 2..6, not 7",
+    "--bits 5 --sigma 1.5": (
+        "the paper has a clip for 2 to 4 bits, not for 5: give clip or tables"
+    ),
     "--bits two": "Invalid value for '--bits': 'two' is not a valid integer.",
     "--lanes 6 --max-row 96 --group 4": "lanes must be a multiple of group, but 6 is none of 4",
     "--bits 4 --lanes 4 --group 4": (

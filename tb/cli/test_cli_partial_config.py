@@ -163,7 +163,7 @@ def test_parts_that_contradict_each_other(parts: dict[str, Any], message: str) -
             PartialConfig(preset="big"),
             f"unknown preset 'big'; there are {', '.join(PRESETS)}",
         ),
-        (PartialConfig(settings={"bits": 5}), "bits must be in 2..6, not 5"),
+        (PartialConfig(settings={"bits": 7}), "bits must be in 2..6, not 7"),
         (PartialConfig(sigma=-1.0), "sigma must be at least 0, not -1.0"),
         (
             PartialConfig(tables=ONE, settings={"bits": 3}),
@@ -225,6 +225,10 @@ class TestDifferences:
     def test_sigma_is_meant_at_the_bits_that_are_there(self) -> None:
         there = SoftmaxConfig(bits=3, clip=paper_clip(1.5, 3))
         assert PartialConfig(sigma=1.5).differences(there) == []
+
+    def test_sigma_is_refused_where_the_paper_has_no_clip(self) -> None:
+        with pytest.raises(UserError, match=r"^the paper has a clip for 2 to 4 bits, not for 5: "):
+            PartialConfig(sigma=1.5).differences(SoftmaxConfig(bits=5))
 
     def test_tables_in_contexts(self) -> None:
         there = TWO.config(max_row=128)

@@ -14,6 +14,7 @@ _NEED_THEM = {
     "test_eval_evaluation.py",
     "test_eval_folders.py",
     "test_study_architectures.py",
+    "test_study_choice.py",
 }
 
 _WORDS = ("the", "a", "of", "to", "in", "is", "and", "for", "file", "object", "class", "returns")

@@ -181,7 +181,11 @@ def inputs(model: Path, tmp_path: Path) -> Path:
             "there is no decoder in {folder}/cache/tiny_decoder; train it, in about ten minutes, "
             "by: python scripts/train_tiny_decoder.py",
         ),
-        ("mine --bits 5", "Invalid value for '--bits': '5' is not one of '2', '3', '4'."),
+        (
+            "mine --bits 7",
+            "Invalid value for '--bits': '7' is not one of '2', '3', '4', '5', '6'.",
+        ),
+        ("mine --bits 5 --rule paper", "the rule paper is for 2 to 4 bits, not for 5"),
         ("mine --logit-width 3", "logit_width must be in 4..24, not 3"),
         (
             "mine --logit-scale wide",

@@ -40,6 +40,13 @@ def test_a_choice_keeps_the_order_and_float() -> None:
     assert list(grid(rules=["float"], texts=TEXTS)) == [Setting(rule="float")]
 
 
+def test_the_papers_rule_is_left_out_where_it_has_no_clip() -> None:
+    rules = [
+        (s.bits, s.rule) for s in grid(bits=[4, 5, 6], per=["layer"], minimise=[], texts=TEXTS)
+    ]
+    assert rules == [(None, "float"), (4, "naive"), (4, "paper"), (5, "naive"), (6, "naive")]
+
+
 def test_plain_values() -> None:
     setting = Setting(rule="optimal", bits=2, per="head", minimise="kl", texts=36)
     assert setting.to_dict() == {

@@ -25,6 +25,7 @@ from exaq_eval.studies.subjects.random_rows import (
 
 def test_there_are_the_studies_of_the_paper() -> None:
     assert list(STUDIES) == [
+        "choice",
         "distribution",
         "clip",
         "shapes",

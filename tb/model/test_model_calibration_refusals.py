@@ -201,7 +201,17 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         "stage must be clip, levels or thresholds, not 'paper'",
     ),
     ("part", [ROWS], {"per": "row"}, ValueError, "per must be all, layer or head, not 'row'"),
-    ("bits", [ROWS], {"bits": 5}, ValueError, "bits must be in 2..6, not 5"),
+    ("bits", [ROWS], {"bits": 7}, ValueError, "bits must be in 2..6, not 7"),
+    *(
+        (
+            f"paper, {bits} bits",
+            [ROWS],
+            {"bits": bits, "rule": "paper"},
+            ValueError,
+            f"the rule paper is for 2 to 4 bits, not for {bits}; naive and optimal take all",
+        )
+        for bits in (5, 6)
+    ),
     ("scale", [ROWS], {"logit_scale": 0}, ValueError, "logit_scale must be positive, not 0.0"),
     ("fraction", [ROWS], {"exp_frac": 25}, ValueError, "exp_frac must be in 4..24, not 25"),
     (

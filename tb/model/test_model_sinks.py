@@ -23,7 +23,7 @@ def with_sink(
     return oracle.code_row(row, alive, config)[:-1], oracle.softmax_row(row, alive, config)[:-1]
 
 
-@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("bits", range(2, 7))
 def test_a_sink_is_an_element_without_an_output(bits: int) -> None:
     """Sinks far above, within and far below; rows of any density, those without a live one too."""
     config = config_of(bits)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from exaq import PRESETS, SoftmaxConfig
+from exaq import SoftmaxConfig
+from exaq.config import preset_settings
 from exaq_fpga.boards.uart_link import UartLink
 
 
@@ -93,7 +94,7 @@ class BoardSpec:
     @property
     def settings(self) -> dict[str, Any]:
         """What ``SoftmaxConfig`` takes for the default configuration."""
-        return PRESETS[self.preset] | dict(self.changes)
+        return preset_settings(self.preset, self.changes)
 
     @property
     def config(self) -> SoftmaxConfig:

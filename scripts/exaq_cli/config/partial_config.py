@@ -19,7 +19,6 @@ from typing import Any
 
 from exaq import (
     KERNELS,
-    PRESETS,
     Exaq,
     ExaqWarning,
     Kernel,
@@ -28,6 +27,7 @@ from exaq import (
     TableFile,
     paper_clip,
 )
+from exaq.config import preset_settings
 from exaq.scalars import plain_real
 from exaq_cli.errors import UserError, user_errors
 
@@ -135,11 +135,10 @@ class PartialConfig:
 
     def _resolved(self, base: Mapping[str, Any]) -> SoftmaxConfig:
         with user_errors():
-            if self.preset is not None:
-                # Refuses a name that there is not.
-                SoftmaxConfig.preset(self.preset)
-                base = PRESETS[self.preset]
             settings = {**base, **self.settings}
+            if self.preset is not None:
+                other = self.sigma is not None or self.tables is not None
+                settings = preset_settings(self.preset, self.settings, other_tables=other)
             if self.tables is not None:
                 return self.tables.config(self.tables_name, **settings)
             config = SoftmaxConfig(**settings)
@@ -169,7 +168,8 @@ class PartialConfig:
         """
         asked = _LEFT_OUT | self._resolved({}).to_dict()
         if self.sigma is not None:
-            asked["clip"] = plain_real(paper_clip(self.sigma, found.bits))
+            with user_errors():
+                asked["clip"] = plain_real(paper_clip(self.sigma, found.bits))
         names = set(asked) if self.preset is not None else self._named() & set(asked)
         if "context_tables" in asked:
             # They tell the tables as well.

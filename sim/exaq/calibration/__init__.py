@@ -24,7 +24,7 @@ from exaq.calibration.summary import Builder, Summary
 from exaq.config import SoftmaxConfig
 from exaq.scalars import integer
 from exaq.table_file import TableFile, TableSet
-from exaq.tables import Tables
+from exaq.tables import PAPER_BITS, Tables
 
 __all__ = ["OBJECTIVES", "PARTS", "RULES", "STAGES", "calibrate"]
 
@@ -75,10 +75,10 @@ def calibrate(
     bits, logit_width, logit_scale, exp_frac
         Format of the unit; see ``SoftmaxConfig``.
     rule
-        "paper": end-point levels, clip max(mean of the calls' linear fits, mean of their minima).
-        "naive": end-point levels, clip the mean of the minima. "optimal": thresholds and
-        exponentials that minimise the error of the softmax output; never worse on these logits than
-        "paper".
+        "paper": end-point levels, clip max(mean of the calls' linear fits, mean of their minima),
+        for 2 to 4 bits. "naive": end-point levels, clip the mean of the minima. "optimal":
+        thresholds and exponentials that minimise the error of the softmax output; never worse on
+        these logits than "paper", or than "naive" at 5 and 6 bits.
     minimise
         "mse": the mean over rows of sum (p - q)**2; "kl": of sum p ln(p / q), nats. q is E / S
         with the integer exponentials, before the unit's last rounding.
@@ -125,6 +125,10 @@ def calibrate(
     config = SoftmaxConfig(
         bits=bits, logit_width=logit_width, logit_scale=logit_scale, exp_frac=exp_frac
     )
+    if rule == "paper" and config.bits not in PAPER_BITS:
+        raise ValueError(
+            f"the rule paper is for 2 to 4 bits, not for {config.bits}; naive and optimal take all"
+        )
     head_axis, memory = integer("head_axis", head_axis), integer("memory", memory)
     given = numbered(layers, masks)
     parts = collect(given, per, head_axis)
@@ -166,11 +170,10 @@ def _calibrate(
     memory: int,
     advance: Callable[[], None],
 ) -> TableSet:
-    bits = config.bits
     survey = Survey.of(part, config, advance)
     if survey.doubt is not None:
         survey.doubt.warn(part.where)
-    clips = {"paper": survey.paper(bits), "naive": survey.naive(bits)}
+    clips = survey.clips(config.bits)
     given = {name: _end_points(clip, config) for name, clip in clips.items()}
     # No distance is as low as -2**logit_width: thresholds below are as good as that.
     lowest = -(2**config.logit_width)
@@ -183,7 +186,8 @@ def _calibrate(
             builder.add(block)
             advance()
     summary = builder.finish()
-    stages = {"paper": given["paper"]}
+    first = next(iter(clips))
+    stages = {first: given[first]}
     clip: float | None = clips.get(rule)
     if rule == "naive":
         stages["naive"] = given["naive"]
@@ -192,12 +196,12 @@ def _calibrate(
             summary,
             summary.sketch(),
             OBJECTIVES[minimise],
-            bits,
+            config.bits,
             config.logit_scale,
             config.exp_frac,
         )
         advance()
-        searched, stages["clip"], _ = search.clip((clips["paper"], clips["naive"]))
+        searched, stages["clip"], _ = search.clip(tuple(clips.values()))
         advance()
         if stage != "clip":
             stages["levels"], _ = search.exponentials(stages["clip"])
@@ -222,7 +226,7 @@ def _calibrate(
             "saturated": _figure(survey.saturated / survey.elements),
             "sigma": _figure(survey.sigma),
             "minimum": _figure(survey.minimum),
-            "paper_clip": _figure(clips["paper"]),
+            **({"paper_clip": _figure(clips["paper"])} if "paper" in clips else {}),
             **({"searched_clip": _figure(searched)} if rule == "optimal" else {}),
             **errors[list(stages)[-1]],
             "stages": errors,

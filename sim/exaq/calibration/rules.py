@@ -15,7 +15,7 @@ import numpy as np
 from exaq.calibration.source import Block, Part, read
 from exaq.config import SoftmaxConfig
 from exaq.masks import Doubt
-from exaq.tables import paper_clip
+from exaq.tables import PAPER_BITS, default_clip, paper_clip
 
 
 @dataclass
@@ -53,8 +53,6 @@ class Survey:
     -------
     sigma, minimum
         Means over the calls with a live element.
-    paper, naive
-        Clips of the two rules, real units, negative.
     lowest
         Distance of the farthest element in logit steps.
     doubt
@@ -97,15 +95,16 @@ class Survey:
     def minimum(self) -> float:
         return float(np.mean([call.minimum for call in self.calls]))
 
-    def paper(self, bits: int) -> float:
-        """max(mean of the calls' clips, mean of their minima).
+    def clips(self, bits: int) -> dict[str, float]:
+        """Clips of the rules that know ``bits``, the paper's first: real units, negative.
 
-        Where every row is constant there is no interval to quantize; the clips' mean alone is
-        then as good as any.
+        "paper", where the paper has a fit: max(mean of the calls' clips, mean of their minima).
+        "naive": the mean of the minima. Where every row is constant there is no interval to
+        quantize, and any clip is as good: the mean of the calls' clips, or the default one.
         """
-        clip = float(np.mean([paper_clip(call.sigma, bits) for call in self.calls]))
-        return max(clip, self.minimum) if self.minimum < 0 else clip
-
-    def naive(self, bits: int) -> float:
-        """Mean of the minima; where every row is constant, the paper's clip."""
-        return self.minimum if self.minimum < 0 else self.paper(bits)
+        if bits not in PAPER_BITS:
+            return {"naive": self.minimum if self.minimum < 0 else default_clip(bits)}
+        fit = float(np.mean([paper_clip(call.sigma, bits) for call in self.calls]))
+        if self.minimum < 0:
+            return {"paper": max(fit, self.minimum), "naive": self.minimum}
+        return {"paper": fit, "naive": fit}

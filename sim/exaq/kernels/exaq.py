@@ -42,8 +42,8 @@ P_TABLES = ("auto", "registers", "distributed", "block")
 
 # What a kernel that is settled has in the place of None: no reader of one ever meets it.
 _DERIVED: Any = None
-# Where tables come from, one or none of them.
-_SOURCES = ("clip", "tables", "context_tables")
+#: Settings that tables come from, one or none of them.
+SOURCES = ("clip", "tables", "context_tables")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +188,8 @@ class Exaq(Kernel):
     def changed(self, changes: dict[str, Any]) -> Self:
         """A copy with ``changes``, in which one source of tables replaces another."""
         settings = self.settings()
-        if any(name in changes for name in _SOURCES):
-            settings = {name: value for name, value in settings.items() if name not in _SOURCES}
+        if any(name in changes for name in SOURCES):
+            settings = {name: value for name, value in settings.items() if name not in SOURCES}
         return type(self)(**(settings | changes))
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """The golden model of EXAQ: quantizer and softmax in integers.
 
-They work as the hardware does: an element's code is the number of thresholds that its distance to
-the row's maximum stays within, a row has only 2**bits distinct probabilities, and those alone are
-divided. Rows are worked off in blocks that stay in the cache; nothing is done element by element.
+Three steps, as in the hardware: distances to the row's maximum become *ranks* (``ranks``), the
+exponentials of a row's ranks add up (``row_sums``), and each rank of a row gets one quotient, which
+the row's elements look up (``probabilities``). A rank is a code plus 1; 0 is the rank of what takes
+no part, and its exponential is 0. A row is looked up two elements at a time where that is quicker
+(``pairs_of``). Rows are worked off in blocks that stay in the cache.
 """
 
 from __future__ import annotations
@@ -22,9 +24,14 @@ from exaq.tables import Tables
 if TYPE_CHECKING:
     from exaq.kernels.exaq import Exaq
 
-#: Elements of a block, at least those of the longest row. A block's intermediate arrays fit a
-#: core's second-level cache together.
-_BLOCK = 2**17
+#: Elements of a block, at least those of the longest row: few enough for the cache, and so many
+#: that what NumPy does for each call does not count.
+_BLOCK = 2**18
+
+# A table of ranks is slower than comparing with so few thresholds, and does not fit the cache
+# with more distances.
+_MOST_COMPARISONS = 7
+_MOST_DISTANCES = 2**16
 
 
 def quantize(rows: Rows, kernel: Exaq) -> NDArray[np.uint8]:
@@ -115,6 +122,78 @@ def _coded(
     return codes, apart, same
 
 
+def ranks(
+    distance: NDArray[np.unsignedinteger[Any]], tables: Tables, out: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Rank of each distance, a code plus 1, written to ``out``, which has the same shape."""
+    most = np.iinfo(distance.dtype).max
+    reaches = [min(-threshold, most) for threshold in tables.thresholds]
+    if len(reaches) > _MOST_COMPARISONS and reaches[0] < _MOST_DISTANCES:
+        # From distance 0 on; the last entry, of rank 1, holds for all that is beyond.
+        widths = np.diff([-1, *reversed(reaches), reaches[0] + 1])
+        by_distance = np.repeat(np.arange(len(widths), 0, -1, dtype=np.uint8), widths)
+        return by_distance.take(distance, out=out, mode="clip")
+    out[:] = 1
+    hits = np.empty(distance.shape, dtype=bool)
+    for reach in reaches:
+        np.less_equal(distance, distance.dtype.type(reach), out=hits)
+        np.add(out, hits.view(np.uint8), out=out)
+    return out
+
+
+def exponentials(tables: Tables) -> NDArray[np.int64]:
+    """The exponential of each rank."""
+    return np.array([0, *tables.exp_rom], dtype=np.int64)
+
+
+def pairs_of(ranks: NDArray[np.uint8], count: int) -> NDArray[np.uint16]:
+    """Neighbouring ranks as one number, ``first + count * second``: half as many.
+
+    ``count`` is that of all ranks. Rows are contiguous and of an even length.
+    """
+    both = ranks.view("<u2")
+    second = both >> 8
+    second *= 256 - count
+    return np.subtract(both, second, out=second)
+
+
+def row_sums(pairs: NDArray[np.uint16], of_rank: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Exact sum of the exponentials ``of_rank`` of each row, which comes as pairs of ranks."""
+    of_pair = np.add.outer(of_rank, of_rank).astype(np.uint32).ravel()
+    most = int(of_pair.max()) * pairs.shape[-1]
+    exact = np.uint32 if most < 2**32 else np.uint64
+    addends = of_pair.take(pairs, mode="clip")
+    return np.add.reduce(addends, axis=-1, dtype=exact).astype(np.int64)
+
+
+def probabilities(
+    ranks: NDArray[np.uint8],
+    pairs: NDArray[np.uint16],
+    sums: NDArray[np.int64],
+    of_rank: NDArray[np.int64],
+    prob_bits: int,
+    out: NDArray[np.unsignedinteger[Any]],
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Probability of each element, written to ``out``, from ranks and their rows' sums.
+
+    A sum of 0, which only a row without a live element has, is taken for 1.
+    """
+    divisors = np.maximum(sums, 1)[:, None]
+    quotients = ((of_rank << prob_bits) + (divisors >> 1)) // divisors
+    table = np.minimum(quotients, 2**prob_bits - 1).astype(out.dtype)
+    index: NDArray[Any] = ranks
+    if out.shape[-1] % 2 == 0 and len(of_rank) ** 2 <= pairs.shape[-1]:
+        # A table of a row's pairs is no longer than the row: half as many lookups, twice as wide.
+        both = np.empty((len(table), len(of_rank), len(of_rank), 2), out.dtype)
+        both[..., 0], both[..., 1] = table[:, None, :], table[:, :, None]
+        double = f"u{2 * out.itemsize}"
+        table, index, out = both.view(double), pairs, out.view(double)
+    # The narrower the index, the quicker it is made; `take` widens it once more.
+    offset = np.uint16 if table.size <= 2**16 else np.uint32
+    starts = np.arange(0, table.size, table.size // len(table), dtype=offset)
+    return table.ravel().take(index + starts[:, None], out=out, mode="clip")
+
+
 def _quantize(
     rows: NDArray[Any],
     live: NDArray[np.bool_] | None,
@@ -122,15 +201,14 @@ def _quantize(
     kernel: Exaq,
     tables: Tables,
 ) -> NDArray[np.uint8]:
-    codes = np.zeros(rows.shape, dtype=np.uint8)
+    codes = np.empty(rows.shape, dtype=np.uint8)
     for block in _blocks(rows):
-        distance, _ = _distance(rows[block], _of(live, block), _of(sinks, block), kernel)
-        hits = np.empty(distance.shape, dtype=bool)
-        for reach in _reaches(kernel, tables):
-            np.less_equal(distance, reach, out=hits)
-            codes[block] += hits.view(np.uint8)
-        if live is not None:
-            codes[block] *= live[block]
+        here = _of(live, block)
+        distance, _ = _distance(rows[block], here, _of(sinks, block), kernel)
+        ranks(distance, tables, out=codes[block])
+        codes[block] -= 1
+        if here is not None:
+            codes[block] *= here
     return codes
 
 
@@ -141,76 +219,24 @@ def _softmax(
     kernel: Exaq,
     tables: Tables,
 ) -> NDArray[np.unsignedinteger[Any]]:
-    probabilities = np.empty(rows.shape, element_type(kernel.format.prob_bits, signed=False))
-    rom = np.asarray(tables.exp_rom, dtype=np.int64)
-    rises = np.diff(rom, prepend=0)
-    reaches = _reaches(kernel, tables)
+    prob_bits = kernel.format.prob_bits
+    result = np.empty(rows.shape, element_type(prob_bits, signed=False))
     length = rows.shape[1]
-    blocks = _blocks(rows)
-    # Arrays that every block uses again. Flags fill whole words, to be counted word by word.
-    height = blocks[0].stop if blocks else 0
-    words = np.zeros((kernel.levels, height, -(-length // 8)), dtype=np.uint64)
-    flags = words.view(np.bool_)[..., :length]
-    addends = np.empty((height, length), dtype=probabilities.dtype)
-    hits = np.full((kernel.levels, height), length, dtype=np.int64)
-
-    # An element that reaches k thresholds has E_k = E_0 + (E_1 - E_0) + ..., so sums and
-    # probabilities are made of one addend for each threshold reached, and one for being live.
-    for block in blocks:
-        result = probabilities[block]
-        here = slice(len(result))
-        alive, *reached = flags[:, here]
-        if live is None:
-            distance, apart = _distance(rows[block], None, _of(sinks, block), kernel)
-            for reach, flag in zip(reaches, reached, strict=True):
-                np.less_equal(distance, reach, out=flag)
-        else:
-            alive[:] = live[block]
-            hits[0, here] = _count(words[0, here])
-            distance, apart = _distance(rows[block], alive, _of(sinks, block), kernel)
-            for reach, flag in zip(reaches, reached, strict=True):
-                np.logical_and(np.less_equal(distance, reach, out=flag), alive, out=flag)
-        hits[1:, here] = _count(words[1:, here])
-
-        sums = rises @ hits[:, here]
+    of_rank = exponentials(tables)
+    for block in _blocks(rows):
+        here = _of(live, block)
+        distance, apart = _distance(rows[block], here, _of(sinks, block), kernel)
+        # Rows of even length, to be taken in pairs; what is added takes no part.
+        padded = np.zeros((len(distance), length + length % 2), np.uint8)
+        rank = ranks(distance, tables, out=padded[:, :length])
+        if here is not None:
+            np.multiply(rank, here.view(np.uint8), out=rank)
+        pairs = pairs_of(padded, len(of_rank))
+        sums = row_sums(pairs, of_rank)
         if apart is not None:
-            sums += rom[np.sum([apart <= reach for reach in reaches], axis=0)]
-        base, *steps = _quotient_steps(sums, rom, kernel, result.dtype)
-        np.multiply(reached[0], steps[0], out=result)
-        for flag, step in zip(reached[1:], steps[1:], strict=True):
-            np.add(result, np.multiply(flag, step, out=addends[here]), out=result)
-        if live is not None:
-            base = np.multiply(alive, base, out=addends[here])
-        np.add(result, base, out=result)
-    return probabilities
-
-
-def _quotient_steps(
-    sums: NDArray[np.int64],
-    rom: NDArray[np.int64],
-    kernel: Exaq,
-    dtype: np.dtype[Any],
-) -> NDArray[Any]:
-    """p_0, p_1 - p_0, p_2 - p_1, ... for each row's sum, shape (levels, rows, 1).
-
-    Negative steps wrap round in the unsigned ``dtype``; adding them up wraps back. A sum of 0,
-    which only a row without a live element has, is taken for 1.
-    """
-    divisors = np.maximum(sums, 1)
-    quotients = ((rom[:, None] << kernel.format.prob_bits) + (divisors >> 1)) // divisors
-    steps = np.minimum(quotients, 2**kernel.format.prob_bits - 1).astype(dtype)[..., None]
-    steps[1:] -= steps[:-1].copy()
-    return steps
-
-
-def _count(words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Number of flags set along the last axis, where each byte of a word holds one flag.
-
-    Words are added whole: up to 255 of them before the sum of a byte could overflow.
-    """
-    starts = np.arange(0, words.shape[-1], 255)
-    partial = np.add.reduceat(words, starts, axis=-1).view(np.uint8)
-    return np.add.reduce(partial, axis=-1, dtype=np.int64)
+            sums += of_rank[ranks(apart, tables, out=np.empty(apart.shape, np.uint8))]
+        probabilities(rank, pairs, sums, of_rank, prob_bits, out=result[block])
+    return result
 
 
 def _by_tables(

@@ -6,6 +6,7 @@ Importing them needs NumPy alone; what a single one needs besides is imported wh
 from __future__ import annotations
 
 from exaq_eval.studies.questions.architectures import Architectures
+from exaq_eval.studies.questions.choice import Choice
 from exaq_eval.studies.questions.clip import Clip
 from exaq_eval.studies.questions.distribution import Distribution
 from exaq_eval.studies.questions.lut_size import LutSize
@@ -16,7 +17,15 @@ from exaq_eval.studies.study import Study, StudyError
 #: All studies, by name, at the sizes that their reports have.
 STUDIES: dict[str, Study] = {
     each.name: each
-    for each in (Distribution(), Clip(), Shapes(), LutSize(), Architectures(), Widths())
+    for each in (
+        Choice(),
+        Distribution(),
+        Clip(),
+        Shapes(),
+        LutSize(),
+        Architectures(),
+        Widths(),
+    )
 }
 
 __all__ = ["STUDIES", "Study", "StudyError"]

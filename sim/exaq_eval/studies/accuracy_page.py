@@ -26,12 +26,12 @@ NEARLY_ONE_HOT = 0.75
 _FIRST = ("minilm", "decoder")
 
 _HEAD = """\
-# Accuracy: what 2, 3 and 4 bits of softmax cost a model
+# Accuracy: what 2 to 6 bits of softmax cost a model
 
-The unit gives every attention row only 4, 8 or 16 different probabilities, because each logit
-becomes a code of 2, 3 or 4 bits. This page says what that costs: first what others measured of
-EXAQ, then what this project's golden model costs two small models, then studies that answer
-the questions of EXAQ's paper.
+The unit gives every attention row only 4 to 64 different probabilities, because each logit
+becomes a code of 2 to 6 bits. This page says what that costs: first what others measured of
+EXAQ, then what this project's golden model costs two small models, then what each width costs
+and brings, and studies that answer the questions of EXAQ's paper.
 
 Every figure of this project's is from a report in `reports/accuracy`, this page is made of these
 reports by `exaq evaluate --docs`, and each section names the command that measures it again."""
@@ -106,7 +106,8 @@ def make(reports: Path, picture: Callable[[str], Path]) -> str:
     Parameters
     ----------
     reports
-        Folder of the reports: of evaluations, and ``study-NAME.json``.
+        Folder of the reports: of evaluations, and ``study-NAME.json``. Those of ``exaq bench``
+        are in the folder above it.
     picture
         Path to draw the picture of a name at; see ``pictures``.
 
@@ -149,7 +150,8 @@ def _read(reports: Path) -> tuple[list[Report], list[tuple[Study, Result]]]:
     for study in STUDIES.values():
         path = reports / f"{study_stem(study)}.json"
         if path.is_file():
-            studies.append((study, json.loads(path.read_text(encoding="utf-8"))))
+            result = json.loads(path.read_text(encoding="utf-8"))
+            studies.append((study, study.joined(result, reports.parent)))
     return sorted(evaluations, key=_place), studies
 
 

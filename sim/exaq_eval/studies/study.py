@@ -49,6 +49,10 @@ class Study(ABC):
             A model or a tool is missing or fails.
         """
 
+    def joined(self, result: dict[str, Any], reports: Path) -> dict[str, Any]:
+        """``result`` with what the page shows besides, from the ``reports`` of ``exaq bench``."""
+        return result
+
     @abstractmethod
     def body(self, result: dict[str, Any]) -> list[str]:
         """Method, tables and what follows from them: Markdown paragraphs, without heading."""

@@ -156,7 +156,7 @@ def command(
             sources[layer][what] = path.name
         tables = _named(tables, sources)
         tables.save(temporary)
-    _print(tables, options["rule"], layers)
+    _print(tables, layers)
     click.echo(f"Written: {out}, {len(tables.sets)} sets of tables")
 
 
@@ -255,35 +255,34 @@ def _live(array: NDArray[Any], path: Path, file: Path, what: str) -> NDArray[np.
     return mask
 
 
-def _print(tables: TableFile, rule: str, layers: dict[int, Path]) -> None:
-    """A line a set: file, clip, errors by the paper's tables and by these, thresholds, ExpRom."""
-    clip = "searched_clip" if rule == "optimal" else "paper_clip"
+def _print(tables: TableFile, layers: dict[int, Path]) -> None:
+    """A line a set: file, clip, errors before the search and after it, thresholds, ExpRom."""
     together = ", ".join(map(str, layers.values())) if len(layers) == 1 else f"{len(layers)} files"
     head = ("set", "file", "rows", "sigma", "clip", "MSE", "KL", "thresholds", "exponentials")
     rows: list[tuple[str, ...]] = [head]
     for entry in tables.sets:
         file = together if entry.layer is None else str(layers[entry.layer])
-        rows.append(_cells(entry, file, clip))
+        rows.append(_cells(entry, file))
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     for row in rows:
         cells = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         click.echo("  ".join(cells).rstrip())
 
 
-def _cells(entry: TableSet, file: str, clip: str) -> tuple[str, ...]:
+def _cells(entry: TableSet, file: str) -> tuple[str, ...]:
     figures = entry.statistics
-    before = figures["stages"]["paper"]
+    before, *after = figures["stages"].values()
 
     def error(name: str) -> str:
         values = ["inf" if v is None else f"{v:.3g}" for v in (before[name], figures[name])]
-        return values[0] if figures["stages"].keys() == {"paper"} else " -> ".join(values)
+        return " -> ".join(values) if after else values[0]
 
     return (
         entry.name,
         file,
         f"{figures['rows']:,}",
         f"{figures['sigma']:.3g}",
-        f"{figures[clip] if entry.clip is None else entry.clip:.4g}",
+        f"{figures['searched_clip'] if entry.clip is None else entry.clip:.4g}",
         error("mse"),
         error("kl"),
         " ".join(map(str, entry.tables.thresholds)),

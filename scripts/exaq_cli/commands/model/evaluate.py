@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
+from exaq.tables import PAPER_BITS
 from exaq_cli.errors import UserError
 from exaq_cli.files import load_tables
-from exaq_eval.settings import BITS, GRANULARITIES, OBJECTIVES, RULES, LogitFormat
+from exaq_eval.settings import BITS, DEFAULT_BITS, GRANULARITIES, OBJECTIVES, RULES, LogitFormat
 
 #: Models that are evaluated where none is named.
 BUILT_IN = ("minilm", "decoder")
@@ -40,7 +41,7 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "--bits",
     multiple=True,
     type=click.Choice([str(bits) for bits in BITS]),
-    help="Widths of a code; repeatable.  [default: all]",
+    help=f"Widths of a code; repeatable.  [default: {', '.join(map(str, DEFAULT_BITS))}]",
 )
 @click.option(
     "--per",
@@ -190,10 +191,13 @@ def command(
     for model in models:
         if model not in BUILT_IN and not Path(model).is_dir():
             raise UserError(f"{model} is neither {' nor '.join(BUILT_IN)} nor a folder")
+    wide = [each for each in bits if int(each) not in PAPER_BITS]
+    if "paper" in rules and wide:
+        raise UserError(f"the rule paper is for 2 to 4 bits, not for {wide[0]}")
     given = {str(path): load_tables(path) for path in files}
     choice = evaluate_models.Choice(
         rules=rules or RULES,
-        bits=tuple(map(int, bits)) or BITS,
+        bits=tuple(map(int, bits)) or DEFAULT_BITS,
         per=per or GRANULARITIES,
         minimise=minimise or OBJECTIVES,
         calibration_texts=calibration_texts,
