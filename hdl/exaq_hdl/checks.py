@@ -26,12 +26,8 @@ def check_config(config: SoftmaxConfig, *, contexts: bool = False) -> SoftmaxCon
 def _unbuilt(format: StreamFormat) -> dict[str, bool]:
     """What has a golden model and no hardware, and whether ``format`` asks for it."""
     return {
-        "output codes": format.output != "probabilities",
-        "row_results": format.row_results != "none",
-        "sink": format.sink is not None,
-        "window": format.window,
-        "mask_value": format.mask_value != "none",
-        "logit_format": format.float_format is not None,
+        "a sink with floating-point logits": format.sink is not None
+        and format.float_format is not None,
     }
 
 

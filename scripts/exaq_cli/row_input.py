@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig
-from exaq_cli.errors import user_errors
+from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import check_values, load_array
 
 R = TypeVar("R")
@@ -21,8 +21,10 @@ R = TypeVar("R")
 _FILE = click.Path(path_type=Path)
 
 
-def output_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a click command the options ``output``, where probabilities go, and ``float_output``."""
+def output_options(*, codes: str = "") -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Decorator: a click command gets the options ``out``, where probabilities go, and
+    ``float_output``. ``codes`` says what is written of units that give codes.
+    """
     path = click.option(
         "-o",
         "--out",
@@ -30,12 +32,12 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
         required=True,
         type=_FILE,
         help="Array of probabilities to write: unsigned integers in units of 2**-prob_bits, in the "
-        "shape of the logits.",
+        f"shape of the logits.{codes}",
     )
     floats = click.option(
         "--float-output", is_flag=True, help="Write float64 values in 0..1 instead."
     )
-    return path(floats(command))
+    return lambda command: path(floats(command))
 
 
 def row_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -71,18 +73,46 @@ def row_options(command: Callable[..., R]) -> Callable[..., R]:
     return command
 
 
+def window_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a click command the options ``windows`` and ``causal`` for ``RowInput.load``."""
+    path = click.option(
+        "--windows",
+        metavar="FILE.npy",
+        type=_FILE,
+        help="Window of each row: integers start and stop, 0 to row, in a last axis of 2, that "
+        "broadcast to the logits' shape with 2 for the row. Elements outside are masked; all are "
+        "where start is not below stop.",
+    )
+    causal = click.option(
+        "--causal",
+        is_flag=True,
+        help="Rows are queries, of logits (..., queries, keys): query i sees the keys up to "
+        "i + keys - queries. For as many queries as keys these are the masks of PyTorch's "
+        "is_causal; else, as in a decoder with a cache, the last query sees all keys.",
+    )
+    return path(causal(command))
+
+
 @dataclass(frozen=True)
 class RowInput:
-    """Logits of shape (..., row), and what is given of lengths, mask and contexts."""
+    """Logits of shape (..., row), and what is given of lengths, mask, contexts and windows."""
 
     logits: NDArray[Any]
     lengths: NDArray[Any] | None
     mask: NDArray[Any] | None
     contexts: NDArray[Any] | None
+    window: tuple[NDArray[Any], NDArray[Any]] | None
 
     @classmethod
     def load(
-        cls, logits: Path, lengths: Path | None, mask: Path | None, contexts: Path | None
+        cls,
+        logits: Path,
+        lengths: Path | None,
+        mask: Path | None,
+        contexts: Path | None,
+        windows: Path | None = None,
+        *,
+        causal: bool = False,
     ) -> RowInput:
         """What the files hold; UserError where one does not fit."""
         array = load_array(logits, "integer", "float", finite=False)
@@ -97,17 +127,44 @@ class RowInput:
             lengths=None if lengths is None else load_array(lengths, "integer", fits=rows),
             mask=live,
             contexts=None if contexts is None else load_array(contexts, "integer", fits=rows),
+            window=_window(windows, causal, logits, array.shape),
         )
 
-    def integers(self, config: SoftmaxConfig) -> RowInput:
-        """The same with integer logits: those of a floating-point type are quantized.
+    def rounded(self, config: SoftmaxConfig) -> RowInput:
+        """The same with logits as a unit of ``config`` takes them: integers, or numbers of its
+        floating-point format. Those of a floating-point type are rounded.
 
-        What is masked among these, by -inf or a finite number, goes into the mask.
+        What is masked among these, by -inf or a finite number, goes into the mask; where the unit's
+        logits are floating-point numbers it becomes -inf.
         """
         if self.logits.dtype.kind != "f":
             return self
         with user_errors():
             live = exaq.live_scores(self.logits, self.mask)
+            if config.float_format is not None:
+                return replace(self, logits=exaq.round_logits(self.logits, config, live))
             integers = exaq.logits_to_integers(self.logits, config, live)
         mask = self.mask if self.mask is None and live.all() else live
         return replace(self, logits=integers, mask=mask)
+
+
+def _window(
+    windows: Path | None, causal: bool, logits: Path, shape: tuple[int, ...]
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """Starts and stops for rows of ``shape``."""
+    if windows is not None and causal:
+        raise UserError("give --windows or --causal, not both")
+    if causal:
+        if len(shape) < 2:
+            raise UserError(
+                f"--causal needs logits of shape (..., queries, keys), but {logits} has {shape}"
+            )
+        return exaq.causal_windows(*shape[-2:])
+    if windows is None:
+        return None
+    edges = load_array(windows, "integer", fits=(*shape[:-1], 2))
+    if edges.shape[-1] != 2:
+        raise UserError(
+            f"{windows} must have a last axis of 2, start and stop, but has the shape {edges.shape}"
+        )
+    return edges[..., 0], edges[..., 1]

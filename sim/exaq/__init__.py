@@ -3,7 +3,13 @@
 from exaq import metrics, reference
 from exaq.calibration import calibrate
 from exaq.config import PRESETS, SoftmaxConfig
-from exaq.formats import length_mask, logits_to_integers, probabilities_to_float, round_logits
+from exaq.formats import (
+    causal_windows,
+    length_mask,
+    logits_to_integers,
+    probabilities_to_float,
+    round_logits,
+)
 from exaq.kernels import KERNELS, Exaq, Kernel
 from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import quantize, row_results, softmax
@@ -29,6 +35,7 @@ __all__ = [
     "TableSet",
     "Tables",
     "calibrate",
+    "causal_windows",
     "clip_levels",
     "length_mask",
     "live_addends",

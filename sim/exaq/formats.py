@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
-from exaq.rows import live_elements, plain, split_masked
+from exaq.rows import joined_mask, live_elements, plain, split_masked
 from exaq.scalars import integer
 from exaq.stream_format import element_type
 
@@ -18,7 +18,7 @@ def logits_to_integers(
 ) -> NDArray[np.signedinteger[Any]]:
     """Real logits in steps of ``config.logit_scale``, rounded half to even.
 
-    Values beyond ``config.logit_range`` saturate.
+    Values beyond ``config.format.live_range`` saturate, so none becomes a mask value.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def logits_to_integers(
         Real logits of a floating-point type, any shape; those that take part are finite. Where a
         mask is in them, as -inf or as a finite number, ``exaq.live_scores`` finds it.
     config
-        Gives ``logit_scale`` and ``logit_width``.
+        Gives ``logit_scale``, ``logit_width`` and ``mask_value``.
     mask
         Booleans that broadcast to the shape of ``logits``, True = live. None: all are live.
 
@@ -34,7 +34,8 @@ def logits_to_integers(
     -------
     NDArray[np.signedinteger]
         Shape of ``logits``; int8, int16 or int32, the narrowest that holds ``logit_width`` bits.
-        Masked elements become 0. A ``numpy.ma`` array gives one of the same mask.
+        Masked elements become 0, or the mask value where there is one. A ``numpy.ma`` array gives
+        one of the same mask.
     """
     if config.format.float_format is not None:
         raise ValueError(
@@ -44,9 +45,13 @@ def logits_to_integers(
     real, live = _finite(logits, mask)
     with np.errstate(over="ignore"):
         steps = np.rint(real.astype(np.float64) / float(config.logit_scale))
-    integers = np.clip(steps, *config.logit_range).astype(
+    integers = np.clip(steps, *config.format.live_range).astype(
         element_type(config.logit_width, signed=True)
     )
+    masked = config.format.masked_logit
+    taking_part = joined_mask(live, mask, real.shape)
+    if masked is not None and taking_part is not None:
+        integers = np.where(taking_part, integers, integers.dtype.type(masked))
     return integers if live is None else np.ma.MaskedArray(integers, ~live)
 
 
@@ -131,3 +136,36 @@ def length_mask(lengths: ArrayLike, row: int) -> NDArray[np.bool_]:
     if outside.size:
         raise ValueError(f"lengths must be in 0..{row}, not {outside[0]}")
     return np.arange(row) < counts[..., None]
+
+
+def causal_windows(
+    queries: int, keys: int, *, span: int | None = None
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Windows of the rows of causal attention: each query sees the keys up to its own.
+
+    The last query's own key is the last one, whatever the numbers: query i sees the keys below
+    i + 1 + keys - queries, as in a decoder with a cache of earlier keys. With as many queries as
+    keys these are the masks of PyTorch's ``is_causal``; with other numbers that counts from the
+    first query instead. Where there are fewer keys than queries, the first queries see none.
+
+    Parameters
+    ----------
+    queries, keys
+        Rows, and elements of each, at least 1.
+    span
+        Keys that a query sees at most, its own and those right before it, at least 1: a sliding
+        window. None: all before it.
+
+    Returns
+    -------
+    tuple
+        Starts and stops, (queries,) int32 each: ``window`` of ``exaq.softmax`` for logits of shape
+        (..., queries, keys). Start is not below stop where a query sees no key.
+    """
+    queries, keys = integer("queries", queries, 1), integer("keys", keys, 1)
+    stops = np.maximum(np.arange(1, queries + 1) + (keys - queries), 0)
+    if span is None:
+        starts = np.zeros_like(stops)
+    else:
+        starts = np.maximum(stops - integer("span", span, 1), 0)
+    return starts.astype(np.int32), stops.astype(np.int32)

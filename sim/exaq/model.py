@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.config import SoftmaxConfig
-from exaq.kernels import Exaq
 from exaq.row_results import RowResults
 from exaq.rows import Rows
 
@@ -72,9 +71,6 @@ def quantize(
     ValueError
         A logit, a row's length, a context or a sink is out of range, or a shape does not fit.
     """
-    kernel = config.kernel
-    if not isinstance(kernel, Exaq):
-        raise TypeError(f"the kernel {kernel.name} has no codes")
     rows = Rows.of(
         logits,
         config.format,
@@ -84,7 +80,7 @@ def quantize(
         lengths=lengths,
         window=window,
     )
-    return kernel.quantize(rows).reshape(rows.shape)
+    return config.kernel.quantize(rows).reshape(rows.shape)
 
 
 def softmax(

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exaq.rows import check_contexts, of_rows
 from exaq.tables import round_exp
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Fraction bits of a part's weight.
 WEIGHT_FRAC = 20
+# More than a float64 weight of so many bits can be wrong, in units of 2**-WEIGHT_FRAC.
+_DOUBT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,18 @@ class RowResults:
             sum=self.sum.reshape(shape),
             table=None if table is None else table.reshape(*shape, table.shape[-1]),
         )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The members that there are, by name."""
+        table = {} if self.table is None else {"table": self.table}
+        return {"maximum": self.maximum, "sum": self.sum, **table}
+
+    def differing(self, other: RowResults) -> int:
+        """Rows in which a member differs from that of ``other``, of the same shape."""
+        differs = (self.maximum != other.maximum) | (self.sum != other.sum)
+        if self.table is not None and other.table is not None:
+            differs = differs | (self.table != other.table).any(axis=-1)
+        return int(np.count_nonzero(differs))
 
     def log_sum_exp(self, config: SoftmaxConfig) -> NDArray[np.float64]:
         """(...), ln of the sum of e**logit, in real units: logit_scale * maximum + ln(sum).
@@ -102,7 +117,7 @@ class MergedRows:
         config
             What the parts were computed with.
         contexts
-            As of ``exaq.softmax``, integers that broadcast to the leading shape.
+            As of ``exaq.softmax``, integers that broadcast to the leading shape; its errors.
         """
         rom = _exponentials(config, contexts, self.maximum.shape)
         top = 2**config.prob_bits - 1
@@ -149,15 +164,8 @@ def merge(parts: Sequence[RowResults], config: SoftmaxConfig) -> MergedRows:
                 raise ValueError(f"parts must have one shape, not {values.shape} beside {shape}")
     maxima = np.stack([part.maximum for part in parts])
     maximum = maxima.max(axis=0)
-    weights = np.empty(maxima.shape, object)
-    scale = Fraction(config.logit_scale)
-    known: dict[Any, int] = {}
-    for place in np.ndindex(*maxima.shape):
-        own, most = maxima[place].item(), maximum[place[1:]].item()
-        pair = (own, most)
-        if pair not in known:
-            known[pair] = _weight(own, most, scale)
-        weights[place] = known[pair]
+    # Python's integers: products of them exceed 64 bits.
+    weights = _weights(maxima, maximum, Fraction(config.logit_scale)).astype(object)
     sums = np.stack([part.sum for part in parts]).astype(object)
     return MergedRows(maximum=maximum, weights=weights, sum=(weights * sums).sum(axis=0))
 
@@ -171,13 +179,18 @@ def _log_sum_exp(
     return np.where(sums == 0, -np.inf, maximum * float(config.logit_scale) + logarithm)
 
 
-def _weight(own: float, most: float, scale: Fraction) -> int:
-    """e**(scale * (own - most)) in units of 2**-WEIGHT_FRAC."""
-    if own == most:
-        return 1 << WEIGHT_FRAC
-    if own == -np.inf:
-        return 0
-    return round_exp(scale * (Fraction(own) - Fraction(most)), WEIGHT_FRAC)
+def _weights(maxima: NDArray[Any], maximum: NDArray[Any], scale: Fraction) -> NDArray[np.int64]:
+    """e**(scale * (maxima - maximum)) in units of 2**-WEIGHT_FRAC, exactly rounded."""
+    same = maxima == maximum
+    with np.errstate(invalid="ignore"):
+        distances = np.where(same, 0.0, maxima.astype(np.float64) - maximum)
+    near = np.exp(float(scale) * distances) * 2.0**WEIGHT_FRAC
+    weights = np.rint(near).astype(np.int64)
+    # Close to the middle between two integers the platform's exponential may err.
+    for place in zip(*np.nonzero(np.abs(near - np.floor(near) - 0.5) < _DOUBT), strict=True):
+        own, most = maxima[place].item(), maximum[place[1:]].item()
+        weights[place] = round_exp(scale * (Fraction(own) - Fraction(most)), WEIGHT_FRAC)
+    return weights
 
 
 def _exponentials(
@@ -186,5 +199,7 @@ def _exponentials(
     """(..., 2**bits), the exponentials of each row."""
     if contexts is None:
         return np.broadcast_to(np.array(config.tables.exp_rom, np.int64), (*shape, config.levels))
+    check_contexts(config.format)
+    numbers = of_rows("contexts", contexts, (*shape, 1), 0, config.contexts - 1)
     each = np.array([tables.exp_rom for tables in config.context_tables], np.int64)
-    return each[np.broadcast_to(np.asarray(contexts), shape)]
+    return each[numbers.reshape(shape)]

@@ -76,6 +76,11 @@ def rows_misfit(name: str, values: tuple[int, ...], shape: tuple[int, ...]) -> V
     return ValueError(f"{name} of shape {values} must broadcast to the rows' shape, {shape[:-1]}")
 
 
+def own_sink(format: StreamFormat) -> ValueError:
+    """The error of sinks for rows of a configuration that has some."""
+    return ValueError(f"the configuration has a sink of its own, {format.sink}: give no other")
+
+
 def live_elements(mask: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """``mask`` as a read-only view of ``shape``, checked: boolean, and no larger than it."""
     live = plain(mask, "mask")
@@ -210,12 +215,12 @@ class Rows:
             within = bad if part is None else bad & part
             errors = np.logical_or.reduce(within[:, : format.max_row], axis=-1)
             logits = self.logits
-            if self.live is not None:
-                # What a mask has left out already puts no row in error.
-                logits = np.where(bad & ~self.live, np.int16(floats.lowest), logits)
+            if part is not None:
+                # What is left out otherwise puts no row in error.
+                logits = np.where(bad & ~part, np.int16(floats.lowest), logits)
             return replace(self, logits=logits, live=_both(self.live, ~masked), errors=errors)
-        if format.mask_value == "lowest":
-            masked = self.logits == format.logit_range[0]
+        if format.masked_logit is not None:
+            masked = self.logits == format.masked_logit
             if masked.any():
                 return replace(self, live=_both(self.live, ~masked))
         return self
@@ -250,9 +255,12 @@ class Rows:
             result = replace(result, contexts=np.zeros(self.lengths.shape, np.int32))
         if self.sinks is not None:
             raise ValueError("a unit has the sinks of its configuration, none for single rows")
-        if format.window and self.windows is None:
+        if format.window:
             count, row = self.logits.shape
-            result = replace(result, windows=np.tile(np.array([0, row], np.int32), (count, 1)))
+            every = np.tile(np.array([0, row], np.int32), (count, 1))
+            windows = every if self.windows is None else self.windows
+            # No index behind max_row need fit the unit's bits: nothing is computed there.
+            result = replace(result, windows=np.minimum(windows, format.max_row))
         if not format.window and self.windows is not None:
             place = np.arange(self.logits.shape[-1])
             live = _both(self.live, _within(place, self.windows))
@@ -264,12 +272,13 @@ class Rows:
     def _masked_otherwise(self, live: NDArray[np.bool_], format: StreamFormat) -> Rows:
         """The same without a mask, for a unit that takes none beside the logits."""
         floats = format.float_format
-        if floats is not None or format.mask_value == "lowest":
+        if floats is not None or format.masked_logit is not None:
             gone = ~live if floats is None else ~(live | floats.bad(self.logits))
             value = self.logits.dtype.type(format.lowest_logit)
             return replace(self, live=None, logits=np.where(gone, value, self.logits))
         if self.windows is not None:
-            return replace(self, live=None, windows=_intervals(live, self.windows))
+            kept = np.minimum(self.lengths, format.max_row)
+            return replace(self, live=None, windows=_intervals(live, self.windows, kept))
         return replace(self, live=None, lengths=_prefixes(live, self.lengths))
 
 
@@ -285,20 +294,22 @@ def _within(place: NDArray[Any], windows: NDArray[np.int32]) -> NDArray[np.bool_
 def _sinks(sink: ArrayLike, shape: tuple[int, ...], format: StreamFormat) -> NDArray[np.int32]:
     """Logits of the rows' sinks, or their keys: (rows,)."""
     if format.sink is not None:
-        raise ValueError(f"the configuration has a sink of its own, {format.sink}: give no other")
+        raise own_sink(format)
     floats = format.float_format
     if floats is None:
-        return of_rows("sink", sink, shape, *format.logit_range)
+        return of_rows("sink", sink, shape, *format.sink_range)
     keys = floats.keys(plain(sink, "sink"))
     if floats.masked(keys).any():
         raise ValueError("sink must be finite")
-    return of_rows("sink", keys, shape, floats.lowest, floats.infinity)
+    return of_rows("sink", keys, shape, *format.sink_range)
 
 
-def _intervals(live: NDArray[np.bool_], windows: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Windows that say the same as a mask and ``windows``."""
+def _intervals(
+    live: NDArray[np.bool_], windows: NDArray[np.int32], lengths: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Windows that say of rows of ``lengths`` the same as a mask and ``windows``."""
     place = np.arange(live.shape[-1])
-    within = live & _within(place, windows)
+    within = live & _within(place, windows) & (place < lengths[:, None])
     counts = np.count_nonzero(within, axis=-1)
     starts = np.where(counts > 0, within.argmax(axis=-1), 0)
     found = np.stack([starts, starts + counts], axis=-1).astype(np.int32)

@@ -187,12 +187,11 @@ class StreamFormat:
     def sink_logit(self, name: str, value: Any) -> int | float:
         """``value``, called ``name`` in messages, as the logit of a sink; its errors.
 
-        An integer within ``logit_range``, or a finite number that the floating-point format has.
+        An integer within ``live_range``, or a finite number that the floating-point format has.
         """
         if self.float_format is not None:
             return self.float_format.exact(name, value)
-        least, most = self.logit_range
-        return integer(name, value, least + (self.mask_value == "lowest"), most)
+        return integer(name, value, *self.sink_range)
 
     def changed(self, changes: dict[str, Any]) -> StreamFormat:
         """A copy with ``changes``; what was left to its default is settled anew."""
@@ -243,10 +242,22 @@ class StreamFormat:
         return int(self.float_format.keys(np.array([sink], np.float32))[0])
 
     @property
+    def sink_range(self) -> tuple[int, int]:
+        """Smallest and largest ``sink_key`` of a legal sink: of what is a logit and not masked."""
+        if self.float_format is not None:
+            return self.float_format.lowest + 1, self.float_format.infinity - 1
+        return self.live_range
+
+    @property
     def partial_rows(self) -> bool:
         """Whether elements of a row can be masked, by whatever means."""
         by_value = self.mask_value != "none" or self.float_format is not None
         return self.masking or self.window or by_value
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether probabilities leave the unit, of elements or in the row results."""
+        return self.output == "probabilities" or self.row_results == "table"
 
     @property
     def index_bits(self) -> int:
@@ -288,6 +299,19 @@ class StreamFormat:
     def logit_range(self) -> tuple[int, int]:
         """Smallest and largest logit that is an integer; with a mask value, that included."""
         return -(2 ** (self.logit_width - 1)), 2 ** (self.logit_width - 1) - 1
+
+    @property
+    def masked_logit(self) -> int | None:
+        """The integer logit that means masked; None: there is none."""
+        return self.logit_range[0] if self.mask_value == "lowest" else None
+
+    @property
+    def live_range(self) -> tuple[int, int]:
+        """Smallest and largest integer logit that can take part: ``logit_range`` without a mask
+        value. Real logits saturate at these, so that none becomes the mask value.
+        """
+        least, most = self.logit_range
+        return least + (self.masked_logit is not None), most
 
     @property
     def longest_flat_row(self) -> int:

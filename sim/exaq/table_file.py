@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -14,8 +14,9 @@ from exaq.scalars import exact_real, integer, plain_real, real
 from exaq.stream_format import MAX_CONTEXTS
 from exaq.tables import Tables
 
-#: What a file says it is, and the newest version that is read and written.
-FORMAT, VERSION = "exaq-tables", 1
+#: What a file says it is, and the newest version that is read and written. The second one has
+#: sinks; a file without any is of the first.
+FORMAT, VERSION = "exaq-tables", 2
 # The format of logits and exponentials that a file's tables are all for.
 _SCALARS = ("bits", "logit_width", "logit_scale", "exp_frac")
 
@@ -29,7 +30,7 @@ class TableSet:
     name
         What the set is called, unique in its file: ``"all"``, ``"layer3"``, ``"layer3.head7"``.
     tables
-        Thresholds and exponentials.
+        Thresholds and exponentials, and the sink, an integer logit, where there is one.
     layer, head
         Numbers from 0; None: of every layer, of every head.
     clip
@@ -100,7 +101,7 @@ class TableFile:
                 raise ValueError(f"names of sets must differ, but {name!r} is there twice")
         for entry in self.sets:
             try:
-                self._config(tables=entry.tables)
+                self._config(tables=entry.tables, sink=entry.tables.sink)
             except (TypeError, ValueError) as error:
                 raise ValueError(f"set {entry.name!r}: {error}") from None
 
@@ -114,8 +115,13 @@ class TableFile:
         holding set k of the file, whatever the layers' numbers are. A file of a single set gives
         ROMs either way, unless ``contexts`` asks for more. ``changes`` are further fields of
         ``SoftmaxConfig``; ``contexts`` may be more than there are sets, and the rest then hold the
-        first set.
+        first set. Where sets have sinks the configuration has; ``sink`` is that of sets without,
+        and has to be given where there are both. Thresholds of a file are
+        steps of integers: ``logit_format`` can be no other.
         """
+        kind = changes.get("logit_format", "integer")
+        if kind != "integer":
+            raise ValueError(f"the tables are for integer logits, not {kind}")
         wanted = self._config(**{key: changes[key] for key in _SCALARS if key in changes})
         for scalar in _SCALARS:
             fixed, other = getattr(self, scalar), getattr(wanted, scalar)
@@ -124,8 +130,18 @@ class TableFile:
         contexts = changes.pop("contexts", None)
         if name is not None or (len(self.sets) == 1 and not contexts):
             chosen = self.sets[0] if name is None else self.find(name)
+            own = chosen.tables.sink
+            if own is not None and changes.get("sink") not in (None, own):
+                raise ValueError(f"set {chosen.name!r} has the sink {own}, not {changes['sink']}")
+            changes["sink"] = _sink_beside([chosen], changes.get("sink"))
             return self._config(**changes, tables=chosen.tables, contexts=contexts or 0)
-        each = [entry.tables for entry in self.sets]
+        return self.config_of(self.sets, contexts, **changes)
+
+    def config_of(
+        self, sets: Sequence[TableSet], contexts: int | None = None, **changes: Any
+    ) -> SoftmaxConfig:
+        """As ``config``, with a context for each of ``sets``, which may come several times."""
+        each = [entry.tables for entry in sets]
         if len(each) > MAX_CONTEXTS:
             raise ValueError(
                 f"{len(each)} sets of tables are more than {MAX_CONTEXTS} contexts; choose one set"
@@ -137,6 +153,7 @@ class TableFile:
                 f"not {contexts}; or choose one set"
             )
         each += each[:1] * (contexts - len(each))
+        changes["sink"] = _sink_beside(sets, changes.get("sink"))
         return self._config(**changes, contexts=contexts, context_tables=tuple(each))
 
     def find(self, name: str) -> TableSet:
@@ -181,7 +198,7 @@ class TableFile:
         """Plain values for JSON; ``TableFile.from_dict`` takes them back."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": 1 if all(entry.tables.sink is None for entry in self.sets) else VERSION,
             "bits": self.bits,
             "logit_width": self.logit_width,
             "logit_scale": plain_real(self.logit_scale),
@@ -206,8 +223,9 @@ class TableFile:
         document = _fields(values, "a file of tables", {"format", "version"}, others=True)
         if document["format"] != FORMAT:
             raise ValueError(f"format must be {FORMAT!r}, not {document['format']!r}")
-        if document["version"] != VERSION:
-            raise ValueError(f"version must be {VERSION}, not {document['version']!r}")
+        version = document["version"]
+        if type(version) is not int or not 1 <= version <= VERSION:
+            raise ValueError(f"version must be in 1..{VERSION}, not {version!r}")
         named = {"format", "version", "provenance", "sets", *_SCALARS}
         document = _fields(values, "a file of tables", named)
         if not isinstance(document["sets"], list):
@@ -218,12 +236,17 @@ class TableFile:
                 entry,
                 "a set of tables",
                 {"name", "layer", "head", "clip", "thresholds", "exp_rom", "statistics"},
+                optional={"sink"} if version > 1 else set(),
             )
             for numbers in ("thresholds", "exp_rom"):
                 if not isinstance(entry[numbers], list):
                     raise TypeError(f"{numbers} must be a list, not {entry[numbers]!r}")
             try:
-                tables = Tables(thresholds=entry.pop("thresholds"), exp_rom=entry.pop("exp_rom"))
+                tables = Tables(
+                    thresholds=entry.pop("thresholds"),
+                    exp_rom=entry.pop("exp_rom"),
+                    sink=entry.pop("sink", None),
+                )
             except (TypeError, ValueError) as error:
                 raise ValueError(f"set {entry['name']!r}: {error}") from None
             sets.append(TableSet(tables=tables, **entry))
@@ -265,11 +288,32 @@ def _scale(value: Any) -> float | Fraction:
     return scale
 
 
-def _fields(values: Any, what: str, names: set[str], *, others: bool = False) -> dict[str, Any]:
-    """``values`` as a dictionary that has ``names``, and nothing else unless ``others``."""
+def _sink_beside(sets: Sequence[TableSet], given: Any) -> Any:
+    """The sink of a configuration of ``sets``: the one ``given``, or where they all have sinks the
+    first one's; None where nothing has any.
+    """
+    without = [entry.name for entry in sets if entry.tables.sink is None]
+    if given is not None or len(without) == len(sets):
+        return given
+    if without:
+        raise ValueError(f"set {without[0]!r} has no sink, but others have: give it one by sink")
+    return sets[0].tables.sink
+
+
+def _fields(
+    values: Any,
+    what: str,
+    names: set[str],
+    *,
+    others: bool = False,
+    optional: Set[str] = frozenset(),
+) -> dict[str, Any]:
+    """``values`` as a dictionary that has ``names``, and nothing else but what is ``optional``
+    unless ``others``.
+    """
     if not isinstance(values, dict):
         raise TypeError(f"{what} must be an object, not {values!r}"[:200])
-    wrong = names - values.keys() if others else names ^ values.keys()
+    wrong = names - values.keys() if others else (names ^ values.keys()) - optional
     if wrong:
         raise ValueError(f"{what} has just the fields {', '.join(sorted(names))}; see {min(wrong)}")
     return dict(values)

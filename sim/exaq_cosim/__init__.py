@@ -2,7 +2,14 @@
 
 from exaq.cache import cache_folder
 from exaq_cosim.build import ToolError, build_library
-from exaq_cosim.simulation import Simulation, Spread, compile_unit, golden, simulate
+from exaq_cosim.simulation import (
+    Simulation,
+    Spread,
+    compile_unit,
+    golden,
+    golden_results,
+    simulate,
+)
 from exaq_cosim.stream import (
     HangError,
     LoadError,
@@ -25,6 +32,7 @@ __all__ = [
     "cache_folder",
     "compile_unit",
     "golden",
+    "golden_results",
     "simulate",
     "stream_rows",
 ]

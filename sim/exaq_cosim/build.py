@@ -7,6 +7,7 @@ from pathlib import Path
 
 from exaq import SoftmaxConfig
 from exaq_cosim.compiler import Harness, ToolError, compile_verilog
+from exaq_cosim.row_bytes import RowBytes
 
 __all__ = ["ToolError", "build_library"]
 
@@ -50,7 +51,10 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
             f"EXAQ_PROB_BYTES={config.prob_bytes}",
             f"EXAQ_MAX_ROW={config.max_row}",
             f"EXAQ_MASKING={int(config.masking)}",
+            f"EXAQ_WINDOW_BITS={config.format.index_bits if config.window else 0}",
             f"EXAQ_CONTEXTS={config.contexts}",
+            f"EXAQ_CODE_BITS={config.bits if config.output == 'codes' else 0}",
+            f"EXAQ_ROW_BYTES={RowBytes.of(config).total if config.row_results != 'none' else 0}",
             f"EXAQ_TRACE={int(tracing)}",
         ],
         # O1: more takes twice as long to compile and simulates no faster.

@@ -2,7 +2,9 @@
 // steps a number of cycles at a time; no beat crosses the language border.
 //
 // The build defines EXAQ_LANES, EXAQ_LOGIT_BYTES, EXAQ_PROB_BYTES, EXAQ_MAX_ROW, EXAQ_MASKING,
-// EXAQ_CONTEXTS and EXAQ_TRACE. A unit with several contexts has tid ports, one with any has the
+// EXAQ_WINDOW_BITS, EXAQ_CONTEXTS, EXAQ_CODE_BITS, EXAQ_ROW_BYTES and EXAQ_TRACE. A unit that gives
+// codes has EXAQ_CODE_BITS, else 0; one with row results has EXAQ_ROW_BYTES of them, else 0. A unit
+// with several contexts has tid ports, one with any has the
 // AXI4-Lite port of its registers. Ports are copied as bytes, whatever integer or word array the simulator gives them.
 
 #include <algorithm>
@@ -22,6 +24,7 @@ namespace {
 
 constexpr int64_t kLanes = EXAQ_LANES;
 constexpr int64_t kMaxRow = EXAQ_MAX_ROW;
+constexpr int64_t kMaskBits = EXAQ_MASKING ? kLanes : 0;
 constexpr int64_t kResetCycles = 8;
 // After the last row the unit is watched a little longer: nothing may come any more.
 constexpr int64_t kQuietCycles = 64;
@@ -50,19 +53,50 @@ void unpack(uint8_t* elements, const uint8_t* beat, int64_t count) {
     }
 }
 
-// A tkeep of `Bytes` bits a lane with the lowest `count` lanes set.
+// A tkeep of `Bytes` bits with the lowest `ones` set.
 template <int64_t Bytes>
 struct Keep {
-    static constexpr int64_t kSize = (kLanes * Bytes + 7) / 8;
+    static constexpr int64_t kSize = (Bytes + 7) / 8;
     uint8_t bits[kSize + 8] = {};
 
-    void present(int64_t count) {
-        const int64_t ones = count * Bytes;
+    void present(int64_t ones) {
         std::memset(bits, 0, kSize);
         std::memset(bits, 0xff, ones / 8);
         if (ones % 8) bits[ones / 8] = static_cast<uint8_t>((1 << ones % 8) - 1);
     }
 };
+
+// A port of `Width` bits, zeros but for what is put there.
+template <int64_t Width>
+struct Bits {
+    uint8_t octets[(Width + 7) / 8] = {};
+
+    void put(int64_t place, int64_t width, uint64_t value) {
+        for (int64_t i = 0; i < width; ++i)
+            octets[(place + i) / 8] |= static_cast<uint8_t>((value >> i & 1) << (place + i) % 8);
+    }
+};
+// Codes lie packed in a beat, and each in a byte of its own in the array.
+template <int64_t Bits>
+void unpack_codes(uint8_t* elements, const uint8_t* beat, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t first = i * Bits;
+        const uint32_t window = beat[first / 8] | beat[(first + Bits - 1) / 8] << 8;
+        const bool split = first / 8 != (first + Bits - 1) / 8;
+        elements[i] = (split ? window : beat[first / 8]) >> first % 8 & ((1 << Bits) - 1);
+    }
+}
+
+// What a beat of the output holds: its bytes, and how many of them some lanes take up.
+#if EXAQ_CODE_BITS
+constexpr int64_t kElementBytes = 1;
+constexpr int64_t kOutBytes = (kLanes * EXAQ_CODE_BITS + 7) / 8;
+constexpr int64_t out_bytes(int64_t lanes) { return (lanes * EXAQ_CODE_BITS + 7) / 8; }
+#else
+constexpr int64_t kElementBytes = EXAQ_PROB_BYTES;
+constexpr int64_t kOutBytes = kLanes * EXAQ_PROB_BYTES;
+constexpr int64_t out_bytes(int64_t lanes) { return lanes * EXAQ_PROB_BYTES; }
+#endif
 
 struct SplitMix {
     uint64_t state;
@@ -99,6 +133,11 @@ enum Fault : int32_t {
     kStrayAnswer,
     kAnswerDropped,
     kErrorAnswer,
+    kWrongLive,
+    kRowValidDropped,
+    kRowPayloadChanged,
+    kStrayRow,
+    kRowWrongContext,
     kRefused,
 };
 
@@ -115,10 +154,14 @@ struct Job {
     const uint8_t* live;          // [rows][width], 1 = live, or null: all are
     const int32_t* lengths;       // [rows], each in 1..width
     const int32_t* contexts;      // [rows], or null where the unit has none
+    const int32_t* windows;       // [rows][2], start and stop, or null where the unit has none
     const Access* accesses;       // [access_count], all done before the first row
-    uint8_t* probabilities;       // [rows][width], zeroed by the caller
-    uint8_t* row_errors;          // [rows]
-    int64_t* stamps;              // [4][rows]: first in, last in, first out, last out
+    const uint8_t* taking_part;   // [rows][width], 1 = live whatever says so, or null: all are
+    uint8_t* elements;            // [rows][width], zeroed by the caller: probabilities or codes
+    uint8_t* row_errors;          // [rows], with the elements; untouched where codes leave
+    uint8_t* results;             // [rows][EXAQ_ROW_BYTES]
+    uint8_t* result_errors;       // [rows]
+    int64_t* stamps;              // [5][rows]: first in, last in, first out, last out, results
     int64_t rows, width, access_count;
     uint64_t seed;
     uint64_t stall;               // a side or channel pauses where a random 64-bit number is below this
@@ -128,6 +171,7 @@ struct Job {
 struct Report {
     int64_t cycle;                // since reset
     int64_t rows_in, rows_out;    // finished
+    int64_t results;              // rows whose results were taken
     int64_t beats_in, beats_out;
     int64_t accesses;             // finished
     int64_t load_cycles;          // between the ends of the first access and the last
@@ -148,6 +192,9 @@ struct Bench {
 #endif
         top.s_axis_tvalid = 0;
         top.m_axis_tready = 0;
+#if EXAQ_ROW_BYTES
+        top.m_row_tready = 0;
+#endif
 #if EXAQ_CONTEXTS
         top.s_axi_awvalid = top.s_axi_wvalid = top.s_axi_arvalid = 0;
         top.s_axi_bready = top.s_axi_rready = 0;
@@ -182,19 +229,22 @@ struct Bench {
         if (!loading && !offering && report.rows_in < job.rows && !paused()) offer();
         top.s_axis_tvalid = offering;
         top.m_axis_tready = !paused();
+        await_results();
         settle();
         const bool accepted = offering && top.s_axis_tready;
         const bool emitted = top.m_axis_tvalid && top.m_axis_tready;
         hold_rules();
         if (accepted) accept();
         if (emitted && report.state == kRunning) emit();
+        const bool concluded = take_results();
         if (loading && report.accesses) ++report.load_cycles;
         const bool answered = answer();
         tick();
         ++report.cycle;
-        idle = accepted || emitted || answered ? 0 : idle + 1;
+        idle = accepted || emitted || concluded || answered ? 0 : idle + 1;
         if (report.state != kRunning) return;
-        if (report.rows_in == job.rows && report.rows_out == job.rows) {
+        const bool all = report.results == job.rows || !EXAQ_ROW_BYTES;
+        if (report.rows_in == job.rows && report.rows_out == job.rows && all) {
             if (idle == kQuietCycles) report.state = kDone;
         } else if (idle == job.idle_limit) {
             report.state = kHang;
@@ -222,15 +272,19 @@ struct Bench {
         uint8_t beat[kLanes * EXAQ_LOGIT_BYTES] = {};
         pack<EXAQ_LOGIT_BYTES>(beat, job.logits + element * stored(EXAQ_LOGIT_BYTES), count);
         std::memcpy(&top.s_axis_tdata, beat, sizeof beat);
-        in_keep.present(last ? count : kLanes);
+        in_keep.present((last ? count : kLanes) * EXAQ_LOGIT_BYTES);
         std::memcpy(&top.s_axis_tkeep, in_keep.bits, in_keep.kSize);
         top.s_axis_tlast = last;
-#if EXAQ_MASKING
-        uint64_t masked = 0;
-        if (job.live)
-            for (int64_t i = 0; i < count; ++i)
-                masked |= static_cast<uint64_t>(!job.live[element + i]) << i;
-        std::memcpy(&top.s_axis_tuser, &masked, (kLanes + 7) / 8);
+#if EXAQ_MASKING || EXAQ_WINDOW_BITS
+        Bits<kMaskBits + 2 * EXAQ_WINDOW_BITS> user;
+        if (EXAQ_MASKING && job.live)
+            for (int64_t i = 0; i < count; ++i) user.put(i, 1, !job.live[element + i]);
+        // Other beats than the first have a window of nothing.
+        if (EXAQ_WINDOW_BITS && in_beat == 0)
+            for (int64_t i = 0; i < 2; ++i)
+                user.put(kMaskBits + i * EXAQ_WINDOW_BITS, EXAQ_WINDOW_BITS,
+                         job.windows[2 * report.rows_in + i]);
+        std::memcpy(&top.s_axis_tuser, user.octets, sizeof user.octets);
 #endif
 #if EXAQ_CONTEXTS > 1
         top.s_axis_tid = job.contexts[report.rows_in];
@@ -250,34 +304,53 @@ struct Bench {
         }
     }
 
+    // A row may only come out once its last taken beat went in.
+    bool begun(int64_t row) const {
+        return row < job.rows && (row < report.rows_in ||
+                                  (row == report.rows_in && in_beat * kLanes >= kMaxRow));
+    }
+
     void emit() {
-        // A row may only come out once its last taken beat went in.
         const int64_t row = report.rows_out;
-        const bool begun = row < report.rows_in ||
-                           (row == report.rows_in && in_beat * kLanes >= kMaxRow);
-        if (row >= job.rows || !begun) return fault(kStrayBeat);
+        if (!begun(row)) return fault(kStrayBeat);
         const int64_t length = taken(row);
         const int64_t count = std::min(kLanes, length - out_beat * kLanes);
         const bool last = out_beat + 1 == beats_of(length);
         if (!top.m_axis_tlast != !last) return fault(last ? kLastMissing : kLastEarly);
-        out_keep.present(count);
+        out_keep.present(out_bytes(count));
         if (std::memcmp(&top.m_axis_tkeep, out_keep.bits, out_keep.kSize)) return fault(kWrongKeep);
+        const int64_t element = row * job.width + out_beat * kLanes;
+#if EXAQ_CODE_BITS
+        uint64_t live = 0, given = 0;
+        for (int64_t i = 0; i < count; ++i)
+            live |= static_cast<uint64_t>(!job.taking_part || job.taking_part[element + i]) << i;
+        std::memcpy(&given, &top.m_axis_tuser, (kLanes + 7) / 8);
+        if (given != live) return fault(kWrongLive);
+#else
         if (!last && top.m_axis_tuser) return fault(kErrorBeforeLast);
+#endif
 #if EXAQ_CONTEXTS > 1
         if (top.m_axis_tid != job.contexts[row]) return fault(kWrongContext);
 #endif
-        uint8_t beat[kLanes * EXAQ_PROB_BYTES];
+        uint8_t beat[kOutBytes];
         std::memcpy(beat, &top.m_axis_tdata, sizeof beat);
-        for (int64_t i = count * EXAQ_PROB_BYTES; i < kLanes * EXAQ_PROB_BYTES; ++i)
+        for (int64_t i = out_bytes(count); i < kOutBytes; ++i)
             if (beat[i]) return fault(kAbsentNotZero);
-        const int64_t element = row * job.width + out_beat * kLanes;
-        unpack<EXAQ_PROB_BYTES>(job.probabilities + element * stored(EXAQ_PROB_BYTES), beat, count);
+#if EXAQ_CODE_BITS
+        const int64_t used = count * EXAQ_CODE_BITS % 8;
+        if (used && beat[out_bytes(count) - 1] >> used) return fault(kAbsentNotZero);
+        unpack_codes<EXAQ_CODE_BITS>(job.elements + element, beat, count);
+#else
+        unpack<kElementBytes>(job.elements + element * stored(kElementBytes), beat, count);
+#endif
         if (out_beat == 0) stamp(2, row);
         ++report.beats_out;
         ++out_beat;
         if (last) {
             stamp(3, row);
+#if !EXAQ_CODE_BITS
             job.row_errors[row] = top.m_axis_tuser;
+#endif
             out_beat = 0;
             ++report.rows_out;
         }
@@ -290,7 +363,8 @@ struct Bench {
                 fault(kValidDropped);
             else if (std::memcmp(&held_data, &top.m_axis_tdata, sizeof held_data) ||
                      std::memcmp(&held_keep, &top.m_axis_tkeep, sizeof held_keep) ||
-                     held_last != top.m_axis_tlast || held_user != top.m_axis_tuser ||
+                     held_last != top.m_axis_tlast ||
+                     std::memcmp(&held_user, &top.m_axis_tuser, sizeof held_user) ||
                      held_context != context_out())
                 fault(kPayloadChanged);
         }
@@ -299,7 +373,7 @@ struct Bench {
             std::memcpy(&held_data, &top.m_axis_tdata, sizeof held_data);
             std::memcpy(&held_keep, &top.m_axis_tkeep, sizeof held_keep);
             held_last = top.m_axis_tlast;
-            held_user = top.m_axis_tuser;
+            std::memcpy(&held_user, &top.m_axis_tuser, sizeof held_user);
             held_context = context_out();
         }
     }
@@ -311,6 +385,56 @@ struct Bench {
         return 0;
 #endif
     }
+
+#if EXAQ_ROW_BYTES
+    void await_results() { top.m_row_tready = !paused(); }
+
+    // Takes a row's results, by the same rules; says whether any were taken.
+    bool take_results() {
+        if (row_held) {
+            if (!top.m_row_tvalid)
+                fault(kRowValidDropped);
+            else if (std::memcmp(&row_held_data, &top.m_row_tdata, sizeof row_held_data) ||
+                     row_held_error != top.m_row_tuser || row_held_context != row_context())
+                fault(kRowPayloadChanged);
+        }
+        row_held = top.m_row_tvalid && !top.m_row_tready;
+        if (row_held) {
+            std::memcpy(&row_held_data, &top.m_row_tdata, sizeof row_held_data);
+            row_held_error = top.m_row_tuser;
+            row_held_context = row_context();
+        }
+        if (!top.m_row_tvalid || row_held || report.state != kRunning) return false;
+
+        const int64_t row = report.results;
+        if (!begun(row)) {
+            fault(kStrayRow);
+            return false;
+        }
+#if EXAQ_CONTEXTS > 1
+        if (row_context() != static_cast<uint32_t>(job.contexts[row])) {
+            fault(kRowWrongContext);
+            return false;
+        }
+#endif
+        std::memcpy(job.results + row * EXAQ_ROW_BYTES, &top.m_row_tdata, EXAQ_ROW_BYTES);
+        job.result_errors[row] = top.m_row_tuser;
+        stamp(4, row);
+        ++report.results;
+        return true;
+    }
+
+    uint32_t row_context() const {
+#if EXAQ_CONTEXTS > 1
+        return top.m_row_tid;
+#else
+        return 0;
+#endif
+    }
+#else
+    void await_results() {}
+    bool take_results() { return false; }
+#endif
 
 #if EXAQ_CONTEXTS
     // Offers the present access: each of its channels may pause, and then stays until taken.
@@ -389,13 +513,20 @@ struct Bench {
 #endif
     bool offering = false;
     int64_t in_beat = 0, out_beat = 0, idle = 0;
-    Keep<EXAQ_LOGIT_BYTES> in_keep;
-    Keep<EXAQ_PROB_BYTES> out_keep;
+    Keep<kLanes * EXAQ_LOGIT_BYTES> in_keep;
+    Keep<kOutBytes> out_keep;
     bool held = false;
     std::remove_reference_t<decltype(top.m_axis_tdata)> held_data;
     std::remove_reference_t<decltype(top.m_axis_tkeep)> held_keep;
-    CData held_last = 0, held_user = 0;
+    std::remove_reference_t<decltype(top.m_axis_tuser)> held_user;
+    CData held_last = 0;
     uint32_t held_context = 0;
+#if EXAQ_ROW_BYTES
+    bool row_held = false;
+    std::remove_reference_t<decltype(top.m_row_tdata)> row_held_data;
+    CData row_held_error = 0;
+    uint32_t row_held_context = 0;
+#endif
 #if EXAQ_CONTEXTS
     bool address_sent = false, word_sent = false, answer_held = false;
 #endif

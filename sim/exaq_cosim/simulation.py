@@ -8,18 +8,16 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import exaq
-from exaq import SoftmaxConfig
+from exaq import RowResults, SoftmaxConfig
 from exaq.rows import Rows
 from exaq.scalars import flag, integer, real
-from exaq.stream_format import element_type
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
 from exaq_cosim.stream import SimulationError, stream_rows
@@ -49,15 +47,22 @@ class Simulation:
     -------
     config
         The unit's configuration, with the tables that it holds after reset.
-    probabilities
-        Shape and order of the logits, the type of ``exaq.softmax``; 0 where masked or absent.
+    given
+        What the unit gave for each element, shape and order of the logits; 0 where masked or
+        absent. It is ``probabilities``, of the type of ``exaq.softmax``, or ``codes``, as of
+        ``exaq.quantize``; the other of the two is a TypeError.
+    results
+        Row results of leading shape, as ``exaq.row_results`` gives them; None where the unit has
+        none.
     row_errors
-        Leading shape, bool: the unit's flag for rows longer than max_row.
+        Leading shape, bool: the unit's flag for rows longer than max_row, and for those in which
+        a NaN or +inf takes part.
     lengths
         Leading shape: elements streamed of each row.
-    first_in, last_in, first_out, last_out
-        Leading shape, int64: cycle in which the row's first and last beat went in and came out.
-        The last beat in is that of the last element within max_row.
+    first_in, last_in, first_out, last_out, results_out
+        Leading shape, int64: cycle in which the row's first and last beat went in and came out,
+        and in which its results did, 0 where there are none. The last beat in is that of the last
+        element within max_row.
     beats_in, beats_out
         Beats moved on either side.
     loads, load_cycles
@@ -70,13 +75,15 @@ class Simulation:
     """
 
     config: SoftmaxConfig
-    probabilities: NDArray[Any]
+    given: NDArray[Any]
+    results: RowResults | None
     row_errors: NDArray[np.bool_]
     lengths: NDArray[np.int32]
     first_in: NDArray[np.int64]
     last_in: NDArray[np.int64]
     first_out: NDArray[np.int64]
     last_out: NDArray[np.int64]
+    results_out: NDArray[np.int64]
     beats_in: int
     beats_out: int
     loads: int
@@ -84,6 +91,21 @@ class Simulation:
     stall: float
     seed: int
     seconds: float
+
+    @property
+    def probabilities(self) -> NDArray[Any]:
+        """``given`` of a unit that gives probabilities."""
+        return self._of("probabilities")
+
+    @property
+    def codes(self) -> NDArray[np.uint8]:
+        """``given`` of a unit that gives codes."""
+        return self._of("codes")
+
+    def _of(self, output: str) -> NDArray[Any]:
+        if self.config.output != output:
+            raise TypeError(f"the unit gives {self.config.output}, not {output}")
+        return self.given
 
     @property
     def rows(self) -> int:
@@ -117,17 +139,32 @@ class Simulation:
 
     @property
     def row_cycles(self) -> Spread:
-        """Cycles from a row's first logit in to its last probability out, both counted."""
+        """Cycles from a row's first logit in to its last element out, both counted."""
         return Spread.of(self.last_out - self.first_in + 1)
 
     @property
     def latency(self) -> Spread:
-        """Cycles from a row's last logit in to its first probability out, less the row's beats.
+        """Cycles from a row's last logit in to its first probability out, less the row's beats; of
+        a unit that gives codes to its first code, without the beats taken off.
 
         What the unit declares as ``latency`` where nothing stalls and no earlier row is in the way.
         """
-        beats = -(-np.minimum(self.lengths, self.config.max_row) // self.config.lanes)
-        return Spread.of(self.first_out - self.last_in - beats)
+        waits = self.config.output == "probabilities"
+        return Spread.of(self.first_out - self.last_in - (self._beats if waits else 0))
+
+    @property
+    def results_latency(self) -> Spread | None:
+        """Cycles from a row's last logit in to its results out, less the row's beats; None where
+        there are none. What the unit declares as such, likewise.
+        """
+        if self.results is None:
+            return None
+        return Spread.of(self.results_out - self.last_in - self._beats)
+
+    @property
+    def _beats(self) -> NDArray[Any]:
+        within = np.minimum(self.lengths, self.config.max_row)
+        return np.asarray(-(-within // self.config.lanes))
 
     @property
     def row_interval(self) -> Spread | None:
@@ -136,7 +173,7 @@ class Simulation:
 
     def to_dict(self) -> dict[str, Any]:
         """Every figure as plain values for JSON."""
-        interval = self.row_interval
+        interval, results = self.row_interval, self.results_latency
         return {
             "rows": self.rows,
             "elements": self.elements,
@@ -147,6 +184,7 @@ class Simulation:
             "elements_per_cycle": self.elements_per_cycle,
             "row_cycles": vars(self.row_cycles),
             "latency": vars(self.latency),
+            **({} if results is None else {"results_latency": vars(results)}),
             "row_interval": None if interval is None else vars(interval),
             "row_errors": int(np.count_nonzero(self.row_errors)),
             "loads": self.loads,
@@ -173,6 +211,7 @@ def simulate(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
     seed: int = 0,
@@ -187,18 +226,22 @@ def simulate(
     Parameters
     ----------
     logits
-        Integers within ``config.logit_range``, shape (..., row).
+        Integers within ``config.logit_range``, shape (..., row); with ``config.logit_format``
+        bf16 or fp16 floating-point numbers that the format has.
     config
         The unit. It is compiled on the first use and taken from the cache later.
     mask
-        Booleans that broadcast to the logits' shape, True = live. A unit without masking takes
-        only masks that cut off the ends of rows, and streams such rows shorter.
+        Booleans that broadcast to the logits' shape, True = live. A unit without masking gets them
+        in another way: as its mask value; with windows, as those of masks that keep one interval
+        of each row; else as shorter rows, of masks that cut off the ends of rows.
     lengths
         Integers that broadcast to the leading shape: elements of each row, 1 to row; the others
         are not streamed. None: all.
     contexts
         With ``config.contexts``: integers that broadcast to the leading shape, the context of
         each row. None: context 0.
+    window
+        Starts and stops, as of ``exaq.softmax``. A unit without windows gets them as a mask.
     loads
         Contexts and their tables, (context, ``exaq.Tables``), loaded through the unit's
         registers one after the other before the first row. The other contexts keep the tables
@@ -233,9 +276,7 @@ def simulate(
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
-    rows = Rows.of(
-        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
-    ).streamed(config.format)
+    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
     loaded(config, loads)
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
@@ -247,6 +288,8 @@ def simulate(
             rows.lengths,
             rows.live,
             rows.contexts,
+            rows.windows,
+            taking_part=rows.taking_part,
             loads=loads,
             stall=stall,
             seed=seed,
@@ -254,16 +297,19 @@ def simulate(
             progress=progress,
         )
         seconds = time.perf_counter() - begin
-    first_in, last_in, first_out, last_out = (s.reshape(rows.shape[:-1]) for s in out.stamps)
+    stamps = (stamp.reshape(rows.shape[:-1]) for stamp in out.stamps)
+    first_in, last_in, first_out, last_out, results_out = stamps
     return Simulation(
         config=config,
-        probabilities=out.probabilities.reshape(rows.shape),
+        given=out.elements.reshape(rows.shape),
+        results=None if out.results is None else out.results.reshape(*rows.shape[:-1]),
         row_errors=out.row_errors.reshape(rows.shape[:-1]),
         lengths=rows.lengths.reshape(rows.shape[:-1]),
         first_in=first_in,
         last_in=last_in,
         first_out=first_out,
         last_out=last_out,
+        results_out=results_out,
         beats_in=out.beats_in,
         beats_out=out.beats_out,
         loads=len(loads),
@@ -281,23 +327,78 @@ def golden(
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
     loads: Sequence[Load] = (),
     overlong: bool = False,
 ) -> NDArray[Any]:
-    """What ``simulate`` must give for the same arguments, by ``exaq.softmax``."""
-    rows = Rows.of(
-        logits, config.format, mask=mask, lengths=lengths, contexts=contexts, overlong=overlong
+    """The elements that ``simulate`` must give for the same arguments, by ``exaq.softmax`` or, of a
+    unit that gives codes, by ``exaq.quantize``.
+    """
+    kernel = loaded(config, loads).kernel
+    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
+    codes = config.output == "codes"
+    given = kernel.quantize(_cut(rows, config)) if codes else kernel.compute(_cut(rows, config))
+    elements = np.zeros(rows.logits.shape, given.dtype)
+    elements[:, : given.shape[1]] = given
+    return elements.reshape(rows.shape)
+
+
+def golden_results(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    *,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    contexts: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
+    loads: Sequence[Load] = (),
+    overlong: bool = False,
+) -> RowResults:
+    """The row results that ``simulate`` must give for the same arguments, by ``exaq.row_results``.
+
+    Raises
+    ------
+    ValueError
+        The configuration has no row results; otherwise as ``golden``.
+    """
+    if config.row_results == "none":
+        raise ValueError("the configuration has no row results: row_results is none")
+    kernel = loaded(config, loads).kernel
+    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
+    return kernel.results_of(_cut(rows, config)).reshape(*rows.shape[:-1])
+
+
+def _rows(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    mask: ArrayLike | None,
+    lengths: ArrayLike | None,
+    contexts: ArrayLike | None,
+    window: tuple[ArrayLike, ArrayLike] | None,
+    overlong: bool,
+) -> Rows:
+    """The arguments of ``simulate`` of those names, as the unit takes them."""
+    return Rows.of(
+        logits,
+        config.format,
+        mask=mask,
+        lengths=lengths,
+        contexts=contexts,
+        window=window,
+        overlong=overlong,
     ).streamed(config.format)
-    row = min(rows.shape[-1], config.max_row)
-    probabilities = np.zeros(rows.logits.shape, element_type(config.prob_bits, signed=False))
-    probabilities[:, :row] = exaq.softmax(
-        rows.logits[:, :row],
-        loaded(config, loads),
-        None if rows.live is None else rows.live[:, :row],
-        rows.contexts,
+
+
+def _cut(rows: Rows, config: SoftmaxConfig) -> Rows:
+    """``rows`` without what is beyond max_row."""
+    row = min(rows.logits.shape[1], config.max_row)
+    return replace(
+        rows,
+        logits=rows.logits[:, :row],
+        live=None if rows.live is None else rows.live[:, :row],
         lengths=np.minimum(rows.lengths, row),
+        windows=None if rows.windows is None else np.minimum(rows.windows, row),
     )
-    return probabilities.reshape(rows.shape)
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exaq import SoftmaxConfig
+from exaq import RowResults, SoftmaxConfig
+from exaq.float_format import bits_of_keys
 from exaq.stream_format import element_type
 from exaq_cosim.loading import Load, accesses, load_of, reasons
+from exaq_cosim.row_bytes import RowBytes
 
 #: Cycles between two calls of ``progress``, some tenths of a second.
 _STEP = 1 << 17
@@ -34,10 +36,17 @@ _FAULTS = (
     "s_axi answers what was not asked",
     "s_axi takes an answer back before it was taken",
     "s_axi answers with an error",
+    "m_axis_tuser does not mark the row's live elements",
+    "m_row_tvalid fell before the row was taken",
+    "m_row payload changed before the row was taken",
+    "results came of no row, or before their row was in",
+    "m_row_tid is not the row's context",
     "",
 )
 # Of these the last.
 _REFUSED = len(_FAULTS)
+# Those that name a row by its results.
+_OF_RESULTS = [k for k, text in enumerate(_FAULTS, 1) if text.startswith(("m_row", "results"))]
 
 
 class SimulationError(RuntimeError):
@@ -62,9 +71,13 @@ class _Job(ctypes.Structure):
         ("live", ctypes.c_void_p),
         ("lengths", ctypes.c_void_p),
         ("contexts", ctypes.c_void_p),
+        ("windows", ctypes.c_void_p),
         ("accesses", ctypes.c_void_p),
-        ("probabilities", ctypes.c_void_p),
+        ("taking_part", ctypes.c_void_p),
+        ("elements", ctypes.c_void_p),
         ("row_errors", ctypes.c_void_p),
+        ("results", ctypes.c_void_p),
+        ("result_errors", ctypes.c_void_p),
         ("stamps", ctypes.c_void_p),
         ("rows", ctypes.c_int64),
         ("width", ctypes.c_int64),
@@ -80,6 +93,7 @@ class _Report(ctypes.Structure):
         ("cycle", ctypes.c_int64),
         ("rows_in", ctypes.c_int64),
         ("rows_out", ctypes.c_int64),
+        ("results", ctypes.c_int64),
         ("beats_in", ctypes.c_int64),
         ("beats_out", ctypes.c_int64),
         ("accesses", ctypes.c_int64),
@@ -96,21 +110,25 @@ class Streamed:
 
     Members
     -------
-    probabilities
-        (rows, width) unsigned; elements that are absent, or beyond max_row, are 0.
+    elements
+        (rows, width) unsigned, probabilities or codes; those that are absent, or beyond max_row,
+        are 0.
     row_errors
-        (rows,) bool: the error flag on each row's last beat.
+        (rows,) bool: the error flag on each row's last beat, or in its results.
+    results
+        Maximum, sum and table of each row; None where the unit gives none.
     stamps
-        (4, rows) int64: cycles, counted from reset, of the row's first and last beat in and
-        first and last beat out.
+        (5, rows) int64: cycles, counted from reset, of the row's first and last beat in and
+        first and last beat out, and that in which its results were taken, 0 where there are none.
     beats_in, beats_out
         Beats that moved on either side.
     load_cycles
         Cycles from the first load's beginning to the last one's end.
     """
 
-    probabilities: NDArray[Any]
+    elements: NDArray[Any]
     row_errors: NDArray[np.bool_]
+    results: RowResults | None
     stamps: NDArray[np.int64]
     beats_in: int
     beats_out: int
@@ -134,7 +152,9 @@ def stream_rows(
     lengths: NDArray[np.int32],
     live: NDArray[np.bool_] | None = None,
     contexts: NDArray[np.int32] | None = None,
+    windows: NDArray[np.int32] | None = None,
     *,
+    taking_part: NDArray[np.bool_] | None = None,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
     seed: int = 0,
@@ -148,18 +168,25 @@ def stream_rows(
     library
         What ``build_library`` gave for ``config``, with tracing where ``waves`` are asked.
     logits
-        (rows, width) integers of ``element_type(logit_width, signed=True)``.
+        (rows, width) integers of ``element_type(logit_width, signed=True)``; of floating-point
+        numbers their keys.
     lengths
         (rows,) elements streamed of each row, 1 to width; rows longer than max_row are legal.
     live
         (rows, width), True = live; needs ``config.masking``. None: every element is.
     contexts
         (rows,) each row's context; just where the unit has contexts.
+    windows
+        (rows, 2) start and stop of each row's window, of ``index_bits`` each; just where the unit
+        has windows.
+    taking_part
+        (rows, width), what is live within each row, whatever says so; of a unit that gives codes,
+        which tells. None: what ``live`` says.
     loads
         Contexts and tables, loaded one after the other before the first row.
     stall
         Probability that a side pauses in a cycle: 0 (never) to below 1. The sides are the
-        source, the sink, and each channel of the registers' port.
+        source, the sink, that of row results, and each channel of the registers' port.
     seed
         Of the stalls; 64 bits.
     waves
@@ -172,30 +199,46 @@ def stream_rows(
     HangError
         Nothing moved for ``idle_limit`` cycles.
     ProtocolError
-        Valid dropped, payload changed while stalled, wrong tlast, tkeep or tid, stray beat; an
-        answer of the registers' port that is stray, dropped or an error.
+        Valid dropped, payload changed while stalled, wrong tlast, tkeep, live lanes or tid, stray
+        beat or results, errors of a row that contradict each other; an answer of the registers'
+        port that is stray, dropped or an error.
     LoadError
         Tables were refused.
     TypeError, ValueError
         Tables do not fit the configuration.
     """
     rows, width = logits.shape
+    floats = config.float_format
+    if floats is not None:
+        # A number that puts its row in error must not be masked on its way.
+        live = None if live is None else live | floats.bad(logits)
+        logits = bits_of_keys(logits).view(np.int16)
     logits = np.ascontiguousarray(logits, element_type(config.logit_width, signed=True))
     lengths = np.ascontiguousarray(lengths, np.int32)
     live = None if live is None else np.ascontiguousarray(live, np.bool_)
     contexts = None if contexts is None else np.ascontiguousarray(contexts, np.int32)
+    windows = None if windows is None else np.ascontiguousarray(windows, np.int32)
     script = accesses(config, loads)
-    probabilities = np.zeros((rows, width), element_type(config.prob_bits, signed=False))
-    row_errors = np.zeros(rows, np.bool_)
-    stamps = np.zeros((4, rows), np.int64)
+    part = live if taking_part is None else np.ascontiguousarray(taking_part, np.bool_)
+    codes = config.output == "codes"
+    narrow = np.dtype(np.uint8) if codes else element_type(config.prob_bits, signed=False)
+    elements = np.zeros((rows, width), narrow)
+    row_errors, result_errors = np.zeros((2, rows), np.bool_)
+    octets = RowBytes.of(config) if config.row_results != "none" else None
+    results = np.zeros((rows, octets.total if octets else 0), np.uint8)
+    stamps = np.zeros((5, rows), np.int64)
     job = _Job(
         logits=logits.ctypes.data,
         live=None if live is None else live.ctypes.data,
         lengths=lengths.ctypes.data,
         contexts=None if contexts is None else contexts.ctypes.data,
+        windows=None if windows is None else windows.ctypes.data,
         accesses=script.ctypes.data,
-        probabilities=probabilities.ctypes.data,
+        taking_part=None if part is None else part.ctypes.data,
+        elements=elements.ctypes.data,
         row_errors=row_errors.ctypes.data,
+        results=results.ctypes.data,
+        result_errors=result_errors.ctypes.data,
         stamps=stamps.ctypes.data,
         rows=rows,
         width=width,
@@ -218,17 +261,22 @@ def stream_rows(
         context, _ = load_of(loads, len(script), report.accesses)
         raise _load_error(report, context, job.idle_limit)
     if report.state == _HANG:
+        results_of = f", and results of {report.results}" if octets else ""
         raise HangError(
             f"the unit hangs: no beat moved for {job.idle_limit} cycles up to cycle "
             f"{report.cycle}, with {report.rows_in} of {rows} rows in and {report.rows_out} out"
+            f"{results_of}"
         )
     if report.state != _DONE:
-        raise ProtocolError(
-            f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, row {report.rows_out})"
-        )
+        row = report.results if report.fault in _OF_RESULTS else report.rows_out
+        raise ProtocolError(f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, row {row})")
+    if octets and not codes and (row_errors != result_errors).any():
+        row = int((row_errors != result_errors).argmax())
+        raise ProtocolError(f"m_axis_tuser and m_row_tuser contradict each other (row {row})")
     return Streamed(
-        probabilities=probabilities,
-        row_errors=row_errors,
+        elements=elements,
+        row_errors=result_errors if codes else row_errors,
+        results=octets.results(results, config) if octets else None,
         stamps=stamps,
         beats_in=report.beats_in,
         beats_out=report.beats_out,

@@ -237,7 +237,10 @@ REFUSALS = {
     "--tables none.json": "cannot read none.json: No such file or directory",
     "--tables .": "cannot read .: Is a directory",
     "--tables text.json": "text.json is no file of tables: line 1 is not JSON",
-    "--tables new.json": "new.json is no file of tables: version must be 1, not 2",
+    "--tables new.json": "new.json is no file of tables: version must be in 1..2, not 3",
+    "--sink 128": "sink must be in -128..127, not 128",
+    "--sink 0.5": "sink must be an integer, not 0.5",
+    "--sink low": "Invalid value for '--sink': 'low' is not a valid number.",
     "--tables logits.npy": "logits.npy is no file of tables: it is not text",
     "--tables-name all": "--tables-name needs --tables",
     "--tables two.json --tables-name most": "there are no tables 'most'; there are all, late",
@@ -261,7 +264,7 @@ REFUSALS = {
 def test_refusals(options: str, tmp_path: Path) -> None:
     table_files(tmp_path)
     (tmp_path / "text.json").write_text("bits: 2", encoding="utf-8")
-    (tmp_path / "new.json").write_text('{"format": "exaq-tables", "version": 2}', encoding="utf-8")
+    (tmp_path / "new.json").write_text('{"format": "exaq-tables", "version": 3}', encoding="utf-8")
     (tmp_path / "logits.npy").write_bytes(b"\x93NUMPY\x01\x00")
     message = refusal("generate", "-o", "unit.v", *options.split(), folder=tmp_path)
     assert message == REFUSALS[options]

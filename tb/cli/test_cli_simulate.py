@@ -29,6 +29,14 @@ FILES: dict[str, Any] = {
     "narrow_mask": np.ones((3, 19), bool),
     "number_mask": np.ones((3, 20), np.uint8),
     "mask": np.ones(20, bool),
+    "row": np.arange(20, dtype=np.int8),
+    "windows": np.array([0, 20]),
+    "edge": np.zeros((3, 1), np.int8),
+    "three": np.zeros((3, 3), np.int8),
+    "two_windows": np.array([[0, 3], [1, 4]]),
+    "long_windows": np.array([[0, 3], [1, 21], [0, 1]]),
+    "early_windows": np.array([[0, 3], [-1, 2], [0, 1]]),
+    "float_windows": np.array([0.0, 2.0]),
     "of_rows": np.array([0, 1, 0]),
     "of_more_rows": np.array([0, 1, 0, 1]),
     "beyond": np.array([0, 1, 2]),
@@ -77,6 +85,24 @@ REFUSALS = {
     "logits.npy -o p.npy --mask number_mask.npy": (
         "number_mask.npy must hold boolean values, not uint8"
     ),
+    "logits.npy -o p.npy --windows windows.npy --causal": "give --windows or --causal, not both",
+    "row.npy -o p.npy --causal": (
+        "--causal needs logits of shape (..., queries, keys), but row.npy has (20,)"
+    ),
+    "logits.npy -o p.npy --windows edge.npy": (
+        "edge.npy must have a last axis of 2, start and stop, but has the shape (3, 1)"
+    ),
+    "logits.npy -o p.npy --windows three.npy": (
+        "three.npy has the shape (3, 3), which does not fit (3, 2)"
+    ),
+    "logits.npy -o p.npy --windows two_windows.npy": (
+        "two_windows.npy has the shape (2, 2), which does not fit (3, 2)"
+    ),
+    "logits.npy -o p.npy --windows long_windows.npy": "stops of windows must be in 0..20, not 21",
+    "logits.npy -o p.npy --windows early_windows.npy": "starts of windows must be in 0..20, not -1",
+    "logits.npy -o p.npy --windows float_windows.npy": (
+        "float_windows.npy must hold integer values, not float64"
+    ),
     "logits.npy -o p.npy --preset 5bit": (f"unknown preset '5bit'; there are {', '.join(PRESETS)}"),
     "logits.npy -o p.npy --lanes 65": "lanes must be in 1..64, not 65",
     "logits.npy -o p.npy --sigma 1 --clip -3": "give --sigma or --clip, not both",
@@ -117,6 +143,18 @@ REFUSALS = {
     ),
     "logits.npy -o p.npy --contexts 2 --load --engine golden": (
         "--load needs --engine rtl: the golden model has no cycles"
+    ),
+    "logits.npy -o p.npy --results r.npz": (
+        "--results needs a unit with row results: give --row-results sum or table"
+    ),
+    "logits.npy -o p.npy --output codes --float-output": (
+        "--float-output needs a unit that gives probabilities, not codes"
+    ),
+    "logits.npy -o p.npy --output codes --results p.npy": (
+        "cannot write p.npy: two outputs of one command have that name"
+    ),
+    "logits.npy -o p.npy --output codes --row-results none": (
+        "a unit that gives codes has row_results sum or table, not none"
     ),
     "logits.npy -o p.npy --engine golden --waves w.vcd": (
         "--waves needs --engine rtl: the golden model has no cycles"

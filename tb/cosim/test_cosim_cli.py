@@ -223,6 +223,54 @@ def test_waves_show_every_beat(run: Run) -> None:
 
 
 @pytest.mark.simulator
+def test_codes_and_row_results(run: Run) -> None:
+    """Both engines write the same; the summary has what leaves, and when."""
+    x = save("logits.npy", logits(4, 9, 33))
+    config = CONFIG.replace(output="codes")
+    for engine in ("golden", "rtl"):
+        code, out, err = run(
+            *("logits.npy", "-o", "codes.npy", "--output", "codes", "--results", "rows.npz"),
+            *("--engine", engine, "--json", "run.json"),
+        )
+        assert (code, err) == (0, "")
+        np.testing.assert_array_equal(np.load("codes.npy"), exaq.quantize(x, config))
+        assert np.load("codes.npy").dtype == np.uint8
+        with np.load("rows.npz") as rows:
+            assert sorted(rows) == ["maximum", "sum", "table"]
+            for name, values in exaq.row_results(x, config).arrays().items():
+                np.testing.assert_array_equal(rows[name], values)
+        assert files() == ["codes.npy", "logits.npy", "rows.npz", "run.json"]
+    figures = json.loads(Path("run.json").read_text())
+    assert (figures["mismatches"], figures["result_mismatches"]) == (0, 0)
+    assert figures["config"]["output"] == "codes"
+    latency, results = (figures[name] for name in ("latency", "results_latency"))
+    assert latency["min"] == 6
+    for line in (
+        "Latency             6 cycles, last logit in to first code out",
+        f"Results' latency    {results['min']} / {results['median']:g} / {results['max']} cycles, "
+        "last logit in to row results out, less the row's beats",
+        "Mismatches          0 elements, 0 rows' results against the golden model",
+        "Written             codes.npy, rows.npz, run.json",
+    ):
+        assert line in out.splitlines()
+
+
+@pytest.mark.simulator
+def test_a_mismatch_of_row_results_exits_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = save("logits.npy", logits(5, 16))
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        expected = exaq.row_results(x, CONFIG)
+        expected.sum[2:4] += 1
+        return expected
+
+    monkeypatch.setattr(exaq_cli.commands.unit.simulate, "golden_results", wrong)
+    code, out, _ = run("logits.npy", "-o", "probs.npy", "--row-results", "sum")
+    assert code == 1
+    assert "Mismatches          0 elements, 2 rows' results against the golden model" in out
+
+
+@pytest.mark.simulator
 def test_a_mismatch_is_counted_and_exits_with_1(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     x = save("logits.npy", logits(5, 16))
 
@@ -340,3 +388,34 @@ def test_no_compiler(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         "(Debian and Ubuntu: apt install g++)\n"
     )
     assert files() == ["logits.npy"]
+
+
+def test_windows_and_causal_rows(run: Run) -> None:
+    """From files and by their rule, in each way that a unit has for them, and from real scores."""
+    rng = np.random.default_rng(9)
+    scores = rng.integers(-127, 128, (2, 5, 9)).astype(np.int8)
+    save("scores.npy", scores)
+    save("real.npy", scores * 0.0625)
+    window = exaq.causal_windows(5, 9)
+    save("windows.npy", np.stack(window, axis=-1))
+    config = exaq.SoftmaxConfig(max_row=32)
+    mask = np.arange(9) < np.arange(5, 10)[:, None]
+    expected = exaq.softmax(scores, config, mask)
+    golden = ["--engine", "golden"]
+    for words in (
+        ["scores.npy", "--causal", "--window", "--no-masking"],
+        ["scores.npy", "--causal", *golden],
+        ["scores.npy", "--causal", "--no-masking", *golden],
+        ["scores.npy", "--windows", "windows.npy", "--window", *golden],
+        ["real.npy", "--causal", "--mask-value", "lowest", "--no-masking", *golden],
+    ):
+        code, out, err = run(*words, "--max-row", "32", "-o", "probs.npy")
+        assert (code, err) == (0, ""), (words, out)
+        np.testing.assert_array_equal(np.load("probs.npy"), expected)
+    save("windows.npy", np.array([[2, 9]] * 5))
+    code, out, err = run("scores.npy", "--windows", "windows.npy", "--no-masking", "-o", "p.npy")
+    assert (code, out) == (2, "")
+    assert err == (
+        "exaq: error: a unit without masking takes only masks that keep the beginning of each "
+        "row, at least one element; that of row 0 is another\n"
+    )

@@ -132,7 +132,7 @@ def run(verilog: str, *, loads: tuple[int, ...] = (2, 0), stall: float = 0.0) ->
 )
 def test_the_words_of_the_loads_are_written(order: dict[str, str], stall: float) -> None:
     result = run(unit(**order), stall=stall)
-    written = result.probabilities.reshape(-1)[: 2 * 9 * 5].reshape(18, 5)
+    written = result.elements.reshape(-1)[: 2 * 9 * 5].reshape(18, 5)
     words = written[:, 1:].copy().view("<i4").reshape(2, 9)
     clear, begin, word = (REGISTERS[name].offset for name in ("STATUS", "LOAD_BEGIN", "LOAD_WORD"))
     assert written[:, 0].tolist() == [clear, begin, *[word] * 7] * 2
@@ -152,14 +152,14 @@ def test_a_load_waits_until_the_unit_is_ready() -> None:
     assert 3000 < late.stamps[0, 0] < 3200
     # What the first load waits for is not of the loading.
     assert late.load_cycles == soon.load_cycles
-    np.testing.assert_array_equal(late.probabilities[:45], soon.probabilities[:45])
+    np.testing.assert_array_equal(late.elements[:45], soon.elements[:45])
 
 
 @pytest.mark.simulator
 def test_slow_answers_are_no_hang() -> None:
     slow, soon = run(unit(BVALID="wrote && age[8:0] == 0")), run(unit())
     assert slow.load_cycles > 17 * 512
-    np.testing.assert_array_equal(slow.probabilities[:45], soon.probabilities[:45])
+    np.testing.assert_array_equal(slow.elements[:45], soon.elements[:45])
 
 
 @pytest.mark.simulator

@@ -330,7 +330,7 @@ FILE = "bits, exp_frac, format, logit_scale, logit_width, provenance, sets, vers
         ("[1, 2]", "a file of tables must be an object, not [1, 2]"),
         ("{}", "a file of tables has just the fields format, version; see format"),
         (damaged("format", "gguf"), "format must be 'exaq-tables', not 'gguf'"),
-        (damaged("version", 2), "version must be 1, not 2"),
+        (damaged("version", 3), "version must be in 1..2, not 3"),
         (
             damaged("version", None),
             "a file of tables has just the fields format, version; see version",

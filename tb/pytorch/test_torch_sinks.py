@@ -126,3 +126,78 @@ def test_shapes_of_sinks(name: str) -> None:
     expected = re.escape("sinks of shape (3,) do not fit scores of shape (2, 4, 6, 6)")
     with pytest.raises(ValueError, match=f"^{expected}$"):
         weights(torch.zeros(3))
+
+
+OWN = exaq.Tables(thresholds=(-40, -20, -5), exp_rom=(3, 90, 2000, 8192), sink=-30)
+
+
+def test_sinks_of_a_configuration_are_those_of_the_golden_model() -> None:
+    config = exaq.SoftmaxConfig(
+        contexts=2, sink=25, context_tables=(OWN, exaq.SoftmaxConfig().tables)
+    )
+    rng = np.random.default_rng(3)
+    logits = rng.integers(-60, 60, (3, 2, 5, 17))
+    mask = rng.random(logits.shape) < 0.6
+    contexts = np.array([[0], [1]])
+    got = exaq.torch.softmax(
+        torch.tensor(logits), config, torch.tensor(mask), torch.tensor(contexts)
+    )
+    want = exaq.softmax(logits, config, mask, contexts)
+    np.testing.assert_array_equal(got.numpy() * 2**16, want)
+    assert (want != exaq.softmax(logits, config, mask, 1 - contexts)).any()
+    one = exaq.SoftmaxConfig(sink=25)
+    np.testing.assert_array_equal(
+        exaq.torch.softmax(torch.tensor(logits), one).numpy() * 2**16, exaq.softmax(logits, one)
+    )
+    scores = torch.tensor(logits * 0.0625)
+    assert torch.equal(
+        exaq.torch.softmax(scores, one),
+        exaq.torch.softmax(scores, exaq.SoftmaxConfig(), sink=25 * 0.0625),
+    )
+    expected = "^the configuration has a sink of its own, 25: give no other$"
+    with pytest.raises(ValueError, match=expected):
+        exaq.torch.softmax(torch.tensor(logits), one, sink=torch.tensor(1))
+
+
+def test_attention_goes_by_sinks_of_tables_unless_the_model_has_its_own() -> None:
+    generator = torch.Generator().manual_seed(5)
+    query, key, value = (torch.randn(2, 4, 6, 8, generator=generator) for _ in range(3))
+    plain = exaq.Tables(thresholds=OWN.thresholds, exp_rom=OWN.exp_rom)
+    heads = [OWN, exaq.Tables(thresholds=(-9, -3, 0), exp_rom=(1, 5, 90, 8192), sink=60)]
+    file = exaq.TableFile(
+        bits=2,
+        logit_width=8,
+        logit_scale=0.0625,
+        exp_frac=13,
+        sets=tuple(
+            exaq.TableSet(name=f"h{h}", tables=heads[h % 2], layer=0, head=h) for h in range(4)
+        ),
+    )
+    layer = Layer()
+    exaq.torch.layers.attached(layer).set(file, 0, {})
+    weights = exaq.torch.attention(layer, query, key, value, None)[1]
+    scores = query @ key.transpose(2, 3) * 8**-0.5
+    for head in range(4):
+        tables = heads[head % 2]
+        config = exaq.SoftmaxConfig(
+            tables=exaq.Tables(thresholds=tables.thresholds, exp_rom=tables.exp_rom)
+        )
+        joined = torch.nn.functional.pad(
+            scores[:, head], (0, 1), value=float(tables.sink or 0) * 0.0625
+        )
+        integers = exaq.logits_to_integers(joined.numpy(), config)
+        want = exaq.softmax(integers, config)[..., :-1]
+        np.testing.assert_array_equal(weights[:, head].numpy() * 2**16, want)
+    expected = re.escape(
+        "Layer has attention sinks of its own, and its tables have the sink -30: give tables "
+        "without a sink"
+    )
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        exaq.torch.attention(layer, query, key, value, None, sinks=torch.zeros(4))
+    # Heads without a sink beside others with one are refused, not given another head's.
+    sets = (*file.sets[:3], exaq.TableSet(name="h3", tables=plain, layer=0, head=3))
+    mixed = exaq.TableFile(bits=2, logit_width=8, logit_scale=0.0625, exp_frac=13, sets=sets)
+    exaq.torch.layers.attached(layer).set(mixed, 0, {})
+    expected = re.escape("set 'h3' has no sink, but others have: give it one by sink")
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        exaq.torch.attention(layer, query, key, value, None)

@@ -60,7 +60,7 @@ async def loads_of_wrong_length_are_refused(bench: Bench) -> None:
             monitor.fail(f"a good load behind a bad one ends with {found}")
         registers.contexts.settle()
 
-    full = 2 * CONFIG.levels
+    full = CONFIG.load_length
     for given in (1, 2, CONFIG.levels, CONFIG.levels + 1, full - 1):
         await registers.until("ready")
         await registers.clear()
@@ -138,7 +138,13 @@ async def registers_answer(bench: Bench, bus: str) -> None:
     expected = constant_words(CONFIG, LATENCY)
     expected |= {
         "ID": int.from_bytes(b"EXAQ", "little"),
-        "CODES": CONFIG.bits | CONFIG.lanes << 8 | CONFIG.group << 16 | CONFIG.masking << 24,
+        "CODES": CONFIG.bits
+        | CONFIG.lanes << 8
+        | CONFIG.group << 16
+        | CONFIG.masking << 24
+        | CONFIG.window << 25
+        | (CONFIG.mask_value == "lowest") << 26
+        | bool(CONFIG.sinks) << 27,
         "FORMATS": CONFIG.logit_width | CONFIG.prob_bits << 8 | CONFIG.exp_frac << 16,
         "MAX_ROW": CONFIG.max_row,
         "FULL_RATE_ROW": CONFIG.full_rate_row,

@@ -13,6 +13,7 @@ from rtl_simulation import (
     CONFIG,
     LATENCY,
     LONG,
+    RESULTS,
     WHOLE_ROW,
     check_never_held_back,
     check_no_bubble,
@@ -69,6 +70,17 @@ async def masked_rows(bench: Bench, source: str, sink: str) -> None:
     """Causal masks, all-masked rows and beats, lone live elements, in random order."""
     bench.stall(source, sink)
     rows = list(bench.rows.masks())
+    bench.send(rows[i] for i in bench.rng.permutation(len(rows)))
+    await bench.drain()
+
+
+@rtl_test(when=CONFIG.window)
+@share("source,sink", pairs(["never", "bursts"], ["never", "bursts"]), 2, long=1)
+@on_bench
+async def windowed_rows(bench: Bench, source: str, sink: str) -> None:
+    """Windows that start and stop anywhere, are empty or reach beyond the row, in random order."""
+    bench.stall(source, sink)
+    rows = [*bench.rows.windows(), *(bench.rows.over_long(1) for _ in range(6))]
     bench.send(rows[i] for i in bench.rng.permutation(len(rows)))
     await bench.drain()
 
@@ -258,7 +270,64 @@ async def latency(bench: Bench) -> None:
         declared = LATENCY + (row.beats_in if WHOLE_ROW else 0)
         if measured != declared:
             bench.monitor.fail(
-                f"a row of {row.beats_in} beats took {measured} cycles to its first probability, "
+                f"a row of {row.beats_in} beats took {measured} cycles to its first element, "
                 f"declared are {declared}"
             )
+        if RESULTS:
+            measured = log.results_shown[-1] - log.taken_last[-1]
+            declared = RESULTS["latency"] + row.beats_in
+            if measured != declared:
+                bench.monitor.fail(
+                    f"a row of {row.beats_in} beats took {measured} cycles to its results, "
+                    f"declared are {declared}"
+                )
+            bench.monitor.hit("results.latency")
     bench.monitor.hit("rate.latency")
+
+
+@rtl_test(when=bool(RESULTS))
+@share("sink", ["never", "single", "heavy"], 1)
+@on_bench
+async def closed_results(bench: Bench, sink: str) -> None:
+    """Nobody takes results: the elements of as many rows as declared leave, then all stands."""
+    monitor, rows = bench.monitor, bench.rows
+    bench.stall(sink=sink)
+    bench.results.set_pause_generator(None)
+    bench.results.pause = True
+    count = RESULTS["rows_waiting"] + 12
+    for elements in (1, CONFIG.lanes + 1, CONFIG.max_row):
+        returned = len(monitor.returned)
+        bench.send(rows.random(min(elements, CONFIG.max_row)) for _ in range(count))
+        still = 0
+        while still < 200:
+            given = len(monitor.log.given)
+            await ClockCycles(bench.dut.aclk, 10)
+            still = still + 10 if len(monitor.log.given) == given else 0
+        left = len(monitor.returned) - returned
+        if left < RESULTS["rows_waiting"]:
+            monitor.fail(f"{left} rows left, declared are {RESULTS['rows_waiting']}")
+        monitor.hit("results.as_many_wait_as_declared")
+        bench.results.pause = False
+        await bench.drain()
+        bench.results.pause = True
+    bench.results.pause = False
+
+
+@rtl_test(when=bool(RESULTS))
+@on_bench
+async def elements_first(bench: Bench) -> None:
+    """A consumer that takes all elements of a row before it looks at the row's results."""
+    monitor, rows = bench.monitor, bench.rows
+    bench.results.pause = True
+    bench.send(rows.random() for _ in range(40))
+    for row in range(40):
+        while len(monitor.returned) <= row:
+            await RisingEdge(bench.dut.aclk)
+            if monitor.cycle - monitor.last_progress > 2000 + 4 * CONFIG.beats:
+                monitor.fail(f"row {row} does not leave before its results are taken")
+        bench.results.pause = False
+        while monitor.results_taken <= row:
+            await RisingEdge(bench.dut.aclk)
+        bench.results.pause = True
+    monitor.hit("results.elements_first")
+    bench.results.pause = False

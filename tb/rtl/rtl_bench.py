@@ -55,7 +55,12 @@ class Bench:
         self.sink = AxiStreamSink(
             AxiStreamBus.from_prefix(dut, "sink"), dut.aclk, dut.aresetn, False, byte_lanes=1
         )
-        for driver in (self.source, self.sink):
+        drivers = [self.source, self.sink]
+        if config.row_results != "none":
+            bus = AxiStreamBus.from_prefix(dut, "rows")
+            self.results = AxiStreamSink(bus, dut.aclk, dut.aresetn, False, byte_lanes=1)
+            drivers.append(self.results)
+        for driver in drivers:
             driver.log.setLevel(logging.ERROR)
         if config.contexts:
             self.registers = Registers(dut, self.monitor.contexts, self.rng, self.monitor.fail)
@@ -74,6 +79,8 @@ class Bench:
         self.dut.aresetn.value = 0
         self.source.clear()
         self.sink.clear()
+        if self.config.row_results != "none":
+            self.results.clear()
         await ClockCycles(self.dut.aclk, cycles)
         self.dut.aresetn.value = 1
         await ClockCycles(self.dut.aclk, 1)
@@ -92,8 +99,16 @@ class Bench:
             )
 
     def stall(self, source: str = "never", sink: str = "never") -> None:
-        """Sets the patterns of STALLS by which both sides pause from now on."""
-        for side, driver, name in (("source", self.source, source), ("sink", self.sink, sink)):
+        """Sets the patterns of STALLS by which both sides pause from now on.
+
+        Row results pause by any of them, where another side does.
+        """
+        sides = [("source", self.source, source), ("sink", self.sink, sink)]
+        if self.config.row_results != "none":
+            quiet = source == sink == "never"
+            results = "never" if quiet else str(self.rng.choice(list(STALLS)))
+            sides.append(("results", self.results, results))
+        for side, driver, name in sides:
             pattern = STALLS[name]
             driver.set_pause_generator(None if pattern is None else pattern(self.rng))
             driver.pause = False

@@ -51,6 +51,44 @@ _BINS = {
         "one_context",
         "several_contexts",
         "contexts_no_power_of_two",
+        "sink",
+        "sinks_of_contexts",
+        "codes_and_sums",
+        "codes_and_tables",
+        "results",
+        "window",
+        "mask_value",
+        "bf16",
+        "fp16",
+    ),
+    "number": (
+        "nan",
+        "plus_infinity",
+        "minus_infinity",
+        "nan_masked",
+        "nan_beyond_max_row",
+        "bad_row_without_live",
+        "good_row_after_bad",
+        "both_zeros",
+        "denormal",
+    ),
+    "results": (
+        "before_the_last_element",
+        "behind_the_last_element",
+        "no_live_element",
+        "error",
+        "stalled",
+        "as_many_wait_as_declared",
+        "elements_first",
+        "latency",
+    ),
+    "sink": (
+        "above_all",
+        "ties",
+        "code_between",
+        "on_threshold",
+        "below_threshold",
+        "all_masked",
     ),
     "row": (
         "one_element",
@@ -86,6 +124,21 @@ _BINS = {
         "above_live_maximum",
         "causal",
         "excess_of_over_long",
+        "by_value",
+        "all_by_value",
+    ),
+    "window": (
+        "starts_in_beat",
+        "stops_in_beat",
+        "skips_beats",
+        "leaves_beats",
+        "within_a_beat",
+        "one_element",
+        "none",
+        "beyond_row",
+        "with_mask",
+        "over_long",
+        "after_over_long",
     ),
     "over_long": (
         "one_element",
@@ -155,7 +208,9 @@ _BINS = {
         "mixed",
         "latency",
     ),
-    "stall": tuple(f"{side}_{pattern}" for side in ("source", "sink") for pattern in STALLS),
+    "stall": tuple(
+        f"{side}_{pattern}" for side in ("source", "sink", "results") for pattern in STALLS
+    ),
 }
 #: Every bin there is.
 BINS = frozenset(f"{kind}.{name}" for kind, names in _BINS.items() for name in names)
@@ -206,6 +261,15 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "one_context": config.contexts == 1,
         "several_contexts": config.contexts > 1,
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
+        "bf16": config.logit_format == "bf16",
+        "fp16": config.logit_format == "fp16",
+        "codes_and_sums": (config.output, config.row_results) == ("codes", "sum"),
+        "codes_and_tables": (config.output, config.row_results) == ("codes", "table"),
+        "results": config.output == "probabilities" and config.row_results != "none",
+        "window": config.window,
+        "mask_value": config.mask_value == "lowest",
+        "sink": bool(config.sinks) and not config.contexts,
+        "sinks_of_contexts": bool(config.sinks) and config.contexts > 0,
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
@@ -231,6 +295,9 @@ def _exaq_bins(kernel: Exaq) -> dict[str, bool]:
 def row_bins(row: Row) -> Iterator[str]:
     """Bins that one row hits by coming back right."""
     yield from _shape_bins(row)
+    if row.config.window and row.elements:
+        yield from _window_bins(row)
+    yield from _number_bins(row)
     if row.over_long:
         beyond = row.elements - row.config.max_row
         yield from ["over_long.one_element"] if beyond == 1 else []
@@ -240,8 +307,59 @@ def row_bins(row: Row) -> Iterator[str]:
             yield "mask.excess_of_over_long"
     elif row.elements:
         yield from _value_bins(row)
-        if not row.live.all():
+        if not row.part.all():
             yield from _mask_bins(row)
+        if row.sink is not None:
+            yield from _sink_bins(row, row.sink)
+
+
+def _sink_bins(row: Row, sink: int) -> Iterator[str]:
+    thresholds = row.rules.kernel.borders
+    if not row.live.any():
+        yield "sink.all_masked"
+        return
+    distance = sink - max(sink, int(row.logits[row.live].max()))
+    code = sum(distance >= threshold for threshold in thresholds)
+    hit = {
+        "above_all": sink > row.logits[row.live].max(),
+        "ties": sink == row.logits[row.live].max(),
+        "on_threshold": distance in set(thresholds) - {0},
+        "below_threshold": distance + 1 in set(thresholds) - {0},
+        "code_between": 0 < code < len(thresholds),
+    }
+    yield from (f"sink.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def _number_bins(row: Row) -> Iterator[str]:
+    floats = row.config.float_format
+    if floats is None:
+        return
+    kept = slice(row.config.max_row)
+    keys, live = row.logits[kept], row.live[kept]
+    nan = floats.bad(keys) & (keys != floats.infinity)
+    size = np.where(keys < 0, ~keys, keys)
+    hit = {
+        "nan": (live & nan).any(),
+        "plus_infinity": (live & (keys == floats.infinity)).any(),
+        "minus_infinity": (live & (keys == floats.lowest)).any() and row.part.any(),
+        "nan_masked": (~live & nan).any() and not row.bad and row.part.any(),
+        "nan_beyond_max_row": row.over_long and bool(floats.bad(row.logits)[kept.stop :].any()),
+        "bad_row_without_live": row.bad and row.all_masked,
+        "both_zeros": {0, -1} <= set(keys[live].tolist()),
+        "denormal": (live & (size > 0) & (size < 1 << floats.mantissa)).any(),
+    }
+    yield from (f"number.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def result_bins(row: Row, before: bool) -> Iterator[str]:
+    """Bins that a row's results hit by being right; ``before``: an element is still inside."""
+    hit = {
+        "before_the_last_element": before,
+        "behind_the_last_element": not before,
+        "no_live_element": row.all_masked,
+        "error": bool(row.error),
+    }
+    return (f"results.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def _shape_bins(row: Row) -> Iterator[str]:
@@ -269,15 +387,24 @@ def context_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
 
 
 def _value_bins(row: Row) -> Iterator[str]:
-    config, live = row.rules, row.live
+    config, live = row.rules, row.part
     if not live.any():
         return
     logits = row.logits[live]
     top = logits.max()
+    peak = top if row.sink is None else max(top, row.sink)
     steps = np.diff(logits)
     beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
-    distance = set((logits - top).tolist())
-    borders = set(config.kernel.borders) - {0}
+    if config.float_format is None:
+        present = set((logits - peak).tolist())
+        borders = set(config.kernel.borders) - {0}
+        ends = config.logit_range
+    else:
+        floats, thresholds = config.float_format, set(config.kernel.borders) - {0}
+        present = set(logits.tolist())
+        maximum = np.array([top], np.int16)
+        borders = set(floats.borders(maximum, sorted(thresholds))[0].tolist())
+        ends = (floats.lowest + 1, floats.infinity - 1)
     probabilities = row.probabilities[live]
     several = len(logits) > 1
     hit = {
@@ -285,21 +412,26 @@ def _value_bins(row: Row) -> Iterator[str]:
         "tied_maxima": several and len(beats) > 1 and steps.any(),
         "rising": several and (steps > 0).all(),
         "falling": several and (steps < 0).all(),
-        "full_range": (logits.min(), top) == config.logit_range,
-        "on_threshold": not borders.isdisjoint(distance),
-        "below_threshold": not {t - 1 for t in borders}.isdisjoint(distance),
+        "full_range": (logits.min(), top) == ends,
+        "on_threshold": not borders.isdisjoint(present),
+        "below_threshold": not {t - 1 for t in borders}.isdisjoint(present),
         "max_in_first_beat": row.beats_in > 1 and set(beats.tolist()) == {0},
         "max_in_last_beat": row.beats_in > 1 and set(beats.tolist()) == {row.beats_in - 1},
-        "saturated": probabilities.max() == 2**config.prob_bits - 1,
-        "live_zero": probabilities.min() == 0,
     }
+    if config.output == "probabilities":
+        probabilities = row.probabilities[live]
+        hit["saturated"] = probabilities.max() == 2**config.prob_bits - 1
+        hit["live_zero"] = probabilities.min() == 0
     if isinstance(config.kernel, Exaq):
-        hit["every_code"] = len(set(quantize(logits, config).tolist())) == config.kernel.levels
+        values = logits
+        if config.float_format is not None:
+            values = config.float_format.values(logits.astype(np.int16))
+        hit["every_code"] = len(set(quantize(values, config).tolist())) == config.kernel.levels
     yield from (f"value.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def _mask_bins(row: Row) -> Iterator[str]:
-    live, lanes = row.live, row.config.lanes
+    live, lanes = row.part, row.config.lanes
     starts = range(0, row.elements, lanes)
     masked_beats = [not live[start : start + lanes].any() for start in starts]
     count = int(live.sum())
@@ -314,7 +446,30 @@ def _mask_bins(row: Row) -> Iterator[str]:
         "above_live_maximum": some and row.logits[~live].max() > row.logits[live].max(),
         "causal": some and bool(live[:count].all()),
     }
+    if row.config.mask_value == "lowest":
+        by_value = row.logits == row.config.logit_range[0]
+        hit |= {"by_value": some and bool(by_value.any()), "all_by_value": bool(by_value.all())}
     yield from (f"mask.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+def _window_bins(row: Row) -> Iterator[str]:
+    start, stop = row.window
+    lanes, elements = row.config.lanes, min(row.elements, row.config.max_row)
+    inside = start < min(stop, elements)
+    flags = row.live if row.flags is None else row.flags
+    hit = {
+        "starts_in_beat": inside and start % lanes != 0,
+        "stops_in_beat": inside and stop < elements and stop % lanes != 0,
+        "skips_beats": inside and start >= lanes,
+        "leaves_beats": inside and stop <= elements - lanes,
+        "within_a_beat": inside and start // lanes == (stop - 1) // lanes and lanes > 1,
+        "one_element": inside and min(stop, elements) == start + 1 and elements > 1,
+        "none": start >= stop,
+        "beyond_row": inside and stop > elements,
+        "with_mask": inside and row.config.masking and not flags[start:stop].all(),
+        "over_long": inside and row.over_long and (start > 0 or stop < elements),
+    }
+    yield from (f"window.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def sequence_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
@@ -336,5 +491,9 @@ def sequence_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
             yield "over_long.twice"
         if after.over_long and before.elements == config.max_row and not before.over_long:
             yield "over_long.after_longest"
+        if config.window and before.over_long and after.live.any() and not after.live.all():
+            yield "window.after_over_long"
+        if before.bad and not after.bad:
+            yield "number.good_row_after_bad"
         if before.over_long and after.beats_in == 1:
             yield "over_long.before_one_beat"

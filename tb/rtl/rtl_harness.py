@@ -35,6 +35,7 @@ module {harness}(
   assign sink_tlast = m_axis_tlast;
   assign sink_tdata = 1'b0;
   assign m_axis_tready = sink_tready;
+  {results}
   exaq_softmax unit (
     {connections}
   );
@@ -43,6 +44,13 @@ module {harness}(
   }};
 endmodule
 """
+
+
+_RESULTS = """\
+assign rows_tvalid = m_row_tvalid;
+  assign rows_tlast = 1'b1;
+  assign rows_tdata = 1'b0;
+  assign m_row_tready = rows_tready;"""
 
 
 def seen_fields(ports: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
@@ -56,7 +64,8 @@ def harness(ports: Sequence[dict[str, Any]]) -> str:
     """Verilog that holds a unit with these ports, a manifest's.
 
     Its ports: ``source_*``, a stream whose ``tdata`` is a beat's whole payload, see BEAT;
-    ``sink_*``, one for a sink that accepts beats and looks at none; ``seen``, all that the monitor
+    ``sink_*``, one for a sink that accepts beats and looks at none, and ``rows_*``, another for row
+    results, where the unit gives any; ``seen``, all that the monitor
     looks at; AXI4-Lite, clock and reset as the unit's.
     """
     width = {port["name"]: port["width"] for port in ports}
@@ -64,14 +73,20 @@ def harness(ports: Sequence[dict[str, Any]]) -> str:
     bits = sum(width[name] for name in beat)
     words = bits // 32 + 1
     seen = seen_fields(ports)
-    streams = [name for name in width if name.startswith(("s_axis_", "m_axis_"))]
+    streams = [name for name in width if name.startswith(("s_axis_", "m_axis_", "m_row_"))]
+    results = "m_row_tvalid" in width
+    sinks = ("sink", "rows") if results else ("sink",)
     outer = [
         *(_declared(**port) for port in ports if port["name"] not in streams),
         _declared("source_tdata", "input", bits),
         *(_declared(f"source_{name}", "input", 1) for name in ("tvalid", "tlast")),
         _declared("source_tready", "output", 1),
-        *(_declared(f"sink_{name}", "output", 1) for name in ("tdata", "tvalid", "tlast")),
-        _declared("sink_tready", "input", 1),
+        *(
+            _declared(f"{sink}_{name}", "output", 1)
+            for sink in sinks
+            for name in ("tdata", "tvalid", "tlast")
+        ),
+        *(_declared(f"{sink}_tready", "input", 1) for sink in sinks),
         _declared("seen", "output", sum(width for _, width in seen)),
     ]
     return _TEXT.format(
@@ -82,6 +97,7 @@ def harness(ports: Sequence[dict[str, Any]]) -> str:
         noise_words=words,
         beat=", ".join(reversed(beat)),
         beat_bits=bits,
+        results=_RESULTS if results else "",
         connections=",\n    ".join(f".{name}({name})" for name in width),
         seen=",\n    ".join("unit.core.loaded" if name == LOADED else name for name, _ in seen),
     )

@@ -89,6 +89,37 @@ MATRIX: dict[str, SoftmaxConfig] = {
         prob_bits=20,
         p_table="registers",
     ),
+    # Codes and sums: rows of one beat back to back; a byte of codes in a beat.
+    "2bit-x4-codes-sums": SoftmaxConfig(output="codes", row_results="sum", max_row=64),
+    # Codes across bytes, tables behind contexts, numbers without a context.
+    "3bit-x6-codes-contexts3": SoftmaxConfig(
+        bits=3, lanes=6, logit_width=11, max_row=48, output="codes", contexts=3, full_rate_row=96
+    ),
+    # Tables beside probabilities, each row's taken before the next row leaves.
+    "2bit-x2-tables": SoftmaxConfig(
+        lanes=2, max_row=40, full_rate_row=24, prob_bits=11, row_results="table"
+    ),
+    # A sink that all rows share, within the logits.
+    "2bit-x4-sink": SoftmaxConfig(max_row=32, full_rate_row=32, prob_bits=10, sink=17),
+    # A sink of each context: at both ends, and that of the configuration.
+    "3bit-x2-contexts3-sinks": SoftmaxConfig(
+        bits=3,
+        lanes=2,
+        max_row=32,
+        full_rate_row=32,
+        exp_frac=8,
+        contexts=3,
+        sink=-20,
+        context_tables=(
+            Tables(
+                thresholds=(-90, -70, -60, -50, -20, -2, -1),
+                exp_rom=(3, 9, 70, 0, 300, 5, 400, 256),
+                sink=127,
+            ),
+            Tables(thresholds=(-40, -33, -27, -20, -14, -7, -2), exp_rom=(1,) * 7 + (511,)),
+            Tables(thresholds=(-256,) * 7, exp_rom=(511, 0, 0, 0, 0, 0, 0, 511), sink=-128),
+        ),
+    ),
     # One context: no tid. Several rows fit between a row's maximum and its sum.
     "2bit-x4-contexts1": SoftmaxConfig(contexts=1, max_row=48, full_rate_row=32),
     # One serial divider: a row needs its exponentials long after the row before has left.
@@ -126,6 +157,33 @@ MATRIX: dict[str, SoftmaxConfig] = {
     ),
     # 64 levels that are loaded.
     "6bit-x2-contexts2": SoftmaxConfig(bits=6, lanes=2, max_row=128, full_rate_row=256, contexts=2),
+    # Windows above the mask bits; rows of half and of all of max_row.
+    "2bit-x4-window": SoftmaxConfig(window=True, max_row=48, full_rate_row=32),
+    # Windows without mask bits, over lanes of no power of two; the lowest logit masks; contexts.
+    "2bit-x3-window-lowest-contexts3": SoftmaxConfig(
+        lanes=3,
+        window=True,
+        masking=False,
+        mask_value="lowest",
+        max_row=36,
+        full_rate_row=24,
+        prob_bits=9,
+        contexts=3,
+    ),
+    # Floating-point logits, masked by their values alone; full rate from its least legal row on.
+    "2bit-x4-fp16-nomask": SoftmaxConfig(
+        logit_format="fp16", masking=False, max_row=64, full_rate_row=32
+    ),
+    # The same with masks and with tables that change.
+    "3bit-x2-bf16-contexts3": SoftmaxConfig(
+        bits=3,
+        lanes=2,
+        logit_format="bf16",
+        max_row=48,
+        full_rate_row=32,
+        prob_bits=12,
+        contexts=3,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.

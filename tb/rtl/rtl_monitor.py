@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from cocotb.triggers import RisingEdge
-from rtl_bins import Hits, row_bins
+from rtl_bins import Hits, result_bins, row_bins
 from rtl_counts import Counts, Event
 from rtl_harness import LOADED
 from rtl_registers import BusMonitor
-from rtl_rows import Beat, Row
+from rtl_rows import Beat, Results, Row
 from rtl_seen import Seen
 from rtl_tables import Contexts
 
@@ -30,7 +30,7 @@ class Log:
 
     ``taken`` and ``taken_last`` count beats that went in, ``held_back`` cycles in which one was
     offered in vain, ``given`` beats that left, ``row_shown`` cycles in which a row's first beat
-    was offered.
+    was offered, ``results_shown`` those in which its results were.
     """
 
     taken: list[int]
@@ -38,10 +38,11 @@ class Log:
     held_back: list[int]
     given: list[int]
     row_shown: list[int]
+    results_shown: list[int]
 
     @classmethod
     def empty(cls) -> Log:
-        return cls([], [], [], [], [])
+        return cls([], [], [], [], [], [])
 
 
 class Monitor:
@@ -52,6 +53,7 @@ class Monitor:
     ``tready``; no valid payload is undefined; ``tkeep`` is all ones but on a last beat and its
     tail is contiguous in whole lanes; ``tuser`` is set on last beats only; every beat is the
     one expected, by the tables that were in force when the beat was taken that closed the row.
+    Row results keep to the same rules, one item a row, each the one expected.
     A load takes effect where one is awaited only, the declared cycles after its last word. The
     AXI4-Lite port keeps to BusMonitor's rules.
     """
@@ -62,6 +64,7 @@ class Monitor:
         self.dut = dut
         self._seen = seen
         self.config = config
+        self._gives_results = config.row_results != "none"
         self.log = Log.empty()
         self.cycle = 0
         self.last_progress = 0
@@ -76,6 +79,9 @@ class Monitor:
         self._sent: deque[Row] = deque()
         self._expected: deque[tuple[Row, list[Beat]]] = deque()
         self._masked: deque[Event] = deque()
+        self._results: deque[Row] = deque()
+        self._result: Results | None = None
+        self.results_taken = 0
         self._beats_in = 0
         self._closed: Row | None = None
         self._closed_before: Row | None = None
@@ -91,7 +97,7 @@ class Monitor:
     @property
     def outstanding(self) -> int:
         """Rows that did not come back yet."""
-        return len(self._sent) + len(self._expected)
+        return len(self._sent) + len(self._expected) + len(self._results)
 
     @property
     def waiting(self) -> int:
@@ -111,6 +117,8 @@ class Monitor:
         self._sent.clear()
         self._expected.clear()
         self._masked.clear()
+        self._results.clear()
+        self._result = None
         self.contexts.reset()
         self.counts.reset()
         if self._bus:
@@ -142,8 +150,9 @@ class Monitor:
             self.cycle += 1
             if not self._read("aresetn"):
                 self._forget()
-                if self._reset_edges and self._read("m_axis_tvalid"):
-                    self.fail("m_axis_tvalid is high in reset")
+                for name in ("m_axis_tvalid", *(["m_row_tvalid"] if self._gives_results else [])):
+                    if self._reset_edges and self._read(name):
+                        self.fail(f"{name} is high in reset")
                 self._reset_edges += 1
                 self._was_reset = True
             elif self._was_reset:
@@ -152,6 +161,8 @@ class Monitor:
                 loaded = bool(self._bus) and self._look_at_loads()
                 self._look_at_input(self._read("s_axis_tready"))
                 self._look_at_output(self._read("m_axis_tvalid"))
+                if self._gives_results:
+                    self._look_at_results(self._read("m_row_tvalid"))
                 self._hit_loads(loaded)
 
     def _read(self, name: str) -> int:
@@ -208,6 +219,8 @@ class Monitor:
             row = row.by(self.contexts.tables[self.contexts.known(row.context)])
         self._closed = row
         self._expected.append((row, row.expected()))
+        if self._gives_results:
+            self._results.append(row)
         if row.all_masked:
             self._masked.append(self.counts.begin("MASKED_ROWS", self.cycle))
 
@@ -253,7 +266,7 @@ class Monitor:
         beat = Beat(
             data=self._read("m_axis_tdata"),
             keep=self._read("m_axis_tkeep"),
-            error=self._read("m_axis_tuser"),
+            user=self._read("m_axis_tuser"),
             last=self._read("m_axis_tlast"),
             context=self._read("m_axis_tid") if self.config.context_bits else 0,
         )
@@ -276,15 +289,48 @@ class Monitor:
             if self._stalled == 100:
                 self.hit("flow.stall_of_100_cycles")
 
+    def _look_at_results(self, valid: int) -> None:
+        ready = bool(self._seen["m_row_tready"])
+        if not valid:
+            if self._result is not None:
+                self.fail("m_row_tvalid fell before m_row_tready")
+            return
+        result = Results(
+            data=self._read("m_row_tdata"),
+            user=self._read("m_row_tuser"),
+            context=self._read("m_row_tid") if self.config.context_bits else 0,
+        )
+        if not self._results:
+            self.fail(f"{result} come although no row is outstanding")
+        row = self._results[0]
+        if self._result is None:
+            self.log.results_shown.append(self.cycle)
+            expected = row.expected_results()
+            if result != expected:
+                self.fail(f"results {result} of {row} instead of {expected}")
+        elif result != self._result:
+            self.fail(f"results changed before m_row_tready: {self._result} became {result}")
+        if not ready:
+            self._result = result
+            self.hit("results.stalled")
+            return
+        self._result = None
+        self.last_progress = self.cycle
+        self._results.popleft()
+        self.results_taken += 1
+        self.hit(*result_bins(row, self._expected[0][0] is row if self._expected else False))
+
     def _check_form(self, beat: Beat) -> None:
         lanes, width = self.config.lanes, self.config.prob_bytes
+        if self.config.output == "codes":
+            lanes, width = -(-lanes * self.config.bits // 8), 1
         if beat.last:
             present = beat.keep.bit_length() // width
             if beat.keep != 2 ** (present * width) - 1 or present > lanes:
                 self.fail(f"m_axis_tkeep is no tail of whole lanes: {beat.keep:b}")
         elif beat.keep != 2 ** (lanes * width) - 1:
             self.fail(f"m_axis_tkeep has zeros before the last beat: {beat.keep:b}")
-        elif beat.error:
+        elif beat.user and self.config.output == "probabilities":
             self.fail("m_axis_tuser is set before the last beat")
 
     def _compare(self, beat: Beat) -> None:
@@ -295,10 +341,12 @@ class Monitor:
             self.fail(f"beat {self._hex(beat)} instead of {self._hex(expected)}")
 
     def _hex(self, beat: Beat) -> str:
+        if self.config.output == "codes":
+            return str(beat)
         size = 8 * self.config.prob_bytes
         lanes = [beat.data >> (size * i) & (2**size - 1) for i in range(self.config.lanes)]
         return (
-            f"{lanes} keep {beat.keep:b} error {beat.error} last {beat.last} context {beat.context}"
+            f"{lanes} keep {beat.keep:b} error {beat.user} last {beat.last} context {beat.context}"
         )
 
     def _give(self, beat: Beat) -> None:

@@ -81,6 +81,7 @@ def simulate(
         "module": type(config.kernel).__module__,
         "latency": emitted.manifest["latency"]["cycles"],
         "whole_row": emitted.manifest["latency"]["counted_from"] == "beats of the row",
+        "results": emitted.manifest.get("row_results", {}),
         "boot_cycles": emitted.manifest.get("contexts", {}).get("cycles_after_reset", 0),
         "load_cycles": emitted.manifest.get("contexts", {}).get("cycles_of_a_load", 0),
         "place": place,

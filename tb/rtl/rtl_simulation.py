@@ -33,6 +33,8 @@ CONFIG = SoftmaxConfig.from_dict(_SIMULATION["config"])
 LATENCY: int = _SIMULATION["latency"]
 #: Whether the beats of a row count towards its latency.
 WHOLE_ROW: bool = _SIMULATION["whole_row"]
+#: Of the manifest: latency and rows_waiting of row results; nothing where there are none.
+RESULTS: dict[str, int] = _SIMULATION["results"]
 #: Of the manifest: cycles_after_reset, cycles_of_a_load; 0 without contexts.
 BOOT_CYCLES: int = _SIMULATION["boot_cycles"]
 LOAD_CYCLES: int = _SIMULATION["load_cycles"]

@@ -15,11 +15,13 @@ BAD_LOADS = (
     "descending",
     "above_0",
     "too_low",
+    "just_below_0",
     "level_too_wide",
     "level_negative",
     "last_level_0",
     "unknown_context",
     "all_at_once",
+    "no_sink",
 )
 
 
@@ -27,6 +29,14 @@ BAD_LOADS = (
 def alone(config: SoftmaxConfig, tables: Tables) -> SoftmaxConfig:
     """A unit without contexts that has only these tables."""
     return config.replace(contexts=0, tables=tables)
+
+
+@cache
+def without_sink(config: SoftmaxConfig) -> SoftmaxConfig:
+    """A unit that takes rows of one more element, and has no sink."""
+    tables = Tables(thresholds=config.tables.thresholds, exp_rom=config.tables.exp_rom)
+    longer = config.max_row + config.lanes
+    return config.replace(sink=None, tables=tables, max_row=longer)
 
 
 @dataclass
@@ -56,6 +66,12 @@ class Contexts:
         """Of each context, or of the unit, the distances at which an element's result changes."""
         return [tables.thresholds for tables in self.tables] or [self.config.kernel.borders]
 
+    def sink(self, number: int) -> int | None:
+        """The sink of rows of a context, or of the unit; None: there is none."""
+        if not self.config.sinks or not self.tables:
+            return next(iter(self.config.sinks), None)
+        return int(self.config.sink_of(self.tables[number]))
+
     def known(self, number: int) -> int:
         """The context that a row of context ``number`` goes by."""
         return number if number < len(self.tables) else 0
@@ -80,24 +96,40 @@ class Contexts:
         return self.in_force
 
 
+def lowest_threshold(config: SoftmaxConfig) -> int:
+    """The lowest that a unit takes."""
+    return -(2**config.logit_width) if config.float_format is None else -(2**31)
+
+
 def random_tables(config: SoftmaxConfig, rng: np.random.Generator) -> Tables:
     """Free tables that a unit takes word by word: any span of thresholds, any exponentials."""
-    lowest = -(2**config.logit_width)
-    span = int(rng.choice([3, 40, 2 ** (config.logit_width - 1), -lowest]))
+    lowest = lowest_threshold(config)
+    span = int(rng.choice([3, 40, 1 << (-lowest).bit_length() - 2, -lowest]))
     thresholds = np.sort(-rng.integers(0, span + 1, config.levels - 1))
+    if config.float_format is not None:
+        thresholds[thresholds > config.float_format.least_threshold] = 0
     if rng.random() < 0.2:
         thresholds[0] = lowest
     exponentials = rng.integers(0, 2**config.exp_bits, config.levels)
     exponentials[rng.random(config.levels) < 0.1] = 2**config.exp_bits - 1
     exponentials[-1] = max(1, exponentials[-1])
+    if config.row_results == "table":
+        exponentials[-1] = exponentials.max()
+    sink = None
+    if config.sinks:
+        low, high = config.sink_range
+        sink = int(rng.choice([low, high, *rng.integers(low, high + 1, 4)]))
     return Tables(
-        thresholds=tuple(map(int, thresholds)), exp_rom=tuple(int(each) for each in exponentials)
+        thresholds=tuple(map(int, thresholds)),
+        exp_rom=tuple(int(each) for each in exponentials),
+        sink=sink,
     )
 
 
 def words_of(context: int, tables: Tables) -> list[int]:
     """The words of a load: for LOAD_BEGIN the first, for LOAD_WORD the others."""
-    return [context, *tables.thresholds, *tables.exp_rom]
+    sink = [] if tables.sink is None else [int(tables.sink)]
+    return [context, *tables.thresholds, *tables.exp_rom, *sink]
 
 
 @dataclass(frozen=True)
@@ -111,7 +143,7 @@ class BadLoad:
 
 def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLoad]:
     """Every way in which a load of the right length can be wrong, by a step and by far."""
-    lowest, widest = -(2**config.logit_width), 2**config.exp_bits
+    lowest, widest = lowest_threshold(config), 2**config.exp_bits
     extremes = (-(2**31), 2**31 - 1)
     first_level = config.levels
 
@@ -121,14 +153,19 @@ def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLo
             words[place] = word
         return BadLoad(kind, words, frozenset(reasons))
 
-    flat = dict.fromkeys(range(1, first_level), -5)
+    near = -5 if config.float_format is None else -505
+    flat = dict.fromkeys(range(1, first_level), near)
     for place in sorted({1, 1 + (first_level - 2) // 2, first_level - 2}):
-        yield bad("descending", flat | {place: -4, place + 1: -5}, "thresholds")
+        yield bad("descending", flat | {place: near + 1, place + 1: near}, "thresholds")
     for word in (1, 2**config.logit_width, extremes[1]):
         yield bad("above_0", flat | {first_level - 1: word}, "thresholds")
     yield bad("above_0", flat | {1: 3}, "thresholds")
     for word in (lowest - 1, 2 * lowest, extremes[0]):
-        yield bad("too_low", flat | {1: word}, "thresholds")
+        if extremes[0] <= word < lowest:
+            yield bad("too_low", flat | {1: word}, "thresholds")
+    if config.float_format is not None:
+        for word in range(config.float_format.least_threshold + 1, 0, 127):
+            yield bad("just_below_0", flat | {first_level - 1: word}, "thresholds")
     for word in (widest, widest + 1, 2 * widest, extremes[1]):
         place = int(rng.integers(first_level, 2 * config.levels))
         yield bad("level_too_wide", {place: word}, "exponentials")
@@ -144,3 +181,7 @@ def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLo
     yield bad(
         "all_at_once", {0: -1, 1: 1, first_level: -1}, "context", "thresholds", "exponentials"
     )
+    if config.sinks:
+        low, high = config.sink_range
+        for word in (low - 1, high + 1, 2 * low - 2, 4 * high + 4, *extremes):
+            yield bad("no_sink", {2 * config.levels: word}, "sink")

@@ -6,13 +6,14 @@ from itertools import chain, repeat
 import pytest
 from unit_bench import Bench, ceil_log2, pack, stalls, unpack
 from unit_blocks import accumulator_for
-from unit_tables import bank_tables, excess_words
+from unit_tables import bank_tables, excess_words, exponential_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
-from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement
+from exaq_hdl.kernels.exaq.layouts import code_beat, row_complement, summed_row
 from exaq_hdl.kernels.exaq.tables.banks.sum_ram import SumRam
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.words import row_origin
 
 # A beat: for each lane its code, or None where nothing is live.
 Beat = list[int | None]
@@ -29,20 +30,25 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
     """
     rom = config.tables.exp_rom
     rng = random.Random(seed)
-    words, totals, ends = [], [], []
+    origin = row_origin(config.kernel)
+    words, totals, ends, reports, sinks = [], [], [], [], []
     for row in rows:
+        sink = {"sink": rng.randrange(config.levels)} if config.sinks else {}
+        sinks.append(rom[sink["sink"]] if sink else 0)
         for k, codes in enumerate(row):
             live = sum((code is not None) << lane for lane, code in enumerate(codes))
             beat = {"codes": [code or 0 for code in codes], "last": int(k == len(row) - 1)}
-            beat |= {"tail": live, "error": rng.getrandbits(1)}
+            beat |= {"tail": live, "error": rng.getrandbits(1)} | sink
             if config.masking:
                 beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
-            words.append(pack(code_beat(config.kernel), beat))
+            of_row = {name: rng.getrandbits(width) for name, width in origin.items()}
+            words.append(pack(code_beat(config.kernel), beat | of_row))
             groups = [
                 codes[g * config.group : (g + 1) * config.group] for g in range(config.groups)
             ]
             totals.append([sum(rom[code or 0] for code in group) for group in groups])
         ends.append(len(words) - 1)
+        reports.append(of_row | {"error": beat["error"]} if origin else {})
     accumulator = accumulator_for(config)
     bench = Bench(accumulator)
     feed = bench.feed(accumulator.i, words, None if seed is None else stalls(seed))
@@ -58,8 +64,18 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
     drain = bench.drain(accumulator.o, len(rows))
     bench.run()
     everything = (1 << config.sum_bits) - 1
-    sums = [sum(rom[c] for beat in row for c in beat if c is not None) for row in rows]
-    assert [everything - word for word in drain.items] == sums
+    sums = [
+        sink + sum(rom[c] for beat in row for c in beat if c is not None)
+        for row, sink in zip(rows, sinks, strict=True)
+    ]
+    if config.gives_probabilities:
+        layout, sums = row_complement(config.kernel), [everything - s for s in sums]
+    else:
+        layout = summed_row(config.kernel)
+    name = "complement" if config.gives_probabilities else "sum"
+    expected = [{name: s} | report for s, report in zip(sums, reports, strict=True)]
+    found = [unpack(layout, word) for word in drain.items]
+    assert [item if origin else {name: item} for item in found] == expected
     assert drain.times == [feed.times[end] + accumulator.latency for end in ends]
     return accumulator
 
@@ -80,7 +96,17 @@ CONFIGS = {
     "16 groups": SoftmaxConfig(lanes=64, max_row=768),
     "no masks": SoftmaxConfig(lanes=6, max_row=72, group=3, masking=False),
     "free": SoftmaxConfig(lanes=8, max_row=96, tables=tables(9000, 16383, 0, 1)),
+    "sink": SoftmaxConfig(lanes=4, max_row=48, sink=0),
+    "sink, 3 groups": SoftmaxConfig(lanes=12, max_row=144, bits=3, group=2, sink=0, masking=False),
     "lowest 0": SoftmaxConfig(lanes=8, max_row=96, tables=tables(0, 3, 5, 8192)),
+    "codes and sums": SoftmaxConfig(
+        lanes=8, max_row=96, logit_width=11, output="codes", row_results="sum"
+    ),
+    "codes and sums, one group": SoftmaxConfig(
+        lanes=2, max_row=24, masking=False, output="codes", row_results="sum"
+    ),
+    "codes and tables": SoftmaxConfig(lanes=4, max_row=48, output="codes"),
+    "sums": SoftmaxConfig(bits=3, lanes=3, max_row=36, row_results="sum"),
     "lowest 1": SoftmaxConfig(lanes=2, max_row=24, exp_frac=4, tables=tables(1, 0, 0, 31)),
 }
 
@@ -106,10 +132,11 @@ def test_rows_of_a_single_beat_back_to_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("lanes", [1, 4, 12])
-def test_extremes(lanes: int) -> None:
+@pytest.mark.parametrize("sink", [None, 0])
+def test_extremes(lanes: int, sink: int | None) -> None:
     """The longest row of nothing but the largest exponential there can be; and of nothing."""
     config = SoftmaxConfig(
-        lanes=lanes, max_row=16 * lanes, exp_frac=6, tables=tables(127, 127, 127, 127)
+        lanes=lanes, max_row=16 * lanes, exp_frac=6, tables=tables(127, 127, 127, 127), sink=sink
     )
     largest, nothing = [[3] * lanes] * 16, [[None] * lanes] * 16
     lowest, one = [[0] * lanes] * 16, [*[[None] * lanes] * 15, [None] * (lanes - 1) + [3]]
@@ -147,6 +174,10 @@ BANKED = {
     "1 context": SoftmaxConfig(lanes=4, max_row=48, contexts=1),
     "3 contexts, 1 lane": SoftmaxConfig(lanes=1, max_row=12, contexts=3, exp_frac=24),
     "5 contexts, 5 groups": SoftmaxConfig(lanes=5, max_row=60, bits=3, contexts=5),
+    "3 contexts, sinks": SoftmaxConfig(lanes=4, max_row=48, contexts=3, sink=0),
+    "1 context, 3 groups, sinks": SoftmaxConfig(
+        lanes=6, max_row=72, bits=3, contexts=1, sink=0, masking=False
+    ),
     "2 contexts, 16 groups": SoftmaxConfig(lanes=64, max_row=768, contexts=2, masking=False),
 }
 
@@ -162,6 +193,7 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
     rng = random.Random(name)
     banks = bank_tables(config, 4)
     words, totals, ends, expected = [], [], [], []
+    living: list[bool] = []
     everything = (1 << config.sum_bits) - 1
     for k in range(60):
         bank = rng.randrange(config.contexts)
@@ -169,12 +201,13 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
         if config.context_bits:
             tables_of_row["context"] = k % config.contexts
         rom = banks[bank].exp_rom
+        sink = {"sink": rng.randrange(config.levels)} if config.sinks else {}
         density = rng.choice([0.0, 0.3, 1.0])
         row = [random_beat(rng, config, density) for _ in range(rng.choice([1, 1, 2, 12]))]
         for place, codes in enumerate(row):
             live = sum((code is not None) << lane for lane, code in enumerate(codes))
             beat = {"codes": [code or 0 for code in codes], "last": int(place == len(row) - 1)}
-            beat |= {"tail": live, "error": rng.getrandbits(1)} | tables_of_row
+            beat |= {"tail": live, "error": rng.getrandbits(1)} | tables_of_row | sink
             if config.masking:
                 beat |= {"tail": rng.getrandbits(config.lanes), "live": live}
             words.append(pack(code_beat(config.kernel), beat))
@@ -186,12 +219,18 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
             )
         ends.append(len(words) - 1)
         total = sum(rom[code] for beat in row for code in beat if code is not None)
+        total += rom[sink["sink"]] if sink else 0
+        living.append(any(code is not None for beat in row for code in beat))
         expected.append({"complement": everything - total} | tables_of_row)
     accumulator = accumulator_for(config)
     bench = Bench(accumulator)
     stored = excess_words(config, banks)
     spare = stored[-(config.lanes + 1) :]
     bench.feed(accumulator.store, [*stored, *spare * 20])
+    if config.sinks:
+        levels = exponential_words(config, banks)
+        bench.feed(accumulator.levels, [*levels, *levels[-config.levels :] * 20])
+        stored = max(stored, levels, key=len)
     pause = repeat(False) if seed is None else stalls(seed)
     feed = bench.feed(accumulator.i, words, chain(repeat(True, len(stored)), pause))
 
@@ -204,7 +243,13 @@ def test_rows_of_banks(name: str, seed: int | None) -> None:
 
     bench.every(give_totals)
     drain = bench.drain(accumulator.o, len(ends))
+    empty = bench.probe(accumulator.empty_row)
     bench.run()
+    if config.sinks:
+        # Else rows without an element of the highest code may have a sum of 0.
+        assert [now for now, pulse in enumerate(empty.values) if pulse] == [
+            now for now, live in zip(drain.times, living, strict=True) if not live
+        ]
     layout = row_complement(config.kernel)
     assert [unpack(layout, word) for word in drain.items] == expected
     assert drain.times == [feed.times[end] + accumulator.latency for end in ends]

@@ -29,6 +29,11 @@ CONFIGS = {
         lanes=lanes, max_row=6 * lanes, logit_width=logit, prob_bits=prob, masking=masking
     )
     for logit, prob, lanes, masking in SIZES
+} | {
+    "windows": SoftmaxConfig(lanes=3, max_row=18, logit_width=9, window=True),
+    "windows alone, lowest": SoftmaxConfig(
+        lanes=2, max_row=16, logit_width=4, masking=False, window=True, mask_value="lowest"
+    ),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
 
@@ -46,7 +51,7 @@ class Ports:
         self.top.submodules.axi = axi
         self.top.domains.bus = ClockDomain(reset_less=True)
         self.top.d.comb += axi.aclk.eq(ClockSignal("bus"))
-        user = [axi.s_axis_tuser] if config.masking else []
+        user = [axi.s_axis_tuser] if config.masking or config.window else []
         number = [axi.s_axis_tid] if config.context_bits else []
         numbers = [axi.m_axis_tid] if config.context_bits else []
         self.i = SimpleNamespace(
@@ -70,12 +75,16 @@ class Ports:
 
 
 def beats_in(
-    config: SoftmaxConfig, rng: random.Random, row: list[int], live: list[bool]
+    config: SoftmaxConfig,
+    rng: random.Random,
+    row: list[int],
+    live: list[bool],
+    window: tuple[int, int] = (0, 0),
 ) -> list[int]:
     """Words of the slave bus.
 
-    What has no meaning is noise: pad bits, tkeep before the last beat, absent lanes, and all but
-    the lowest tkeep bit of a lane.
+    What has no meaning is noise: pad bits, tkeep before the last beat, absent lanes, all but the
+    lowest tkeep bit of a lane, and windows behind the first beat.
     """
     logit_bytes = -(-config.logit_width // 8)
     words = []
@@ -93,15 +102,30 @@ def beats_in(
             masked.append(rng.getrandbits(1) if not present else int(not live[k + lane]))
         data, keep = 8 * logit_bytes * config.lanes, logit_bytes * config.lanes
         word = join(lanes, 8 * logit_bytes) | join(keeps, logit_bytes) << data | last << data + keep
-        words.append(word | (join(masked, 1) << data + keep + 1 if config.masking else 0))
+        user, place = data + keep + 1, 0
+        if config.masking:
+            word, place = word | join(masked, 1) << user, config.lanes
+        if config.window:
+            bits = config.max_row.bit_length()
+            edges = [each if k == 0 else rng.getrandbits(bits) for each in window]
+            word |= join(edges, bits) << user + place
+        words.append(word)
     return words
 
 
-def beats_out(config: SoftmaxConfig, row: list[int], live: list[bool]) -> list[int]:
+def beats_out(
+    config: SoftmaxConfig, row: list[int], live: list[bool], window: tuple[int, int] = (0, 0)
+) -> list[int]:
     prob_bytes = -(-config.prob_bits // 8)
     data, keep = 8 * prob_bytes * config.lanes, prob_bytes * config.lanes
     error = len(row) > config.max_row
     row, live = row[: config.max_row], live[: config.max_row]
+    if config.window:
+        live = [flag and window[0] <= k < window[1] for k, flag in enumerate(live)]
+    if config.mask_value == "lowest":
+        live = [
+            flag and logit != config.logit_range[0] for flag, logit in zip(live, row, strict=True)
+        ]
     found = softmax_row(row, live, config)
     words = []
     for k in range(0, len(row), config.lanes):
@@ -126,8 +150,9 @@ def test_bytes_of_lanes(name: str, stalled: bool) -> None:
         centre = rng.choice([low, -1, 0, high, rng.randint(low, high)])
         row = [min(max(centre + rng.randint(-40, 40), low), high) for _ in range(length)]
         live = [not config.masking or rng.random() < 0.7 for _ in range(length)]
-        words += beats_in(config, rng, row, live)
-        expected += beats_out(config, row, live)
+        window = (rng.randint(0, config.max_row), rng.randint(0, config.max_row))
+        words += beats_in(config, rng, row, live, window)
+        expected += beats_out(config, row, live, window)
     ports = Ports(config)
     bench = ports.bench()
     bench.feed(ports.i, words, stalls(1) if stalled else None)
@@ -138,10 +163,11 @@ def test_bytes_of_lanes(name: str, stalled: bool) -> None:
 
 @EVERY
 def test_port_widths_and_latency(name: str) -> None:
-    """Whole bytes for each lane; tuser only with masks; as fast as the unit itself."""
+    """Whole bytes for each lane; tuser only with masks or windows; as fast as the unit itself."""
     config = CONFIGS[name]
     ports = Ports(config)
     lanes = config.lanes
+    user = lanes * config.masking + 2 * config.max_row.bit_length() * config.window
     logit_bytes, prob_bytes = -(-config.logit_width // 8), -(-config.prob_bits // 8)
     widths = {name: len(getattr(ports.axi, name)) for name in ports.axi.signature.members}
     assert widths == {
@@ -149,7 +175,7 @@ def test_port_widths_and_latency(name: str) -> None:
         "aresetn": 1,
         "s_axis_tdata": 8 * logit_bytes * lanes,
         "s_axis_tkeep": logit_bytes * lanes,
-        **({"s_axis_tuser": lanes} if config.masking else {}),
+        **({"s_axis_tuser": user} if user else {}),
         "s_axis_tlast": 1,
         "s_axis_tvalid": 1,
         "s_axis_tready": 1,
@@ -163,9 +189,10 @@ def test_port_widths_and_latency(name: str) -> None:
     row = [0] * config.max_row
     bench = ports.bench()
     feed = bench.feed(ports.i, beats_in(config, random.Random(1), row, [True] * len(row)))
-    drain = bench.drain(ports.o, 6)
+    beats = config.max_row // lanes
+    drain = bench.drain(ports.o, beats)
     bench.run()
-    assert drain.times[0] == feed.times[-1] + 6 + ports.axi.latency
+    assert drain.times[0] == feed.times[-1] + beats + ports.axi.latency
 
 
 @pytest.mark.parametrize("when", [20, 33, 41])

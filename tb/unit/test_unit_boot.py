@@ -28,6 +28,7 @@ CONFIGS = {
     "2 different": different(2),
     "3 different": different(3, bits=4, lanes=1, exp_frac=24, logit_width=4),
     "5 different, wide": different(5, bits=3, logit_width=24),
+    "3 different sinks": different(3, sink=1),
     "below any logit": SoftmaxConfig(
         contexts=2, context_tables=(BELOW_ANY_LOGIT, SoftmaxConfig().tables)
     ),
@@ -42,7 +43,12 @@ def loads(config: SoftmaxConfig) -> list[list[dict[str, int]]]:
         [
             {"first": int(k == 0), "fits": 1, "word": word}
             for k, word in enumerate(
-                [context, *(max(t, lowest) for t in tables.thresholds), *tables.exp_rom]
+                [
+                    context,
+                    *(max(t, lowest) for t in tables.thresholds),
+                    *tables.exp_rom,
+                    *([] if tables.sink is None else [tables.sink]),
+                ]
             )
         ]
         for context, tables in enumerate(config.context_tables)
@@ -55,7 +61,7 @@ class Run:
 
     def __init__(self, config, *, sink=None, delay=lambda: 3, reset=None):
         boot = Boot(config.kernel)
-        per_load = 2 * config.levels
+        per_load = config.load_length
         self.expected = [word for load in loads(config) for word in load]
         begin = Signal()
         bench = Bench(ResetInserter(begin)(boot))
@@ -99,7 +105,7 @@ def test_words_of_every_context(name: str) -> None:
     """A word in 2 cycles, from the first on."""
     config = CONFIGS[name]
     run = Run(config)
-    per_load = 2 * config.levels
+    per_load = config.load_length
     begin = 1
     for k, now in enumerate(run.nexts):
         times = run.drain.times[per_load * k : per_load * (k + 1)]

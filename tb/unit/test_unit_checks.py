@@ -20,6 +20,7 @@ from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.framing import octet_ram
 from exaq_fpga.gateware.messages import octet_sources
 from exaq_hdl.kernels.exaq.tables.banks import context_map
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.parts import event_counters, fifo, memory
 from exaq_hdl.shell import control
 from exaq_hdl.shell.row_shell import RowShell
@@ -30,9 +31,12 @@ PLAIN, LOADED = SoftmaxConfig(), SoftmaxConfig(contexts=3)
 
 #: Components of a unit that has contexts, or has registers.
 OF_CONTEXTS = [
-    *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SumRam"),
+    *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SinkRam"),
+    "SumRam",
     "TableLoader",
 ]
+# What is not made from a configuration alone, or not from any.
+_OTHERS = (BoardTop, RowShell, FloatThresholds)
 _TRANSPORT = SimpleNamespace(line_cycles=4, pins={})
 #: What a component is made from first, and what else that is refused in words.
 OF_FORMAT = "format must be an exaq.StreamFormat, not {!r}"
@@ -79,7 +83,7 @@ def components(package: Any) -> list[type]:
 def source(component: type) -> str | None:
     """What a component is made from: the name of its first parameter, where that is one of FROM."""
     first = next(iter(inspect.signature(component).parameters), None)
-    return first if first in FROM and component not in (BoardTop, RowShell) else None
+    return first if first in FROM and component not in _OTHERS else None
 
 
 CONFIGURED = [
@@ -101,7 +105,7 @@ def test_components_are_found() -> None:
     assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Divider", "Receiver", *OF_CONTEXTS} < set(
         names
     )
-    assert len(names) == len(set(names)) == 26
+    assert len(names) == len(set(names)) == 27
 
 
 @EVERY
@@ -172,7 +176,8 @@ def test_items_of_a_queue_have_bits() -> None:
 @pytest.mark.parametrize("lazy", [1, None, "yes"])
 def test_a_queue_is_lazy_or_not(lazy: Any) -> None:
     message = f"lazy must be True or False, not {lazy!r}"
-    refused(TypeError, message, lambda: fifo.Fifo(8, capacity=4, slack=1, lazy=lazy))
+    for kind in (fifo.Fifo, fifo.FallThroughFifo):
+        refused(TypeError, message, lambda k=kind: k(8, capacity=4, slack=1, lazy=lazy))
 
 
 def test_an_identity_is_octets() -> None:

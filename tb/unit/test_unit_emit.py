@@ -23,6 +23,7 @@ from exaq_hdl.shell.streams import logit_beat
 CONFIGS = {preset: SoftmaxConfig.preset(preset) for preset in PRESETS} | {
     "1 context": SoftmaxConfig(contexts=1, max_row=64),
     "3 contexts": SoftmaxConfig(bits=3, lanes=2, max_row=64, masking=False, contexts=3),
+    "2 contexts, sinks": SoftmaxConfig(max_row=64, contexts=2, sink=-7),
 }
 CASES = [(name, top) for name in CONFIGS for top in TOPS]
 EVERY = pytest.mark.parametrize(("preset", "top"), CASES)
@@ -92,12 +93,14 @@ def test_manifest(preset: str, top: str) -> None:
     config = CONFIGS[preset]
     assert json.loads(json.dumps(found)) == found
     assert list(found) == [
-        "name", "top", "config", "ports", "tables", "memories", "latency", "full_rate_row",
+        "name", "top", "config", "ports", "tables", *(["sinks"] if config.sinks else []),
+        "memories", "latency", "full_rate_row",
         *(["contexts"] if config.contexts else []), "versions",
     ]  # fmt: skip
     assert found["name"] == "exaq_softmax"
     assert found["top"] == top
     assert SoftmaxConfig.from_dict(found["config"]) == config
+    assert found.get("sinks", []) == ([-7, -7] if config.sinks else [])
     assert found["full_rate_row"] == config.full_rate_row
     tables = found["tables"]
     assert tables["thresholds"] == list(config.tables.thresholds)
@@ -176,7 +179,7 @@ def test_manifest_latency_is_what_the_unit_takes() -> None:
         assert latency == {"cycles": cycles, "counted_from": "beats of the row"}
 
 
-@pytest.mark.parametrize("name", ["1 context", "3 contexts"])
+@pytest.mark.parametrize("name", ["1 context", "3 contexts", "2 contexts, sinks"])
 def test_manifest_tells_the_cycles_of_contexts(name: str) -> None:
     """Measured: from reset to the first beat, and from a load's last word to its effect."""
     config = CONFIGS[name]
@@ -193,7 +196,10 @@ def test_manifest_tells_the_cycles_of_contexts(name: str) -> None:
             "number": config.contexts,
             "cycles_after_reset": ready.index(1) - 1,
             "cycles_of_a_load": loaded.index(1) - feed.times[-1],
-            "refused_bits": ["length", "context", "thresholds", "exponentials"],
+            "refused_bits": [
+                "length", "context", "thresholds", "exponentials",
+                *(["sink"] if config.sinks else []),
+            ],
             "events_bits": [
                 "row", "beat", "input_stalled", "output_stalled", "long_row", "masked_row",
             ],

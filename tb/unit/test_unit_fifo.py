@@ -1,14 +1,22 @@
 """Queues: order, the contract of ``room``, latency and throughput, against a list."""
 
 import random
-from itertools import chain, cycle, repeat
+from itertools import chain, cycle, pairwise, repeat
 
 import pytest
 from unit_bench import Bench, Pause, stalls
 
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 
-KINDS = [Fifo, FallThroughFifo]
+
+class Eager(FallThroughFifo):
+    """One that gives an item a cycle, whatever waits."""
+
+    def __init__(self, shape, *, capacity: int, slack: int):
+        super().__init__(shape, capacity=capacity, slack=slack, lazy=False)
+
+
+KINDS = [Fifo, FallThroughFifo, Eager]
 # Capacity and slack. Shift registers address up to 511 places, counters more: the border is
 # crossed, and counters end at a power of two and elsewhere.
 SIZES = [(1, 1), (2, 1), (1, 4), (5, 2), (12, 3), (20, 5), (508, 3), (508, 4), (700, 7)]
@@ -122,10 +130,36 @@ def test_latencies() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_short_cut_keeps_the_order(seed: int) -> None:
+@pytest.mark.parametrize("kind", [FallThroughFifo, Eager])
+def test_short_cut_keeps_the_order(kind, seed: int) -> None:
     """Sparse items and short stalls: the queue is empty, or about to be, most of the time."""
     rng = random.Random(seed)
     pause = iter(lambda: rng.random() < 0.6, None)
     sink = iter(lambda: rng.random() < 0.35, None)
-    run = Run(FallThroughFifo, (6, 3), 200, pause, sink)
+    run = Run(kind, (6, 3), 200, pause, sink)
     assert run.drain.items == run.sent
+
+
+@pytest.mark.parametrize("asleep", [1, 2, 3, 4, 5, 6, 9, 30])
+def test_an_eager_queue_gives_an_item_a_cycle_though_others_wait(asleep: int) -> None:
+    """After a pause of the sink, for ever; and ``detour`` later than the short cut at most."""
+    sink = chain([False] * 20, [True] * asleep, repeat(False))
+    run = Run(Eager, (60, 3), 200, None, sink)
+    assert run.drain.items == run.sent
+    # Where the pause is short the queue runs empty once, and the next item goes the long way.
+    gaps = [b - a - 1 for a, b in pairwise(run.drain.times)]
+    assert sum(gaps) <= asleep + Eager.detour
+    after = run.drain.times[60:]
+    assert after == list(range(after[0], after[0] + 140))
+    assert run.times == list(range(run.times[0], run.times[0] + 200))
+
+
+@pytest.mark.parametrize("kind", [FallThroughFifo, Eager])
+def test_behind_an_item_that_waits_the_way_is_longer_by_the_detour(kind) -> None:
+    """Two items against a closed sink, then a third that comes as the second leaves the memory."""
+    sink = chain([True] * 12, repeat(False))
+    pause = chain([False] * 2, [True] * 10, [False], repeat(True))
+    run = Run(kind, (20, 1), 3, pause, sink)
+    assert run.drain.items == run.sent
+    assert run.drain.times[2] - run.times[2] <= kind.latency + kind.detour
+    assert run.drain.times[2] - run.times[2] > kind.latency

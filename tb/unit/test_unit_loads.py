@@ -21,9 +21,9 @@ from unit_tables import random_tables
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds
-from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SinkRam, SumRam
 from exaq_hdl.parts.memory import Ram
-from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
+from exaq_hdl.shell.loads import LOAD_WORD, refusal
 from exaq_hdl.shell.row_shell import Softmax
 from exaq_hdl.shell.streams import events, probability_beat
 
@@ -47,11 +47,20 @@ CONFIGS = {
         bits=3, lanes=2, group=2, max_row=48, logit_width=11, masking=False, contexts=5
     ),
     "4 contexts, 4 bits": different(bits=4, lanes=1, group=1, max_row=40, prob_bits=24, contexts=4),
+    "2 contexts, sinks": different(
+        lanes=2, group=2, max_row=32, full_rate_row=16, contexts=2, sink=0
+    ),
+    "one beat, sinks": different(
+        lanes=4, group=2, max_row=4, full_rate_row=32, contexts=3, sink=-9, masking=False
+    ),
     "serial divider": different(
         lanes=1, group=1, max_row=40, full_rate_row=62, prob_bits=12, contexts=2
     ),
     "3 rings": different(
         lanes=4, group=1, max_row=64, full_rate_row=32, prob_bits=24, exp_frac=4, contexts=3
+    ),
+    "windows": different(
+        lanes=2, group=2, max_row=32, full_rate_row=16, contexts=2, masking=False, window=True
     ),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
@@ -84,7 +93,7 @@ def _watch_rams(monkeypatch: pytest.MonkeyPatch) -> None:
         Ram,
         lambda ram: ram.write_enable & ram.read_enable & (ram.write_address == ram.read_address),
     )
-    for looked_up in (SumRam, ExcessRam):
+    for looked_up in (SumRam, ExcessRam, SinkRam):
         watch(looked_up, of_bank(lambda ram: ram.enable, lambda ram: ram.bank))
     watch(ExpRam, of_bank(lambda ram: ram.step, lambda ram: ram.bank))
     watch(RowThresholds, of_bank(lambda ram: ram.i.valid, lambda ram: ram.i.payload.bank))
@@ -143,7 +152,7 @@ class Run:
     def _check_loads(self) -> None:
         loads = {now for now, _ in self.timeline.good}
         for now, (loaded, reasons, busy) in enumerate(self.state.values):
-            flags = unpack(REFUSAL, reasons)
+            flags = unpack(refusal(self.config.format), reasons)
             assert loaded == (now in loads), now
             assert {n for n in flags if flags[n]} == self.timeline.refused.get(now, set()), now
             assert busy == (now < self.unit.boot_cycles or self.timeline.busy(now)), now
@@ -176,7 +185,7 @@ class Run:
             assert event["output_stalled"] == (o_valid and not o_ready), now
         long_rows = sum(len(row) > config.max_row for row in self.rows)
         kept = [row[: config.max_row] for row in self.rows]
-        masked = sum(not any(live for _, live in row) for row in kept) if config.masking else 0
+        masked = sum(not any(live for _, live in row) for row in kept)
         assert sum(event["long_row"] for event in found) == long_rows
         assert sum(event["masked_row"] for event in found) == masked
 
@@ -238,10 +247,14 @@ def new_tables(config: SoftmaxConfig) -> list[Word]:
     return [(k == 0, word) for k, word in enumerate(config.load_words(0, LEVELS["new"]))]
 
 
+@pytest.mark.parametrize("window", [False, True])
 @pytest.mark.parametrize("distance", range(-2, 3))
-def test_the_cycle_from_which_a_load_counts(distance: int) -> None:
-    """A row taken beside ``loaded`` is the first that goes by the new tables."""
-    config = ONE_BEAT.replace(context_tables=(LEVELS["old"],) * 2)
+def test_the_cycle_from_which_a_load_counts(distance: int, window: bool) -> None:
+    """A row taken beside ``loaded`` is the first that goes by the new tables.
+
+    With windows too, whose receiver takes a cycle more.
+    """
+    config = ONE_BEAT.replace(context_tables=(LEVELS["old"],) * 2, window=window)
     row = [(0, True), (-100, True)]
     wait = loaded_alone(config) + distance
     pause = chain(repeat(True, wait), repeat(False))
@@ -252,7 +265,9 @@ def test_the_cycle_from_which_a_load_counts(distance: int) -> None:
     assert beat["probabilities"] == ([one, 0] if distance >= 0 else [half, half])
 
 
-@pytest.mark.parametrize("name", ["2 contexts", "3 contexts", "one beat", "5 contexts, 3 bits"])
+@pytest.mark.parametrize(
+    "name", ["2 contexts", "one beat", "5 contexts, 3 bits", "windows", "one beat, sinks"]
+)
 def test_loads_hold_no_row_back(name: str) -> None:
     """Each beat goes in and comes out in the cycle in which it would without any load."""
     config = CONFIGS[name]
@@ -340,7 +355,7 @@ def test_reset(when: int) -> None:
     assert [unpack(probability_beat(config.format), word) for word in drain.items] == expected
 
 
-@pytest.mark.parametrize("owner", [Ram, SumRam, ExcessRam, ExpRam, RowThresholds])
+@pytest.mark.parametrize("owner", [Ram, SumRam, ExcessRam, ExpRam, RowThresholds, SinkRam])
 def test_the_watch_on_rams_would_see_a_clash(owner: type) -> None:
     config = CONFIGS["1 context"]
     component = Ram(width=3, depth=4) if owner is Ram else owner(config.kernel)

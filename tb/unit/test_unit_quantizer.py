@@ -11,7 +11,7 @@ from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.layouts import code_beat
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
-from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_tables
 from exaq_hdl.shell.streams import row_beat, with_fields
 
 Row = tuple[int, list[tuple[int, bool]]]
@@ -47,7 +47,18 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
                 sum(x - maximum >= t for t in config.tables.thresholds) if live else 0
                 for x, live in part
             ]
-            expected.append(flags | {"codes": codes})
+            sink = {}
+            if config.sink is not None:
+                distance = config.sink + 2 ** (config.logit_width - 1) - maximum
+                sink["sink"] = sum(distance >= t for t in config.tables.thresholds)
+            expected.append(flags | {"codes": codes} | sink)
+    origin = row_origin(config.kernel)
+    if origin:
+        ends = [k for k, beat in enumerate(expected) if beat["last"]]
+        half = 2 ** (config.logit_width - 1)
+        for k, beat in enumerate(expected):
+            maximum = rows[sum(end < k for end in ends)][0]
+            beat["maximum"] = maximum - half if maximum >= half else maximum + half
     quantizer = quantizer_for(config)
     bench = Bench(quantizer)
     pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]
@@ -57,14 +68,21 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
         lambda ctx, _: ctx.set(quantizer.room, int(pauses[2] is None or not next(pauses[2])))
     )
     room = bench.probe(quantizer.room)
-    drain = bench.drain(quantizer.o, len(beats))
+    sink = stalls(seed + 3, 0.4) if seed is not None and config.output == "codes" else None
+    drain = bench.drain(quantizer.o, len(beats), sink)
     bench.run()
 
     assert [unpack(code_beat(config.kernel), word) for word in drain.items] == expected
-    assert drain.times == [time + Quantizer.latency for time in feed.times]
-    assert all(room.values[time - Quantizer.reaction] for time in drain.times)
     ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]
     assert maxima.times == ends
+    if sink is not None:
+        # Two beats are under way at most, and each was taken a cycle after a look at room.
+        assert all(room.values[time - 1] for time in feed.times)
+        behind = zip(feed.times[2:], drain.times, strict=False)
+        assert all(taken >= given for taken, given in behind)
+        return
+    assert drain.times == [time + Quantizer.latency for time in feed.times]
+    assert all(room.values[time - Quantizer.reaction] for time in drain.times)
     looked = [0, *room.values[:-1]]
     for now, ready in enumerate(feed.ready):
         assert ready == (looked[now] and maxima.offered[now] is not None)
@@ -158,6 +176,24 @@ def test_stalls_masks_and_tails(masking: bool, seed: int) -> None:
     run(config, rows, seed=seed)
 
 
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+@pytest.mark.parametrize("row_results", ["sum", "table"])
+@pytest.mark.parametrize("masking", [True, False])
+def test_codes_that_leave_the_unit_stall(masking: bool, row_results: str, seed: int | None) -> None:
+    """By ``o``; every beat then goes with its row's maximum, as a logit."""
+    config = SoftmaxConfig(
+        lanes=4, max_row=64, logit_width=6, masking=masking, output="codes", row_results=row_results
+    )
+    rng = random.Random(seed)
+    rows = []
+    for _ in range(60):
+        length = rng.choice([1, 2, 3, 4, 4, 5, 8, 13, 64])
+        maximum = rng.randint(0, rng.choice([20, 63]))
+        live = [not masking or rng.random() < 0.7 for _ in range(length)]
+        rows.append((maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live]))
+    run(config, rows, seed=seed)
+
+
 def test_latency_and_reaction() -> None:
     assert (Quantizer.latency, Quantizer.reaction) == (2, 3)
 
@@ -238,3 +274,20 @@ def test_stalls_masks_and_tails_with_tables_of_banks(masking: bool, contexts: in
             (rng.choice(banks), maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live])
         )
     run_banked(config, rows, seed=contexts)
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("sink", [-128, -60, 0, 127])
+def test_a_sink_below_every_maximum_of_8_bits(bits: int, sink: int) -> None:
+    """The sink is never above the maximum, which it joins before."""
+    maxima = range(sink + 128, 256)
+    rows = [(m, [(m, True)]) for m in maxima]
+    run(SoftmaxConfig(bits=bits, lanes=1, max_row=256, sink=sink), rows)
+
+
+@pytest.mark.parametrize("thresholds", [(-1000, -9, 0), (-16, -15, -15), (-3, -1, -1)])
+def test_a_sink_and_free_thresholds(thresholds: tuple[int, ...]) -> None:
+    config = SoftmaxConfig(
+        lanes=2, max_row=16, logit_width=4, sink=-8, tables=free(*thresholds), masking=False
+    )
+    run(config, [(m, [(m, True), (0, True)]) for m in range(16)], seed=5)

@@ -12,7 +12,7 @@ import pytest
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq_hdl.emit.c_header import c_header, main, update
-from exaq_hdl.shell.loads import REFUSAL
+from exaq_hdl.shell.loads import refusal
 from exaq_hdl.shell.register_map import (
     ADDRESS_BITS,
     COUNTERS,
@@ -21,6 +21,7 @@ from exaq_hdl.shell.register_map import (
     Access,
     constant_words,
     constants,
+    status_fields,
 )
 from exaq_hdl.shell.streams import events
 
@@ -32,7 +33,18 @@ MAP = {
     "ID": (0x00, {"magic": (0, 32)}),
     "VERSION": (0x04, {"patch": (0, 8), "minor": (8, 8), "major": (16, 8)}),
     "BUILD": (0x08, {"crc": (0, 32)}),
-    "CODES": (0x0C, {"bits": (0, 8), "lanes": (8, 8), "group": (16, 8), "masking": (24, 1)}),
+    "CODES": (
+        0x0C,
+        {
+            "bits": (0, 8),
+            "lanes": (8, 8),
+            "group": (16, 8),
+            "masking": (24, 1),
+            "window": (25, 1),
+            "mask_value": (26, 1),
+            "sinks": (27, 1),
+        },
+    ),
     "FORMATS": (0x10, {"logit_width": (0, 8), "prob_bits": (8, 8), "exp_frac": (16, 8)}),
     "MAX_ROW": (0x14, {"max_row": (0, 32)}),
     "FULL_RATE_ROW": (0x18, {"full_rate_row": (0, 32)}),
@@ -50,6 +62,7 @@ MAP = {
             "thresholds": (12, 1),
             "exponentials": (13, 1),
             "overrun": (14, 1),
+            "sink": (15, 1),
         },
     ),
     "LOAD_BEGIN": (0x34, {"context": (0, 32)}),
@@ -61,8 +74,10 @@ MAP = {
     "LONG_ROWS": (0x50, {"count": (0, 32)}),
     "MASKED_ROWS": (0x54, {"count": (0, 32)}),
 }
-STICKY = 0x7F00
-ERRORS = 0x7E00
+STICKY = 0xFF00
+ERRORS = 0xFE00
+# Of STATUS what a unit without sinks has not.
+SINK = 0x8000
 CONFIGS = {
     name: SoftmaxConfig.preset(name, contexts=preset.get("contexts", 3))
     for name, preset in PRESETS.items()
@@ -78,6 +93,7 @@ CONFIGS = {
         full_rate_row=65536,
         contexts=1024,
     ),
+    "sinks": SoftmaxConfig(contexts=2, sink=5),
     "smallest": SoftmaxConfig(
         lanes=1, logit_width=4, max_row=1, prob_bits=4, exp_frac=4, contexts=1, masking=False
     ),
@@ -111,8 +127,10 @@ def test_counters_and_reasons_are_those_of_the_unit() -> None:
     config = SoftmaxConfig(contexts=2)
     assert sorted(each.event for each in COUNTERS) == sorted(n for n, _ in events(config.format))
     sticky = {field.name for field in REGISTERS["STATUS"].fields if field.sticky}
-    reasons = {name for name, _ in REFUSAL}
+    reasons = {name for name, _ in refusal(SoftmaxConfig(contexts=2, sink=3).format)}
     assert sticky == reasons | {"done", "refused", "overrun"}
+    assert {name for name, _ in refusal(config.format)} == reasons - {"sink"}
+    assert sticky - {field.name for field in status_fields(config.format)} == {"sink"}
 
 
 @EVERY
@@ -124,7 +142,13 @@ def test_constants_of_a_configuration(name: str) -> None:
         "ID": 0x51415845,
         "VERSION": major << 16 | minor << 8 | patch,
         "BUILD": words["BUILD"],
-        "CODES": config.bits | config.lanes << 8 | config.group << 16 | config.masking << 24,
+        "CODES": config.bits
+        | config.lanes << 8
+        | config.group << 16
+        | config.masking << 24
+        | config.window << 25
+        | (config.mask_value == "lowest") << 26
+        | (name == "sinks") << 27,
         "FORMATS": config.logit_width | config.prob_bits << 8 | config.exp_frac << 16,
         "MAX_ROW": config.max_row,
         "FULL_RATE_ROW": config.full_rate_row,
@@ -234,11 +258,15 @@ def macros(header: str) -> dict[str, int]:
 @pytest.mark.parametrize("name", [None, *CONFIGS])
 def test_header_has_the_map(name: str | None) -> None:
     config = CONFIGS[name] if name else None
-    expected = {"UNIT_A_STATUS_STICKY": STICKY, "UNIT_A_POLLS": 1000000}
+    absent = {"sink"} if config and config.sink is None else set()
+    sticky = STICKY & ~SINK if absent else STICKY
+    expected = {"UNIT_A_STATUS_STICKY": sticky, "UNIT_A_POLLS": 1000000}
     words = constant_words(config, 0) if config else {"ID": 0x51415845}
     for register, (offset, fields) in MAP.items():
         expected[f"UNIT_A_{register}"] = offset
         for field, (low, width) in fields.items():
+            if register == "STATUS" and field in absent:
+                continue
             place = f"UNIT_A_{register}"
             if width < 32:
                 place += f"_{field.upper()}"
@@ -303,7 +331,7 @@ static unsigned read_(unsigned offset)
 {
     if (offset == 0x00) return ID;
     if (offset == 0x08) return BUILD;
-    if (offset == 0x0c) return 0x05040300u + BITS;
+    if (offset == 0x0c) return 0x05040300u + BITS + (HAS_SINK << 25);
     if (offset != 0x30) abort();
     unsigned status;
     reads++;
@@ -320,7 +348,12 @@ int main(int argc, char **argv)
     static const uint32_t exponentials[] = {11, 12, 13, 14, 15, 16, 17, 18};
     uint32_t base[1] = {0};
     argc_ = argc; argv_ = argv;
+#if GIVE_SINK
+    const int32_t sink = -9;
+    uint32_t result = exaq_softmax_load_sink(base, 5, thresholds, exponentials, &sink);
+#else
     uint32_t result = exaq_softmax_load(base, 5, thresholds, exponentials);
+#endif
     printf("%d %x %d\\n", exaq_softmax_found(base), result, reads);
     return 0;
 }
@@ -334,11 +367,21 @@ def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     Compiled as C and as C++.
     """
     tool = request.param
-    programs: dict[tuple[int, int, int], Path] = {}
-    config = CONFIGS["3bit-x4"]
+    programs: dict[tuple[int, ...], Path] = {}
+    of_none = CONFIGS["3bit-x4"]
+    of_sinks = of_none.replace(sink=0)
 
-    def run(status: list[int], bits: int = 3, magic: int = 0x51415845, build: int | None = None):
-        key = (bits, magic, config.build_crc if build is None else build)
+    def run(
+        status: list[int],
+        bits: int = 3,
+        magic: int = 0x51415845,
+        build: int | None = None,
+        has_sink: bool = False,
+        give_sink: bool = False,
+    ):
+        config = of_sinks if has_sink else of_none
+        crc = config.build_crc if build is None else build
+        key = (bits, magic, crc, int(has_sink), int(give_sink))
         if key not in programs:
             folder = tmp_path_factory.mktemp("load")
             header = c_header(config, "exaq_softmax")
@@ -349,7 +392,7 @@ def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
                 assert header.count(access) == 1
                 header = header.replace(access, instead)
             (folder / "softmax.h").write_text(header)
-            given = zip(("BITS", "ID", "BUILD"), key, strict=True)
+            given = zip(("BITS", "ID", "BUILD", "HAS_SINK", "GIVE_SINK"), key, strict=True)
             options = [f"-D{name}={value}u" for name, value in given]
             options += ["-DEXAQ_SOFTMAX_POLLS=9u", "-o", "unit"]
             compile_c(folder, UNIT + MAIN, *options, tool=tool)
@@ -379,11 +422,27 @@ def test_header_loads_tables(load) -> None:
         words = [0x100000000 - 7 + k for k in range(levels - 1)] + [11 + k for k in range(levels)]
         found = load([BUSY, BUSY, BUSY | READY, BUSY, BUSY, READY | DONE], bits)
         assert found == (
-            [(0x30, STICKY), (0x34, 5), *((0x38, word) for word in words)],
+            [(0x30, STICKY & ~SINK), (0x34, 5), *((0x38, word) for word in words)],
             1,
             0,
             6,
         )
+
+
+def test_header_loads_sinks(load) -> None:
+    """As the last word; a unit of the other kind is not written to."""
+    writes, _, result, _ = load([READY, READY | DONE], has_sink=True, give_sink=True)
+    assert (writes[0], writes[-1], len(writes), result) == (
+        (0x30, STICKY),
+        (0x38, 2**32 - 9),
+        18,
+        0,
+    )
+    status = READY | 1 << 9 | SINK
+    assert load([READY, status], has_sink=True, give_sink=True)[2] == 1 << 9 | SINK
+    for has_sink in (False, True):
+        found = load([READY, DONE], has_sink=has_sink, give_sink=not has_sink)
+        assert found == ([], 1, 1 << 10, 0)
 
 
 @pytest.mark.parametrize("bit", range(9, 15))

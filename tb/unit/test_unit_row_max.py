@@ -11,7 +11,9 @@ from exaq_hdl.shell.row_max import RowMax
 from exaq_hdl.shell.streams import row_beat
 
 
-def run(config: SoftmaxConfig, rows: list[list[list[int]]], *, stalled: bool = False) -> RowMax:
+def run(
+    config: SoftmaxConfig, rows: list[list[list[int]]], *, stalled: bool = False, least: int = 0
+) -> RowMax:
     """Streams rows (lists of beats, lists of lanes) and checks every maximum and its time."""
     layout = row_beat(config.format)
     words = []
@@ -21,12 +23,12 @@ def run(config: SoftmaxConfig, rows: list[list[list[int]]], *, stalled: bool = F
             beat = {"logits": logits, "tail": 0, "last": int(k == len(row) - 1), "error": 0}
             words.append(pack(layout, beat | ({"live": 0} if config.masking else {})))
         ends.append(len(words) - 1)
-    row_max = RowMax(config.format)
+    row_max = RowMax(config.format, least=least)
     bench = Bench(row_max)
     feed = bench.feed(row_max.i, words, stalls(len(words)) if stalled else None)
     drain = bench.drain(row_max.o, len(rows))
     bench.run()
-    assert drain.items == [max(max(beat) for beat in row) for row in rows]
+    assert drain.items == [max(least, *(max(beat) for beat in row)) for row in rows]
     assert drain.times == [feed.times[end] + row_max.latency for end in ends]
     return row_max
 
@@ -72,6 +74,19 @@ def test_row_without_a_live_element_gives_the_lowest_logit() -> None:
     config = SoftmaxConfig(lanes=4, max_row=8, logit_width=12)
     high, none = [4095, 1, 2, 3], [0, 0, 0, 0]
     run(config, [[high], [none], [high, high], [none, none], [none], [high]])
+
+
+@pytest.mark.parametrize("least", [0, 1, 77, 254, 255])
+def test_no_maximum_is_below_the_least(least: int) -> None:
+    """Of rows of a beat, back to back, and of many."""
+    config = SoftmaxConfig(lanes=4, max_row=32)
+    rng = random.Random(least)
+    rows = [[[0] * 4], [[255] * 4], [[least] * 4]]
+    for _ in range(60):
+        top = rng.choice([3, least, 255])
+        beats = rng.choice([1, 1, 2, 8])
+        rows.append([[rng.randint(0, top) for _ in range(4)] for _ in range(beats)])
+    run(config, rows, stalled=bool(least & 1), least=least)
 
 
 @pytest.mark.parametrize(

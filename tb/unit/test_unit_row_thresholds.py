@@ -9,7 +9,7 @@ from unit_tables import bank_tables, threshold_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds, reached_layout
-from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_sink, row_tables
 from exaq_hdl.shell.streams import with_fields
 
 # A row: its maximum in offset binary, and its bank.
@@ -19,7 +19,10 @@ CONFIGS = {
     "2 bits": SoftmaxConfig(contexts=3),
     "3 bits": SoftmaxConfig(bits=3, contexts=1, logit_width=13),
     "4 bits": SoftmaxConfig(bits=4, contexts=8, logit_width=24),
+    "row results": SoftmaxConfig(contexts=4, logit_width=11, row_results="sum"),
     "narrow": SoftmaxConfig(contexts=5, logit_width=4),
+    "sinks": SoftmaxConfig(contexts=3, sink=0),
+    "4 bits, sinks": SoftmaxConfig(bits=4, contexts=2, logit_width=24, sink=0),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
 
@@ -38,17 +41,25 @@ class Run:
             if config.context_bits:
                 context = {"context": k % config.contexts}
             given.append(pack(item, {"maximum": maximum, "bank": bank} | context))
+            code = {}
+            if config.sink is not None:
+                # The code of one more element, in a row whose maximum it may be.
+                offset = banks[bank].sink + 2 ** (config.logit_width - 1)
+                maximum = max(maximum, offset)
+                code["sink"] = sum(offset - maximum >= t for t in banks[bank].thresholds)
             reached = [max(maximum + t, 0) for t in banks[bank].thresholds]
-            expected.append({"reached": reached, "bank": bank} | context)
+            origin = {"maximum": maximum} if row_origin(config.kernel) else {}
+            expected.append({"reached": reached, "bank": bank} | context | origin | code)
         # The spare bank goes on being written while rows of the others pass.
-        spare = threshold_words(config, banks)[-(config.levels - 1) :]
+        spare = threshold_words(config, banks)[-(config.levels - (config.sink is None)) :]
         stored = chain(words, (spare[k % len(spare)] for k in range(len(rows) * rewrite * 9)))
         bench.feed(unit.store, stored)
         pause = chain(repeat(True, len(words)), pause or repeat(False))
         self.feed = bench.feed(unit.i, given, pause)
         self.drain = bench.drain(unit.o, len(rows), sink)
         bench.run()
-        layout = with_fields("reached", reached_layout(config.kernel), row_tables(config.kernel))
+        fields = row_tables(config.kernel) | row_origin(config.kernel) | row_sink(config.kernel)
+        layout = with_fields("reached", reached_layout(config.kernel), fields)
         assert [unpack(layout, word) for word in self.drain.items] == expected
 
 
@@ -72,6 +83,16 @@ def test_every_maximum_and_threshold_of_4_bits() -> None:
     ]
     assert {t for tables in banks for t in tables.thresholds} == set(every)
     Run(config, banks, [(maximum, bank) for maximum in range(16) for bank in range(9)])
+
+
+def test_every_maximum_and_sink_of_4_bits() -> None:
+    config = SoftmaxConfig(contexts=8, logit_width=4, sink=0)
+    for begin in (-8, 0):
+        banks = [
+            Tables(thresholds=(-9, -4, -b % 3 - 2), exp_rom=(1, 1, 1, 1), sink=begin + b % 8)
+            for b in range(9)
+        ]
+        Run(config, banks, [(maximum, bank) for maximum in range(16) for bank in range(9)])
 
 
 @EVERY

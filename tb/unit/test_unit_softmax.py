@@ -25,6 +25,28 @@ CONFIGS = {
     "4 bits": SoftmaxConfig(bits=4, lanes=2, max_row=80, exp_frac=20),
     "no masks": SoftmaxConfig(lanes=3, max_row=60, masking=False, logit_width=5),
     "1 beat": SoftmaxConfig(lanes=4, max_row=4, full_rate_row=32),
+    "windows": SoftmaxConfig(
+        lanes=4, max_row=64, full_rate_row=32, masking=False, window=True, logit_width=6
+    ),
+    "lowest masks": SoftmaxConfig(
+        lanes=3, max_row=60, masking=False, mask_value="lowest", logit_width=5
+    ),
+    "sink": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, sink=11),
+    "sink below": SoftmaxConfig(lanes=1, max_row=1, prob_bits=8, sink=-128),
+    "sink above, 3 bits": SoftmaxConfig(
+        bits=3, lanes=2, max_row=48, logit_width=10, sink=400, masking=False
+    ),
+    "2 contexts, sinks": SoftmaxConfig(
+        lanes=4,
+        max_row=64,
+        full_rate_row=32,
+        contexts=2,
+        sink=0,
+        context_tables=(
+            Tables(thresholds=(-40, -3, -3), exp_rom=(0, 300, 17, 511)),
+            Tables(thresholds=(-256, -100, 0), exp_rom=(511, 1, 2, 16383), sink=-100),
+        ),
+    ),
     "1 context": SoftmaxConfig(lanes=4, max_row=64, full_rate_row=32, contexts=1),
     "3 contexts": SoftmaxConfig(
         lanes=2,
@@ -53,13 +75,19 @@ def random_row(config: SoftmaxConfig, rng: random.Random, length: int) -> Row:
     low, high = config.logit_range
     centre, width = rng.randint(low, high), rng.choice([1, 2, 30, high])
     density = rng.choice([1.0, 1.0, 0.5, 0.0]) if config.masking else 1.0
-    return [
+    row = [
         (
             min(max(centre + rng.randint(-width, width), low), high),
             rng.random() < density,
         )
         for _ in range(length)
     ]
+    if config.window:
+        start, stop = rng.randint(0, config.max_row), rng.randint(0, config.max_row)
+        return [(logit, start <= k < stop) for k, (logit, _) in enumerate(row)]
+    if config.mask_value == "lowest":
+        return [(logit, logit != low) for logit, _ in row]
+    return row
 
 
 def row_words(config: SoftmaxConfig, row: Row) -> list[int]:
@@ -78,6 +106,12 @@ def row_words(config: SoftmaxConfig, row: Row) -> list[int]:
         }
         if config.masking:
             beat["live"] = sum(live << lane for lane, (_, live) in enumerate(lanes))
+        if config.window:
+            # That of the live elements; behind the first beat it is noise.
+            within = [place for place, (_, live) in enumerate(row) if live] or [1, -1]
+            most = (1 << config.format.index_bits) - 1
+            beat["start"] = rng.randint(0, most) if k else within[0]
+            beat["stop"] = rng.randint(0, most) if k else within[-1] + 1
         if config.context_bits:
             noise = rng.getrandbits(config.context_bits)
             beat["context"] = context_of(config, row) if last or at_end(config, k) else noise
@@ -102,7 +136,11 @@ def expected_beats(config: SoftmaxConfig, row: Row, tables: Tables | None = None
         used = config.replace(contexts=0, tables=tables or held)
     row = row[: config.max_row]
     logits, live = [x for x, _ in row], [flag for _, flag in row]
-    probabilities = softmax_row(logits, live if config.masking else None, used)
+    if config.sink is not None:
+        # A sink is one more element, of which nothing comes back.
+        own = used.tables.sink
+        logits, live = [*logits, config.sink if own is None else own], [*live, True]
+    probabilities = softmax_row(logits, live, used)[: len(row)]
     beats = []
     for k in range(0, len(row), config.lanes):
         part = probabilities[k : k + config.lanes]

@@ -6,12 +6,12 @@ import pytest
 from amaranth.hdl import Value
 from unit_bench import Bench, pack, stalls, unpack
 from unit_loads import Word, good, outcomes, timeline
-from unit_tables import excess_words, exponential_words, lut_sum, threshold_words
+from unit_tables import excess_words, exponential_words, lowest_threshold, lut_sum, threshold_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
 from exaq_hdl.kernels.exaq.tables.words import checked_word, sum_word
-from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
+from exaq_hdl.shell.loads import LOAD_WORD, refusal
 
 LARGEST, SMALLEST = 2**31 - 1, -(2**31)
 
@@ -67,7 +67,7 @@ class Run:
         found = timeline(self.config, self.words, times, self.loader.latency)
         assert self.commits == [(now, o.context) for now, o in found.good]
         for now, (commit, _, reasons, idle) in enumerate(self.state.values):
-            flags = unpack(REFUSAL, reasons)
+            flags = unpack(refusal(self.config.format), reasons)
             assert {name for name in flags if flags[name]} == found.refused.get(now, set()), now
             assert commit == ((now, self.state.values[now][1]) in self.commits), now
             assert idle == (not found.busy(now)), now
@@ -82,7 +82,7 @@ class Run:
         times = [*self.boot.times, *self.feed.times]
         good = [o.word for o in self.expected if o.tables]
         for (end, _), tables, last in zip(self.commits, loads, good, strict=True):
-            begin = times[last - 2 * self.config.levels + 1]
+            begin = times[last - self.config.load_length + 1]
             spare = self.spares[end]
             assert set(self.spares[begin : end + 1]) == {spare}
             written = [
@@ -144,16 +144,28 @@ CONFIGS = {
     "wide": SoftmaxConfig(**BASE | {"logit_width": 24, "exp_frac": 24, "contexts": 1024}),
     "short exponentials": SoftmaxConfig(**BASE | {"logit_width": 16, "exp_frac": 4}),
     "narrow logits": SoftmaxConfig(**BASE | {"logit_width": 4, "exp_frac": 24, "contexts": 3}),
+    "sinks": SoftmaxConfig(**BASE | {"sink": 0}),
+    "narrow sinks": SoftmaxConfig(
+        **BASE | {"sink": 0, "logit_width": 4, "contexts": 3, "mask_value": "lowest", "bits": 3}
+    ),
     "many contexts": SoftmaxConfig(
         **BASE | {"logit_width": 4, "exp_frac": 4, "contexts": 1000, "lanes": 1}
     ),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
+FLOATS = {
+    name: SoftmaxConfig(**BASE | {"logit_width": 16, "logit_format": name})
+    for name in ("bf16", "fp16")
+}
 
 
 def edges(config: SoftmaxConfig, rng: random.Random) -> list[int]:
     """Words at and beside what is legal for anything, and those that equal it when cut."""
-    legal = [0, config.contexts, -(2**config.logit_width), 2 ** (config.exp_frac + 1)]
+    legal = [0, config.contexts, lowest_threshold(config), 2 ** (config.exp_frac + 1)]
+    if config.logit_format != "integer":
+        legal += [-256, -128]
+    if config.sink is not None:
+        legal += [-(2 ** (config.logit_width - 1)), 2 ** (config.logit_width - 1)]
     near = [value + d for value in legal for d in (-1, 0, 1)]
     bits = range(4, 32)
     aliases = [rng.choice(near) + rng.choice([-1, 1]) * 2**bit for bit in bits]
@@ -161,21 +173,21 @@ def edges(config: SoftmaxConfig, rng: random.Random) -> list[int]:
     return [min(max(word, SMALLEST), LARGEST) for word in words]
 
 
-@EVERY
+@pytest.mark.parametrize("name", [*CONFIGS, *FLOATS])
 def test_every_place_with_every_edge(name: str) -> None:
     """Each word of a good load in turn is something else, legal or not."""
-    config = CONFIGS[name]
+    config = (CONFIGS | FLOATS)[name]
     rng = random.Random(name)
     words = []
     each = 1000 // config.levels**2
-    for place in range(2 * config.levels):
+    for place in range(config.load_length):
         for edge in rng.sample(edges(config, rng), min(each, 28)):
             load = good(config, rng)
             load[place] = (place == 0, edge)
             words += load
     run = Run(config, words)
     reasons = {reason for o in run.expected for reason in o.reasons}
-    assert {"thresholds", "exponentials"} <= reasons
+    assert {"thresholds", "exponentials", *(["sink"] if config.sinks else [])} <= reasons
     assert run.commits
 
 
@@ -185,7 +197,8 @@ def test_reasons_together(name: str) -> None:
     config = CONFIGS[name]
     rng = random.Random(name)
     words = []
-    for choice in range(8):
+    names = ("context", "thresholds", "exponentials", *(["sink"] if config.sinks else []))
+    for choice in range(2 ** len(names)):
         load = good(config, rng)
         if choice & 1:
             load[0] = (True, rng.choice([-1, config.contexts, LARGEST, SMALLEST]))
@@ -193,18 +206,20 @@ def test_reasons_together(name: str) -> None:
             load[rng.randrange(1, config.levels)] = (False, rng.choice([1, SMALLEST]))
         if choice & 4:
             load[rng.randrange(config.levels, 2 * config.levels)] = (False, rng.choice([-1, 2**25]))
+        if choice & 8:
+            load[-1] = (False, rng.choice([2 ** (config.logit_width - 1), SMALLEST, LARGEST]))
         words += load + good(config, rng)
     run = Run(config, words)
     found = [frozenset(o.reasons) for o in run.expected[::2]]
-    names = ("context", "thresholds", "exponentials")
     assert found == [
-        frozenset(name for k, name in enumerate(names) if choice >> k & 1) for choice in range(8)
+        frozenset(name for k, name in enumerate(names) if choice >> k & 1)
+        for choice in range(2 ** len(names))
     ]
-    assert len(run.commits) == 9
+    assert len(run.commits) == 2 ** len(names) + 1
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", ["2 bits", "3 bits", "narrow logits"])
+@pytest.mark.parametrize("name", ["2 bits", "3 bits", "narrow logits", "sinks"])
 def test_wrong_lengths_and_stalls(name: str, seed: int) -> None:
     """Loads cut short, with words too many, or begun inside another, and good ones between.
 

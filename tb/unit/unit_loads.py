@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from unit_tables import random_tables
+from unit_tables import lowest_threshold, random_tables
 
 from exaq import SoftmaxConfig, Tables
 
@@ -25,17 +25,23 @@ class Outcome(NamedTuple):
 
 def faults(config: SoftmaxConfig, load: list[int]) -> set[str]:
     """What is wrong with a load of the right length."""
-    context, rest = load[0], load[1:]
+    context, rest = load[0], load[1 : 2 * config.levels]
     thresholds, levels = rest[: config.levels - 1], rest[config.levels - 1 :]
     reasons = set()
     if not 0 <= context < config.contexts:
         reasons.add("context")
     if thresholds != sorted(thresholds):
         reasons.add("thresholds")
-    if any(not -(2**config.logit_width) <= t <= 0 for t in thresholds):
+    if any(not lowest_threshold(config) <= t <= 0 for t in thresholds):
+        reasons.add("thresholds")
+    if config.logit_format == "bf16" and any(-256 < t < 0 for t in thresholds):
         reasons.add("thresholds")
     if any(not 0 <= e < 2 ** (config.exp_frac + 1) for e in levels) or levels[-1] == 0:
         reasons.add("exponentials")
+    half = 2 ** (config.logit_width - 1)
+    lowest = -half + (config.mask_value == "lowest")
+    if any(not lowest <= sink < half for sink in load[2 * config.levels :]):
+        reasons.add("sink")
     return reasons
 
 
@@ -48,14 +54,15 @@ def outcomes(config: SoftmaxConfig, words: list[Word]) -> list[Outcome]:
             load = []
         if first or load:
             load.append(word)
-        if len(load) == 2 * config.levels:
+        if len(load) == 2 * config.levels + (config.sink is not None):
             reasons = faults(config, load)
             if reasons:
                 found.append(Outcome(k, reasons))
             else:
                 tables = Tables(
                     thresholds=tuple(load[1 : config.levels]),
-                    exp_rom=tuple(load[config.levels :]),
+                    exp_rom=tuple(load[config.levels : 2 * config.levels]),
+                    sink=None if config.sink is None else load[-1],
                 )
                 found.append(Outcome(k, set(), load[0], tables))
             load = []

@@ -6,11 +6,20 @@ python -m exaq_hdl.emit.c_header                      prints a C header that fit
 
 import re
 import sys
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 from exaq import SoftmaxConfig
-from exaq_hdl.shell.register_map import MAGIC, REGISTERS, WORD_BITS, Field, Register, constants
+from exaq_hdl.shell.register_map import (
+    MAGIC,
+    REGISTERS,
+    WORD_BITS,
+    Field,
+    Register,
+    constants,
+    status_fields,
+)
 
 _BEGIN, _END = "<!-- registers:begin -->", "<!-- registers:end -->"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -35,7 +44,11 @@ def c_header(config: SoftmaxConfig | None, prefix: str) -> str:
 
 def _defines(config: SoftmaxConfig | None) -> list[str]:
     values = {"ID": {"magic": MAGIC}} if config is None else constants(config)
-    return [_define(each, values.get(name, {})) for name, each in REGISTERS.items()]
+    registers = dict(REGISTERS)
+    if config is not None:
+        status = replace(registers["STATUS"], fields=status_fields(config.format))
+        registers["STATUS"] = status
+    return [_define(each, values.get(name, {})) for name, each in registers.items()]
 
 
 def _define(register: Register, values: dict[str, int]) -> str:

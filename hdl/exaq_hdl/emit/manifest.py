@@ -32,6 +32,7 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
         **loads,
         "events_bits": [event for event, _ in events(config.format)],
     }
+    results = {"latency": unit.results_latency, "rows_waiting": unit.results_waiting}
     return {
         "name": name,
         "top": top,
@@ -63,6 +64,7 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
             "cycles": component.latency,
             "counted_from": "beats of the row" if unit.kernel.whole_row else "the row's last beat",
         },
+        **({"row_results": results} if config.format.row_results != "none" else {}),
         "full_rate_row": config.format.full_rate_row,
         **({"contexts": contexts} if config.format.contexts else {}),
         "versions": {

@@ -49,18 +49,24 @@ static inline uint32_t exaq_softmax_wait(const volatile uint32_t *base, uint32_t
     return status;
 }
 
-/* Loads a context: 2^M - 1 thresholds, lowest first, and 2^M exponentials, E_0 first.
+/* Loads a context: 2^M - 1 thresholds, lowest first, 2^M exponentials, E_0 first, and the sink, of
+   a unit with sinks; a null pointer for a unit without. STATUS_LENGTH_MASK is the answer where the
+   unit is of the other kind.
    Gives 0 when rows that follow go by them; else the tables are what they were, and the result
    is STATUS_BUSY_MASK where the unit did not answer in time, or the bits of STATUS that say what
    was wrong. */
-static inline uint32_t exaq_softmax_load(volatile uint32_t *base, uint32_t context,
-                                         const int32_t *thresholds, const uint32_t *exponentials)
+static inline uint32_t exaq_softmax_load_sink(volatile uint32_t *base, uint32_t context,
+                                              const int32_t *thresholds,
+                                              const uint32_t *exponentials, const int32_t *sink)
 {
     const uint32_t errors = EXAQ_SOFTMAX_STATUS_STICKY & ~EXAQ_SOFTMAX_STATUS_DONE_MASK;
-    const uint32_t bits = (exaq_softmax_read(base, EXAQ_SOFTMAX_CODES)
-                           & EXAQ_SOFTMAX_CODES_BITS_MASK) >> EXAQ_SOFTMAX_CODES_BITS_SHIFT;
+    const uint32_t codes = exaq_softmax_read(base, EXAQ_SOFTMAX_CODES);
+    const uint32_t bits = (codes & EXAQ_SOFTMAX_CODES_BITS_MASK) >> EXAQ_SOFTMAX_CODES_BITS_SHIFT;
     const uint32_t levels = 1u << bits;
-    uint32_t status = exaq_softmax_wait(base, EXAQ_SOFTMAX_STATUS_READY_MASK);
+    uint32_t status;
+    if (((codes & EXAQ_SOFTMAX_CODES_SINKS_MASK) != 0u) != !!sink)
+        return EXAQ_SOFTMAX_STATUS_LENGTH_MASK;
+    status = exaq_softmax_wait(base, EXAQ_SOFTMAX_STATUS_READY_MASK);
     if (!(status & EXAQ_SOFTMAX_STATUS_READY_MASK))
         return EXAQ_SOFTMAX_STATUS_BUSY_MASK;
     exaq_softmax_write(base, EXAQ_SOFTMAX_STATUS, EXAQ_SOFTMAX_STATUS_STICKY);
@@ -69,10 +75,19 @@ static inline uint32_t exaq_softmax_load(volatile uint32_t *base, uint32_t conte
         exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_WORD, EXAQ_SOFTMAX_BITS(thresholds[k]));
     for (uint32_t k = 0; k < levels; k++)
         exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_WORD, exponentials[k]);
+    if (sink)
+        exaq_softmax_write(base, EXAQ_SOFTMAX_LOAD_WORD, EXAQ_SOFTMAX_BITS(*sink));
     status = exaq_softmax_wait(base, EXAQ_SOFTMAX_STATUS_STICKY);
     if (!(status & EXAQ_SOFTMAX_STATUS_STICKY))
         return EXAQ_SOFTMAX_STATUS_BUSY_MASK;
     return status & errors;
+}
+
+/* The same for a unit without sinks. */
+static inline uint32_t exaq_softmax_load(volatile uint32_t *base, uint32_t context,
+                                         const int32_t *thresholds, const uint32_t *exponentials)
+{
+    return exaq_softmax_load_sink(base, context, thresholds, exponentials, 0);
 }
 
 #endif

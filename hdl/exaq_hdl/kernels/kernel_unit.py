@@ -20,7 +20,8 @@ from amaranth.hdl import Const, Module, Value
 from exaq import Kernel
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.ports import Ports
+from exaq_hdl.shell.ports import Fields, Ports
+from exaq_hdl.shell.streams import probability_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +31,14 @@ class ClosedRow:
     Members
     -------
     last : its last beat is on the receiver's output
+    since_taken : cycles since that beat was taken
     context : what it is computed by, where there are several contexts; goes with ``last``
     numbered : the context that it came with, likewise
     maximum_latency : cycles from here to its maximum
     """
 
     last: Value
+    since_taken: int
     context: Value
     numbered: Value
     maximum_latency: int
@@ -53,13 +56,16 @@ class KernelUnit(ABC):
     beats : stream of row_beat, in. A beat may be taken once ``rows`` has an item of its row
     rows : stream of the row's maximum, in offset binary, with ``row_fields``; one item a row,
         taken with the row's last beat or before
-    o : stream of probability_beat, out
+    o : stream of ``output``, out
     prepare : cycles from an item of ``rows`` offered until a beat of its row is taken
     whole_row : whether a row's first probability waits for the row's last beat
     latency : cycles from a beat taken to a probability offered: from the row's last beat to its
         first probability with ``whole_row``, from its first beat without
     hold : cycles that a row's beats may stay in the kernel after its last one
+    results_latency : with row results, cycles from a row's last beat taken to its results offered
+    results_waiting : with row results, rows whose results can wait while all their elements leave
     row_fields : what goes with a row beside its maximum, by name: shapes
+    least_maximum : what every item of ``rows`` is at least: the sink that all rows share
     boot_cycles : cycles after reset in which the unit takes no beat
     """
 
@@ -70,7 +76,10 @@ class KernelUnit(ABC):
     whole_row: bool = True
     latency: int
     hold: int
+    results_latency: int = 0
+    results_waiting: int = 0
     row_fields: Mapping[str, Any] = NOTHING
+    least_maximum: int = 0
     boot_cycles: int = 0
 
     @abstractmethod
@@ -81,6 +90,11 @@ class KernelUnit(ABC):
     def ports(cls, kernel: Any) -> Ports:
         """Further ports of a unit with ``kernel``, which ``connect`` drives."""
         return {}
+
+    @classmethod
+    def output(cls, kernel: Any) -> Fields:
+        """A beat of ``o`` of a unit with ``kernel``."""
+        return probability_fields(kernel.format)
 
     @property
     @abstractmethod

@@ -141,17 +141,27 @@ class Fifo(Component):
 class FallThroughFifo(Component):
     """A ``Fifo`` whose items take a short cut while nothing waits in it.
 
-    Latency 1 cycle where it is empty; throughput then 1 item per cycle, otherwise an item in 2
-    cycles. Parameters and members as of ``Fifo``.
+    Latency 1 cycle where it is empty, ``detour`` more behind an item that waits; throughput 1
+    item per cycle, of a lazy queue an item in 2 cycles where any waits. The way of ``o.ready``
+    into the memory ends at a register in any case. Parameters and members as of ``Fifo``.
     """
 
     latency = 1
+    #: Cycles that the way through the memory takes longer than the short cut.
+    detour = Fifo.latency + 1
 
     def __init__(
-        self, shape: ShapeLike, *, capacity: int, slack: int, memories: Memories = SIMULATED
+        self,
+        shape: ShapeLike,
+        *,
+        capacity: int,
+        slack: int,
+        lazy: bool = True,
+        memories: Memories = SIMULATED,
     ):
+        self.lazy = lazy
         inner_slack = integer("slack", slack, 1) + 1
-        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=True, memories=memories)
+        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=lazy, memories=memories)
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),
@@ -170,18 +180,32 @@ class FallThroughFifo(Component):
         m.d.comb += [
             self.room.eq(fifo.room),
             free.eq(~self.o.valid | self.o.ready),
-            short_cut.eq(fifo.empty & ~fifo.i.valid),
             Value.cast(fifo.i.payload).eq(waiting),
-            fifo.o.ready.eq(free),
             Value.cast(self.o.payload).eq(leaving),
         ]
         m.d.sync += [
             fifo.i.valid.eq(self.i.valid & ~(short_cut & free)),
             waiting.eq(self.i.payload),
         ]
+        stored: Value = fifo.o.payload
+        stands: Value = fifo.o.valid
+        if self.lazy:
+            m.d.comb += [short_cut.eq(fifo.empty & ~fifo.i.valid), fifo.o.ready.eq(free)]
+        else:
+            # A place for the item that comes out of the memory while `o` is not taken.
+            aside = Signal(shape, reset_less=True)
+            occupied = Signal()
+            m.d.comb += [
+                short_cut.eq(fifo.empty & ~fifo.i.valid & ~occupied),
+                fifo.o.ready.eq(~occupied),
+            ]
+            stored, stands = Mux(occupied, aside, stored), occupied | stands
+            m.d.sync += occupied.eq(~free & stands)
+            with m.If(~occupied):
+                m.d.sync += aside.eq(fifo.o.payload)
         with m.If(free):
             m.d.sync += [
-                self.o.valid.eq(fifo.o.valid | (short_cut & self.i.valid)),
-                leaving.eq(Mux(fifo.o.valid, fifo.o.payload, self.i.payload)),
+                self.o.valid.eq(stands | (short_cut & self.i.valid)),
+                leaving.eq(Mux(stands, stored, self.i.payload)),
             ]
         return m

@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar
 
-from amaranth.hdl import Cat, ClockDomain, Module
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, ClockDomain, Module, Shape, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig, StreamFormat
@@ -11,22 +11,42 @@ from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
-from exaq_hdl.shell.ports import SignalPort, members
-from exaq_hdl.shell.row_shell import Softmax
+from exaq_hdl.shell.ports import Field, Fields, Ports, SignalPort, StreamPort, members
+from exaq_hdl.shell.row_shell import Softmax, unit_ports
+from exaq_hdl.shell.streams import logits_meaning, row_error, window_fields
 from exaq_hdl.shell.tops import top
 
 
-def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
-    """The ports of both streams."""
+def _user_fields(format: StreamFormat) -> Fields:
+    """What ``s_axis_tuser`` holds, the first one lowest; empty where there is no such port."""
+    masks = {"live": Field(format.lanes, "bit i masks lane i")} if format.masking else {}
+    place = format.lanes if format.masking else 0
+    for name, field in window_fields(format).items():
+        top = place + format.index_bits - 1
+        masks[name] = Field(field.shape, f"bits {top}:{place}: {name}, {field.meaning}")
+        place = top + 1
+    return masks
+
+
+def axi_stream_ports(format: StreamFormat, unit: Ports) -> dict[str, SignalPort]:
+    """The ports of all streams of a unit that has the ports ``unit``."""
     lanes, number = format.lanes, format.context_bits
     placing = "each in its own whole bytes, lane 0 lowest"
-    user = {"s_axis_tuser": SignalPort(In, lanes, "bit i masks lane i")}
+    user = _user_fields(format)
+    wide = sum(Shape.cast(field.shape).width for field in user.values())
+    user_in = SignalPort(In, wide, "; ".join(field.meaning for field in user.values()))
     id_in = SignalPort(In, number, "context of the row; the beat that closes it counts")
     id_out = SignalPort(Out, number, "context of the row")
+    given: Any = unit["o"]
+    if format.output == "codes":
+        elements = _code_ports(format, given.fields["codes"].shape)
+    else:
+        elements = _probability_ports(format, placing)
+    row: Any = unit.get("row")
     return (
         {
             "s_axis_tdata": SignalPort(
-                In, 8 * format.logit_bytes * lanes, f"logits, signed, {placing}"
+                In, 8 * format.logit_bytes * lanes, logits_meaning(format, placing)
             ),
             "s_axis_tkeep": SignalPort(
                 In,
@@ -34,23 +54,13 @@ def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
                 "lanes that hold an element, by their lowest byte; with tlast only",
             ),
         }
-        | (user if format.masking else {})
+        | ({"s_axis_tuser": user_in} if user else {})
         | ({"s_axis_tid": id_in} if number else {})
         | {
             "s_axis_tlast": SignalPort(In, 1, "last beat of a row"),
             "s_axis_tvalid": SignalPort(In, 1, "beat offered"),
             "s_axis_tready": SignalPort(Out, 1, "beat taken; a register"),
-            "m_axis_tdata": SignalPort(
-                Out, 8 * format.prob_bytes * lanes, f"probabilities, unsigned, {placing}"
-            ),
-            "m_axis_tkeep": SignalPort(
-                Out, format.prob_bytes * lanes, "ones, but for absent lanes of a row's last beat"
-            ),
-            "m_axis_tuser": SignalPort(
-                Out,
-                1,
-                "the row was longer than max_row, or its context unknown; with tlast only",
-            ),
+            **elements,
         }
         | ({"m_axis_tid": id_out} if number else {})
         | {
@@ -58,7 +68,66 @@ def axi_stream_ports(format: StreamFormat) -> dict[str, SignalPort]:
             "m_axis_tvalid": SignalPort(Out, 1, "beat offered"),
             "m_axis_tready": SignalPort(In, 1, "beat taken"),
         }
+        | ({} if row is None else _row_ports(row, id_out if number else None))
     )
+
+
+def _probability_ports(format: StreamFormat, placing: str) -> dict[str, SignalPort]:
+    width = format.prob_bytes * format.lanes
+    return {
+        "m_axis_tdata": SignalPort(Out, 8 * width, f"probabilities, unsigned, {placing}"),
+        "m_axis_tkeep": SignalPort(Out, width, "ones, but for absent lanes of a row's last beat"),
+        "m_axis_tuser": SignalPort(Out, 1, f"{row_error(format)}; with tlast only"),
+    }
+
+
+def _code_ports(format: StreamFormat, codes: data.ArrayLayout) -> dict[str, SignalPort]:
+    width = _whole_bytes(codes)
+    return {
+        "m_axis_tdata": SignalPort(
+            Out, 8 * width, "codes, packed, lane 0 lowest; zeros up to whole bytes"
+        ),
+        "m_axis_tkeep": SignalPort(
+            Out, width, "bytes that hold a bit of a lane that holds an element"
+        ),
+        "m_axis_tuser": SignalPort(
+            Out, format.lanes, "lanes that are live: neither masked nor absent"
+        ),
+    }
+
+
+def _row_ports(row: StreamPort, number: SignalPort | None) -> dict[str, SignalPort]:
+    error = row.fields["error"]
+    return {
+        "m_row_tdata": SignalPort(
+            Out,
+            8 * sum(map(_whole_bytes, _row_values(row))),
+            f"{', '.join(name for name in row.fields if name in _ROW_VALUES)}: each value in its "
+            "own whole bytes, the first one lowest",
+        ),
+        "m_row_tuser": SignalPort(Out, 1, error.meaning),
+        **({} if number is None else {"m_row_tid": number}),
+        "m_row_tvalid": SignalPort(Out, 1, "row offered"),
+        "m_row_tready": SignalPort(In, 1, "row taken"),
+    }
+
+
+# Fields of a row's results that lie in m_row_tdata.
+_ROW_VALUES = ("maximum", "sum", "probabilities")
+
+
+def _row_values(row: StreamPort) -> list[Any]:
+    """Shapes of the values in m_row_tdata, the first one lowest."""
+    shapes = [field.shape for name, field in row.fields.items() if name in _ROW_VALUES]
+    return [each for shape in shapes for each in _elements(shape)]
+
+
+def _elements(shape: Any) -> list[Any]:
+    return [shape.elem_shape] * shape.length if isinstance(shape, data.ArrayLayout) else [shape]
+
+
+def _whole_bytes(shape: Any) -> int:
+    return -(-Shape.cast(shape).width // 8)
 
 
 @top("axi")
@@ -70,13 +139,20 @@ class AxiSoftmax(Component):
 
     Members
     -------
-    s_axis_tdata : logits, sign-extended; bits above logit_width are ignored
+    s_axis_tdata : logits; bits above logit_width are ignored
     s_axis_tkeep : lanes that hold an element, by their lowest byte; looked at with tlast only
-    s_axis_tuser : with masking, bit i masks lane i
-    m_axis_tdata : probabilities, zero-extended
-    m_axis_tkeep : ones, but for the absent lanes of a row's last beat
-    m_axis_tuser : the row was longer than max_row, or its context is unknown; with tlast only
-    s_axis_tid, m_axis_tid : with several contexts: the row's; the beat that closes it counts
+    s_axis_tuser : with masking, bit i masks lane i; above these bits, with windows, the row's start
+        and then its stop, index_bits each, looked at with the row's first beat only
+    m_axis_tdata : probabilities, zero-extended, or codes, packed to whole bytes a beat
+    m_axis_tkeep : ones, but for the absent lanes of a row's last beat; with codes, a bit for each
+        byte, set where it holds a bit of a lane that is present
+    m_axis_tuser : the row is in error, see ``row_error``; with tlast only. With codes,
+        a bit for each lane that is live
+    m_row_tdata : with row results, a beat a row: the maximum, sign-extended, the sum and, with
+        tables, the probabilities of all codes, zero-extended, each in its own whole bytes
+    m_row_tuser : the row is in error
+    s_axis_tid, m_axis_tid, m_row_tid : with several contexts: the row's; the beat that closes it
+        counts
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """
 
@@ -86,6 +162,7 @@ class AxiSoftmax(Component):
         self.config = check_config(config)
         self.softmax = Softmax(config, memories=memories)
         self.latency = self.softmax.latency
+        self._unit_ports = unit_ports(config)
         bus = {}
         if config.format.contexts:
             self.control = Control(config, latency=self.latency)
@@ -96,7 +173,7 @@ class AxiSoftmax(Component):
                 "aclk": SignalPort(In, 1, "clock"),
                 "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
             }
-            | axi_stream_ports(config.format)
+            | axi_stream_ports(config.format, self._unit_ports)
             | bus
         )
         super().__init__(members(self.ports))
@@ -109,7 +186,7 @@ class AxiSoftmax(Component):
         m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
         m.submodules.core = softmax = self.softmax
 
-        logits, probabilities = softmax.i.payload, softmax.o.payload
+        logits, given = softmax.i.payload, softmax.o.payload
         m.d.comb += [
             softmax.i.valid.eq(self.s_axis_tvalid),
             self.s_axis_tready.eq(softmax.i.ready),
@@ -117,29 +194,69 @@ class AxiSoftmax(Component):
             logits.tail.eq(Cat(self.s_axis_tkeep[:: format.logit_bytes])),
             self.m_axis_tvalid.eq(softmax.o.valid),
             softmax.o.ready.eq(self.m_axis_tready),
-            self.m_axis_tlast.eq(probabilities.last),
-            self.m_axis_tuser.eq(probabilities.error),
+            self.m_axis_tlast.eq(given.last),
         ]
+        if format.output == "probabilities":
+            m.d.comb += self.m_axis_tuser.eq(given.error)
         if format.masking:
-            m.d.comb += logits.live.eq(~self.s_axis_tuser)
+            m.d.comb += logits.live.eq(~self.s_axis_tuser[: format.lanes])
+        if format.window:
+            edges = self.s_axis_tuser[-2 * format.index_bits :]
+            m.d.comb += Cat(logits.start, logits.stop).eq(edges)
         if format.context_bits:
             m.d.comb += [
                 logits.context.eq(self.s_axis_tid),
-                self.m_axis_tid.eq(probabilities.context),
+                self.m_axis_tid.eq(given.context),
             ]
         if format.contexts:
             self._control(m)
         for lane in range(format.lanes):
             word = self.s_axis_tdata.word_select(lane, 8 * format.logit_bytes)
-            keep = self.m_axis_tkeep.word_select(lane, format.prob_bytes)
-            m.d.comb += [
-                logits.logits[lane].eq(word[: format.logit_width].as_signed()),
-                self.m_axis_tdata.word_select(lane, 8 * format.prob_bytes).eq(
-                    probabilities.probabilities[lane]
-                ),
-                keep.eq(probabilities.tail[lane].replicate(format.prob_bytes)),
-            ]
+            m.d.comb += logits.logits[lane].eq(word[: format.logit_width].as_signed())
+            if format.output == "probabilities":
+                keep = self.m_axis_tkeep.word_select(lane, format.prob_bytes)
+                m.d.comb += [
+                    self.m_axis_tdata.word_select(lane, 8 * format.prob_bytes).eq(
+                        given.probabilities[lane]
+                    ),
+                    keep.eq(given.tail[lane].replicate(format.prob_bytes)),
+                ]
+        if format.output == "codes":
+            self._codes(m, given)
+        if "row" in self._unit_ports:
+            self._row(m)
         return m
+
+    def _codes(self, m: Module, beat: Any) -> None:
+        # Present lanes are the lowest ones, so a byte holds one where its lowest lane is one.
+        bits = len(beat.codes.as_value()) // self.config.format.lanes
+        m.d.comb += [
+            self.m_axis_tdata.eq(beat.codes.as_value()),
+            self.m_axis_tuser.eq(beat.live),
+            *(keep.eq(beat.tail[8 * byte // bits]) for byte, keep in enumerate(self.m_axis_tkeep)),
+        ]
+
+    def _row(self, m: Module) -> None:
+        row: Any = self._unit_ports["row"]
+        stream, given = self.softmax.row, self.softmax.row.payload
+        values = []
+        for name in row.fields:
+            if name in _ROW_VALUES:
+                value = given[name]
+                values += list(value) if isinstance(value, data.View) else [value]
+        wide = [
+            Signal(Shape(8 * _whole_bytes(value.shape()), signed=value.shape().signed))
+            for value in values
+        ]
+        m.d.comb += [
+            *(place.eq(value) for place, value in zip(wide, values, strict=True)),
+            self.m_row_tdata.eq(Cat(wide)),
+            self.m_row_tuser.eq(given.error),
+            self.m_row_tvalid.eq(stream.valid),
+            stream.ready.eq(self.m_row_tready),
+        ]
+        if self.config.format.context_bits:
+            m.d.comb += self.m_row_tid.eq(given.context)
 
     def _control(self, m: Module) -> None:
         m.submodules.control = control = self.control

@@ -12,7 +12,7 @@ from exaq.scalars import integer
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.event_counters import EventCounters
-from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
+from exaq_hdl.shell.loads import LOAD_WORD, refusal
 from exaq_hdl.shell.ports import SignalPort, members
 from exaq_hdl.shell.register_map import (
     ADDRESS_BITS,
@@ -22,6 +22,7 @@ from exaq_hdl.shell.register_map import (
     Access,
     Register,
     constant_words,
+    status_fields,
 )
 from exaq_hdl.shell.streams import events
 
@@ -98,7 +99,7 @@ class Control(Component):
             | {
                 "load": Out(stream.Signature(LOAD_WORD)),
                 "loaded": In(1),
-                "refused": In(REFUSAL),
+                "refused": In(refusal(config.format)),
                 "busy": In(1),
                 "events": In(events(config.format)),
             }
@@ -163,7 +164,7 @@ class Control(Component):
         live = {"busy": self.busy, "ready": ready}
         happens = {"done": self.loaded, "refused": self.refused.as_value().any(), "overrun": lost}
         happens |= {reason: self.refused[reason] for reason, _ in self.refused.shape()}
-        for field in REGISTERS["STATUS"].fields:
+        for field in status_fields(self.config.format):
             if field.sticky:
                 bit = Signal(name=f"status_{field.name}")
                 clear = take & to_status & self.s_axi_wdata[field.low]

@@ -8,7 +8,7 @@ from enum import Enum
 from importlib import metadata
 from typing import Any
 
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, StreamFormat
 
 #: Width of a register, and of the address of a byte. The registers begin a page of their own.
 WORD_BITS, ADDRESS_BITS = 32, 12
@@ -146,6 +146,9 @@ _ALL = (
         ("lanes", 8, 8, "elements of a beat"),
         ("group", 16, 8, "codes that one LUT_sum lookup adds up"),
         ("masking", 24, 1, "1: elements can be masked"),
+        ("window", 25, 1, "1: rows come with windows"),
+        ("mask_value", 26, 1, "1: the lowest logit means masked"),
+        ("sinks", 27, 1, "1: rows have sinks; a context has one, the last word of a load"),
     ),
     _constant(
         "FORMATS",
@@ -167,7 +170,7 @@ _ALL = (
         "LATENCY",
         0x20,
         "cycles from a row's last beat in to its first beat out",
-        ("latency", 0, 32, "to be added to the beats of the row"),
+        ("latency", 0, 32, "to be added to the beats of the row, unless the unit gives codes"),
     ),
     Register(
         name="STATUS",
@@ -193,6 +196,7 @@ _ALL = (
                     "an exponential leaves 0 .. 2^(exp_frac + 1) - 1, or the last is 0",
                 ),
                 ("overrun", 14, 1, "a load word was written while `ready` was 0, and lost"),
+                ("sink", 15, 1, "of units with sinks: the sink is no logit that takes part"),
                 sticky=True,
             ),
         ),
@@ -202,7 +206,13 @@ _ALL = (
         "LOAD_WORD",
         0x38,
         "goes on with a load",
-        ("word", 0, 32, "next threshold, signed, lowest first; then next exponential, E_0 first"),
+        (
+            "word",
+            0,
+            32,
+            "next threshold, signed, lowest first; then next exponential, E_0 first; then, of "
+            "units with sinks, the sink, signed",
+        ),
     ),
     _counter("ROWS", 0x40, "row", "rows that left"),
     _counter("BEATS", 0x44, "beat", "beats that left"),
@@ -218,6 +228,15 @@ REGISTERS = {register.name: register for register in _ALL}
 COUNTERS = tuple(register for register in _ALL if register.access is Access.COUNTER)
 
 
+def status_fields(format: StreamFormat) -> tuple[Field, ...]:
+    """The fields of STATUS that a unit of ``format`` has; the others read as 0."""
+    return tuple(
+        field
+        for field in REGISTERS["STATUS"].fields
+        if field.name != "sink" or format.sink is not None
+    )
+
+
 def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, dict[str, int]]:
     """What the constant registers of a unit read, by register and field.
 
@@ -226,6 +245,8 @@ def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, di
     release = re.match(r"(\d+)\.(\d+)\.(\d+)", metadata.version("exaq-softmax"))
     assert release
     special: dict[str, Any] = {"magic": MAGIC, "crc": config.build_crc, "latency": latency}
+    special["mask_value"] = config.format.masked_logit is not None
+    special["sinks"] = bool(config.sinks)
     special |= zip(("major", "minor", "patch"), map(int, release.groups()), strict=True)
 
     def value(field: Field) -> int:

@@ -7,6 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import StreamFormat
+from exaq.scalars import integer
 from exaq_hdl.checks import check_format
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
@@ -23,7 +24,15 @@ class RowMax(Component):
     A registered tree over the lanes, then one running register. Latency ceil(log2(lanes))
     cycles, but at least HEAD_START, from a row's last beat to its maximum; throughput 1 beat
     per cycle, rows back to back.
-    A row without a live element gives 0, the lowest logit.
+    A row without a live element gives the lowest logit, which is what its lanes hold, or ``least``.
+
+    Parameters
+    ----------
+    format
+        The stream format.
+    least
+        What every maximum is at least, in offset binary: a sink that all rows share. The running
+        register starts from it.
 
     Members
     -------
@@ -31,8 +40,9 @@ class RowMax(Component):
     o : stream of logit_width bits, always ready; one item a row
     """
 
-    def __init__(self, format: StreamFormat):
+    def __init__(self, format: StreamFormat, *, least: int = 0):
         self.format = check_format(format)
+        self.least = integer("least", least, 0, 2**format.logit_width - 1)
         self.latency = max((format.lanes - 1).bit_length(), HEAD_START)
         super().__init__(
             {
@@ -66,10 +76,10 @@ class RowMax(Component):
             m.d.sync += stage_valid.eq(valid)
             valid, last = stage_valid, delay(last, f"level{level}_last")
 
-        running = Signal(width)
+        running = Signal(width, init=self.least)
         m.d.comb += [self.o.payload.eq(larger(running, values[0])), self.o.valid.eq(valid & last)]
         with m.If(valid & last):
-            m.d.sync += running.eq(0)
+            m.d.sync += running.eq(self.least)
         with m.Elif(valid):
             m.d.sync += running.eq(self.o.payload)
         return m

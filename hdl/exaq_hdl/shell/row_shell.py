@@ -1,4 +1,4 @@
-"""The shell of every kernel: rows of logits in, rows of probabilities out.
+"""The shell of every kernel: rows of logits in, rows of probabilities or codes out.
 
     receiver -> row buffer ------> kernel -> probabilities
        |                             |
@@ -34,7 +34,6 @@ from exaq_hdl.shell.streams import (
     events,
     item,
     logit_fields,
-    probability_fields,
     row_beat,
     with_fields,
 )
@@ -51,6 +50,13 @@ class RowShell(Component):
     for its end. Back-pressure on ``o`` holds its payload and, once the buffers are full, stops
     ``i``; nothing is lost. ``i.ready`` and everything on ``o`` are registers.
 
+    Row results, of a unit that has them, leave in the order of rows on a stream of their own: that
+    of a row of n beats is offered n + ``results_latency`` cycles after the row's last beat was
+    taken, if nothing before it has to wait. Back-pressure on them holds their payload, and stops
+    elements once the results of ``results_waiting`` rows wait: all elements of so many rows leave
+    without any result taken, and none of a row behind them where rows are long. So nothing locks
+    up while both streams are drained, nor where all of a row's elements are taken first.
+
     Parameters
     ----------
     format
@@ -65,7 +71,7 @@ class RowShell(Component):
     Members
     -------
     i : stream of logit_beat, in
-    o : stream of probability_beat, out
+    o : stream of the kernel's output, out: probability_beat, or codes
     events : with contexts: events of each cycle, out, a cycle late
     ... : the kernel's own ports
     """
@@ -81,22 +87,29 @@ class RowShell(Component):
         self.format = format = check_format(format)
         self.kernel = kernel
         self.receiver = Receiver(format)
-        self.row_max = RowMax(format)
+        self.row_max = RowMax(format, least=kernel.least_maximum)
         # A row waits in the row buffer for its maximum while its followers go on arriving.
         find_max = self.row_max.latency + FallThroughFifo.latency + kernel.prepare
+        # Where rows can be that short, a maximum can meet another one in its queue at full rate.
+        short_rows = format.full_rate_beats <= FallThroughFifo.detour
+        detour = FallThroughFifo.detour if short_rows else 0
         self.row_buffer = Fifo(
             row_beat(format),
-            capacity=format.beats + find_max,
+            capacity=format.beats + find_max + detour,
             slack=self.receiver.reaction + 1,
             memories=memories,
         )
         self.max_queue = FallThroughFifo(
             with_fields("maximum", format.logit_width, kernel.row_fields),
-            capacity=format.rows_within(kernel.hold),
+            capacity=format.rows_within(kernel.hold + detour),
             slack=self.receiver.reaction + self.row_max.latency + 1,
+            lazy=not short_rows,
             memories=memories,
         )
-        self.latency = self.receiver.latency + find_max + kernel.latency - kernel.whole_row
+        begin = self.receiver.latency + find_max
+        self.latency = begin + kernel.latency - kernel.whole_row
+        self.results_latency = begin + kernel.results_latency - 1
+        self.results_waiting = kernel.results_waiting
         kernel.expect_rows(self.max_queue.fifo.depth + self.latency)
         super().__init__(members(ports))
 
@@ -130,6 +143,7 @@ class RowShell(Component):
         several = bool(self.format.context_bits)
         row = ClosedRow(
             last=receiver.o.valid & closed.last,
+            since_taken=receiver.latency,
             context=known_context(self.format, receiver) if several else Const(0),
             numbered=receiver.context if several else Const(0),
             maximum_latency=self.row_max.latency,
@@ -175,12 +189,13 @@ class Softmax(RowShell):
 
 def unit_ports(config: SoftmaxConfig) -> Ports:
     """The ports of ``Softmax``, and of whatever stands in its place, each with what it is."""
+    kind = unit_kind(config.kernel)
     return (
         {
             "i": StreamPort(In, logit_fields(config.format), ready_is_register=True),
-            "o": StreamPort(Out, probability_fields(config.format)),
+            "o": StreamPort(Out, kind.output(config.kernel)),
         }
-        | dict(unit_kind(config.kernel).ports(config.kernel))
+        | dict(kind.ports(config.kernel))
         | event_ports(config.format)
     )
 

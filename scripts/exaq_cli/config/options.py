@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +21,10 @@ R = TypeVar("R")
 
 def _number(text: str) -> int | float:
     """A number as it was written: an integer stays one."""
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    raise ValueError(f"{text!r} is not a valid number.")
 
 
 _DEFAULT = SoftmaxConfig()

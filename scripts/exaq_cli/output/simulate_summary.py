@@ -10,12 +10,19 @@ import click
 from exaq import SoftmaxConfig
 from exaq_cli.output.describe import describe_tables
 
-# What the summary calls a spread, where the figures hold it, and what it counts.
-_SPREADS = (
-    ("Row", "row_cycles", "first logit in to last probability out"),
-    ("Latency", "latency", "last logit in to first probability out, less the row's beats"),
-    ("Row interval", "row_interval", "end of a row to end of the next"),
-)
+_LESS = ", less the row's beats"
+
+
+def _spreads(config: SoftmaxConfig) -> tuple[tuple[str, str, str], ...]:
+    """What the summary calls a spread, where the figures hold it, and what it counts."""
+    codes = config.output == "codes"
+    element, less = ("code", "") if codes else ("probability", _LESS)
+    return (
+        ("Row", "row_cycles", f"first logit in to last {element} out"),
+        ("Latency", "latency", f"last logit in to first {element} out{less}"),
+        ("Results' latency", "results_latency", f"last logit in to row results out{_LESS}"),
+        ("Row interval", "row_interval", "end of a row to end of the next"),
+    )
 
 
 def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
@@ -26,7 +33,7 @@ def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[
         "Elements": f"{figures['elements']:,}",
     }
     if figures["engine"] == "rtl":
-        lines |= _cycles(figures)
+        lines |= _cycles(config, figures)
     speed = figures["elements_per_second"] / 1e6
     lines["Speed here"] = f"{speed:.1f} M elements/s ({figures['seconds']:.2f} s)"
     lines["Written"] = ", ".join(str(path) for path in written)
@@ -34,7 +41,7 @@ def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[
         click.echo(f"{name:<20}{text}")
 
 
-def _cycles(figures: dict[str, Any]) -> dict[str, str]:
+def _cycles(config: SoftmaxConfig, figures: dict[str, Any]) -> dict[str, str]:
     lines = {}
     if figures["loads"]:
         lines["Loaded"] = (
@@ -46,14 +53,20 @@ def _cycles(figures: dict[str, Any]) -> dict[str, str]:
         "Cycles per row": f"{figures['cycles_per_row']:.2f}",
         "Elements per cycle": f"{figures['elements_per_cycle']:.3f}",
     }
-    for name, key, what in _SPREADS:
-        if figures[key] is not None:
+    for name, key, what in _spreads(config):
+        if figures.get(key) is not None:
             lines[name] = f"{_spread(figures[key])} cycles, {what}"
     return lines | {
         "Row errors": f"{figures['row_errors']:,}",
-        "Mismatches": f"{figures['mismatches']:,} against the golden model",
+        "Mismatches": f"{_mismatches(figures)} against the golden model",
         "Stall": f"{figures['stall']:g} on either side, seed {figures['seed']}",
     }
+
+
+def _mismatches(figures: dict[str, Any]) -> str:
+    of_rows = figures.get("result_mismatches")
+    elements = f"{figures['mismatches']:,}"
+    return elements if of_rows is None else f"{elements} elements, {of_rows:,} rows' results"
 
 
 def _spread(cycles: dict[str, float]) -> str:

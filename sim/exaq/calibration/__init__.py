@@ -47,6 +47,7 @@ def calibrate(
     logit_width: int = 8,
     logit_scale: float | Fraction = 0.0625,
     exp_frac: int = 13,
+    mask_value: str = "none",
     rule: str = "optimal",
     minimise: str = "mse",
     stage: str = "thresholds",
@@ -72,8 +73,8 @@ def calibrate(
     masks
         For the same layers, nested alike: booleans that broadcast to each array, True = live;
         None: all are, but for what the logits themselves say.
-    bits, logit_width, logit_scale, exp_frac
-        Format of the unit; see ``SoftmaxConfig``.
+    bits, logit_width, logit_scale, exp_frac, mask_value
+        Format of the unit; see ``SoftmaxConfig``. Integers that are the mask value are masked.
     rule
         "paper": end-point levels, clip max(mean of the calls' linear fits, mean of their minima),
         for 2 to 4 bits. "naive": end-point levels, clip the mean of the minima. "optimal":
@@ -123,7 +124,11 @@ def calibrate(
                 f"{name} must be {', '.join(legal[:-1])} or {legal[-1]}, not {value!r}"
             )
     config = SoftmaxConfig(
-        bits=bits, logit_width=logit_width, logit_scale=logit_scale, exp_frac=exp_frac
+        bits=bits,
+        logit_width=logit_width,
+        logit_scale=logit_scale,
+        exp_frac=exp_frac,
+        mask_value=mask_value,
     )
     if rule == "paper" and config.bits not in PAPER_BITS:
         raise ValueError(
@@ -154,6 +159,7 @@ def calibrate(
             "exaq": metadata.version("exaq-softmax"),
             "rule": rule,
             **({"minimise": minimise, "stage": stage} if rule == "optimal" else {}),
+            **({"mask_value": mask_value} if mask_value != "none" else {}),
             "per": per,
             **({"head_axis": head_axis} if per == "head" else {}),
             "layers": [{"layer": number} | digest(*layer) for number, layer in given.items()],

@@ -101,7 +101,8 @@ class Block:
 
 def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
     """The call's rows, block by block; those without a live element are left out."""
-    low, high = config.logit_range
+    low, high = config.format.live_range
+    masked = config.format.masked_logit
     scale = float(config.logit_scale)
     row = call.logits.shape[-1]
     for piece, mask in _cut(call.logits, call.mask):
@@ -123,6 +124,8 @@ def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
             given = np.where(live, logits, 0)
             with _named(call.where):
                 check_logit_range(int(given.min()), int(given.max()), config.format)
+            if masked is not None:
+                live = live & (given != masked)
             integers = given.astype(np.int32)
             real = integers.astype(np.float64) * scale
         used = live.any(axis=-1)

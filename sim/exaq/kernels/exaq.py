@@ -81,7 +81,6 @@ class Exaq(Kernel):
     title = "EXAQ"
     takes_contexts = True
     takes = frozenset({"codes", "row_results", "sink", "logit_format"})
-    least_full_rate = "2 * 2**bits * lanes"
 
     bits: int = 2
     clip: float | Fraction | None = None
@@ -248,6 +247,11 @@ class Exaq(Kernel):
         return words
 
     @property
+    def load_length(self) -> int:
+        """Number of ``load_words``."""
+        return 2 * self.levels + (self.format.sink is not None)
+
+    @property
     def borders(self) -> tuple[int, ...]:
         """The thresholds; of floating-point logits in steps of 2**-24."""
         return self.tables.thresholds
@@ -258,13 +262,29 @@ class Exaq(Kernel):
         return 2 ** (self.bits * self.group) + self.format.lanes + 16 * self.levels + 128
 
     def default_full_rate_row(self, format: StreamFormat) -> int:
-        """8 * K * lanes, but not above ``max_row`` where that is legal."""
+        """8 * K * lanes, but not above ``max_row`` where that is legal; without divisions the
+        least.
+        """
         least = self.least_full_rate_row(format)
+        if not self._dear_rows(format):
+            return least
         return max(least, min(4 * least, format.max_row))
 
     def least_full_rate_row(self, format: StreamFormat) -> int:
-        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels."""
-        return 2 * self.levels * format.lanes
+        """2 * K * lanes: a division takes at least two cycles for each of a row's K levels, and a
+        context's thresholds one. A beat, ``lanes``, where the unit gives codes and sums alone and
+        has no contexts.
+        """
+        return 2 * self.levels * format.lanes if self._dear_rows(format) else format.lanes
+
+    def least_full_rate(self, format: StreamFormat) -> str:
+        """What that is, in words."""
+        return "2 * 2**bits * lanes" if self._dear_rows(format) else "lanes"
+
+    @staticmethod
+    def _dear_rows(format: StreamFormat) -> bool:
+        """Whether a row takes cycles for each of its K levels, whatever its length."""
+        return format.gives_probabilities or format.contexts > 0
 
     def quantize(self, rows: Rows) -> NDArray[np.uint8]:
         """Codes of rows, as ``exaq.quantize`` gives them: shape of ``rows.logits``."""
@@ -312,5 +332,11 @@ class Exaq(Kernel):
 
     @property
     def sum_bits(self) -> int:
-        """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow."""
-        return self.exp_bits + (self.format.max_row - 1).bit_length()
+        """Width of a row's sum: ``max_row`` values of exp_bits add up without overflow, and with
+        them that of a sink.
+        """
+        bits = self.exp_bits + (self.format.max_row - 1).bit_length()
+        if self.format.sink is None:
+            return bits
+        most = 2**self.exp_bits - 1 if self.format.contexts else max(self.tables.exp_rom)
+        return max(bits, ((self.format.max_row + 1) * most).bit_length())

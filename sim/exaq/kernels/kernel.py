@@ -51,8 +51,6 @@ class Kernel(ABC):
     #: What of the stream format the kernel can do beside probabilities of integer logits:
     #: ``codes``, ``row_results``, ``sink``, ``logit_format``.
     takes: ClassVar[frozenset[str]] = frozenset()
-    #: What ``least_full_rate_row`` is, in words.
-    least_full_rate: ClassVar[str] = "2 * lanes"
 
     format: StreamFormat = field(init=False, repr=False, compare=False)
     # What ``settle`` filled in, which ``settings`` leaves out.
@@ -104,7 +102,7 @@ class Kernel(ABC):
         least = self.least_full_rate_row(format)
         if format.full_rate_row is not None and format.full_rate_row < least:
             raise ValueError(
-                f"full_rate_row must be at least {self.least_full_rate} ({least}), "
+                f"full_rate_row must be at least {self.least_full_rate(format)} ({least}), "
                 f"not {format.full_rate_row}"
             )
 
@@ -179,6 +177,10 @@ class Kernel(ABC):
         """
         return 2 * format.lanes
 
+    def least_full_rate(self, format: StreamFormat) -> str:
+        """What ``least_full_rate_row`` is, in words."""
+        return "2 * lanes"
+
     def load_words(self, context: int, tables: Any) -> list[int]:
         """The words that load ``tables`` into a context of the running unit.
 
@@ -193,6 +195,10 @@ class Kernel(ABC):
     def most_load_cycles(self) -> int:
         """A bound, far from tight, of the cycles that a unit needs to fill a context."""
         return 0
+
+    def quantize(self, rows: Rows) -> NDArray[np.uint8]:
+        """Codes of rows, as ``exaq.quantize`` gives them."""
+        raise TypeError(f"the kernel {self.name} has no codes")
 
     def results_of(self, rows: Rows) -> RowResults:
         """Maximum, sum and table of rows, as ``exaq.row_results`` gives them."""

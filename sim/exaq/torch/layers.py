@@ -18,7 +18,7 @@ from exaq.notices import ExaqWarning, warn_user
 from exaq.table_file import TableFile
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
 from exaq.torch.tensor_masks import live_addends
-from exaq.torch.tensor_softmax import softmax
+from exaq.torch.tensor_softmax import check_integers, softmax
 
 #: The name to set: ``model.set_attn_implementation("exaq")``.
 IMPLEMENTATION = "exaq"
@@ -150,7 +150,8 @@ def attention(
         The model hands over something else that may decide on the probabilities, such as the keys
         to choose, or leaves the mask to attention.
     TypeError, ValueError
-        A mask is neither boolean nor floating-point, or the shape of the sinks does not fit.
+        A mask is neither boolean nor floating-point, the shape of the sinks does not fit, or the
+        tables have a sink too.
     """
     _refuse(module, {name for name, given in others.items() if given is not None} - _HARMLESS)
     if attention_mask is None:
@@ -179,6 +180,11 @@ def attention(
         weights = _float_softmax(scores, sink).to(query.dtype)
     else:
         config, by_head = unit
+        if sink is not None and config.sink is not None:
+            raise ValueError(
+                f"{type(module).__name__} has attention sinks of its own, and its tables have "
+                f"the sink {config.sink}: give tables without a sink"
+            )
         heads = torch.arange(scores.shape[1], device=scores.device)[:, None]
         weights = softmax(
             scores,
@@ -279,7 +285,7 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
             if served & {number, None}:
                 _choose(tables, number, count or 1, changes)
     elif tables is not None:
-        tables.replace(**changes)
+        check_integers(tables.replace(**changes))
     for each in models:
         each.set_attn_implementation(IMPLEMENTATION)
     for number, layer in enumerate(layers):
@@ -309,8 +315,7 @@ def _choose(
     config = tables.config(sets[0].name, **changes)
     if len(set(map(id, sets))) == 1:
         return config, False
-    each = tuple(entry.tables for entry in sets)
-    return config.replace(contexts=heads, context_tables=each), True
+    return tables.config_of(sets, **changes), True
 
 
 def _check_fit(tables: TableFile, heads: list[int | None]) -> None:

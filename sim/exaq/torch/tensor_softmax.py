@@ -14,6 +14,7 @@ from exaq.rows import (
     check_range,
     check_shape,
     mask_misfit,
+    own_sink,
     rows_misfit,
 )
 from exaq.table_file import TableFile
@@ -44,8 +45,9 @@ def softmax(
         in them, as -inf or as a finite number, counts: ``exaq.live_scores`` has the rule.
         Integers: logits in steps, taken as they are.
     tables
-        A configuration, of which ``max_row`` plays no part; or a file of tables, then its
-        ``config()``.
+        A configuration of integer logits, of which ``max_row``, ``masking`` and ``window`` play no
+        part; or a file of tables, then its ``config()``. Integers that are ``mask_value`` are
+        masked.
     mask
         Booleans that broadcast to the shape of ``scores``, True = live. None: all are live, but
         for what the scores themselves say.
@@ -56,7 +58,7 @@ def softmax(
     sink
         A sink's score for each row, of the kind of ``scores``, which broadcasts to their shape
         without its last axis: it takes part in the row's maximum and sum, and has no output. None:
-        there is none.
+        that of the configuration, and of the row's context, if there is one.
 
     Returns
     -------
@@ -70,8 +72,8 @@ def softmax(
     TypeError
         A type is not the one above.
     ValueError
-        A live score or a sink is NaN or infinite, an integer is out of range, or a shape does not
-        fit.
+        A live score or a sink is NaN or infinite, an integer is out of range, a shape does not
+        fit, or the configuration has a sink too.
 
     Warns
     -----
@@ -83,7 +85,7 @@ def softmax(
     thresholds, rom = _tables(config, contexts, scores)
     low, _ = config.logit_range
     peak = logits.masked_fill(~live, low).amax(dim=-1, keepdim=True)
-    sinks = None if sink is None else _sinks(sink, scores, config)
+    sinks = _sinks(sink, scores, config, contexts)
     if sinks is not None:
         peak = torch.maximum(peak, sinks)
     distance = (peak - logits).masked_fill_(~live, _FAR)
@@ -117,7 +119,17 @@ def _config(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfi
         return tables.config(contexts=None if contexts is None else len(tables.sets))
     if not isinstance(tables, SoftmaxConfig):
         raise TypeError(f"tables must be a SoftmaxConfig or a TableFile, not {tables!r}")
-    return tables
+    return check_integers(tables)
+
+
+def check_integers(config: SoftmaxConfig) -> SoftmaxConfig:
+    """``config``, whose logits must be integers."""
+    if config.format.float_format is not None:
+        raise ValueError(
+            f"exaq.torch computes with integer logits: logit_format must be integer, "
+            f"not {config.logit_format}"
+        )
+    return config
 
 
 def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -146,11 +158,31 @@ def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple
         raise TypeError(f"logits must be real numbers or integers, not {scores.dtype}")
     if scores.numel():
         check_logit_range(int(scores.min()), int(scores.max()), config.format)
+    if config.format.masked_logit is not None:
+        live = live & (scores != config.format.masked_logit)
     return scores.to(torch.int32), live
 
 
-def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tensor:
-    """The sink of each row in logit steps, int32, shape (..., 1)."""
+def _sinks(
+    sink: Tensor | float | None,
+    scores: Tensor,
+    config: SoftmaxConfig,
+    contexts: Tensor | Sequence[int] | int | None,
+) -> Tensor | None:
+    """The sink of each row in logit steps, int32, shape (..., 1), or one for all."""
+    if config.sinks:
+        if sink is not None:
+            raise own_sink(config.format)
+        each = torch.tensor(config.sinks, dtype=torch.int32, device=scores.device)
+        if contexts is None:
+            return each[0]
+        return (
+            each[torch.as_tensor(contexts, device=scores.device).long()]
+            .expand(scores.shape[:-1])
+            .unsqueeze(-1)
+        )
+    if sink is None:
+        return None
     given = torch.as_tensor(sink, device=scores.device)
     if given.is_floating_point() != scores.is_floating_point():
         raise TypeError(f"sink must be of the logits' kind, {scores.dtype}, not {given.dtype}")
@@ -160,7 +192,7 @@ def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tenso
         raise rows_misfit("sink", tuple(given.shape), tuple(scores.shape)) from None
     if not given.is_floating_point():
         if given.numel():
-            check_range("sink", int(given.min()), int(given.max()), *config.logit_range)
+            check_range("sink", int(given.min()), int(given.max()), *config.format.live_range)
         return given.to(torch.int32)
     if not torch.isfinite(given).all():
         raise ValueError(f"sink must be finite, not {given[~torch.isfinite(given)][0].item()}")
@@ -170,7 +202,7 @@ def _sinks(sink: Tensor | float, scores: Tensor, config: SoftmaxConfig) -> Tenso
 def _steps(real: Tensor, config: SoftmaxConfig) -> Tensor:
     """Finite real logits in steps, int32."""
     steps = (real.double() / float(config.logit_scale)).round_()
-    return steps.clamp_(*config.logit_range).to(torch.int32)
+    return steps.clamp_(*config.format.live_range).to(torch.int32)
 
 
 def _tables(

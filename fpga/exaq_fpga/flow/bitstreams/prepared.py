@@ -133,7 +133,7 @@ def prepare(
     Raises
     ------
     ValueError
-        See ``settle_rates``.
+        See ``settle_rates``; or a board's link cannot carry what the unit gives.
     """
     config, seed = spec.config if config is None else config, integer("seed", seed)
     rates = settle_rates(spec, clock, link)

@@ -1,25 +1,27 @@
-"""From codes to the probabilities that their row can have."""
+"""From codes to their row's sum, and to the probabilities that the row can have."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
-from exaq_hdl.kernels.exaq.layouts import row_complement
+from exaq_hdl.kernels.exaq.layouts import row_complement, summed_row
 from exaq_hdl.kernels.exaq.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.provider import Tables
-from exaq_hdl.parts.component import Stream
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.streams import item
+
+# Rows whose sums can wait in a unit that gives codes, whose elements wait for none of them.
+_WAITING = 16
 
 
 class Normalisation:
-    """LUT_sum, accumulator, a queue of sums, and the dividers behind it.
+    """LUT_sum, accumulator, a queue of sums, and the dividers behind it where the unit has any.
 
-    A row's sum S travels as its complement ~S, which spares the dividers an inverter for every
-    bit, and which nobody else sees.
+    In front of dividers a row's sum S travels as its complement ~S, which spares them an inverter
+    for every bit, and which nobody else sees.
 
     Parameters
     ----------
@@ -28,20 +30,22 @@ class Normalisation:
     tables
         The unit's tables.
     behind
-        Cycles from the last word of a row's p-table to its first probability.
+        Cycles from the last word of a row's p-table to its first probability. None: the unit gives
+        codes, which wait for no table.
     memories
         Makes the queue's RAM.
 
     Members
     -------
     room : whether a further row's sum fits
-    o : stream of table_word, out
-    latency : cycles from a row's last code to the last word of its p-table
+    o : stream of table_word, out; of a unit that does not divide, of summed_row
+    latency : cycles from a row's last code to the last word of its p-table, or to its sum
+    waiting : in a unit that gives codes, rows whose results can wait while all their codes leave
     row_done : pulse: the tables of a row are not needed any more
     empty_row : pulse: a row has no live element
     """
 
-    def __init__(self, kernel: Exaq, tables: Tables, *, behind: int, memories: Memories):
+    def __init__(self, kernel: Exaq, tables: Tables, *, behind: int | None, memories: Memories):
         self._kernel = kernel
         self._reader = tables.sums()
         #: A LUT_sum for each group of a beat, by name.
@@ -49,25 +53,46 @@ class Normalisation:
             f"{self._reader.table_name}{g}": self._reader.sum_table() for g in range(kernel.groups)
         }
         self.accumulator = Accumulator(kernel, self._reader)
-        self.normalizer = Normalizer(kernel, tables)
-        self.latency = self.accumulator.latency + Fifo.latency + self.normalizer.latency
-        self.sum_queue = Fifo(
-            row_complement(kernel),
-            capacity=kernel.format.rows_within(self.latency + behind),
+        self._normalizer = Normalizer(kernel, tables) if kernel.format.gives_probabilities else None
+        self.latency = self.accumulator.latency + Fifo.latency
+        if self._normalizer:
+            self.latency += self._normalizer.latency
+        rows = _WAITING if behind is None else kernel.format.rows_within(self.latency + behind)
+        self.sum_queue = queue = Fifo(
+            row_complement(kernel) if self._normalizer else summed_row(kernel),
+            capacity=rows,
             slack=Quantizer.reaction + self.accumulator.latency + 1,
-            lazy=True,
+            lazy=self._normalizer is not None,
             memories=memories,
         )
-        self.room, self.o = self.sum_queue.room, self.normalizer.o
-        self.row_done = self.o.valid & self.o.ready & self.o.payload.level.all()
-        # A live row's sum is at least that of its maximum, which is not 0.
-        row_sum = self.accumulator.o
-        self.empty_row = row_sum.valid & item(row_sum.payload, "complement").all()
+        # The queue's two registers hold items too, and `room` is low only when one more is in.
+        self.waiting = queue.depth - queue.slack + 3
+        self.room = queue.room
+        self.empty_row = self.accumulator.empty_row
+        if self._normalizer:
+            self.waiting += self._normalizer.rings + 1
+            self.o = self._normalizer.o
+            self.row_done = self.o.valid & self.o.ready & self.o.payload.level.all()
+        else:
+            self.o = queue.o
+            self.row_done = self.accumulator.o.valid
+
+    @property
+    def blocks(self) -> dict[str, Component]:
+        """The blocks but for the tables, by name."""
+        normalizer = {"normalizer": self._normalizer} if self._normalizer else {}
+        return {"accumulator": self.accumulator, "sum_queue": self.sum_queue, **normalizer}
+
+    @property
+    def exponentials_store(self) -> Stream | None:
+        """With contexts: what takes exponentials for the dividers' banks; None without them."""
+        return self._normalizer.store if self._normalizer else None
 
     def connect(self, m: Module, codes: Stream) -> None:
-        """Join the blocks, behind ``codes``, a stream of code_beat."""
+        """Join the blocks, behind ``codes``, a stream of code_beat that others may stop."""
+        valid = codes.valid if isinstance(codes.ready, Const) else codes.valid & codes.ready
         m.d.comb += [
-            self.accumulator.i.valid.eq(codes.valid),
+            self.accumulator.i.valid.eq(valid),
             self.accumulator.i.payload.eq(codes.payload),
         ]
         width = self._kernel.bits * self._kernel.group
@@ -76,6 +101,7 @@ class Normalisation:
                 table.codes.eq(codes.payload.codes.as_value().word_select(g, width)),
                 self.accumulator.totals[g].eq(table.total),
             ]
-            self._reader.look_up(m, table, codes.payload, codes.valid)
+            self._reader.look_up(m, table, codes.payload, valid)
         wiring.connect(m, self.accumulator.o, self.sum_queue.i)
-        wiring.connect(m, self.sum_queue.o, self.normalizer.i)
+        if self._normalizer:
+            wiring.connect(m, self.sum_queue.o, self._normalizer.i)

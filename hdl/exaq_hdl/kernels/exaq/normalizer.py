@@ -9,9 +9,8 @@ from amaranth.lib.wiring import In, Out
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_complement, table_word
+from exaq_hdl.kernels.exaq.layouts import row_complement, row_summary, table_word
 from exaq_hdl.kernels.exaq.tables.provider import Tables
-from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 
@@ -38,7 +37,7 @@ class Normalizer(Component):
 
     Members
     -------
-    i : stream of sum_bits bits, ~S, with the row_tables, in; one item a row
+    i : stream of row_complement, in; one item a row
     o : stream of table_word, out; a row's levels in their order
     ... : the ports of the tables' readers of exponentials
     """
@@ -101,8 +100,9 @@ class Normalizer(Component):
             reader.pass_on(m, self, divider)
             with m.If(turn_out == k):
                 # With a row's first quotient, and perhaps no other, its divider holds the row.
-                for name in row_context(kernel):
-                    m.d.comb += word[name].eq(Mux(level == 0, row_sum[name], 0))
+                for name in row_summary(kernel):
+                    value = ~row_sum.complement if name == "sum" else row_sum[name]
+                    m.d.comb += word[name].eq(Mux(level == 0, value, 0))
                 m.d.comb += [
                     self.o.valid.eq(divider.o.valid),
                     quotient.eq(divider.o.payload),

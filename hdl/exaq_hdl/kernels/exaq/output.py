@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
-from exaq_hdl.parts.component import Stream
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.streams import live_lanes
@@ -32,8 +32,13 @@ class Output:
     -------
     room : whether a further beat of codes fits
     o : stream of probability_beat, out
+    whole_row : whether a row's first element waits for the row's last code
     hold : cycles from a row's last code to its first probability
+    tables : stream of table_word, in; None where no element waits for a table
+    blocks_before, blocks_behind : the blocks, by name, before and behind those that make tables
     """
+
+    whole_row = True
 
     def __init__(self, kernel: Exaq, emitter: Emitter, *, make_table: int, memories: Memories):
         self._kernel = kernel
@@ -47,9 +52,12 @@ class Output:
             memories=memories,
         )
         self.room, self.o = self.code_fifo.room, self.emitter.o
+        self.tables: Stream | None = self.emitter.table
+        self.blocks_before: dict[str, Component] = {"code_fifo": self.code_fifo}
+        self.blocks_behind: dict[str, Component] = {"emitter": self.emitter}
 
-    def connect(self, m: Module, codes: Stream, tables: Stream) -> None:
-        """Join the blocks, behind ``codes``, of code_beat, and ``tables``, of table_word."""
+    def connect(self, m: Module, codes: Stream) -> None:
+        """Join the blocks, behind ``codes``, of code_beat."""
         beat, stored = codes.payload, self.code_fifo.i.payload
         live = live_lanes(self._kernel.format, beat)
         for lane in range(self._kernel.format.lanes):
@@ -62,4 +70,3 @@ class Output:
             stored.error.eq(beat.error),
         ]
         wiring.connect(m, self.code_fifo.o, self.emitter.i)
-        wiring.connect(m, tables, self.emitter.table)

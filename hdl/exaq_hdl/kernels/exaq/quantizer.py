@@ -1,8 +1,9 @@
 """From logits to codes."""
 
+from contextlib import nullcontext
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -10,18 +11,20 @@ from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.layouts import code_beat
 from exaq_hdl.kernels.exaq.tables.provider import ThresholdReader
-from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_tables
 from exaq_hdl.parts.component import Component, Stream
-from exaq_hdl.shell.streams import item, row_beat, row_flags, with_fields
+from exaq_hdl.shell.streams import item, logit_of, row_beat, row_flags, with_fields
 
 
 class Quantizer(Component):
     """Code of each element: how many thresholds its distance from the row's maximum reaches.
 
     Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
-    maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more. Exact:
-    equal to the authors' quantizer for every logit (docs/numerics.md). Lanes that are not live
-    get code 0.
+    maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more, but where
+    the unit gives codes: there ``o`` is its output, whose back-pressure holds the payload, stops
+    what is behind it, and stops ``i``. Exact: equal to the authors' quantizer for every logit
+    (docs/numerics.md). Lanes that are not live get code 0. The code of a row's
+    sink comes with every beat.
 
     Parameters
     ----------
@@ -33,10 +36,10 @@ class Quantizer(Component):
     Members
     -------
     i : stream of row_beat, in
-    ``thresholds.row_name`` : stream of ``thresholds.row_shape`` with the row_tables, in; one item
-        a row, taken with the row's last beat; also as ``row``
+    ``thresholds.row_name`` : stream of ``thresholds.row_shape`` with its ``row_fields``, in; one
+        item a row, taken with the row's last beat; also as ``row``
     room : Signal(1), in; whether those behind can take another beat
-    o : stream of code_beat, out, always ready
+    o : stream of code_beat, out; always ready where the unit gives probabilities
     """
 
     latency = 2
@@ -46,13 +49,14 @@ class Quantizer(Component):
     def __init__(self, kernel: Exaq, thresholds: ThresholdReader):
         self.kernel = check_exaq(kernel)
         self._thresholds = thresholds
-        row = with_fields(thresholds.row_name, thresholds.row_shape, row_tables(kernel))
+        self._stalls = kernel.format.output == "codes"
+        row = with_fields(thresholds.row_name, thresholds.row_shape, thresholds.row_fields)
         super().__init__(
             {
                 "i": In(stream.Signature(row_beat(kernel.format))),
                 thresholds.row_name: In(stream.Signature(row)),
                 "room": In(1),
-                "o": Out(stream.Signature(code_beat(kernel), always_ready=True)),
+                "o": Out(stream.Signature(code_beat(kernel), always_ready=not self._stalls)),
             }
         )
 
@@ -65,21 +69,32 @@ class Quantizer(Component):
         m = Module()
         kernel, row = self.kernel, self.row
         room, ready, valid = Signal(), Signal(), Signal()
+        free: Value = room
+        moves: Any = nullcontext()
+        if self._stalls:
+            advance = Signal()
+            m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+            free, moves = room & advance, m.If(advance)
         m.d.comb += [
-            ready.eq(row.valid & room),
+            ready.eq(row.valid & free),
             self.i.ready.eq(ready),
-            row.ready.eq(self.i.valid & room & self.i.payload.last),
+            row.ready.eq(self.i.valid & free & self.i.payload.last),
         ]
-        m.d.sync += [
-            room.eq(self.room),
-            valid.eq(self.i.valid & ready),
-            self.o.valid.eq(valid),
-        ]
-
+        m.d.sync += room.eq(self.room)
         out: Any = Signal(code_beat(kernel), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
+        with moves:
+            m.d.sync += [valid.eq(self.i.valid & ready), self.o.valid.eq(valid)]
+            self._quantize(m, out)
+        return m
+
+    def _quantize(self, m: Module, out: Any) -> None:
+        """The two steps from a beat to its codes, the second into the register ``out``."""
+        kernel, row = self.kernel, self.row
         flags = {name: self.i.payload[name] for name in row_flags(kernel.format)}
         flags |= {name: row.payload[name] for name in row_tables(kernel)}
+        if row_origin(kernel):
+            flags["maximum"] = logit_of(kernel.format, item(row.payload, "maximum"))
         held = {
             name: Signal.like(flag, name=f"held_{name}", reset_less=True)
             for name, flag in flags.items()
@@ -89,9 +104,10 @@ class Quantizer(Component):
                 held[name].eq(flag),
                 out[name].eq(held[name]),
             ]
-        live = held["live" if kernel.format.masking else "tail"]
+        if kernel.sinks:
+            self._thresholds.find_sink(m, row.payload, out.sink)
+        live = held["live" if kernel.format.partial_rows else "tail"]
         compared = item(row.payload, self._thresholds.row_name)
         for lane in range(kernel.format.lanes):
             logit = self.i.payload.logits[lane]
             self._thresholds.find_code(m, lane, logit, compared, live[lane], out.codes[lane])
-        return m

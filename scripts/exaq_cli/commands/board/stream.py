@@ -43,7 +43,7 @@ _FILE = click.Path(path_type=Path)
     help="Serial port of the board, such as /dev/ttyUSB1; or the pseudo-terminal that "
     "exaq board --virtual names.",
 )
-@output_options
+@output_options()
 @click.option(
     "--baud",
     type=click.IntRange(1),
@@ -103,7 +103,7 @@ def command(
         given = RowInput.load(logits, lengths, mask, contexts_of)
         with _connected(port, baud) as board:
             _check_config(partial, board.config, load)
-            given = given.integers(board.config)
+            given = given.rounded(board.config)
             with user_errors():
                 rows = Rows.of(
                     given.logits,

@@ -17,6 +17,7 @@ from rich.progress import TaskProgressColumn, TimeRemainingColumn
 import exaq
 from exaq import SoftmaxConfig, TableFile, TableSet
 from exaq.calibration import OBJECTIVES, PARTS, RULES, STAGES
+from exaq.stream_format import MASK_VALUES
 from exaq_cli.errors import UserError, plain_warnings, user_errors
 from exaq_cli.files import check_row_axis, map_array, replacing
 from exaq_cli.output.progress import counted
@@ -116,6 +117,13 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     default=_DEFAULT.exp_frac,
     show_default=True,
     help="Fraction bits of a tabulated exponential: 4 to 24.",
+)
+@click.option(
+    "--mask-value",
+    type=click.Choice(MASK_VALUES),
+    default=_DEFAULT.mask_value,
+    show_default=True,
+    help="Which integer logit means masked in the unit: none, or the lowest.",
 )
 def command(
     logits: tuple[Path, ...],

@@ -22,13 +22,14 @@ from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
-from exaq_cli.row_input import RowInput, output_options, row_options
+from exaq_cli.row_input import RowInput, output_options, row_options, window_options
 from exaq_cosim import (
     Simulation,
     SimulationError,
     ToolError,
     compile_unit,
     golden,
+    golden_results,
     simulate,
 )
 
@@ -37,7 +38,14 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(name="simulate")
-@output_options
+@output_options(codes=" Of a unit that gives codes, these, uint8.")
+@click.option(
+    "--results",
+    metavar="FILE.npz",
+    type=_FILE,
+    help="Row results to write, of a unit that has them: maximum, sum and, with a table, "
+    "table, in the shape of the logits without its last axis.",
+)
 @click.option(
     "--engine",
     type=click.Choice(["rtl", "golden"]),
@@ -47,6 +55,7 @@ _FILE = click.Path(path_type=Path)
     "golden: the NumPy model of the same bits.",
 )
 @row_options
+@window_options
 @click.option(
     "--load",
     is_flag=True,
@@ -81,10 +90,13 @@ def command(
     logits: Path,
     out: Path,
     float_output: bool,
+    results: Path | None,
     engine: str,
     lengths: Path | None,
     mask: Path | None,
     contexts_of: Path | None,
+    windows: Path | None,
+    causal: bool,
     load: bool,
     stall: float,
     seed: int,
@@ -93,7 +105,8 @@ def command(
 ) -> int:
     """Stream an array of logits, of shape (..., row), through the unit.
 
-    Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated.
+    Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated, to
+    integers or to numbers of --logit-format.
     The RTL's result is compared with the golden model bit by bit; the exit code is 1 where they
     differ or the unit breaks a rule of its interface.
 
@@ -101,7 +114,9 @@ def command(
     exaq simulate logits.npy -o probs.npy
     exaq simulate logits.npy -o probs.npy --preset 2bit-x16 --lengths lengths.npy --json run.json
     exaq simulate logits.npy -o probs.npy --no-masking --stall 0.3 --seed 7 --waves run.vcd
+    exaq simulate logits.npy -o probs.npy --window --causal
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
+    exaq simulate logits.npy -o codes.npy --output codes --results rows.npz
     """
     config = partial.resolve()
     if engine == "golden":
@@ -115,28 +130,34 @@ def command(
     else:
         require("sim")
     _check_contexts(config, contexts_of, load)
+    _check_outputs(config, results, float_output)
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
-    outputs = [path for path in (out, report, waves) if path is not None]
+    outputs = [path for path in (out, results, report, waves) if path is not None]
     try:
         with replacing(*outputs, inputs=partial.files) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
-            given = RowInput.load(logits, lengths, mask, contexts_of).integers(config)
+            given = RowInput.load(
+                logits, lengths, mask, contexts_of, windows, causal=causal
+            ).rounded(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
-                probabilities = golden(
-                    given.logits,
-                    config,
-                    mask=given.mask,
-                    lengths=given.lengths,
-                    contexts=given.contexts,
-                )
+                rows: Any = {
+                    "mask": given.mask,
+                    "lengths": given.lengths,
+                    "contexts": given.contexts,
+                    "window": given.window,
+                }
+                elements = golden(given.logits, config, **rows)
+                of_rows = None
+                if config.row_results != "none":
+                    of_rows = golden_results(given.logits, config, **rows)
                 seconds = time.perf_counter() - begin
             if engine == "golden":
                 figures = _golden_figures(given, seconds)
                 faults = 0
             else:
-                expected = probabilities
+                expected, expected_of_rows = elements, of_rows
                 trace = None if waves is None else written[waves]
                 try:
                     result = _simulate(given, config, load, stall, seed, trace)
@@ -145,14 +166,19 @@ def command(
                     if trace is not None and waves is not None:
                         trace.replace(waves)
                     raise
-                probabilities = result.probabilities
-                mismatches = int(np.count_nonzero(probabilities != expected))
-                faults = mismatches + int(np.count_nonzero(result.row_errors))
-                figures = {"engine": engine, **result.to_dict(), "mismatches": mismatches}
+                elements, of_rows = result.given, result.results
+                mismatches = {"mismatches": int(np.count_nonzero(elements != expected))}
+                if of_rows is not None and expected_of_rows is not None:
+                    mismatches["result_mismatches"] = of_rows.differing(expected_of_rows)
+                faults = sum(mismatches.values()) + int(np.count_nonzero(result.row_errors))
+                figures = {"engine": engine, **result.to_dict(), **mismatches}
             if float_output:
-                probabilities = exaq.probabilities_to_float(probabilities, config)
+                elements = exaq.probabilities_to_float(elements, config)
             with written[out].open("wb") as file:
-                np.save(file, probabilities, allow_pickle=False)
+                np.save(file, elements, allow_pickle=False)
+            if results is not None and of_rows is not None:
+                with written[results].open("wb") as file:
+                    np.savez(file, allow_pickle=False, **of_rows.arrays())
             if report is not None:
                 document = figures | {"config": config.to_dict()}
                 written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -177,6 +203,13 @@ def _check_contexts(config: SoftmaxConfig, contexts_of: Path | None, load: bool)
         )
 
 
+def _check_outputs(config: SoftmaxConfig, results: Path | None, float_output: bool) -> None:
+    if results is not None and config.row_results == "none":
+        raise UserError("--results needs a unit with row results: give --row-results sum or table")
+    if float_output and config.output == "codes":
+        raise UserError("--float-output needs a unit that gives probabilities, not codes")
+
+
 def _simulate(
     given: RowInput,
     config: SoftmaxConfig,
@@ -199,6 +232,7 @@ def _simulate(
             mask=given.mask,
             lengths=given.lengths,
             contexts=given.contexts,
+            window=given.window,
             loads=list(enumerate(config.context_tables)) if load else [],
             stall=stall,
             seed=seed,

@@ -24,16 +24,22 @@ class ThresholdReader(ABC):
     Members
     -------
     row_name, row_shape : what a row's beats are compared with, and its shape
+    row_fields : what else goes with a row to the quantizer: shapes by name, the row_tables too
     """
 
     row_name: str
     row_shape: Any
+    row_fields: Mapping[str, Any]
 
     @abstractmethod
     def find_code(
         self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
     ) -> None:
         """Make ``code`` that of ``logit``, 2 cycles later; ``live`` comes one cycle later."""
+
+    @abstractmethod
+    def find_sink(self, m: Module, row: Any, code: Value) -> None:
+        """Make ``code`` that of the row's sink, 2 cycles after ``row``, the row's item."""
 
 
 class SumReader(ABC):
@@ -65,6 +71,13 @@ class SumReader(ABC):
     @abstractmethod
     def excess_of(self, m: Module, valid: Value, idle: Value, row: dict[str, Value]) -> None:
         """Told beside ``idle``: whether it is ``valid``, and its row's row_tables."""
+
+    @abstractmethod
+    def sink(self, m: Module, accumulator: Any, valid: Value, row: dict[str, Value]) -> Value:
+        """The exponential of a row's sink, as long after ``row`` as the excess takes.
+
+        ``row``: the row_tables, and the row_sink, where they are ``valid``.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +157,14 @@ class Tables(ABC):
     prepare : cycles that a row's maximum needs to become what its beats are compared with
     prelude : cycles before a row's first batch of divisions
     row_fields : what goes with a row beside its maximum
+    least_maximum : the sink that all rows share, in offset binary
     boot_cycles : cycles after reset until the tables are there
     """
 
     prepare: int = 0
     prelude: int
     row_fields: Mapping[str, Any] = NOTHING
+    least_maximum: int = 0
     boot_cycles: int = 0
 
     @property
@@ -198,8 +213,13 @@ def tables_of(kernel: Exaq, memories: Memories) -> Tables:
     """The tables of a unit: in banks where it has contexts, else constants."""
     # Here, so that readers need not know the providers.
     from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import LoadedTables
-    from exaq_hdl.kernels.exaq.tables.constants.constant_tables import ConstantTables
+    from exaq_hdl.kernels.exaq.tables.constants.constant_tables import (
+        ConstantFloatTables,
+        ConstantTables,
+    )
 
     if kernel.format.contexts:
         return LoadedTables(kernel, memories)
+    if kernel.format.float_format is not None:
+        return ConstantFloatTables(kernel, memories)
     return ConstantTables(kernel, memories)

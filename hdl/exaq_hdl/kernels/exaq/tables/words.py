@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from amaranth.hdl import signed
+from amaranth.hdl import Mux, Shape, Value, signed, unsigned
 from amaranth.lib import data
 
 from exaq import Exaq
+from exaq.float_format import THRESHOLD_WIDTH
 from exaq_hdl.shell.streams import context_fields
 
 
@@ -23,15 +24,52 @@ def row_context(kernel: Exaq) -> dict[str, Any]:
     return {name: field.shape for name, field in context_fields(kernel.format).items()}
 
 
+def row_origin(kernel: Exaq) -> dict[str, Any]:
+    """With row results: fields that go with a row from its maximum on, for these alone.
+
+    ``maximum`` is that of the row, as logits go in and out.
+    """
+    has_results = kernel.format.row_results != "none"
+    return {"maximum": kernel.format.logit_width} if has_results else {}
+
+
+def row_sink(kernel: Exaq) -> dict[str, Any]:
+    """Field with the code of the row's sink, where rows have any."""
+    return {"sink": kernel.bits} if kernel.sinks else {}
+
+
+def last_of_load(kernel: Exaq, place: Value) -> Value:
+    """Whether the word of a load that has the number ``place``, from 0, is its last."""
+    return place[-1] if kernel.sinks else place.all()
+
+
+def place_in_load(kernel: Exaq) -> Shape:
+    """Shape of a number of a word of a load."""
+    return unsigned((kernel.load_length - 1).bit_length())
+
+
+def place_after(kernel: Exaq, place: Value) -> Value:
+    """The number of the word that follows that of ``place``, maybe of another load."""
+    return Mux(last_of_load(kernel, place), 0, place + 1) if kernel.sinks else place + 1
+
+
 def checked_word(kernel: Exaq) -> data.StructLayout:
     """A LOAD_WORD cut to what a legal one needs; ``fits`` where nothing was cut off."""
-    width = max(kernel.format.logit_width, kernel.exp_bits, kernel.format.context_bits) + 1
+    width = max(threshold_width(kernel) - 1, kernel.exp_bits, kernel.format.context_bits) + 1
     return data.StructLayout({"first": 1, "fits": 1, "word": signed(width)})
 
 
+def threshold_width(kernel: Exaq) -> int:
+    """Bits of a threshold, a signed integer."""
+    return THRESHOLD_WIDTH if kernel.format.float_format else kernel.format.logit_width + 1
+
+
 def threshold_word(kernel: Exaq) -> data.StructLayout:
-    """A threshold on its way into a bank: the one that codes from ``code`` on reach."""
-    threshold = signed(kernel.format.logit_width + 1)
+    """A threshold on its way into a bank: the one that codes from ``code`` on reach.
+
+    Code 0 reaches none: in its place is the sink, where rows have any.
+    """
+    threshold = signed(threshold_width(kernel))
     return data.StructLayout(
         {"bank": kernel.bank_bits, "code": kernel.bits, "threshold": threshold}
     )

@@ -8,7 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_loaded
-from exaq_hdl.kernels.exaq.tables.words import checked_word
+from exaq_hdl.kernels.exaq.tables.words import (
+    checked_word,
+    last_of_load,
+    place_after,
+    place_in_load,
+)
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
@@ -46,13 +51,14 @@ class Boot(Component):
         sets = kernel.context_tables
         if len(set(sets)) == 1:
             sets = sets[:1]
-        words = [word for tables in sets for word in kernel.load_words(0, tables)]
+        place = Signal(place_in_load(kernel))
+        unused = [0] * ((1 << len(place)) - kernel.load_length)
+        words = [word for tables in sets for word in [*kernel.load_words(0, tables), *unused]]
         width = checked_word(kernel)["word"].width
         m.submodules.rom = table = self._memories.rom(signed(width), words)
         port = table.read_port()
 
         active = Signal(init=1)
-        place = Signal(kernel.bits + 1)
         context = Signal(range(kernel.format.contexts + 1))
         # A load is over: nothing is offered until it is in effect.
         wait = Signal()
@@ -70,7 +76,10 @@ class Boot(Component):
         m.d.sync += self.o.valid.eq(active & ~wait & ~self.o.valid)
         with m.If(self.o.valid):
             with m.If(self.o.ready):
-                m.d.sync += [place.eq(place + 1), wait.eq(place.all())]
+                m.d.sync += [
+                    place.eq(place_after(kernel, place)),
+                    wait.eq(last_of_load(kernel, place)),
+                ]
             with m.Else():
                 m.d.sync += self.o.valid.eq(1)
         with m.If(self.next & active):

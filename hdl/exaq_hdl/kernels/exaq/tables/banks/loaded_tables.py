@@ -12,8 +12,9 @@ from exaq_hdl.kernels.exaq.tables.banks.boot import Boot
 from exaq_hdl.kernels.exaq.tables.banks.context_map import ContextMap
 from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds, reached_layout
-from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
+from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SinkRam, SumRam
 from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
     Ring,
@@ -27,6 +28,7 @@ from exaq_hdl.kernels.exaq.tables.words import (
     excess_word,
     exponential_word,
     row_context,
+    row_sink,
     row_tables,
 )
 from exaq_hdl.kernels.kernel_unit import ClosedRow
@@ -34,7 +36,7 @@ from exaq_hdl.parts.assembly import late
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.counters import increment
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.loads import REFUSAL
+from exaq_hdl.shell.loads import refusal
 
 
 class LoadedTables(Tables):
@@ -50,15 +52,16 @@ class LoadedTables(Tables):
         self._kernel = kernel
         self._memories = memories
         self.prelude = LoadedExponentials.prelude
-        self.prepare = RowThresholds.latency_of(kernel)
+        self._borders = FloatThresholds if kernel.format.float_format else RowThresholds
+        self.prepare = self._borders.latency_of(kernel)
         self.row_fields = row_tables(kernel)
-        load = Boot.period * 2 * kernel.levels + TableLoader.latency_of(kernel)
+        load = Boot.period * kernel.load_length + TableLoader.latency_of(kernel)
         self.boot_cycles = kernel.format.contexts * load
 
     # Made when they are asked for: whoever wants readers alone makes no blocks.
     @cached_property
-    def row_thresholds(self) -> RowThresholds:
-        return RowThresholds(self._kernel, memories=self._memories)
+    def row_thresholds(self) -> RowThresholds | FloatThresholds:
+        return self._borders(self._kernel, memories=self._memories)
 
     @cached_property
     def table_loader(self) -> TableLoader:
@@ -89,6 +92,7 @@ class LoadedTables(Tables):
 
     def row_values(self, m: Module, row: ClosedRow) -> dict[str, Value]:
         """From a row's context to its bank."""
+        self._map_delay = row.since_taken - 1
         m.d.comb += [self.context_map.row_in.eq(row.last), self.context_map.context.eq(row.context)]
         # The number that a row came with is told at its end, also where no context has it.
         now = {
@@ -113,6 +117,12 @@ class LoadedTables(Tables):
         loader, boot, context_map = self.table_loader, self.boot, self.context_map
         row_done = Signal()
         m.d.sync += row_done.eq(normalisation.row_done)
+        # The map hears of a load as much later as it is asked for the banks of rows.
+        commit, filling = loader.commit, boot.active
+        for k in range(self._map_delay):
+            delayed = {"commit": commit, "filling": filling}
+            commit, filling = (Signal(name=f"{name}_late{k}") for name in delayed)
+            m.d.sync += [commit.eq(delayed["commit"]), filling.eq(delayed["filling"])]
         wiring.connect(m, boot.o, loader.boot)
         wiring.connect(m, wiring.flipped(unit.load), loader.i)
         m.d.comb += [
@@ -120,8 +130,8 @@ class LoadedTables(Tables):
             boot.next.eq(loader.commit),
             context_map.row_out.eq(row_done),
             context_map.target.eq(loader.target),
-            context_map.commit.eq(loader.commit),
-            context_map.filling.eq(boot.active),
+            context_map.commit.eq(commit),
+            context_map.filling.eq(filling),
             loader.spare.eq(context_map.spare),
             loader.free.eq(context_map.free),
             unit.loaded.eq(loader.commit & ~boot.active),
@@ -130,7 +140,14 @@ class LoadedTables(Tables):
         ]
         wiring.connect(m, loader.thresholds, self.row_thresholds.store)
         wiring.connect(m, loader.excesses, normalisation.accumulator.store)
-        wiring.connect(m, loader.exponentials, normalisation.normalizer.store)
+        if normalisation.exponentials_store is not None:
+            wiring.connect(m, loader.exponentials, normalisation.exponentials_store)
+        if self._kernel.sinks:
+            levels = normalisation.accumulator.levels
+            m.d.comb += [
+                levels.valid.eq(loader.exponentials.valid),
+                levels.payload.eq(loader.exponentials.payload),
+            ]
         for table in normalisation.sum_tables.values():
             m.d.comb += [
                 table.store.valid.eq(loader.sums.valid),
@@ -141,7 +158,7 @@ class LoadedTables(Tables):
         return {
             "cycles_after_reset": self.boot_cycles,
             "cycles_of_a_load": TableLoader.latency_of(self._kernel),
-            "refused_bits": [name for name, _ in REFUSAL],
+            "refused_bits": [name for name, _ in refusal(self._kernel.format)],
         }
 
 
@@ -153,6 +170,7 @@ class RowThresholdReader(ThresholdReader):
     def __init__(self, kernel: Exaq):
         self._levels = kernel.levels
         self.row_shape = reached_layout(kernel)
+        self.row_fields = row_tables(kernel) | row_sink(kernel)
 
     def find_code(
         self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
@@ -163,9 +181,12 @@ class RowThresholdReader(ThresholdReader):
             code.eq(Mux(live, count(hits), 0)),
         ]
 
+    def find_sink(self, m: Module, row: Any, code: Value) -> None:
+        m.d.sync += code.eq(late(m, row.sink, 1, "sink"))
+
 
 class LoadedSums(SumReader):
-    """LUT_sum in RAMs for each group; the excess of idle lanes in a RAM."""
+    """LUT_sum in RAMs for each group; the excess of idle lanes, and E_k of sinks, in a RAM each."""
 
     latency = SumRam.latency
     table_name = "sum_ram"
@@ -175,6 +196,10 @@ class LoadedSums(SumReader):
         self._memories = memories
         self._excess_ram = ExcessRam(kernel, memories=memories)
         self.ports = {"store": In(stream.Signature(excess_word(kernel), always_ready=True))}
+        if kernel.sinks:
+            self._sink_ram = SinkRam(kernel, memories=memories)
+            levels = stream.Signature(exponential_word(kernel), always_ready=True)
+            self.ports["levels"] = In(levels)
 
     def sum_table(self) -> SumRam:
         return SumRam(self._kernel, memories=self._memories)
@@ -190,6 +215,12 @@ class LoadedSums(SumReader):
     def excess_of(self, m: Module, valid: Value, idle: Value, row: dict[str, Value]) -> None:
         ram = self._excess_ram
         m.d.comb += [ram.enable.eq(valid), ram.bank.eq(row["bank"]), ram.lanes.eq(idle)]
+
+    def sink(self, m: Module, accumulator: Any, valid: Value, row: dict[str, Value]) -> Value:
+        m.submodules.sink_ram = ram = self._sink_ram
+        wiring.connect(m, wiring.flipped(accumulator.levels), ram.store)
+        m.d.comb += [ram.enable.eq(valid), ram.bank.eq(row["bank"]), ram.code.eq(row["sink"])]
+        return ram.exponential
 
 
 class LoadedExponentials(ExponentialReader):

@@ -1,4 +1,4 @@
-"""LUT_sum of every bank, and what idle lanes add to it."""
+"""LUT_sum of every bank, and what idle lanes and sinks add to it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_loaded
-from exaq_hdl.kernels.exaq.tables.words import excess_word, sum_word
+from exaq_hdl.kernels.exaq.tables.words import excess_word, exponential_word, sum_word
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 
@@ -122,5 +122,51 @@ class ExcessRam(Component):
             ram.read_address.eq(Cat(self.lanes, self.bank)),
             ram.output_enable.eq(1),
             self.excess.eq(ram.read_data),
+        ]
+        return m
+
+
+class SinkRam(Component):
+    """Looks up E_k, the exponential of a row's sink.
+
+    Latency 2 cycles; throughput 1 lookup per cycle.
+
+    Members
+    -------
+    store : stream of exponential_word, always ready; into banks that no row uses
+    enable : look up
+    bank : the row's bank
+    code : k
+    exponential : E_k, ``latency`` cycles later
+    """
+
+    latency = Ram.latency
+
+    def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
+        self.kernel = check_loaded(kernel)
+        self._memories = memories
+        super().__init__(
+            {
+                "store": In(stream.Signature(exponential_word(kernel), always_ready=True)),
+                "enable": In(1),
+                "bank": In(kernel.bank_bits),
+                "code": In(kernel.bits),
+                "exponential": Out(kernel.exp_bits),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        word = self.store.payload
+        entries = (self.kernel.format.contexts + 1) << self.kernel.bits
+        m.submodules.ram = ram = self._memories.ram(width=self.kernel.exp_bits, depth=entries)
+        m.d.comb += [
+            ram.write_enable.eq(self.store.valid),
+            ram.write_address.eq(Cat(word.code, word.bank)),
+            ram.write_data.eq(word.exponential),
+            ram.read_enable.eq(self.enable),
+            ram.read_address.eq(Cat(self.code, self.bank)),
+            ram.output_enable.eq(1),
+            self.exponential.eq(ram.read_data),
         ]
         return m

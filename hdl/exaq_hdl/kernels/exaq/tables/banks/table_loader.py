@@ -13,19 +13,23 @@ from exaq_hdl.kernels.exaq.tables.words import (
     checked_word,
     excess_word,
     exponential_word,
+    last_of_load,
+    place_after,
+    place_in_load,
     sum_word,
+    threshold_width,
     threshold_word,
 )
 from exaq_hdl.parts.arithmetic import ones
 from exaq_hdl.parts.component import Component
-from exaq_hdl.shell.loads import LOAD_WORD, REFUSAL
+from exaq_hdl.shell.loads import LOAD_WORD, refusal
 
 
 class TableLoader(Component):
     """Takes tables word by word, writes them into the spare bank, fills its LUT_sum, commits.
 
-    A load is 2 * 2**bits words (``Exaq.load_words``): the context number, marked
-    ``first``; 2**bits - 1 thresholds; 2**bits exponentials. A bad one is refused with its
+    A load is ``Exaq.load_words``: the context number, marked ``first``; 2**bits - 1 thresholds;
+    2**bits exponentials; and the sink, where rows have any. A bad one is refused with its
     reasons when its last word is taken, or where a word is missing or too many; then nothing
     has changed. A word marked ``first`` always begins a load.
 
@@ -40,10 +44,10 @@ class TableLoader(Component):
     spare, free : bank to load, and whether no row uses it; ``i`` waits for that
     target : context that is loaded
     commit : pulse: the spare bank is complete
-    refused : REFUSAL, for one cycle
+    refused : ``refusal`` of the format, for one cycle
     idle : no load has begun
     thresholds, exponentials, excesses, sums : streams of threshold_word, exponential_word,
-        excess_word and sum_word, out, always ready
+        excess_word and sum_word, out, always ready; the sink is among the thresholds
     """
 
     def __init__(self, kernel: Exaq):
@@ -63,7 +67,7 @@ class TableLoader(Component):
                 "free": In(1),
                 "target": Out(max(kernel.format.context_bits, 1)),
                 "commit": Out(1),
-                "refused": Out(REFUSAL),
+                "refused": Out(refusal(kernel.format)),
                 "idle": Out(1),
                 "thresholds": words(threshold_word),
                 "exponentials": words(exponential_word),
@@ -111,10 +115,16 @@ class TableLoader(Component):
             ]
         word, first = cut.word, cut.first
 
-        # Place of the next word in its load; its upper half are exponentials.
-        place = Signal(kernel.bits + 1)
+        # Place of the next word in its load. The upper half of its first 2 * 2**bits words are
+        # exponentials; a sink behind them goes where a threshold of code 0 would.
+        place = Signal(place_in_load(kernel))
         here = Signal.like(place)
-        code, is_exponential = here[: kernel.bits], here[-1]
+        code, is_exponential = here[: kernel.bits], here[kernel.bits]
+        last = last_of_load(kernel, here)
+        is_threshold = ~first & ~is_exponential
+        is_highest = last
+        if kernel.sinks:
+            is_threshold, is_highest = is_threshold & ~last, code.all()
         begun = Signal()
         m.d.comb += [
             begun.eq(place != 0),
@@ -124,32 +134,38 @@ class TableLoader(Component):
 
         # A threshold is between the one before, or the lowest, and 0; for that its upper bits
         # repeat its sign.
-        width = kernel.format.logit_width + 1
+        width = threshold_width(kernel)
         threshold = word[:width].as_signed()
         before = Signal.like(threshold)
         threshold_fits = cut.fits & (word == threshold) & ((threshold == 0) | threshold[-1])
-        wrong: Any = Signal(REFUSAL)
-        faults: Any = Signal(REFUSAL)
+        if kernel.format.float_format is not None:
+            # Nor is it between a negative power of two and 0.
+            small = (-kernel.format.float_format.least_threshold).bit_length() - 1
+            threshold_fits &= ~threshold[small:].all() | ~threshold[:small].any()
+        reasons = refusal(kernel.format)
+        wrong: Any = Signal(reasons)
+        faults: Any = Signal(reasons)
         exponential_fits = cut.fits & ~word[kernel.exp_bits :].any()
         m.d.comb += [
             wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= kernel.format.contexts))),
-            wrong.thresholds.eq(
-                ~first & ~is_exponential & (~threshold_fits | (threshold < before))
-            ),
+            wrong.thresholds.eq(is_threshold & (~threshold_fits | (threshold < before))),
             wrong.exponentials.eq(
-                is_exponential & (~exponential_fits | (here.all() & (word == 0)))
+                is_exponential & (~exponential_fits | (is_highest & (word == 0)))
             ),
             start.eq(judge & ~Value.cast(faults).any()),
         ]
+        if kernel.sinks:
+            least, most = kernel.format.sink_range
+            m.d.comb += wrong.sink.eq(last & (~cut.fits | (word < least) | (word > most)))
         m.d.sync += [
-            judge.eq(accept & here.all()),
+            judge.eq(accept & last),
             Value.cast(self.refused).eq(Mux(judge, Value.cast(faults), 0)),
         ]
         with m.If(accept):
             m.d.sync += [
-                place.eq(here + 1),
+                place.eq(place_after(kernel, here)),
                 Value.cast(faults).eq(Mux(first, 0, Value.cast(faults)) | Value.cast(wrong)),
-                before.eq(Mux(first, -(1 << kernel.format.logit_width), threshold)),
+                before.eq(Mux(first, -(1 << (width - 1)), threshold)),
             ]
             with m.If(first):
                 m.d.sync += self.target.eq(word)

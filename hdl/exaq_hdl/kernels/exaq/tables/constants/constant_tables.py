@@ -1,13 +1,17 @@
 """Readers of tables that are constants."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 
 from exaq import Exaq
+from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import RowThresholdReader
 from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
     Ring,
@@ -17,8 +21,10 @@ from exaq_hdl.kernels.exaq.tables.provider import (
     ThresholdReader,
 )
 from exaq_hdl.kernels.exaq.tables.thermometer import count
-from exaq_hdl.parts.component import Stream
+from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
+from exaq_hdl.shell.streams import item, offset_binary
 
 # Bits of a distance up to which a table of codes takes no more logic than comparisons do.
 _TABLE_BITS = 8
@@ -32,6 +38,7 @@ class ConstantTables(Tables):
     def __init__(self, kernel: Exaq, memories: Memories):
         self._kernel = kernel
         self._memories = memories
+        self.least_maximum = constant_sink(kernel) if kernel.sinks else 0
 
     def thresholds(self) -> ThresholdReader:
         return ConstantThresholds(self._kernel)
@@ -52,6 +59,37 @@ class ConstantTables(Tables):
         pass
 
 
+class ConstantFloatTables(ConstantTables):
+    """The same for floating-point logits: each row gets the borders that it is compared with."""
+
+    def __init__(self, kernel: Exaq, memories: Memories):
+        super().__init__(kernel, memories)
+        self.prepare = FloatThresholds.latency_of(kernel)
+
+    @cached_property
+    def row_thresholds(self) -> FloatThresholds:
+        return FloatThresholds(self._kernel, memories=self._memories)
+
+    @property
+    def blocks(self) -> dict[str, Component]:
+        return {"row_thresholds": self.row_thresholds}
+
+    def thresholds(self) -> ThresholdReader:
+        return RowThresholdReader(self._kernel)
+
+    def rows(self, of_quantizer: Stream) -> Stream:
+        self._of_quantizer = of_quantizer
+        return self.row_thresholds.i
+
+    def connect(self, m: Module, unit: Any, normalisation: Any) -> None:
+        wiring.connect(m, self.row_thresholds.o, self._of_quantizer)
+
+
+def constant_sink(kernel: Exaq) -> int:
+    """The sink that all rows of a unit without contexts share, in offset binary."""
+    return offset_binary(kernel.format, kernel.format.sink_key(kernel.sinks[0]))
+
+
 class ConstantThresholds(ThresholdReader):
     """Compares an element's distance below the maximum with constants, or looks its code up."""
 
@@ -59,7 +97,8 @@ class ConstantThresholds(ThresholdReader):
 
     def __init__(self, kernel: Exaq):
         self.row_shape = kernel.format.logit_width
-        self._bits = kernel.bits
+        self.row_fields = row_tables(kernel)
+        self._kernel = kernel
         # Code k and those above it are reached up to this distance.
         self._reaches = [-threshold for threshold in kernel.tables.thresholds]
         # Distances of more bits get code 0 by the synchronous reset of the code registers, as do
@@ -72,13 +111,24 @@ class ConstantThresholds(ThresholdReader):
         distance = Signal(self.row_shape, name=f"lane{lane}_distance", reset_less=True)
         m.d.sync += distance.eq(row - logit)
         near, far = distance[: self._near], distance[self._near :].any()
-        m.d.sync += code.eq(Mux(live & ~far, self._code(near), 0))
+        m.d.sync += code.eq(Mux(live & ~far, code_within(near, self._reaches), 0))
 
-    def _code(self, near: Value) -> Value:
-        if len(near) > _TABLE_BITS:
-            return count([within(near, reach) for reach in self._reaches])
-        codes = [sum(distance <= r for r in self._reaches) for distance in range(2 ** len(near))]
-        return table(near, [Const(code, self._bits) for code in codes])
+    def find_sink(self, m: Module, row: Any, code: Value) -> None:
+        # The sink is a constant too: it has a code up to a maximum that is so far above it.
+        maximum = Signal(self.row_shape, name="sink_maximum", reset_less=True)
+        limits = [constant_sink(self._kernel) + reach for reach in self._reaches]
+        m.d.sync += [
+            maximum.eq(item(row, self.row_name)),
+            code.eq(code_within(maximum, limits)),
+        ]
+
+
+def code_within(value: Value, limits: Sequence[int]) -> Value:
+    """How many of the constant ``limits``, which do not rise, ``value`` is at most."""
+    if len(value) > _TABLE_BITS:
+        return count([within(value, limit) for limit in limits])
+    codes = [sum(each <= limit for limit in limits) for each in range(2 ** len(value))]
+    return table(value, [Const(code, len(limits).bit_length()) for code in codes])
 
 
 def within(value: Value, most: int) -> Value:
@@ -128,6 +178,13 @@ class ConstantSums(SumReader):
 
     def excess_of(self, m: Module, valid: Value, idle: Value, row: dict[str, Value]) -> None:
         pass
+
+    def sink(self, m: Module, accumulator: Any, valid: Value, row: dict[str, Value]) -> Value:
+        code = Signal(self._kernel.bits, name="sink_code", reset_less=True)
+        m.d.sync += code.eq(row["sink"])
+        exponential = Signal(self._kernel.exp_bits, name="sink_exponential")
+        m.d.comb += exponential.eq(lookup(code, self._kernel.tables.exp_rom))
+        return exponential
 
 
 class ConstantExponentials(ExponentialReader):
