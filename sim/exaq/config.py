@@ -194,7 +194,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "2bit-x1": {"bits": 2, "lanes": 1, "max_row": 256},
     "2bit-x4": {"bits": 2, "lanes": 4},
     "2bit-x4-c12": {"bits": 2, "lanes": 4, "contexts": 12},
-    "2bit-x16": {"bits": 2, "lanes": 16},
+    "2bit-x16": {"bits": 2, "lanes": 16, "p_table": "distributed"},
     "2bit-x32": {"bits": 2, "lanes": 32, "p_table": "distributed"},
     "3bit-x4": {"bits": 3, "lanes": 4},
     "3bit-x16": {"bits": 3, "lanes": 16},

@@ -53,6 +53,7 @@ CONFIGS = {
     "1": SoftmaxConfig(contexts=1, max_row=64),
     "2, 3 bits": SoftmaxConfig(contexts=2, bits=3, lanes=8, logit_width=12, max_row=128),
     "5, lut4096": SoftmaxConfig(contexts=5, bits=3, group=4, max_row=32, masking=False),
+    "2, 5 bits": SoftmaxConfig(contexts=2, bits=5, lanes=2, max_row=48),
     "300": SoftmaxConfig(contexts=300, lanes=1, max_row=8, logit_width=5, prob_bits=6),
 }
 

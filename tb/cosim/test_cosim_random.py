@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig, Tables
+from exaq.kernels.exaq import P_TABLES
 from exaq_cosim import golden, simulate
 
 COUNT = int(os.environ.get("EXAQ_RANDOM_CONFIGS", "8"))
@@ -21,7 +22,7 @@ LONGEST_STREAMED = 4000
 
 def random_config(rng: np.random.Generator) -> SoftmaxConfig:
     """Any legal shape, small ones more often; tables of a clip, or free ones."""
-    bits = int(rng.choice([2, 3, 4]))
+    bits = int(rng.choice([2, 3, 4, 5, 6]))
     group = int(rng.integers(1, 12 // bits + 1))
     lanes = group * int(rng.integers(1, min(64 // group, int(rng.choice([1, 4, 16]))) + 1))
     beats = min(int(rng.choice([1, 2, 3, 8, 17, 130, 600])), 65536 // lanes)
@@ -51,6 +52,7 @@ def random_config(rng: np.random.Generator) -> SoftmaxConfig:
         prob_bits=int(rng.integers(4, 25)),
         exp_frac=exp_frac,
         masking=bool(rng.random() < 0.7),
+        p_table=str(rng.choice(P_TABLES)),
         **chosen,
     )
 

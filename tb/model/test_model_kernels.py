@@ -104,7 +104,7 @@ def test_configurations_are_copied_and_pickled() -> None:
             "unknown setting 'colour'; legal are lanes, logit_width, logit_scale, max_row, "
             "prob_bits, masking, full_rate_row, contexts, output, row_results, sink, window, "
             "mask_value, logit_format, bits, clip, exp_frac, group, tables, "
-            "context_tables",
+            "context_tables, p_table",
         ),
         ({"format": StreamFormat(), "lanes": 4}, TypeError, "give lanes or format, not both"),
         (
