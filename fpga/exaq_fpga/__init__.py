@@ -1,6 +1,6 @@
 """The unit on FPGA boards: synthesis and builds, the link, and the host's side of it."""
 
-from exaq_fpga.link.board import Board
+from exaq_fpga.link.board import Board, StreamedRows
 from exaq_fpga.link.errors import (
     BoardError,
     ConnectError,
@@ -33,6 +33,7 @@ __all__ = [
     "PortPermissionError",
     "RefusedError",
     "SerialPort",
+    "StreamedRows",
     "Transport",
     "UnknownTablesError",
     "WrongDeviceError",

@@ -27,7 +27,6 @@ def _unbuilt(format: StreamFormat) -> dict[str, bool]:
     """What has a golden model and no hardware, and whether ``format`` asks for it."""
     return {
         "sink": format.sink is not None,
-        "logit_format": format.float_format is not None,
     }
 
 

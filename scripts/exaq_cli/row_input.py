@@ -130,15 +130,19 @@ class RowInput:
             window=_window(windows, causal, logits, array.shape),
         )
 
-    def integers(self, config: SoftmaxConfig) -> RowInput:
-        """The same with integer logits: those of a floating-point type are quantized.
+    def rounded(self, config: SoftmaxConfig) -> RowInput:
+        """The same with logits as a unit of ``config`` takes them: integers, or numbers of its
+        floating-point format. Those of a floating-point type are rounded.
 
-        What is masked among these, by -inf or a finite number, goes into the mask.
+        What is masked among these, by -inf or a finite number, goes into the mask; where the unit's
+        logits are floating-point numbers it becomes -inf.
         """
         if self.logits.dtype.kind != "f":
             return self
         with user_errors():
             live = exaq.live_scores(self.logits, self.mask)
+            if config.float_format is not None:
+                return replace(self, logits=exaq.round_logits(self.logits, config, live))
             integers = exaq.logits_to_integers(self.logits, config, live)
         mask = self.mask if self.mask is None and live.all() else live
         return replace(self, logits=integers, mask=mask)

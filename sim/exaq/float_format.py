@@ -31,9 +31,9 @@ from exaq.scalars import real
 FRACTION = 24
 #: Width of a threshold, a signed integer.
 THRESHOLD_WIDTH = 32
-# Numbers of at least 2**_LARGE differ from their neighbours by at least a threshold's size, so a
-# border is the maximum itself.
-_LARGE = 16
+#: Numbers of at least 2**LARGE differ from their neighbours by at least a threshold's size, so a
+#: border is the maximum itself.
+LARGE = 16
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ class FloatFormat:
         """
         most = self.values(maxima).astype(np.float64)
         with np.errstate(invalid="ignore"):
-            large = ~(np.abs(most) < 2.0**_LARGE)
+            large = ~(np.abs(most) < 2.0**LARGE)
             fixed = np.ceil(np.ldexp(np.where(large, 0, most), FRACTION)).astype(np.int64)
         totals = fixed[:, None] + np.asarray(thresholds, np.int64)
         found = self._at_or_above(totals)
@@ -167,10 +167,10 @@ class FloatFormat:
 
     def _bits(self, given: NDArray[Any]) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Bits of numbers, and which of them the format does not have."""
-        single = given.astype(np.float32)
+        with np.errstate(over="ignore"):
+            single = given.astype(np.float32)
+            half = single.astype(np.float16)
         if self.mantissa == 10:
-            with np.errstate(over="ignore"):
-                half = single.astype(np.float16)
             back = half.astype(given.dtype if given.dtype.kind == "f" else np.float32)
             bits = half.view(np.uint16)
         else:

@@ -210,9 +210,9 @@ class Rows:
             within = bad if part is None else bad & part
             errors = np.logical_or.reduce(within[:, : format.max_row], axis=-1)
             logits = self.logits
-            if self.live is not None:
-                # What a mask has left out already puts no row in error.
-                logits = np.where(bad & ~self.live, np.int16(floats.lowest), logits)
+            if part is not None:
+                # What is left out otherwise puts no row in error.
+                logits = np.where(bad & ~part, np.int16(floats.lowest), logits)
             return replace(self, logits=logits, live=_both(self.live, ~masked), errors=errors)
         if format.masked_logit is not None:
             masked = self.logits == format.masked_logit

@@ -114,8 +114,11 @@ class TableFile:
         holding set k of the file, whatever the layers' numbers are. A file of a single set gives
         ROMs either way, unless ``contexts`` asks for more. ``changes`` are further fields of
         ``SoftmaxConfig``; ``contexts`` may be more than there are sets, and the rest then hold the
-        first set.
+        first set. Thresholds of a file are steps of integers: ``logit_format`` can be no other.
         """
+        kind = changes.get("logit_format", "integer")
+        if kind != "integer":
+            raise ValueError(f"the tables are for integer logits, not {kind}")
         wanted = self._config(**{key: changes[key] for key in _SCALARS if key in changes})
         for scalar in _SCALARS:
             fixed, other = getattr(self, scalar), getattr(wanted, scalar)

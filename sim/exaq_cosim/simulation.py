@@ -55,7 +55,8 @@ class Simulation:
         Row results of leading shape, as ``exaq.row_results`` gives them; None where the unit has
         none.
     row_errors
-        Leading shape, bool: the unit's flag for rows longer than max_row.
+        Leading shape, bool: the unit's flag for rows longer than max_row, and for those in which
+        a NaN or +inf takes part.
     lengths
         Leading shape: elements streamed of each row.
     first_in, last_in, first_out, last_out, results_out
@@ -225,7 +226,8 @@ def simulate(
     Parameters
     ----------
     logits
-        Integers within ``config.logit_range``, shape (..., row).
+        Integers within ``config.logit_range``, shape (..., row); with ``config.logit_format``
+        bf16 or fp16 floating-point numbers that the format has.
     config
         The unit. It is compiled on the first use and taken from the cache later.
     mask

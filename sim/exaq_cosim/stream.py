@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import RowResults, SoftmaxConfig
+from exaq.float_format import bits_of_keys
 from exaq.stream_format import element_type
 from exaq_cosim.loading import Load, accesses, load_of, reasons
 from exaq_cosim.row_bytes import RowBytes
@@ -167,7 +168,8 @@ def stream_rows(
     library
         What ``build_library`` gave for ``config``, with tracing where ``waves`` are asked.
     logits
-        (rows, width) integers of ``element_type(logit_width, signed=True)``.
+        (rows, width) integers of ``element_type(logit_width, signed=True)``; of floating-point
+        numbers their keys.
     lengths
         (rows,) elements streamed of each row, 1 to width; rows longer than max_row are legal.
     live
@@ -206,6 +208,11 @@ def stream_rows(
         Tables do not fit the configuration.
     """
     rows, width = logits.shape
+    floats = config.float_format
+    if floats is not None:
+        # A number that puts its row in error must not be masked on its way.
+        live = None if live is None else live | floats.bad(logits)
+        logits = bits_of_keys(logits).view(np.int16)
     logits = np.ascontiguousarray(logits, element_type(config.logit_width, signed=True))
     lengths = np.ascontiguousarray(lengths, np.int32)
     live = None if live is None else np.ascontiguousarray(live, np.bool_)

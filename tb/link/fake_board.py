@@ -312,7 +312,10 @@ class FakeBoard(Device):
 
     def _reply_octets(self, message: bytes) -> int:
         rows, _ = self._rows(message[2:])
-        return 8 + 1 + sum(len(logits) for logits, _, _ in rows) * self.config.prob_bytes
+        config = self.config
+        elements = sum(len(logits) for logits, _, _ in rows)
+        size = 1 if config.output == "codes" else config.prob_bytes
+        return 8 + 1 + elements * size + len(rows) * len(self._results([0], [True], config))
 
     def _fault(self, counter: str, fault: int) -> None:
         self.counters[counter] += 1
@@ -362,13 +365,17 @@ class FakeBoard(Device):
         config = self.config
         if not config.contexts:
             return UNKNOWN
-        if len(body) != 8 * config.levels:
+        count = 2 * config.levels + (config.sink is not None)
+        if len(body) != 4 * count:
             return bytes([1])
-        context, *words = struct.unpack(f"<{2 * config.levels}i", body)
+        context, *words = struct.unpack(f"<{count}i", body)
+        sink = None if config.sink is None else words.pop()
         thresholds, levels = words[: config.levels - 1], words[config.levels - 1 :]
         if not 0 <= context < config.contexts:
             return bytes([2])
-        self.tables[context] = Tables(thresholds=tuple(thresholds), exp_rom=tuple(levels))
+        self.tables[context] = Tables(
+            thresholds=tuple(thresholds), exp_rom=tuple(levels), sink=sink
+        )
         self.counters["loads"] += 1
         return bytes([0])
 
@@ -383,11 +390,16 @@ class FakeBoard(Device):
                 return rows, False
             last, word = struct.unpack_from("<HH", body, at)
             at += 4
-            masked, context = bool(word & 0x8000), word & 0x3FF
+            masked, windowed, context = bool(word & 0x8000), bool(word & 0x4000), word & 0x3FF
             if last >= config.max_row or context >= max(1, config.contexts):
                 return rows, False
-            if masked and not config.masking:
+            if (masked and not config.masking) or (windowed and not config.window):
                 return rows, False
+            start, stop = 0, last + 1
+            if windowed:
+                start = int.from_bytes(body[at : at + 3], "little")
+                stop = int.from_bytes(body[at + 3 : at + 6], "little")
+                at += 6
             logits: list[int] = []
             live: list[bool] = []
             for element in range(last + 1):
@@ -397,7 +409,7 @@ class FakeBoard(Device):
                 if at + size > len(body):
                     return rows, False
                 logits.append(int.from_bytes(body[at : at + size], "little", signed=True))
-                live.append(bool(bits >> element % 8 & 1))
+                live.append(bool(bits >> element % 8 & 1) and start <= element < stop)
                 at += size
             rows.append((logits, live, context))
         return rows, bool(rows)
@@ -405,16 +417,54 @@ class FakeBoard(Device):
     def _softmax(self, body: bytes) -> bytes:
         rows, good = self._rows(body)
         out = b""
+        wrong = False
         for logits, live, context in rows:
             config = self.config
             if config.contexts:
                 config = config.replace(tables=self.tables[context])
+            size = 1 if config.output == "codes" else config.prob_bytes
             for p in self.golden(logits, live, config):
-                out += int(p).to_bytes(config.prob_bytes, "little")
+                out += int(p).to_bytes(size, "little")
+            out += self._results(logits, live, config)
+            wrong |= self._wrong(logits, live)
             self.counters["rows"] += 1
             self.counters["beats"] += -(-len(logits) // config.lanes)
-        return out + bytes([not good])
+        return out + bytes([(not good) + 2 * wrong])
 
     def golden(self, logits: list[int], live: list[bool], config: SoftmaxConfig) -> Any:
-        """Probabilities of a row."""
-        return exaq.softmax(np.array(logits), config, np.array(live))
+        """Probabilities or codes of a row."""
+        function = exaq.quantize if config.output == "codes" else exaq.softmax
+        return function(numbers(logits, config), config, np.array(live))
+
+    def _wrong(self, logits: list[int], live: list[bool]) -> bool:
+        """Whether an element that takes part is NaN or +inf."""
+        if self.config.logit_format == "integer":
+            return False
+        given = numbers(logits, self.config)
+        return bool((np.array(live) & (np.isnan(given) | np.isposinf(given))).any())
+
+    def _results(self, logits: list[int], live: list[bool], config: SoftmaxConfig) -> bytes:
+        """Octets of a row's results, where the unit gives any."""
+        if config.row_results == "none":
+            return b""
+        found = exaq.row_results(numbers(logits, config), config, np.array(live))
+        if config.logit_format == "integer":
+            maximum = int(found.maximum).to_bytes(config.logit_bytes, "little", signed=True)
+        elif config.logit_format == "fp16":
+            maximum = found.maximum.astype(np.float16).tobytes()
+        else:
+            maximum = found.maximum.astype(np.float32).tobytes()[2:]
+        total = int(found.sum).to_bytes(-(-config.sum_bits // 8), "little")
+        table: Any = [] if found.table is None else found.table
+        each = [int(p).to_bytes(config.prob_bytes, "little") for p in table]
+        return maximum + total + b"".join(each)
+
+
+def numbers(logits: list[int], config: SoftmaxConfig) -> Any:
+    """Logits as the golden model takes them, from the integers that their octets make."""
+    bits = np.array(logits) & 0xFFFF
+    if config.logit_format == "fp16":
+        return bits.astype(np.uint16).view(np.float16)
+    if config.logit_format == "bf16":
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    return np.array(logits)

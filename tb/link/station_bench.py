@@ -205,7 +205,7 @@ class Board(Component):
         wiring.connect(m, wiring.flipped(self.i), responder.i)
         wiring.connect(m, responder.o, wiring.flipped(self.o))
         wiring.connect(m, responder.logits, unit.i)
-        wiring.connect(m, unit.o, responder.probabilities)
+        wiring.connect(m, unit.o, responder.elements)
         m.d.comb += self.active.eq(responder.active)
         m.d.comb += [getattr(responder, name).eq(getattr(self, name)) for name in self.pulses]
         if self.config.contexts:

@@ -6,8 +6,10 @@ import random
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig, Tables
@@ -29,20 +31,34 @@ COUNTS = [
 ]
 
 
+def results_octets(config: SoftmaxConfig) -> int:
+    """Octets of a row's results."""
+    if config.row_results == "none":
+        return 0
+    table = config.row_results == "table"
+    fixed = -(-config.logit_width // 8) + -(-config.sum_bits // 8)
+    return fixed + table * config.levels * -(-config.prob_bits // 8)
+
+
 @dataclass(frozen=True)
 class Row:
-    """A row to send. ``live``: a flag per logit, or None for a row without a mask."""
+    """A row to send. ``live``: a flag per logit, or None for a row without a mask. Logits of a
+    floating-point format are its bits.
+    """
 
     logits: tuple[int, ...]
     live: tuple[bool, ...] | None = None
     context: int = 0
+    window: tuple[int, int] | None = None
 
     def octets(self, config: SoftmaxConfig) -> bytes:
         """As it stands in the body of ROWS; pad bits of the logits are noise."""
         rng = random.Random(len(self.logits))
         size = -(-config.logit_width // 8)
         word = self.context | (0 if self.live is None else 0x8000)
+        word |= 0 if self.window is None else 0x4000
         parts = [struct.pack("<HH", len(self.logits) - 1, word)]
+        parts += [edge.to_bytes(3, "little") for edge in self.window or ()]
         for k in range(0, len(self.logits), 8):
             if self.live is not None:
                 flags = self.live[k : k + 8]
@@ -55,24 +71,64 @@ class Row:
                 parts.append(number.to_bytes(size, "little"))
         return b"".join(parts)
 
-    def probabilities(self, config: SoftmaxConfig, held: Sequence[Tables] = ()) -> list[int]:
-        """What the golden model makes of it; ``held``: the contexts' tables, if not the first."""
+    def numbers(self, config: SoftmaxConfig) -> NDArray[Any]:
+        """The logits as the golden model takes them."""
+        bits = np.array(self.logits)
+        if config.logit_format == "fp16":
+            return bits.astype(np.uint16).view(np.float16)
+        if config.logit_format == "bf16":
+            return (bits.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return bits
+
+    def answer(self, config: SoftmaxConfig, held: Sequence[Tables] = ()) -> bytes:
+        """Its octets in the answer; ``held``: the contexts' tables, if not the first."""
         used = config
         if config.contexts:
             tables = (held or config.context_tables)[self.context]
             used = config.replace(contexts=0, tables=tables)
         mask = None if self.live is None else np.array(self.live)
-        return [int(p) for p in exaq.softmax(np.array(self.logits), used, mask)]
+        window = None
+        if self.window is not None:
+            start, stop = (min(edge, len(self.logits)) for edge in self.window)
+            window = (start, stop)
+        codes = config.output == "codes"
+        function = exaq.quantize if codes else exaq.softmax
+        size = 1 if codes else -(-config.prob_bits // 8)
+        elements = function(self.numbers(config), used, mask, window=window)
+        octets = b"".join(int(p).to_bytes(size, "little") for p in elements)
+        if config.row_results == "none":
+            return octets
+        results = exaq.row_results(self.numbers(config), used, mask, window=window)
+        if config.logit_format == "integer":
+            octets += int(results.maximum).to_bytes(config.logit_bytes, "little", signed=True)
+        else:
+            wide = np.float32(results.maximum)
+            bits = np.uint32(wide.view(np.uint32) >> np.uint32(16))
+            if config.logit_format == "fp16":
+                bits = wide.astype(np.float16).view(np.uint16)
+            octets += int(bits).to_bytes(2, "little")
+        octets += int(results.sum).to_bytes(-(-config.sum_bits // 8), "little")
+        if results.table is not None:
+            size = -(-config.prob_bits // 8)
+            octets += b"".join(int(p).to_bytes(size, "little") for p in results.table)
+        return octets
 
-    def answer(self, config: SoftmaxConfig, held: Sequence[Tables] = ()) -> bytes:
-        """Its octets in the answer."""
-        size = -(-config.prob_bits // 8)
-        return b"".join(p.to_bytes(size, "little") for p in self.probabilities(config, held))
+    def wrong(self, config: SoftmaxConfig) -> bool:
+        """Whether the unit flags it: an element that takes part is NaN or +inf."""
+        if config.logit_format == "integer":
+            return False
+        numbers = self.numbers(config).astype(np.float64)
+        start, stop = self.window or (0, len(numbers))
+        live = np.array(self.live or (True,) * len(numbers))
+        part = live & (np.arange(len(numbers)) >= start) & (np.arange(len(numbers)) < stop)
+        return bool((part & (np.isnan(numbers) | np.isposinf(numbers))).any())
 
 
 def random_row(config: SoftmaxConfig, rng: random.Random, length: int | None = None) -> Row:
     """Logits around a level of their own, or anywhere; with a mask or without."""
     low, high = config.logit_range
+    if config.logit_format != "integer":
+        low, high = 0, 0xFFFF
     count = length or rng.choice([1, rng.randint(1, config.max_row), config.max_row])
     centre, width = rng.randint(low, high), rng.choice([1, 2, 30, high])
     logits = [min(max(centre + rng.randint(-width, width), low), high) for _ in range(count)]
@@ -80,7 +136,11 @@ def random_row(config: SoftmaxConfig, rng: random.Random, length: int | None = N
     if config.masking and rng.random() < 0.6:
         density = rng.choice([0.0, 0.5, 0.5, 1.0])
         live = tuple(rng.random() < density for _ in logits)
-    return Row(tuple(logits), live, rng.randrange(max(config.contexts, 1)))
+    window = None
+    if config.window and rng.random() < 0.8:
+        most = min(config.max_row + 1, (1 << config.max_row.bit_length()) - 1)
+        window = (rng.randint(0, min(count + 1, most)), rng.randint(0, most))
+    return Row(tuple(logits), live, rng.randrange(max(config.contexts, 1)), window)
 
 
 def rows_message(config: SoftmaxConfig, tag: int, rows: Sequence[Row]) -> bytes:
@@ -91,7 +151,8 @@ def rows_answer(
     config: SoftmaxConfig, tag: int, rows: Sequence[Row], held: Sequence[Tables] = ()
 ) -> bytes:
     body = b"".join(row.answer(config, held) for row in rows)
-    return bytes([ROWS | ANSWER, tag]) + body + b"\0"
+    status = 2 * any(row.wrong(config) for row in rows)
+    return bytes([ROWS | ANSWER, tag]) + body + bytes([status])
 
 
 def load_message(tag: int, words: Sequence[int]) -> bytes:
@@ -121,10 +182,23 @@ def cut_rows(config: SoftmaxConfig, body: bytes) -> tuple[list[Row], int, bool]:
         less, word = struct.unpack("<HH", body[:4])
         body = body[4:]
         masked, context = bool(word & 0x8000), word & 0x7FFF
+        window = None
+        if config.window:
+            context &= 0x3FFF
         if less >= config.max_row or context >= max(config.contexts, 1):
             return rows, 0, True
         if masked and not config.masking:
             return rows, 0, True
+        if config.window and word & 0x4000:
+            if len(body) <= 6:
+                return rows, 0, True
+            window = (
+                int.from_bytes(body[:3], "little"),
+                int.from_bytes(body[3:6], "little"),
+            )
+            body = body[6:]
+            if max(window) >> config.max_row.bit_length():
+                return rows, 0, True
         logits: list[int] = []
         live: list[bool] = []
         for k in range(less + 1):
@@ -137,9 +211,10 @@ def cut_rows(config: SoftmaxConfig, body: bytes) -> tuple[list[Row], int, bool]:
             if len(body) < size:
                 return rows, k + bool(body), True
             number = int.from_bytes(body[:size], "little") & 2 * sign - 1
-            logits.append((number ^ sign) - sign)
+            signed = config.logit_format == "integer"
+            logits.append((number ^ sign) - sign if signed else number)
             body = body[size:]
-        rows.append(Row(tuple(logits), tuple(live) if masked else None, context))
+        rows.append(Row(tuple(logits), tuple(live) if masked else None, context, window))
     return rows, 0, False
 
 
@@ -152,8 +227,13 @@ def check_answer(config: SoftmaxConfig, message: bytes, answer: bytes, identity:
         rows, more, malformed = cut_rows(config, body)
         expected = rows_answer(config, tag, rows)[:-1]
         assert answer[: len(expected)] == expected
-        assert len(answer) == len(expected) + more * config.prob_bytes + 1
-        assert answer[-1] == malformed
+        # A row that is cut off has its results too.
+        size = 1 if config.output == "codes" else config.prob_bytes
+        cut = more * size + bool(more) * results_octets(config)
+        assert len(answer) == len(expected) + cut + 1
+        assert answer[-1] & 1 == malformed
+        if not more:
+            assert bool(answer[-1] & 2) == any(row.wrong(config) for row in rows)
     elif kind == STATUS and not body:
         assert answer[:2] == bytes([STATUS | ANSWER, tag])
         assert len(answer) == 2 + 4 * len(COUNTS)

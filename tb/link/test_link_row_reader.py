@@ -20,12 +20,16 @@ CONFIGS = {
     "8 lanes": SoftmaxConfig(lanes=8, max_row=40, logit_width=12, contexts=3),
     "3 lanes": SoftmaxConfig(lanes=3, max_row=300, logit_width=24, contexts=300),
     "no masks": SoftmaxConfig(lanes=2, max_row=512, masking=False, logit_width=5, contexts=1),
+    "windows": SoftmaxConfig(lanes=4, max_row=64, window=True, logit_width=12),
+    "windows, no masks": SoftmaxConfig(lanes=2, max_row=16, window=True, masking=False, contexts=5),
+    "long windows": SoftmaxConfig(lanes=1, max_row=4096, window=True),
+    "bf16": SoftmaxConfig(lanes=2, max_row=32, logit_format="bf16"),
     "256 contexts": SoftmaxConfig(lanes=1, max_row=256, contexts=256, logit_width=9),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
 
-# A beat: logits of the lanes that hold an element, live bits of the same, last, context.
-Beat = tuple[tuple[int, ...], tuple[bool, ...], bool, int]
+# A beat: logits of the lanes that hold an element, live bits of the same, last, context, window.
+Beat = tuple[tuple[int, ...], tuple[bool, ...], bool, int, tuple[int, int]]
 
 
 def beats(config: SoftmaxConfig, row: Row, known: int | None = None) -> list[Beat]:
@@ -34,32 +38,41 @@ def beats(config: SoftmaxConfig, row: Row, known: int | None = None) -> list[Bea
     logits = [*row.logits[:count], *[0] * (len(row.logits) - count)]
     live = [*(row.live or (True,) * count)[:count], *[True] * (len(row.logits) - count)]
     found = []
+    window = (0, 0)
+    if config.window:
+        window = row.window or (0, (1 << config.index_bits) - 1)
     for k in range(0, len(logits), config.lanes):
         end = k + config.lanes
         part = (tuple(logits[k:end]), tuple(live[k:end]))
-        found.append((*part, end >= len(logits), row.context))
+        found.append((*part, end >= len(logits), row.context, window))
     return found
 
 
 def unpacked(config: SoftmaxConfig, word: int) -> Beat:
-    """A beat from its bits: logits, live bits with masking, tail bits, last, context."""
+    """A beat from its bits: logits, live bits with masking, window, tail bits, last, context."""
     lanes, width = config.lanes, config.logit_width
     logits = []
     for _ in range(lanes):
         number = word & (1 << width) - 1
-        logits.append(number - (number >> width - 1 << width))
+        signed = config.logit_format == "integer"
+        logits.append(number - (number >> width - 1 << width) if signed else number)
         word >>= width
     live = (1 << lanes) - 1
     if config.masking:
         live = word & (1 << lanes) - 1
         word >>= lanes
+    window = (0, 0)
+    if config.window:
+        edges = word & (1 << 2 * config.index_bits) - 1
+        window = (edges & (1 << config.index_bits) - 1, edges >> config.index_bits)
+        word >>= 2 * config.index_bits
     tail, last = word & (1 << lanes) - 1, word >> lanes & 1
     count = tail.bit_length()
     assert tail == (1 << count) - 1
     assert count
     assert last or count == lanes
     flags = tuple(bool(live >> k & 1) for k in range(count))
-    return tuple(logits[:count]), flags, bool(last), word >> lanes + 1
+    return tuple(logits[:count]), flags, bool(last), word >> lanes + 1, window
 
 
 class Run:
@@ -147,7 +160,8 @@ def test_every_context(name: str) -> None:
     """Each that the unit has goes through; each other number of 15 bits is refused."""
     config = CONFIGS[name]
     most = max(config.contexts, 1)
-    others = {most, most + 1, most | 256, 1 << 14, *(1 << bit for bit in range(15))}
+    # Bit 14 says that there is a window, where there are windows.
+    others = {most, most + 1, most | 256, *(1 << bit for bit in range(15 - config.window))}
     numbers = [*range(most), *(number for number in sorted(others) if number >= most)]
     rows = [Row((2,), None, number) for number in numbers]
     run = Run(config, [row.octets(config) for row in rows])
@@ -155,10 +169,29 @@ def test_every_context(name: str) -> None:
     assert run.ends == [number >= most for number in numbers]
 
 
-@pytest.mark.usefixtures("unused_components")
-def test_windows_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^the link of a board has no windows: window must be F"):
-        RowReader(SoftmaxConfig(window=True))
+@pytest.mark.parametrize("name", ["windows", "windows, no masks", "long windows"])
+def test_every_edge_of_a_window(name: str) -> None:
+    """What the index's bits hold goes through; all else is refused before the row begins."""
+    config = CONFIGS[name]
+    top = (1 << config.index_bits) - 1
+    edges = [0, 1, config.max_row - 1, config.max_row, top]
+    beyond = [top + 1, 1 << 16, 1 << 17, 1 << 23, (1 << 24) - 1]
+    rows = [Row((3, 4), window=(start, stop)) for start in edges for stop in edges]
+    good = len(rows)
+    for edge in beyond:
+        if edge > top:
+            rows += [Row((3, 4), window=(edge, 1)), Row((3, 4), window=(1, edge))]
+    run = Run(config, [row.octets(config) for row in rows])
+    assert run.beats == [beat for row in rows[:good] for beat in beats(config, row)]
+    assert run.ends == [False] * good + [True] * (len(rows) - good)
+
+
+def test_window_without_windows() -> None:
+    config = CONFIGS["4 lanes"]
+    row, windowed = Row((1, 2, 3)), Row((1, 2, 3), window=(0, 2))
+    run = Run(config, [row.octets(config) + windowed.octets(config), row.octets(config)])
+    assert run.beats == 2 * beats(config, row)
+    assert run.ends == [True, False]
 
 
 def test_mask_without_masking() -> None:
@@ -180,7 +213,8 @@ def test_cut_at_every_octet(name: str, stalled: bool) -> None:
     rng = random.Random(name)
     length = min(config.max_row, 11)
     live = tuple(rng.random() < 0.5 for _ in range(length)) if config.masking else None
-    first = Row(random_row(config, rng, length).logits, live, max(config.contexts, 1) - 1)
+    window = (1, length) if config.window else None
+    first = Row(random_row(config, rng, length).logits, live, max(config.contexts, 1) - 1, window)
     second = Row(random_row(config, rng, min(config.max_row, config.lanes)).logits)
     whole = first.octets(config) + second.octets(config)
     rows = [first, second]
@@ -193,13 +227,13 @@ def test_cut_at_every_octet(name: str, stalled: bool) -> None:
         expected += [beat for row in done for beat in beats(config, row)]
         if more:
             cut = rows[len(done)]
-            part = Row(cut.logits[:more], cut.live[:more] if cut.live else None, cut.context)
+            part = Row(
+                cut.logits[:more], cut.live[:more] if cut.live else None, cut.context, cut.window
+            )
             expected += beats(config, part)
     sink = stalls(1, 0.4) if stalled else None
     run = Run(config, bodies, sink=sink)
-    assert [(b[2], b[3], len(b[0])) for b in run.beats] == [
-        (b[2], b[3], len(b[0])) for b in expected
-    ]
+    assert [(b[2:], len(b[0])) for b in run.beats] == [(b[2:], len(b[0])) for b in expected]
     # A cut row's last element may be one that has not come whole.
     for found, wanted in zip(run.beats, expected, strict=True):
         whole_ones = len(found[0]) - found[2]

@@ -94,8 +94,8 @@ def test_answers_octet_by_octet(changes: dict[str, Any]) -> None:
         body += b"\0"
         assert len(body) == packer.answer_octets(rows)
         packer.unpack(rows, body)
-    np.testing.assert_array_equal(packer.probabilities, expected)
-    assert packer.probabilities.dtype == {1: "u1", 2: "u2", 3: "u4"}[config.prob_bytes]
+    np.testing.assert_array_equal(packer.elements, expected)
+    assert packer.elements.dtype == {1: "u1", 2: "u2", 3: "u4"}[config.prob_bytes]
 
 
 @pytest.mark.parametrize("changes", CONFIGS)

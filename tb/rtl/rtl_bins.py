@@ -56,6 +56,19 @@ _BINS = {
         "results",
         "window",
         "mask_value",
+        "bf16",
+        "fp16",
+    ),
+    "number": (
+        "nan",
+        "plus_infinity",
+        "minus_infinity",
+        "nan_masked",
+        "nan_beyond_max_row",
+        "bad_row_without_live",
+        "good_row_after_bad",
+        "both_zeros",
+        "denormal",
     ),
     "results": (
         "before_the_last_element",
@@ -238,6 +251,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         "one_context": config.contexts == 1,
         "several_contexts": config.contexts > 1,
         "contexts_no_power_of_two": config.contexts & (config.contexts - 1) != 0,
+        "bf16": config.logit_format == "bf16",
+        "fp16": config.logit_format == "fp16",
         "codes_and_sums": (config.output, config.row_results) == ("codes", "sum"),
         "codes_and_tables": (config.output, config.row_results) == ("codes", "table"),
         "results": config.output == "probabilities" and config.row_results != "none",
@@ -270,6 +285,7 @@ def row_bins(row: Row) -> Iterator[str]:
     yield from _shape_bins(row)
     if row.config.window and row.elements:
         yield from _window_bins(row)
+    yield from _number_bins(row)
     if row.over_long:
         beyond = row.elements - row.config.max_row
         yield from ["over_long.one_element"] if beyond == 1 else []
@@ -279,8 +295,29 @@ def row_bins(row: Row) -> Iterator[str]:
             yield "mask.excess_of_over_long"
     elif row.elements:
         yield from _value_bins(row)
-        if not row.live.all():
+        if not row.part.all():
             yield from _mask_bins(row)
+
+
+def _number_bins(row: Row) -> Iterator[str]:
+    floats = row.config.float_format
+    if floats is None:
+        return
+    kept = slice(row.config.max_row)
+    keys, live = row.logits[kept], row.live[kept]
+    nan = floats.bad(keys) & (keys != floats.infinity)
+    size = np.where(keys < 0, ~keys, keys)
+    hit = {
+        "nan": (live & nan).any(),
+        "plus_infinity": (live & (keys == floats.infinity)).any(),
+        "minus_infinity": (live & (keys == floats.lowest)).any() and row.part.any(),
+        "nan_masked": (~live & nan).any() and not row.bad and row.part.any(),
+        "nan_beyond_max_row": row.over_long and bool(floats.bad(row.logits)[kept.stop :].any()),
+        "bad_row_without_live": row.bad and row.all_masked,
+        "both_zeros": {0, -1} <= set(keys[live].tolist()),
+        "denormal": (live & (size > 0) & (size < 1 << floats.mantissa)).any(),
+    }
+    yield from (f"number.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def result_bins(row: Row, before: bool) -> Iterator[str]:
@@ -319,24 +356,32 @@ def context_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
 
 
 def _value_bins(row: Row) -> Iterator[str]:
-    config, live = row.rules, row.live
+    config, live = row.rules, row.part
     if not live.any():
         return
     logits = row.logits[live]
     top = logits.max()
     steps = np.diff(logits)
     beats = np.flatnonzero(live & (row.logits == top)) // config.lanes
-    distance = set((logits - top).tolist())
-    borders = set(config.kernel.borders) - {0}
+    if config.float_format is None:
+        present = set((logits - top).tolist())
+        borders = set(config.kernel.borders) - {0}
+        ends = config.logit_range
+    else:
+        floats, thresholds = config.float_format, set(config.kernel.borders) - {0}
+        present = set(logits.tolist())
+        maximum = np.array([top], np.int16)
+        borders = set(floats.borders(maximum, sorted(thresholds))[0].tolist())
+        ends = (floats.lowest + 1, floats.infinity - 1)
     several = len(logits) > 1
     hit = {
         "all_equal": several and len(set(logits.tolist())) == 1,
         "tied_maxima": several and len(beats) > 1 and steps.any(),
         "rising": several and (steps > 0).all(),
         "falling": several and (steps < 0).all(),
-        "full_range": (logits.min(), top) == config.logit_range,
-        "on_threshold": not borders.isdisjoint(distance),
-        "below_threshold": not {t - 1 for t in borders}.isdisjoint(distance),
+        "full_range": (logits.min(), top) == ends,
+        "on_threshold": not borders.isdisjoint(present),
+        "below_threshold": not {t - 1 for t in borders}.isdisjoint(present),
         "max_in_first_beat": row.beats_in > 1 and set(beats.tolist()) == {0},
         "max_in_last_beat": row.beats_in > 1 and set(beats.tolist()) == {row.beats_in - 1},
     }
@@ -345,12 +390,15 @@ def _value_bins(row: Row) -> Iterator[str]:
         hit["saturated"] = probabilities.max() == 2**config.prob_bits - 1
         hit["live_zero"] = probabilities.min() == 0
     if isinstance(config.kernel, Exaq):
-        hit["every_code"] = len(set(quantize(logits, config).tolist())) == config.kernel.levels
+        values = logits
+        if config.float_format is not None:
+            values = config.float_format.values(logits.astype(np.int16))
+        hit["every_code"] = len(set(quantize(values, config).tolist())) == config.kernel.levels
     yield from (f"value.{name}" for name, is_hit in hit.items() if is_hit)
 
 
 def _mask_bins(row: Row) -> Iterator[str]:
-    live, lanes = row.live, row.config.lanes
+    live, lanes = row.part, row.config.lanes
     starts = range(0, row.elements, lanes)
     masked_beats = [not live[start : start + lanes].any() for start in starts]
     count = int(live.sum())
@@ -412,5 +460,7 @@ def sequence_bins(config: SoftmaxConfig, rows: list[Row]) -> Iterator[str]:
             yield "over_long.after_longest"
         if config.window and before.over_long and after.live.any() and not after.live.all():
             yield "window.after_over_long"
+        if before.bad and not after.bad:
+            yield "number.good_row_after_bad"
         if before.over_long and after.beats_in == 1:
             yield "over_long.before_one_beat"

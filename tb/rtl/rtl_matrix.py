@@ -149,6 +149,20 @@ MATRIX: dict[str, SoftmaxConfig] = {
         prob_bits=9,
         contexts=3,
     ),
+    # Floating-point logits, masked by their values alone; full rate from its least legal row on.
+    "2bit-x4-fp16-nomask": SoftmaxConfig(
+        logit_format="fp16", masking=False, max_row=64, full_rate_row=32
+    ),
+    # The same with masks and with tables that change.
+    "3bit-x2-bf16-contexts3": SoftmaxConfig(
+        bits=3,
+        lanes=2,
+        logit_format="bf16",
+        max_row=48,
+        full_rate_row=32,
+        prob_bits=12,
+        contexts=3,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from cocotbext.axi import AxiStreamFrame
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtl_tables import Contexts, alone, random_tables
 
 from exaq import SoftmaxConfig, Tables, quantize, softmax
+from exaq.float_format import bits_of_keys
 
 
 class Beat(NamedTuple):
@@ -45,7 +46,8 @@ class Row:
     config
         What the unit was generated for.
     logits
-        Integers, shape (n,). Longer than ``max_row`` makes an over-long row.
+        Integers, or keys of floating-point numbers, shape (n,). Longer than ``max_row`` makes an
+        over-long row.
     live
         Boolean, shape (n,), whatever masks: all true where the configuration has no masks.
     kind
@@ -88,9 +90,21 @@ class Row:
         return alone(self.config, self.tables)
 
     @property
+    def part(self) -> NDArray[np.bool_]:
+        """What takes part: neither masked nor of a value that masks."""
+        floats = self.config.float_format
+        return self.live if floats is None else self.live & ~floats.masked(self.logits)
+
+    @property
+    def bad(self) -> bool:
+        """Whether an element of the row is NaN or +inf and not masked."""
+        floats, kept = self.config.float_format, slice(self.config.max_row)
+        return floats is not None and bool((self.live & floats.bad(self.logits))[kept].any())
+
+    @property
     def all_masked(self) -> bool:
-        """Whether none of the elements that come back is live."""
-        return not self.live[: self.config.max_row].any()
+        """Whether none of the elements that come back takes part."""
+        return not self.part[: self.config.max_row].any()
 
     @property
     def unknown(self) -> bool:
@@ -125,12 +139,19 @@ class Row:
             return np.zeros(0, dtype=np.int64)
         live = self.live[:kept]
         mask = None if live.all() else live
-        return softmax(self.logits[:kept], self.rules, mask=mask).astype(np.int64)
+        return softmax(self._numbers(kept), self.rules, mask=mask).astype(np.int64)
+
+    def _numbers(self, kept: int) -> NDArray[Any]:
+        """The first logits as numbers."""
+        floats = self.config.float_format
+        if floats is None:
+            return self.logits[:kept]
+        return floats.values(self.logits[:kept].astype(np.int16))
 
     @property
     def _live(self) -> NDArray[np.bool_]:
         """Of the elements that come back."""
-        return self.live[: min(self.elements, self.config.max_row)]
+        return self.part[: min(self.elements, self.config.max_row)]
 
     @cached_property
     def codes(self) -> NDArray[np.uint8]:
@@ -138,19 +159,22 @@ class Row:
         live = self._live
         if not len(live):
             return np.zeros(0, np.uint8)
-        return quantize(self.logits[: len(live)], self.rules, mask=live)
+        return quantize(self._numbers(len(live)), self.rules, mask=live)
 
     @property
     def error(self) -> int:
         """What the unit says of the row."""
-        return int(self.over_long or self.unknown)
+        return int(self.over_long or self.unknown or self.bad)
 
     def expected_results(self) -> Results:
         """The row's results that must come, by the codes of its elements."""
         config, live = self.config, self._live
         exponentials = self.rules.tables.exp_rom
         total = sum(exponentials[code] for code in self.codes[live])
-        maximum = max(self.logits[: len(live)][live].tolist(), default=config.logit_range[0])
+        lowest = config.format.lowest_logit
+        maximum = max(self.logits[: len(live)][live].tolist(), default=lowest)
+        if config.float_format is not None:
+            maximum = int(bits_of_keys(np.array([maximum], np.int16))[0])
         parts = [(maximum, config.logit_width), (total, config.sum_bits)]
         if config.row_results == "table":
             one = 1 << config.prob_bits
@@ -209,7 +233,10 @@ class Row:
         present = (np.arange(beats * lanes) < self.elements).reshape(shape)
         words = rng.integers(0, 2 ** (8 * width), shape, dtype=np.int64)
         field = 2**config.logit_width - 1
-        words[present] = (words[present] & ~field) | (self.logits & field)
+        logits = self.logits
+        if config.float_format is not None:
+            logits = bits_of_keys(logits.astype(np.int16)).astype(np.int64)
+        words[present] = (words[present] & ~field) | (logits & field)
         masked = rng.random(shape) < 0.5
         masked[present] = ~(self.live if self.flags is None else self.flags)
         keep = rng.random((*shape, width)) < 0.5
@@ -259,6 +286,9 @@ class Rows:
         self.contexts = Contexts(config) if contexts is None else contexts
         self.next = 0
         self.low, self.high = config.logit_range
+        self.floats = floats = config.float_format
+        if floats is not None:
+            self.low, self.high = floats.lowest, floats.infinity - 1
 
     def row(
         self,
@@ -335,6 +365,8 @@ class Rows:
         logits = draw[self.rng.integers(len(draw))](count)
         if self.config.mask_value == "lowest" and self.rng.random() < 0.5:
             logits[self.rng.random(count) < self.rng.random()] = self.low
+        if self.floats is not None and self.rng.random() < 0.3:
+            logits = self._with_specials(logits)
         if not (masks and self.config.masking) or self.rng.random() < 0.4:
             return self.row(logits, "random")
         return self.masked(logits, self.rng.random(count) < self.rng.random(), "randomly masked")
@@ -354,12 +386,31 @@ class Rows:
 
     def _near_thresholds(self, count: int) -> NDArray[np.int64]:
         top = self.rng.integers(self.high // 2, self.high + 1)
-        steps = self.rng.choice([0, *self._thresholds], count)
-        logits = np.clip(top + steps + self.rng.integers(-1, 2, count), self.low, top)
+        borders = self.rng.choice(self.reached(int(top), [0, *self._thresholds]), count)
+        logits = np.clip(borders + self.rng.integers(-1, 2, count), self.low, top)
         logits[self.rng.integers(count)] = top
         return logits
 
+    def reached(self, top: int, thresholds: Sequence[int]) -> NDArray[np.int64]:
+        """The lowest logits that reach each threshold in a row with the maximum ``top``."""
+        if self.floats is None:
+            return top + np.array(thresholds)
+        return self.floats.borders(np.array([top], np.int16), thresholds)[0].astype(np.int64)
+
+    def _with_specials(self, logits: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``logits`` with a few zeros, denormal numbers, infinities and NaN among them."""
+        assert self.floats is not None
+        infinity = self.floats.infinity
+        specials = [0, -1, 1, -2, 2**self.floats.mantissa - 1, ~infinity, ~infinity, infinity]
+        specials += [infinity + 1, 32767, ~infinity - 1, -32768]
+        chosen = self.rng.choice(specials, len(logits))
+        return np.where(self.rng.random(len(logits)) < self.rng.random() / 4, chosen, logits)
+
     def _normal(self, count: int) -> NDArray[np.int64]:
+        if self.floats is not None:
+            scale = 10.0 ** self.rng.integers(-6, 4)
+            draws = self.floats.round(self.rng.normal(0, scale, count))
+            return self.floats.keys(draws).astype(np.int64)
         sigma = max(1.0, abs(self._thresholds[0]) / 2)
         draws = np.rint(self.rng.normal(0, sigma, count)).astype(np.int64)
         return np.clip(draws, self.low, self.high)
@@ -417,12 +468,15 @@ class Rows:
             logits = np.full(longest, low)
             logits[place] = high
             yield self.row(logits, "lone maximum")
+        # The largest floating-point number is so far from the next one that all borders are it.
+        top = high if self.floats is None else int(self.floats.keys([8.0])[0])
         for context, borders in enumerate(self.contexts.borders):
             for threshold in sorted(set(borders)):
-                if high + threshold - 1 >= low:
-                    steps = np.array([0, threshold, threshold - 1, min(threshold + 1, 0)])
+                border = int(self.reached(top, [threshold])[0])
+                if border - 1 >= low:
+                    near = np.array([top, border, border - 1, min(border + 1, top)])
                     self.next = context
-                    logits = np.resize(high + steps, min(longest, 4 * lanes))
+                    logits = np.resize(near, min(longest, 4 * lanes))
                     yield self.row(logits, "at a threshold")
 
     def masks(self) -> Iterator[Row]:
@@ -443,10 +497,13 @@ class Rows:
             yield self.row(np.full(size, self.low), "lowest, half masked", places % 2 == 0)
 
     def over_long(self, beyond: int, null_beat: bool = False) -> Row:
-        """A row ``beyond`` elements longer than ``max_row``, the greatest value in the excess."""
+        """A row ``beyond`` elements longer than ``max_row``, the greatest value in the excess.
+
+        Of floating-point numbers a NaN, which is no error there.
+        """
         row = self.random(self.config.max_row + beyond)
         logits = row.logits.copy()
-        logits[self.config.max_row :] = self.high
+        logits[self.config.max_row :] = self.high if self.floats is None else 32767
         return self.row(logits, "over-long", row.live, null_beat)
 
 

@@ -15,6 +15,7 @@ BAD_LOADS = (
     "descending",
     "above_0",
     "too_low",
+    "just_below_0",
     "level_too_wide",
     "level_negative",
     "last_level_0",
@@ -80,11 +81,18 @@ class Contexts:
         return self.in_force
 
 
+def lowest_threshold(config: SoftmaxConfig) -> int:
+    """The lowest that a unit takes."""
+    return -(2**config.logit_width) if config.float_format is None else -(2**31)
+
+
 def random_tables(config: SoftmaxConfig, rng: np.random.Generator) -> Tables:
     """Free tables that a unit takes word by word: any span of thresholds, any exponentials."""
-    lowest = -(2**config.logit_width)
-    span = int(rng.choice([3, 40, 2 ** (config.logit_width - 1), -lowest]))
+    lowest = lowest_threshold(config)
+    span = int(rng.choice([3, 40, 1 << (-lowest).bit_length() - 2, -lowest]))
     thresholds = np.sort(-rng.integers(0, span + 1, config.levels - 1))
+    if config.float_format is not None:
+        thresholds[thresholds > config.float_format.least_threshold] = 0
     if rng.random() < 0.2:
         thresholds[0] = lowest
     exponentials = rng.integers(0, 2**config.exp_bits, config.levels)
@@ -113,7 +121,7 @@ class BadLoad:
 
 def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLoad]:
     """Every way in which a load of the right length can be wrong, by a step and by far."""
-    lowest, widest = -(2**config.logit_width), 2**config.exp_bits
+    lowest, widest = lowest_threshold(config), 2**config.exp_bits
     extremes = (-(2**31), 2**31 - 1)
     first_level = config.levels
 
@@ -123,14 +131,19 @@ def bad_loads(config: SoftmaxConfig, rng: np.random.Generator) -> Iterator[BadLo
             words[place] = word
         return BadLoad(kind, words, frozenset(reasons))
 
-    flat = dict.fromkeys(range(1, first_level), -5)
+    near = -5 if config.float_format is None else -505
+    flat = dict.fromkeys(range(1, first_level), near)
     for place in sorted({1, 1 + (first_level - 2) // 2, first_level - 2}):
-        yield bad("descending", flat | {place: -4, place + 1: -5}, "thresholds")
+        yield bad("descending", flat | {place: near + 1, place + 1: near}, "thresholds")
     for word in (1, 2**config.logit_width, extremes[1]):
         yield bad("above_0", flat | {first_level - 1: word}, "thresholds")
     yield bad("above_0", flat | {1: 3}, "thresholds")
     for word in (lowest - 1, 2 * lowest, extremes[0]):
-        yield bad("too_low", flat | {1: word}, "thresholds")
+        if extremes[0] <= word < lowest:
+            yield bad("too_low", flat | {1: word}, "thresholds")
+    if config.float_format is not None:
+        for word in range(config.float_format.least_threshold + 1, 0, 127):
+            yield bad("just_below_0", flat | {first_level - 1: word}, "thresholds")
     for word in (widest, widest + 1, 2 * widest, extremes[1]):
         place = int(rng.integers(first_level, 2 * config.levels))
         yield bad("level_too_wide", {place: word}, "exponentials")

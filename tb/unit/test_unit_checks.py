@@ -20,6 +20,7 @@ from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.framing import octet_ram
 from exaq_fpga.gateware.messages import octet_sources
 from exaq_hdl.kernels.exaq.tables.banks import context_map
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.parts import event_counters, fifo, memory
 from exaq_hdl.shell import control
 from exaq_hdl.shell.row_shell import RowShell
@@ -33,6 +34,8 @@ OF_CONTEXTS = [
     *("Boot", "ContextMap", "Control", "ExcessRam", "ExpRam", "RowThresholds", "SumRam"),
     "TableLoader",
 ]
+# What is not made from a configuration alone, or not from any.
+_OTHERS = (BoardTop, RowShell, FloatThresholds)
 _TRANSPORT = SimpleNamespace(line_cycles=4, pins={})
 #: What a component is made from first, and what else that is refused in words.
 OF_FORMAT = "format must be an exaq.StreamFormat, not {!r}"
@@ -79,7 +82,7 @@ def components(package: Any) -> list[type]:
 def source(component: type) -> str | None:
     """What a component is made from: the name of its first parameter, where that is one of FROM."""
     first = next(iter(inspect.signature(component).parameters), None)
-    return first if first in FROM and component not in (BoardTop, RowShell) else None
+    return first if first in FROM and component not in _OTHERS else None
 
 
 CONFIGURED = [

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from float_oracle import SHAPES, decoded, ladder
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
@@ -198,3 +199,92 @@ def test_contexts(contexts: int, max_row: int, stalled: bool) -> None:
         )
         assert seen == of_row
     assert sum(long_row.values) == sum(is_long for _, _, is_long in last_beats) > 0
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_number(name: str) -> None:
+    """All 65536 words: their keys, what masks, and what puts its row in error."""
+    config = SoftmaxConfig(lanes=4, max_row=65536, logit_format=name)
+    receiver = Receiver(config.format)
+    words = range(65536)
+    beats = [
+        {"logits": list(words[k : k + 4]), "live": 15, "tail": 0, "last": 0}
+        for k in range(0, 65536, 4)
+    ]
+    # A row for each 64 words, so that few rows have errors.
+    for beat in beats[15::16]:
+        beat.update(tail=15, last=1)
+    bench = Bench(receiver, limit=20000)
+    bench.feed(receiver.i, [pack(logit_beat(config.format), beat) for beat in beats])
+    bench.every(lambda ctx, _: ctx.set(receiver.room, 1))
+    drain = bench.drain(receiver.o, len(beats))
+    bench.run()
+    meant = decoded(name)
+    order = {word: place for place, word in enumerate(ladder(name)[1], 1)}
+    lowest = 2**15 - 1 - len(order) // 2
+    for k, word in enumerate(drain.items):
+        out = unpack(row_beat(config.format), word)
+        part = words[4 * k : 4 * k + 4]
+        assert out["logits"] == [lowest + order.get(each, 0) for each in part]
+        assert out["live"] == sum((each in order) << lane for lane, each in enumerate(part))
+        row = words[64 * (k // 16) : 64 * (k // 16) + 64]
+        assert out["error"] == (k % 16 == 15 and any(meant[each].bad for each in row))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("masking", [True, False])
+@pytest.mark.parametrize("contexts", [0, 3])
+def test_numbers_that_put_a_row_in_error(name: str, masking: bool, contexts: int) -> None:
+    """Anywhere in the row, where they are live; none that is masked, absent or dropped, and the
+    rows behind are as they would be.
+    """
+    config = SoftmaxConfig(
+        lanes=2, max_row=8, logit_format=name, masking=masking, contexts=contexts
+    )
+    exponent, mantissa = SHAPES[name]
+    infinity = (2**exponent - 1) << mantissa
+    bad = [infinity, infinity + 1, 0x7FFF, 0x8000 + infinity + 1, 0xFFFF]
+    rng = random.Random(name)
+    meant = decoded(name)
+    words, expected, causes = [], [], set()
+    for _ in range(400):
+        beats = rng.choice([1, 2, 3, 4, 4, 5, 7])
+        error = int(beats > 4)
+        share = rng.choice([0, 0, 0.1, 0.4])
+        for k in range(beats):
+            last = k == beats - 1
+            row = [
+                rng.choice(bad)
+                if rng.random() < share
+                else rng.choice([0, 0x3C00, 0x8000 + infinity])
+                for _ in range(2)
+            ]
+            tail = rng.choice([1, 3]) if last else rng.getrandbits(2)
+            live = rng.choice([3, 3, 1, 2, 0])
+            beat = {"logits": row, "tail": tail, "last": int(last)}
+            beat |= {"live": live} if masking else {}
+            context = rng.randrange(4)
+            beat |= {"context": context} if contexts else {}
+            words.append(pack(logit_beat(config.format), beat))
+            present = (tail if last else 3) & (live if masking else 3)
+            here = any(meant[each].bad and present >> lane & 1 for lane, each in enumerate(row))
+            if any(meant[each].bad for each in row) and not here:
+                causes.add("masked or absent")
+            if k < 4:
+                error |= here
+                ends = last or k == 3
+                unknown = contexts and context >= contexts
+                expected.append((int(ends), int(ends and (error or unknown))))
+                causes |= {f"beat {k}"} if here else set()
+            elif here:
+                causes.add("dropped")
+    assert causes == {"masked or absent", "dropped", *(f"beat {k}" for k in range(4))}
+    receiver = Receiver(config.format)
+    bench = Bench(receiver, limit=20000)
+    bench.feed(receiver.i, words, stalls(1, 0.3))
+    closed = stalls(2, 0.3)
+    bench.every(lambda ctx, _: ctx.set(receiver.room, int(not next(closed))))
+    drain = bench.drain(receiver.o, len(expected))
+    bench.run()
+    found = [unpack(row_beat(config.format), word) for word in drain.items]
+    assert [(beat["last"], beat["error"]) for beat in found] == expected

@@ -6,7 +6,7 @@ import pytest
 from amaranth.hdl import Value
 from unit_bench import Bench, pack, stalls, unpack
 from unit_loads import Word, good, outcomes, timeline
-from unit_tables import excess_words, exponential_words, lut_sum, threshold_words
+from unit_tables import excess_words, exponential_words, lowest_threshold, lut_sum, threshold_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
@@ -149,11 +149,17 @@ CONFIGS = {
     ),
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
+FLOATS = {
+    name: SoftmaxConfig(**BASE | {"logit_width": 16, "logit_format": name})
+    for name in ("bf16", "fp16")
+}
 
 
 def edges(config: SoftmaxConfig, rng: random.Random) -> list[int]:
     """Words at and beside what is legal for anything, and those that equal it when cut."""
-    legal = [0, config.contexts, -(2**config.logit_width), 2 ** (config.exp_frac + 1)]
+    legal = [0, config.contexts, lowest_threshold(config), 2 ** (config.exp_frac + 1)]
+    if config.logit_format != "integer":
+        legal += [-256, -128]
     near = [value + d for value in legal for d in (-1, 0, 1)]
     bits = range(4, 32)
     aliases = [rng.choice(near) + rng.choice([-1, 1]) * 2**bit for bit in bits]
@@ -161,10 +167,10 @@ def edges(config: SoftmaxConfig, rng: random.Random) -> list[int]:
     return [min(max(word, SMALLEST), LARGEST) for word in words]
 
 
-@EVERY
+@pytest.mark.parametrize("name", [*CONFIGS, *FLOATS])
 def test_every_place_with_every_edge(name: str) -> None:
     """Each word of a good load in turn is something else, legal or not."""
-    config = CONFIGS[name]
+    config = (CONFIGS | FLOATS)[name]
     rng = random.Random(name)
     words = []
     each = 1000 // config.levels**2

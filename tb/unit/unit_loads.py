@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from unit_tables import random_tables
+from unit_tables import lowest_threshold, random_tables
 
 from exaq import SoftmaxConfig, Tables
 
@@ -32,7 +32,9 @@ def faults(config: SoftmaxConfig, load: list[int]) -> set[str]:
         reasons.add("context")
     if thresholds != sorted(thresholds):
         reasons.add("thresholds")
-    if any(not -(2**config.logit_width) <= t <= 0 for t in thresholds):
+    if any(not lowest_threshold(config) <= t <= 0 for t in thresholds):
+        reasons.add("thresholds")
+    if config.logit_format == "bf16" and any(-256 < t < 0 for t in thresholds):
         reasons.add("thresholds")
     if any(not 0 <= e < 2 ** (config.exp_frac + 1) for e in levels) or levels[-1] == 0:
         reasons.add("exponentials")

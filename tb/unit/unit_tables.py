@@ -14,13 +14,20 @@ from exaq_hdl.kernels.exaq.tables.words import (
 )
 
 
+def lowest_threshold(config: SoftmaxConfig) -> int:
+    """The lowest that a unit takes."""
+    return -(2**config.logit_width) if config.logit_format == "integer" else -(2**31)
+
+
 def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
     """Legal ones of every kind: thresholds equal, at either end, near 0; exponentials anyhow."""
-    lowest, largest = -(2**config.logit_width), 2**config.exp_bits - 1
+    lowest, largest = lowest_threshold(config), 2**config.exp_bits - 1
     depth = rng.choice([-lowest, -lowest, 40, 4, 0])
     thresholds = sorted(max(lowest, -rng.randint(0, depth)) for _ in range(config.levels - 1))
     if rng.random() < 0.2:
         thresholds[0] = lowest
+    if config.logit_format == "bf16":
+        thresholds = [0 if -256 < each < 0 else each for each in thresholds]
     edge = rng.choice([0, largest])
     exponentials = [rng.choice([edge, rng.randint(0, largest)]) for _ in range(config.levels)]
     exponentials[-1] = max(1, exponentials[-1])

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from exaq import SoftmaxConfig
+from exaq import SoftmaxConfig, round_logits
 from exaq_cosim import simulate
 from exaq_fpga.boards.devices import DEVICES, Device
 from exaq_fpga.flow import tools
@@ -60,6 +61,11 @@ CASES = (
     Case("4bit-x4", "ice40-hx8k"),
     Case("4bit-x16", "ecp5-85"),
     Case("5bit-x4", "ecp5-85"),
+    *(
+        Case(f"{bits}bit-x4-{kind}", "ecp5-85")
+        for bits in (2, 4)
+        for kind in ("int16", "bf16", "fp16")
+    ),
 )
 
 
@@ -130,8 +136,13 @@ def count_cycles(config: SoftmaxConfig, row: int) -> dict[str, float]:
     first row to the end of its last; ``first_in_to_last_out`` that of a row alone, both its first
     beat in and its last beat out counted.
     """
-    low, high = config.logit_range
-    logits = np.random.default_rng(ROW).integers(low, high, (ROWS, row), endpoint=True)
+    random = np.random.default_rng(ROW)
+    logits: NDArray[Any]
+    if config.float_format is None:
+        low, high = config.logit_range
+        logits = random.integers(low, high, (ROWS, row), endpoint=True)
+    else:
+        logits = round_logits(random.normal(0, 3, (ROWS, row)), config)
     stream = simulate(logits, config)
     alone = simulate(logits[:1], config)
     span = int(stream.last_out[-1] - stream.last_out[0])

@@ -81,7 +81,9 @@ class Station(Component):
         wiring.connect(m, responder.o, sender.i)
         wiring.connect(m, sender.o, wiring.flipped(self.tx))
         wiring.connect(m, responder.logits, unit.i)
-        wiring.connect(m, unit.o, responder.probabilities)
+        wiring.connect(m, unit.o, responder.elements)
+        if self.config.row_results != "none":
+            wiring.connect(m, unit.row, responder.results)
         m.d.comb += [
             responder.taken.eq(receiver.taken),
             responder.damaged.eq(receiver.damaged),

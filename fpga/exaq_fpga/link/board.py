@@ -5,13 +5,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exaq import SoftmaxConfig, Tables
+from exaq import RowResults, SoftmaxConfig, Tables
 from exaq.rows import Rows
 from exaq.scalars import integer, real
 from exaq_fpga.link.errors import (
@@ -36,6 +37,7 @@ from exaq_fpga.link.protocol import (
     IdentityError,
     RowsStatus,
     Type,
+    answer_octets,
     longest_message,
 )
 from exaq_fpga.link.row_messages import STATUS, RowPacker, RowRange
@@ -53,6 +55,23 @@ _ANSWERS = 3
 _COUNTERS = struct.Struct(f"<{len(COUNTERS)}I")
 # What the status of LOAD_TABLES says, from its lowest bit.
 _REFUSALS = ("their number", "the context", "the thresholds", "the exponentials")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamedRows:
+    """What a board gave for rows.
+
+    Members
+    -------
+    elements
+        Shape of the logits: probabilities of the type of ``exaq.softmax``, or codes, uint8; 0
+        where masked or absent.
+    results
+        Row results in the logits' shape without its last axis; None where the unit gives none.
+    """
+
+    elements: NDArray[Any]
+    results: RowResults | None
 
 
 class Board:
@@ -240,6 +259,7 @@ class Board:
         mask: ArrayLike | None = None,
         lengths: ArrayLike | None = None,
         contexts: ArrayLike | None = None,
+        window: tuple[ArrayLike, ArrayLike] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> NDArray[Any]:
         """Probabilities of rows, computed by the board.
@@ -257,6 +277,8 @@ class Board:
         contexts
             With ``config.contexts``: integers that broadcast to the leading shape, the context
             of each row. None: context 0.
+        window
+            Starts and stops, as of ``exaq.softmax``.
         progress
             Called with (rows done, rows) after each answer.
 
@@ -268,7 +290,7 @@ class Board:
         Raises
         ------
         TypeError, ValueError
-            An argument is not as described.
+            An argument is not as described, or the unit gives codes.
         UnknownTablesError
             Rows name a context that another program has loaded tables into: ``load_tables`` it
             first, or reset the board.
@@ -277,8 +299,38 @@ class Board:
         LinkError
             The link is lost.
         """
+        if self._config.output != "probabilities":
+            raise ValueError(f"the board gives {self._config.output}: ask for them by stream")
+        return self.stream(
+            logits,
+            mask=mask,
+            lengths=lengths,
+            contexts=contexts,
+            window=window,
+            progress=progress,
+        ).elements
+
+    def stream(
+        self,
+        logits: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        lengths: ArrayLike | None = None,
+        contexts: ArrayLike | None = None,
+        window: tuple[ArrayLike, ArrayLike] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> StreamedRows:
+        """All that the board gives for rows: probabilities or codes, and row results.
+
+        Parameters and errors as of ``softmax``, for a unit that gives codes too.
+        """
         rows = Rows.of(
-            logits, self._config.format, mask=mask, lengths=lengths, contexts=contexts
+            logits,
+            self._config.format,
+            mask=mask,
+            lengths=lengths,
+            contexts=contexts,
+            window=window,
         ).streamed(self._config.format)
         if rows.contexts is not None:
             unknown = set(np.unique(rows.contexts).tolist()) - self._known
@@ -288,13 +340,14 @@ class Board:
                     f"{min(unknown)} are unknown: load them anew, or reset the board"
                 )
         packer = RowPacker(rows, self._config)
-        room, window = self._session.buffer - RESERVE, self._session.window
-        ranges = packer.ranges(room // _SHARE, window // _SHARE)
+        room, share = self._session.buffer - RESERVE, self._session.window
+        ranges = packer.ranges(room // _SHARE, share // _SHARE)
         requests = (_RowsRequest(packer, chosen) for chosen in ranges)
         done = 0
         with closing(self._run(requests)) as answers:
             for request, body in answers:
-                _check(RowsStatus(body[-1]), request.rows)
+                wrong = rows.errors is not None and rows.errors[request.rows.of_array].any()
+                _check(RowsStatus(body[-1]), request.rows, error=bool(wrong))
                 packer.unpack(request.rows, body)
                 done += len(request.rows)
                 if progress is not None:
@@ -302,7 +355,11 @@ class Board:
         if rows.contexts is not None and self.status()["loads"] != self._loads:
             self.close()
             raise LinkError("the board was reset in the meantime and has lost its tables")
-        return packer.probabilities.reshape(rows.shape)
+        results = packer.results
+        return StreamedRows(
+            elements=packer.elements.reshape(rows.shape),
+            results=None if results is None else results.reshape(*rows.shape[:-1]),
+        )
 
     def _ask(self, request: Request) -> bytes:
         ((_, body),) = self._run([request])
@@ -337,15 +394,17 @@ class _RowsRequest(Request):
 
 def _window(config: SoftmaxConfig) -> int:
     """Octets that keep the line busy with any rows, and that serial ports can hold with most."""
-    longest = HEADER + config.max_row * config.prob_bytes + STATUS
+    longest = HEADER + answer_octets(config, config.max_row) + STATUS
     return max(_WINDOW, _ANSWERS * frame_octets(longest))
 
 
-def _check(status: RowsStatus, rows: RowRange) -> None:
-    """Refuse an answer that is not that of the rows asked for."""
-    if not status:
+def _check(status: RowsStatus, rows: RowRange, *, error: bool) -> None:
+    """Refuse an answer that is not that of the rows asked for, of which one is an ``error``."""
+    if status == (RowsStatus.ROW_ERROR if error else 0):
         return
     which = f"rows {rows.start} to {rows.stop - 1}"
     if status & RowsStatus.MALFORMED:
         raise RefusedError(f"the board calls the message of {which} malformed")
+    if error:
+        raise RefusedError(f"the board sees no error in {which}, one of which holds NaN or +inf")
     raise RefusedError(f"the board reports an error in {which} (status {int(status)})")

@@ -32,6 +32,12 @@ CHECK = 4
 ROW_HEADER = 4
 #: In a row's second word: octets of live bits come among the logits.
 MASKED = 0x8000
+#: In a row's second word: a window comes before the elements.
+WINDOWED = 0x4000
+#: Octets of each of a window's numbers, start and stop.
+WINDOW_NUMBER = 3
+#: Both.
+WINDOW_OCTETS = 2 * WINDOW_NUMBER
 #: Logits that an octet of live bits in front of them is for.
 MASK_RUN = 8
 #: Octets of a word of LOAD_TABLES.
@@ -74,8 +80,8 @@ class RowsStatus(IntFlag):
     """Last octet of the answer to ROWS: 0, or why the answer is not that of the rows asked for.
 
     MALFORMED: a row is longer than max_row, has no such context, is masked where the unit has
-    no masking, or the message ended within it; what follows was dropped. ROW_ERROR: the unit
-    flagged a row.
+    no masking, has a window that the unit cannot take, or the message ended within it; what
+    follows was dropped. ROW_ERROR: the unit flagged a row.
     """
 
     MALFORMED = 1
@@ -97,14 +103,46 @@ COUNTERS = {
 
 
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
-    """Octets of a row of ``length`` logits in a ROWS message, its header included."""
+    """Octets of a row of ``length`` logits in a ROWS message, its header included.
+
+    On a unit with windows every row that this host sends has one.
+    """
     mask = -(-length // MASK_RUN) if masked else 0
-    return ROW_HEADER + length * config.logit_bytes + mask
+    window = WINDOW_OCTETS if config.window else 0
+    return ROW_HEADER + window + length * config.logit_bytes + mask
 
 
 def longest_message(config: SoftmaxConfig) -> int:
     """Octets of the longest message that a host must be able to send: a row of ``max_row``."""
     return HEADER + row_octets(config, config.max_row, masked=config.masking)
+
+
+def load_length(config: SoftmaxConfig) -> int:
+    """Words of LOAD_TABLES."""
+    return len(config.load_words(0, config.context_tables[0]))
+
+
+def element_octets(config: SoftmaxConfig) -> int:
+    """Octets that the answer to ROWS has for each element: of a probability, or of a code."""
+    return 1 if config.output == "codes" else config.prob_bytes
+
+
+def result_octets(config: SoftmaxConfig) -> int:
+    """Octets that it has behind each row's elements: maximum, sum, probabilities of the codes."""
+    if config.row_results == "none":
+        return 0
+    table = config.levels * config.prob_bytes if config.row_results == "table" else 0
+    return config.logit_bytes + sum_octets(config) + table
+
+
+def sum_octets(config: SoftmaxConfig) -> int:
+    """Octets of a row's sum."""
+    return -(-config.sum_bits // 8)
+
+
+def answer_octets(config: SoftmaxConfig, length: int) -> int:
+    """Octets of a row of ``length`` logits in the answer to ROWS."""
+    return length * element_octets(config) + result_octets(config)
 
 
 def buffer_octets(config: SoftmaxConfig) -> int:
@@ -136,10 +174,6 @@ class Identity:
     buffer
         Octets of the receive buffer.
 
-    Raises
-    ------
-    ValueError
-        The link has no messages for what the unit gives.
     """
 
     board: str

@@ -173,7 +173,7 @@ def flood(wire: Wire, config: SoftmaxConfig, identity: Identity) -> list[str]:
             packer.unpack(row, body)
     if answered != sorted(set(answered)):
         faults.append("the answers to a flood are not in order")
-    wrong = int(np.count_nonzero(packer.probabilities[answered] != want[answered]))
+    wrong = int(np.count_nonzero(packer.elements[answered] != want[answered]))
     if wrong:
         faults.append(f"{wrong} elements of a flood came back wrong")
     reports = [message for message in got if message[:HEADER] == bytes([ERROR, 0])]

@@ -13,7 +13,7 @@ from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.control import AXI_LITE, Control
 from exaq_hdl.shell.ports import Field, Fields, Ports, SignalPort, StreamPort, members
 from exaq_hdl.shell.row_shell import Softmax, unit_ports
-from exaq_hdl.shell.streams import logits_meaning, window_fields
+from exaq_hdl.shell.streams import logits_meaning, row_error, window_fields
 from exaq_hdl.shell.tops import top
 
 
@@ -77,11 +77,7 @@ def _probability_ports(format: StreamFormat, placing: str) -> dict[str, SignalPo
     return {
         "m_axis_tdata": SignalPort(Out, 8 * width, f"probabilities, unsigned, {placing}"),
         "m_axis_tkeep": SignalPort(Out, width, "ones, but for absent lanes of a row's last beat"),
-        "m_axis_tuser": SignalPort(
-            Out,
-            1,
-            "the row was longer than max_row, or its context unknown; with tlast only",
-        ),
+        "m_axis_tuser": SignalPort(Out, 1, f"{row_error(format)}; with tlast only"),
     }
 
 
@@ -143,18 +139,18 @@ class AxiSoftmax(Component):
 
     Members
     -------
-    s_axis_tdata : logits, sign-extended; bits above logit_width are ignored
+    s_axis_tdata : logits; bits above logit_width are ignored
     s_axis_tkeep : lanes that hold an element, by their lowest byte; looked at with tlast only
     s_axis_tuser : with masking, bit i masks lane i; above these bits, with windows, the row's start
         and then its stop, index_bits each, looked at with the row's first beat only
     m_axis_tdata : probabilities, zero-extended, or codes, packed to whole bytes a beat
     m_axis_tkeep : ones, but for the absent lanes of a row's last beat; with codes, a bit for each
         byte, set where it holds a bit of a lane that is present
-    m_axis_tuser : the row was longer than max_row, or its context is unknown; with tlast only.
-        With codes, a bit for each lane that is live
+    m_axis_tuser : the row is in error, see ``row_error``; with tlast only. With codes,
+        a bit for each lane that is live
     m_row_tdata : with row results, a beat a row: the maximum, sign-extended, the sum and, with
         tables, the probabilities of all codes, zero-extended, each in its own whole bytes
-    m_row_tuser : the row was longer than max_row, or its context is unknown
+    m_row_tuser : the row is in error
     s_axis_tid, m_axis_tid, m_row_tid : with several contexts: the row's; the beat that closes it
         counts
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control

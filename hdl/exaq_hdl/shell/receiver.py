@@ -7,6 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import StreamFormat
+from exaq.float_format import FloatFormat
 from exaq_hdl.checks import check_format
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_state, lfsr_width
@@ -22,7 +23,9 @@ class Receiver(Component):
     follows ``room`` one cycle later. Logits become offset binary, lanes that are not live become
     the lowest logit, so that nobody behind has to tell them apart to find a maximum. A lane is
     live that holds an element, unless that is masked: by its ``live`` bit, by the row's window, or
-    by being the mask value. A row that
+    by being the mask value. Floating-point numbers become their keys; those that are not finite
+    are not live, and a row that has a NaN or +inf where it would be live gets ``error`` with its
+    last beat. A row that
     reaches ``max_row`` elements without ``last`` is closed there with ``error`` set; its
     further beats, up to and with ``last``, are dropped.
 
@@ -79,12 +82,15 @@ class Receiver(Component):
         with m.If(accept):
             m.d.sync += dropping.eq(~beat.last & (dropping | full))
 
+        floats = self.format.float_format
+        # Lanes whose element puts its row in error.
+        bad = Signal(self.format.lanes)
         for lane in range(self.format.lanes):
             tail = Signal(name=f"lane{lane}_tail")
             live = Signal(name=f"lane{lane}_live")
             m.d.comb += tail.eq(~beat.last | beat.tail[lane])
             logit = beat.logits[lane].as_unsigned()
-            offset = Cat(logit[:-1], ~logit[-1])
+            offset, lowest = Cat(logit[:-1], ~logit[-1]), 0
             part: Value = tail
             if self.format.masking:
                 part = part & beat.live[lane]
@@ -92,10 +98,16 @@ class Receiver(Component):
                 part = part & kept[lane]
             if self.format.mask_value == "lowest":
                 part = part & offset.any()
+            if floats is not None:
+                finite, wrong = of_float(floats, logit)
+                m.d.comb += bad[lane].eq(part & wrong)
+                part = part & finite
+                offset = Cat(logit[:-1] ^ logit[-1].replicate(len(logit) - 1), ~logit[-1])
+                lowest = floats.lowest + (1 << (len(logit) - 1))
             m.d.comb += live.eq(part)
             if self.format.partial_rows:
                 m.d.sync += out.live[lane].eq(live)
-            m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, 0))]
+            m.d.sync += [out.tail[lane].eq(tail), out.logits[lane].eq(Mux(live, offset, lowest))]
         too_long = full & ~beat.last
         m.d.sync += [out.last.eq(beat.last | full), out.error.eq(too_long)]
         cycle = Cycle(
@@ -103,6 +115,7 @@ class Receiver(Component):
             taken=accept & ~dropping,
             closes=beat.last | full,
             too_long=too_long,
+            bad=bad.any(),
             out=out,
         )
         for report in self._reports:
@@ -122,3 +135,9 @@ class Receiver(Component):
         taken = Signal()
         m.d.sync += [held.eq(beat), taken.eq(accept)]
         return held, taken, window.kept
+
+
+def of_float(floats: FloatFormat, bits: Value) -> tuple[Value, Value]:
+    """Whether a number of the format is finite, and whether it is NaN or +inf."""
+    finite = ~bits[floats.mantissa : -1].all()
+    return finite, ~finite & (~bits[-1] | bits[: floats.mantissa].any())

@@ -23,7 +23,7 @@ class RowMax(Component):
     A registered tree over the lanes, then one running register. Latency ceil(log2(lanes))
     cycles, but at least HEAD_START, from a row's last beat to its maximum; throughput 1 beat
     per cycle, rows back to back.
-    A row without a live element gives 0, the lowest logit.
+    A row without a live element gives the lowest logit, which is what its lanes hold.
 
     Members
     -------

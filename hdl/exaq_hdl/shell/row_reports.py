@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
@@ -20,6 +20,7 @@ class Cycle:
     taken : it is taken, and belongs to a row that is not too long yet
     closes : it closes its row
     too_long : it closes its row because that is too long
+    bad : it has an element that puts its row in error
     out : the row_beat that the receiver registers
     """
 
@@ -27,6 +28,7 @@ class Cycle:
     taken: Value
     closes: Value
     too_long: Value
+    bad: Value
     out: Any
 
 
@@ -74,6 +76,20 @@ class UnknownContexts:
             m.d.sync += cycle.out.error.eq(1)
 
 
+class BadNumbers:
+    """An element of the row was NaN or +inf. The row gets an error, on its last beat."""
+
+    ports: ClassVar[dict[str, wiring.Member]] = {}
+
+    def watch(self, m: Module, receiver: Any, cycle: Cycle) -> None:
+        # Of the row's beats before.
+        seen = Signal(name="bad_seen")
+        with m.If(cycle.taken):
+            m.d.sync += seen.eq((seen | cycle.bad) & ~cycle.closes)
+        with m.If((seen | cycle.bad) & cycle.closes):
+            m.d.sync += cycle.out.error.eq(1)
+
+
 def row_reports(format: StreamFormat) -> tuple[RowReport, ...]:
     """The reports that a unit of ``format`` has a use for."""
     found: list[RowReport] = []
@@ -83,6 +99,8 @@ def row_reports(format: StreamFormat) -> tuple[RowReport, ...]:
         found.append(ContextNumbers(format))
     if _has_unknown(format):
         found.append(UnknownContexts(format))
+    if format.float_format is not None:
+        found.append(BadNumbers())
     return tuple(found)
 
 

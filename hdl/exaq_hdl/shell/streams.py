@@ -31,7 +31,9 @@ def window_fields(format: StreamFormat) -> Fields:
 def logits_meaning(format: StreamFormat, placing: str) -> str:
     """What a port of logits holds; ``placing`` says where its lanes are."""
     masked = "; the lowest one masks its lane" if format.mask_value == "lowest" else ""
-    return f"logits, signed, {placing}{masked}"
+    floats = format.float_format
+    kind = "signed" if floats is None else f"{floats.name} numbers"
+    return f"logits, {kind}, {placing}{masked}"
 
 
 def logit_fields(format: StreamFormat) -> Fields:
@@ -40,7 +42,9 @@ def logit_fields(format: StreamFormat) -> Fields:
     Tail bit i says that lane i holds an element; it and the context are looked at on a row's last
     beat only, the window on its first.
     """
-    logits = data.ArrayLayout(signed(format.logit_width), format.lanes)
+    floats = format.float_format
+    width = format.logit_width
+    logits = data.ArrayLayout(signed(width) if floats is None else unsigned(width), format.lanes)
     live = {"live": Field(format.lanes, "bit i low masks lane i")} if format.masking else {}
     context = {
         name: Field(field.shape, f"{field.meaning}; the beat that closes it counts")
@@ -65,10 +69,14 @@ def probability_fields(format: StreamFormat) -> Fields:
         "probabilities": Field(probabilities, "probabilities, unsigned, lane 0 lowest"),
         "tail": Field(format.lanes, "ones, but for absent lanes of a row's last beat"),
         "last": Field(1, "last beat of a row"),
-        "error": Field(
-            1, "the row was longer than max_row, or its context unknown; with o_last only"
-        ),
+        "error": Field(1, f"{row_error(format)}; with o_last only"),
     } | context_fields(format)
+
+
+def row_error(format: StreamFormat) -> str:
+    """What puts a row in error, in words."""
+    beyond = ", or an element NaN or +inf" if format.float_format is not None else ""
+    return f"the row was longer than max_row, or its context unknown{beyond}"
 
 
 def code_fields(format: StreamFormat, bits: int) -> Fields:
@@ -95,13 +103,18 @@ def row_fields(format: StreamFormat, *, sum_bits: int, levels: int) -> Fields:
         }
         | (table if format.row_results == "table" else {})
         | context_fields(format)
-        | {"error": Field(1, "the row was longer than max_row, or its context unknown")}
+        | {"error": Field(1, row_error(format))}
     )
 
 
 def logit_of(format: StreamFormat, offset: Value) -> Value:
-    """The logit that stands in offset binary inside the unit, as it goes in and out."""
-    return Cat(offset[:-1], ~offset[-1])
+    """The logit that stands in offset binary inside the unit, or whose key does, as it goes in and
+    out.
+    """
+    sign = ~offset[-1]
+    if format.float_format is None:
+        return Cat(offset[:-1], sign)
+    return Cat(offset[:-1] ^ sign.replicate(len(offset) - 1), sign)
 
 
 def logit_beat(format: StreamFormat) -> data.StructLayout:
@@ -128,7 +141,8 @@ def row_flags(format: StreamFormat) -> dict[str, Any]:
 def row_beat(format: StreamFormat) -> data.StructLayout:
     """Beat in front of the kernel.
 
-    Logits in offset binary (0 is the lowest), 0 in lanes that are not live.
+    Logits in offset binary (0 is the lowest), 0 in lanes that are not live. Of floating-point
+    numbers their keys in offset binary, and that of -inf in lanes that are not live.
     """
     logits = data.ArrayLayout(unsigned(format.logit_width), format.lanes)
     return data.StructLayout({"logits": logits} | row_flags(format))

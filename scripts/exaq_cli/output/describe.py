@@ -23,3 +23,16 @@ def describe_masks(config: SoftmaxConfig) -> str:
     if config.format.masked_logit is not None:
         means.append(f"{config.format.masked_logit} masks")
     return ", ".join(means)
+
+
+def describe_logits(config: SoftmaxConfig) -> str:
+    """What logits are, and where the thresholds of floating-point ones lie."""
+    scale = float(config.logit_scale)
+    if config.float_format is None:
+        return f"{config.logit_width}-bit integers in steps of {scale:.6g}"
+    step = float(config.format.threshold_step)
+    first, last = (-step * config.tables.thresholds[place] for place in (0, -1))
+    return (
+        f"{config.logit_format} numbers, 1 is worth {scale:.6g}; thresholds {first:.6g} to "
+        f"{last:.6g} below the maximum"
+    )

@@ -18,7 +18,7 @@ from exaq.notices import ExaqWarning, warn_user
 from exaq.table_file import TableFile
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
 from exaq.torch.tensor_masks import live_addends
-from exaq.torch.tensor_softmax import softmax
+from exaq.torch.tensor_softmax import check_integers, softmax
 
 #: The name to set: ``model.set_attn_implementation("exaq")``.
 IMPLEMENTATION = "exaq"
@@ -279,7 +279,7 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
             if served & {number, None}:
                 _choose(tables, number, count or 1, changes)
     elif tables is not None:
-        tables.replace(**changes)
+        check_integers(tables.replace(**changes))
     for each in models:
         each.set_attn_implementation(IMPLEMENTATION)
     for number, layer in enumerate(layers):

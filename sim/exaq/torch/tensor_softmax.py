@@ -44,8 +44,9 @@ def softmax(
         in them, as -inf or as a finite number, counts: ``exaq.live_scores`` has the rule.
         Integers: logits in steps, taken as they are.
     tables
-        A configuration, of which ``max_row``, ``masking`` and ``window`` play no part; or a file
-        of tables, then its ``config()``. Integers that are ``mask_value`` are masked.
+        A configuration of integer logits, of which ``max_row``, ``masking`` and ``window`` play no
+        part; or a file of tables, then its ``config()``. Integers that are ``mask_value`` are
+        masked.
     mask
         Booleans that broadcast to the shape of ``scores``, True = live. None: all are live, but
         for what the scores themselves say.
@@ -117,7 +118,17 @@ def _config(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfi
         return tables.config(contexts=None if contexts is None else len(tables.sets))
     if not isinstance(tables, SoftmaxConfig):
         raise TypeError(f"tables must be a SoftmaxConfig or a TableFile, not {tables!r}")
-    return tables
+    return check_integers(tables)
+
+
+def check_integers(config: SoftmaxConfig) -> SoftmaxConfig:
+    """``config``, whose logits must be integers."""
+    if config.format.float_format is not None:
+        raise ValueError(
+            f"exaq.torch computes with integer logits: logit_format must be integer, "
+            f"not {config.logit_format}"
+        )
+    return config
 
 
 def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple[Tensor, Tensor]:

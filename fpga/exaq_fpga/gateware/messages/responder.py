@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.messages.octet_sources import CounterReader, IdentityRom
 from exaq_fpga.gateware.messages.row_reader import RowReader
-from exaq_fpga.gateware.messages.row_writer import RowWriter
+from exaq_fpga.gateware.messages.row_writer import RowWriter, unit_streams
 from exaq_fpga.gateware.octets import MESSAGES
 from exaq_fpga.link.protocol import (
     ANSWER,
@@ -21,12 +21,13 @@ from exaq_fpga.link.protocol import (
     RowsStatus,
     Type,
     buffer_octets,
+    load_length,
 )
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
 from exaq_hdl.shell.loads import REFUSAL
-from exaq_hdl.shell.streams import logit_beat, probability_beat
+from exaq_hdl.shell.streams import logit_beat
 
 _OCTET = 8
 _TYPE_BITS = max(Type).bit_length()
@@ -37,7 +38,7 @@ class Responder(Component):
 
     A message is taken when the answer before it has been handed over, and answered whatever it
     holds; an answer begins before its message has been looked at to the end. Rows are read, and
-    their probabilities given, at the same time, at an octet in 1 to 2 cycles each way; between
+    their elements given, at the same time, at an octet in 1 to 2 cycles each way; between
     two answers no row is in the unit. Between two answers it also reports what the line has
     lost, by one ERROR for all since the last. Back-pressure on ``o`` holds its payload and in
     the end stops ``i``.
@@ -56,7 +57,8 @@ class Responder(Component):
     taken, damaged, overflow, line_error : pulses, to be counted and the last three reported
     o : MESSAGES: answers and reports
     active : an answer is under way
-    logits, probabilities : streams to and from the unit
+    logits, elements : streams to and from the unit
+    results : with row results: the unit's stream of them
     load, loaded, refused : with contexts: to and from the unit
     """
 
@@ -69,6 +71,7 @@ class Responder(Component):
         self.writer = RowWriter(config)
         self.identity_rom = IdentityRom(identity)
         self.counters = CounterReader(len(COUNTERS))
+        streams = unit_streams(config)
         ports = {
             "i": In(MESSAGES),
             "taken": In(1),
@@ -78,8 +81,10 @@ class Responder(Component):
             "o": Out(MESSAGES),
             "active": Out(1),
             "logits": Out(stream.Signature(logit_beat(config.format))),
-            "probabilities": In(stream.Signature(probability_beat(config.format))),
+            "elements": In(streams["o"]),
         }
+        if "row" in streams:
+            ports["results"] = In(streams["row"])
         if config.contexts:
             ports |= {
                 "length": In(range(buffer_octets(config) + 1)),
@@ -202,7 +207,7 @@ class Responder(Component):
             with m.Case(Type.IDENTIFY, Type.STATUS), m.If(~ends):
                 fail(Fault.MALFORMED)
             if self.config.contexts:
-                legal = HEADER + LOAD_WORD * 2 * self.config.levels
+                legal = HEADER + LOAD_WORD * load_length(self.config)
                 wrong_length = 1 << REFUSAL["length"].offset
                 with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
                     m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]
@@ -237,7 +242,7 @@ class Responder(Component):
         with m.If(~self._reported):
             m.d.comb += kept.eq(self._lost)
         m.d.sync += self._lost.eq(kept | now)
-        unit = self.probabilities
+        unit = self.elements
         given = unit.valid & unit.ready
         happened = {
             "messages": self.taken,
@@ -259,7 +264,9 @@ class Responder(Component):
         self._idle = Signal()
         owed = Signal(range(self.rows + 1))
         wiring.connect(m, reader.o, wiring.flipped(self.logits))
-        wiring.connect(m, wiring.flipped(self.probabilities), writer.i)
+        wiring.connect(m, wiring.flipped(self.elements), writer.i)
+        if self.config.row_results != "none":
+            wiring.connect(m, wiring.flipped(self.results), writer.results)
         m.d.comb += [
             reader.i.payload.eq(self.i.payload),
             reader.i.valid.eq(self.i.valid & reading),

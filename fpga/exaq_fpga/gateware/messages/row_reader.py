@@ -8,7 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.octets import MESSAGES
-from exaq_fpga.link.protocol import MASK_RUN, MASKED, ROW_HEADER
+from exaq_fpga.link.protocol import (
+    MASK_RUN,
+    ROW_HEADER,
+    WINDOW_NUMBER,
+    WINDOW_OCTETS,
+    WINDOWED,
+)
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import logit_beat
@@ -21,8 +27,9 @@ class RowReader(Component):
 
     Throughput: an octet a cycle, less a cycle for each beat while it is taken and one for each
     absent lane of a row's last beat. A row is refused before its first beat where it is longer
-    than ``max_row``, has no such context, or is masked where the unit has no masking; the rest
-    of its message is then dropped. A row that the message ends in is closed with what has come
+    than ``max_row``, has no such context, is masked where the unit has no masking, or has a
+    window where the unit has none or one beyond ``index_bits``; the rest of its message is then
+    dropped. A row that the message ends in is closed with what has come
     of it, at most one element more (of the octets that were on their way), or, where no octet
     of a logit has come, not begun. So every row that begins also ends, within ``max_row``
     elements. Back-pressure on ``o`` holds its payload, and stops ``i``.
@@ -75,7 +82,8 @@ class RowReader(Component):
         context = Signal(max(_OCTET, config.context_bits), reset_less=True)
         refused, refuse = Signal(reset_less=True), Signal()
         masked = Signal(reset_less=True)
-        upper = octet[: MASKED.bit_length() - 1 - _OCTET]
+        upper = octet[: WINDOWED.bit_length() - 1 - _OCTET]
+        windowed = octet[WINDOWED.bit_length() - 1 - _OCTET]
 
         # The row's elements.
         begun = Signal(reset_less=True)
@@ -104,7 +112,14 @@ class RowReader(Component):
                         if not config.masking:
                             with m.If(octet[-1]):
                                 m.d.comb += refuse.eq(1)
+                        if not config.window:
+                            with m.If(windowed):
+                                m.d.comb += refuse.eq(1)
                 m.d.sync += [begun.eq(0), run.eq(0)]
+                if config.window:
+                    # A row without a window has all of it.
+                    with m.If(moved):
+                        m.d.sync += [beat.start.eq(0), beat.stop.eq((1 << config.index_bits) - 1)]
                 with m.If(moved):
                     m.d.sync += [place.eq(place + 1), refused.eq(refuse)]
                     with m.If(message_ends):
@@ -114,10 +129,16 @@ class RowReader(Component):
                         with m.If(refuse):
                             m.d.sync += self.malformed.eq(1)
                             m.next = "drop"
+                        if config.window:
+                            with m.Elif(windowed):
+                                m.next = "window"
                         with m.Elif(octet[-1]):
                             m.next = "live"
                         with m.Else():
                             m.next = "logit"
+
+            if config.window:
+                self._window(m, beat, octet, moved, masked)
 
             with m.State("live"):
                 m.d.comb += self.i.ready.eq(~self.o.valid)
@@ -181,6 +202,41 @@ class RowReader(Component):
             if config.context_bits:
                 m.d.sync += beat.context.eq(context)
         return m
+
+    def _window(self, m: Module, beat: Any, octet: Value, moved: Value, masked: Value) -> None:
+        """The state that reads a row's window."""
+        width = self.config.index_bits
+        place = Signal(range(WINDOW_OCTETS))
+        refused, refuse = Signal(), Signal()
+        number = Signal(_OCTET * WINDOW_NUMBER, reset_less=True)
+        whole = Cat(number, octet)[_OCTET:]
+        ends = (place == WINDOW_NUMBER - 1) | (place == WINDOW_OCTETS - 1)
+        with m.State("window"):
+            m.d.comb += [
+                self.i.ready.eq(1),
+                refuse.eq(refused | (ends & whole[width:].any())),
+            ]
+            with m.If(moved):
+                m.d.sync += [
+                    number.eq(whole),
+                    place.eq(Mux(place == WINDOW_OCTETS - 1, 0, place + 1)),
+                    refused.eq(refuse & (place != WINDOW_OCTETS - 1)),
+                ]
+                with m.If(place == WINDOW_NUMBER - 1):
+                    m.d.sync += beat.start.eq(whole)
+                with m.If(place == WINDOW_OCTETS - 1):
+                    m.d.sync += beat.stop.eq(whole)
+                with m.If(self.i.payload.last):
+                    m.d.sync += [self.malformed.eq(1), place.eq(0), refused.eq(0)]
+                    m.next = "ended"
+                with m.Elif(place == WINDOW_OCTETS - 1):
+                    with m.If(refuse):
+                        m.d.sync += self.malformed.eq(1)
+                        m.next = "drop"
+                    with m.Elif(masked):
+                        m.next = "live"
+                    with m.Else():
+                        m.next = "logit"
 
     def _logit(self, m: Module, octet: Value, take: Value) -> tuple[Value, Value]:
         """The logit that ``octet`` completes, and whether it does."""

@@ -103,7 +103,7 @@ def command(
         given = RowInput.load(logits, lengths, mask, contexts_of)
         with _connected(port, baud) as board:
             _check_config(partial, board.config, load)
-            given = given.integers(board.config)
+            given = given.rounded(board.config)
             with user_errors():
                 rows = Rows.of(
                     given.logits,

@@ -164,7 +164,7 @@ def command(
 def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) -> Prepared:
     """The design of ``board``, one of BOARDS, its serial port as fast as is good for simulation.
 
-    A baud rate that its clock cannot make is a UserError.
+    A baud rate that its clock cannot make is a UserError, and so is what the link cannot carry.
     """
     from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
     from exaq_fpga.virtual.design import DIVISOR

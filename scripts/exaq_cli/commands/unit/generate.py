@@ -13,7 +13,7 @@ from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors
 from exaq_cli.files import replacing
-from exaq_cli.output.describe import describe_masks, describe_tables
+from exaq_cli.output.describe import describe_logits, describe_masks, describe_tables
 
 
 @click.command(name="generate")
@@ -90,8 +90,7 @@ def _summary(config: SoftmaxConfig, cycles: int) -> list[str]:
     return [
         f"Configuration  {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes, "
         f"{describe_masks(config)}; rows up to {config.max_row} elements",
-        f"Logits         {config.logit_width}-bit integers in steps of "
-        f"{float(config.logit_scale):.6g}",
+        f"Logits         {describe_logits(config)}",
         f"Probabilities  {config.prob_bits}-bit fractions",
         f"LUT_sum        {2 ** (config.bits * config.group)} entries of {config.group_sum_bits} "
         f"bits, {config.group} codes a lookup",

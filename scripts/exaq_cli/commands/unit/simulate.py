@@ -105,7 +105,8 @@ def command(
 ) -> int:
     """Stream an array of logits, of shape (..., row), through the unit.
 
-    Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated.
+    Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated, to
+    integers or to numbers of --logit-format.
     The RTL's result is compared with the golden model bit by bit; the exit code is 1 where they
     differ or the unit breaks a rule of its interface.
 
@@ -138,7 +139,7 @@ def command(
             written = dict(zip(outputs, temporary, strict=True))
             given = RowInput.load(
                 logits, lengths, mask, contexts_of, windows, causal=causal
-            ).integers(config)
+            ).rounded(config)
             with _CONSOLE.status("Golden model ..."), user_errors():
                 begin = time.perf_counter()
                 rows: Any = {

@@ -198,8 +198,13 @@ def tables_of(kernel: Exaq, memories: Memories) -> Tables:
     """The tables of a unit: in banks where it has contexts, else constants."""
     # Here, so that readers need not know the providers.
     from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import LoadedTables
-    from exaq_hdl.kernels.exaq.tables.constants.constant_tables import ConstantTables
+    from exaq_hdl.kernels.exaq.tables.constants.constant_tables import (
+        ConstantFloatTables,
+        ConstantTables,
+    )
 
     if kernel.format.contexts:
         return LoadedTables(kernel, memories)
+    if kernel.format.float_format is not None:
+        return ConstantFloatTables(kernel, memories)
     return ConstantTables(kernel, memories)

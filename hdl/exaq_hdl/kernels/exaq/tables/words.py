@@ -6,6 +6,7 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from exaq import Exaq
+from exaq.float_format import THRESHOLD_WIDTH
 from exaq_hdl.shell.streams import context_fields
 
 
@@ -34,13 +35,18 @@ def row_origin(kernel: Exaq) -> dict[str, Any]:
 
 def checked_word(kernel: Exaq) -> data.StructLayout:
     """A LOAD_WORD cut to what a legal one needs; ``fits`` where nothing was cut off."""
-    width = max(kernel.format.logit_width, kernel.exp_bits, kernel.format.context_bits) + 1
+    width = max(threshold_width(kernel) - 1, kernel.exp_bits, kernel.format.context_bits) + 1
     return data.StructLayout({"first": 1, "fits": 1, "word": signed(width)})
+
+
+def threshold_width(kernel: Exaq) -> int:
+    """Bits of a threshold, a signed integer."""
+    return THRESHOLD_WIDTH if kernel.format.float_format else kernel.format.logit_width + 1
 
 
 def threshold_word(kernel: Exaq) -> data.StructLayout:
     """A threshold on its way into a bank: the one that codes from ``code`` on reach."""
-    threshold = signed(kernel.format.logit_width + 1)
+    threshold = signed(threshold_width(kernel))
     return data.StructLayout(
         {"bank": kernel.bank_bits, "code": kernel.bits, "threshold": threshold}
     )

@@ -14,6 +14,7 @@ from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import RowThresholds, reached_layout
 from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SumRam
 from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
     Ring,
@@ -50,15 +51,16 @@ class LoadedTables(Tables):
         self._kernel = kernel
         self._memories = memories
         self.prelude = LoadedExponentials.prelude
-        self.prepare = RowThresholds.latency_of(kernel)
+        self._borders = FloatThresholds if kernel.format.float_format else RowThresholds
+        self.prepare = self._borders.latency_of(kernel)
         self.row_fields = row_tables(kernel)
         load = Boot.period * 2 * kernel.levels + TableLoader.latency_of(kernel)
         self.boot_cycles = kernel.format.contexts * load
 
     # Made when they are asked for: whoever wants readers alone makes no blocks.
     @cached_property
-    def row_thresholds(self) -> RowThresholds:
-        return RowThresholds(self._kernel, memories=self._memories)
+    def row_thresholds(self) -> RowThresholds | FloatThresholds:
+        return self._borders(self._kernel, memories=self._memories)
 
     @cached_property
     def table_loader(self) -> TableLoader:

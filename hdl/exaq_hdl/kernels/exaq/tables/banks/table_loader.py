@@ -14,6 +14,7 @@ from exaq_hdl.kernels.exaq.tables.words import (
     excess_word,
     exponential_word,
     sum_word,
+    threshold_width,
     threshold_word,
 )
 from exaq_hdl.parts.arithmetic import ones
@@ -124,10 +125,14 @@ class TableLoader(Component):
 
         # A threshold is between the one before, or the lowest, and 0; for that its upper bits
         # repeat its sign.
-        width = kernel.format.logit_width + 1
+        width = threshold_width(kernel)
         threshold = word[:width].as_signed()
         before = Signal.like(threshold)
         threshold_fits = cut.fits & (word == threshold) & ((threshold == 0) | threshold[-1])
+        if kernel.format.float_format is not None:
+            # Nor is it between a negative power of two and 0.
+            small = (-kernel.format.float_format.least_threshold).bit_length() - 1
+            threshold_fits &= ~threshold[small:].all() | ~threshold[:small].any()
         wrong: Any = Signal(REFUSAL)
         faults: Any = Signal(REFUSAL)
         exponential_fits = cut.fits & ~word[kernel.exp_bits :].any()
@@ -149,7 +154,7 @@ class TableLoader(Component):
             m.d.sync += [
                 place.eq(here + 1),
                 Value.cast(faults).eq(Mux(first, 0, Value.cast(faults)) | Value.cast(wrong)),
-                before.eq(Mux(first, -(1 << kernel.format.logit_width), threshold)),
+                before.eq(Mux(first, -(1 << (width - 1)), threshold)),
             ]
             with m.If(first):
                 m.d.sync += self.target.eq(word)

@@ -1,13 +1,17 @@
 """Readers of tables that are constants."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
 
 from exaq import Exaq
+from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import RowThresholdReader
 from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
     Ring,
@@ -17,7 +21,7 @@ from exaq_hdl.kernels.exaq.tables.provider import (
     ThresholdReader,
 )
 from exaq_hdl.kernels.exaq.tables.thermometer import count
-from exaq_hdl.parts.component import Stream
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
 
 # Bits of a distance up to which a table of codes takes no more logic than comparisons do.
@@ -50,6 +54,32 @@ class ConstantTables(Tables):
 
     def connect(self, m: Module, unit: Any, normalisation: Any) -> None:
         pass
+
+
+class ConstantFloatTables(ConstantTables):
+    """The same for floating-point logits: each row gets the borders that it is compared with."""
+
+    def __init__(self, kernel: Exaq, memories: Memories):
+        super().__init__(kernel, memories)
+        self.prepare = FloatThresholds.latency_of(kernel)
+
+    @cached_property
+    def row_thresholds(self) -> FloatThresholds:
+        return FloatThresholds(self._kernel, memories=self._memories)
+
+    @property
+    def blocks(self) -> dict[str, Component]:
+        return {"row_thresholds": self.row_thresholds}
+
+    def thresholds(self) -> ThresholdReader:
+        return RowThresholdReader(self._kernel)
+
+    def rows(self, of_quantizer: Stream) -> Stream:
+        self._of_quantizer = of_quantizer
+        return self.row_thresholds.i
+
+    def connect(self, m: Module, unit: Any, normalisation: Any) -> None:
+        wiring.connect(m, self.row_thresholds.o, self._of_quantizer)
 
 
 class ConstantThresholds(ThresholdReader):

@@ -1,0 +1,182 @@
+"""A row's borders among floating-point numbers, against exact integers."""
+
+import random
+import re
+from itertools import chain, pairwise, repeat
+from typing import Any
+
+import pytest
+from float_oracle import SHAPES, first_reached, ladder
+from unit_bench import Bench, pack, stalls, unpack
+from unit_tables import threshold_words
+
+from exaq import Exaq, SoftmaxConfig, Tables
+from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
+from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
+from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.shell.streams import with_fields
+
+# A row: the word of its maximum, and its bank.
+Row = tuple[int, int]
+NAMES = pytest.mark.parametrize("name", SHAPES)
+DEEPEST = -(2**31)
+SETS = (
+    (DEEPEST, -(2**24), 0),
+    (DEEPEST + 1, -257, -256),
+    (-(2**28) - 9, -43_369_103, -14_456_367),
+    (-65_537, -65_536, -65_535),
+    (-(2**30) + 1, -(2**20) - 1, -511),
+    (-700_001, -5_003, -300),
+    (0, 0, 0),
+)
+
+
+def tables(thresholds: tuple[int, ...]) -> Tables:
+    return Tables(thresholds=thresholds, exp_rom=tuple(range(1, len(thresholds) + 2)))
+
+
+def config_for(name: str, sets: tuple[tuple[int, ...], ...]) -> SoftmaxConfig:
+    """A unit with these sets in contexts, or with one as a constant."""
+    bits = len(sets[0]).bit_length()
+    each = tuple(map(tables, sets))
+    if len(each) == 1:
+        return SoftmaxConfig(logit_format=name, bits=bits, tables=each[0])
+    return SoftmaxConfig(logit_format=name, bits=bits, contexts=len(each), context_tables=each)
+
+
+class Run:
+    """Gives ``rows`` and checks what comes, in order; with contexts the banks are stored first."""
+
+    def __init__(
+        self,
+        config: SoftmaxConfig,
+        rows: list[Row],
+        *,
+        pause: Any = None,
+        sink: Any = None,
+        rewrite: bool = False,
+    ):
+        self.unit = unit = FloatThresholds(config.kernel)
+        bench = Bench(unit, limit=len(rows) * 40 + 3000)
+        fields = row_tables(config.kernel)
+        item = with_fields("maximum", 16, fields)
+        banks = [*config.context_tables, config.tables]
+        words = []
+        if config.contexts:
+            words = threshold_words(config, banks)
+            # The spare bank goes on being written while rows of the others pass.
+            spare = words[-(config.levels - 1) :]
+            more = (spare[k % len(spare)] for k in range(len(rows) * rewrite * 9))
+            bench.feed(unit.store, chain(words, more))
+        given, self.banks = [], []
+        for k, (word, bank) in enumerate(rows):
+            # From a word to its key in offset binary.
+            key = 65535 - word if word >= 32768 else 32768 + word
+            place = {"bank": bank, "context": k % config.contexts} if config.contexts else {}
+            place = {name: place[name] for name in fields}
+            given.append(pack(item, {"maximum": key} | place) if fields else key)
+            self.banks.append(place)
+        pause = chain(repeat(True, len(words)), pause or repeat(False))
+        self.feed = bench.feed(unit.i, given, pause)
+        self.drain = bench.drain(unit.o, len(rows), sink)
+        bench.run()
+        layout = with_fields("reached", reached_layout(config.kernel), fields)
+        for (word, bank), place, out in zip(rows, self.banks, self.drain.items, strict=True):
+            found = unpack(layout, out)
+            reached = found.pop("reached") if fields else found
+            assert (found if fields else {}) == place
+            for key, t in zip(reached, banks[bank].thresholds, strict=True):
+                assert self.reach(config.logit_format, key) == first_reached(
+                    config.logit_format, word, t
+                ), (config.logit_format, hex(word), t, hex(key))
+
+    @staticmethod
+    def reach(name: str, key: int) -> int:
+        """Place in the ladder of the first number whose key in offset binary is at least that."""
+        words = ladder(name)[1]
+        lowest = 65535 - words[0]
+        return min(max(key - lowest, 0), len(words))
+
+
+def maxima(name: str, rng: random.Random, count: int) -> list[int]:
+    """Words: zeros, ends, each exponent's first and last numbers, and any others."""
+    words = ladder(name)[1]
+    mantissa = SHAPES[name][1]
+    edges = [w for w in words if w % 2**mantissa in (0, 1, 2**mantissa - 1)]
+    return [rng.choice(edges) if k % 2 else rng.choice(words) for k in range(count)]
+
+
+def edges(name: str) -> list[int]:
+    """Words of the first numbers of each exponent and the last ones, of either sign."""
+    mantissa = SHAPES[name][1]
+    return [w for w in ladder(name)[1] if w % 2**mantissa in (0, 1, 2, 2**mantissa - 1)]
+
+
+@NAMES
+@pytest.mark.parametrize("number", range(len(SETS)))
+def test_constants(name: str, number: int) -> None:
+    """Every exponent's ends, and numbers between."""
+    rng = random.Random(number)
+    words = rng.sample(edges(name), 240) + maxima(name, rng, 120)
+    words += [w for t in SETS[number] for w in near(name, t)]
+    Run(config_for(name, SETS[number : number + 1]), [(word, 0) for word in words])
+
+
+def near(name: str, threshold: int) -> list[int]:
+    """Words of the numbers next to a threshold's size, whose sums with it are small."""
+    words = ladder(name)[1]
+    place = first_reached(name, 0, -threshold)
+    return words[max(place - 12, 0) : place + 12]
+
+
+@NAMES
+@pytest.mark.parametrize("seed", range(3))
+def test_stalls(name: str, seed: int) -> None:
+    """On both sides, with banks, the spare one being written."""
+    rng = random.Random(seed)
+    config = config_for(name, SETS)
+    rows = [(word, rng.randrange(len(SETS))) for word in maxima(name, rng, 100)]
+    rates = [(0.0, 0.6), (0.7, 0.0), (0.5, 0.7)][seed]
+    pause, sink = (stalls(seed + k, rate) for k, rate in enumerate(rates))
+    Run(config, rows, pause=pause, sink=sink, rewrite=True)
+
+
+@NAMES
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("contexts", [0, 1, 3])
+def test_period_and_latency(name: str, bits: int, contexts: int) -> None:
+    """Rows back to back; fast enough for rows of the least full rate."""
+    config = SoftmaxConfig(logit_format=name, bits=bits, contexts=contexts)
+    rng = random.Random(bits)
+    banks = contexts or 1
+    run = Run(config, [(word, rng.randrange(banks)) for word in maxima(name, rng, 30)])
+    offered = next(now for now, word in enumerate(run.feed.offered) if word is not None)
+    out = run.drain.times
+    assert out[0] - offered == run.unit.latency
+    assert out == [out[0] + k * run.unit.period for k in range(30)]
+    assert run.unit.period <= 2 * config.levels
+
+
+@NAMES
+def test_rows_close_up_behind_one_that_waits(name: str) -> None:
+    """They fill the pipeline, and follow at the full rate once it moves."""
+    config = config_for(name, SETS[:1])
+    rows = [(word, 0) for word in maxima(name, random.Random(3), 12)]
+    run = Run(config, rows, sink=chain([True] * 150, repeat(False)))
+    depth = run.unit.latency - config.levels
+    assert sum(time < 150 for time in run.feed.times) == 2 + depth // (config.levels - 1)
+    out = run.drain.times
+    assert out[:2] == [150, 151]
+    # The row behind them needs a cycle for each threshold, and one to be complete.
+    assert next(b - a for a, b in pairwise(out[1:])) == config.levels
+    assert all(b - a <= config.levels for a, b in pairwise(out))
+
+
+@pytest.mark.usefixtures("unused_components")
+def test_what_it_is_made_from() -> None:
+    with pytest.raises(ValueError, match=r"\Alogit_format must be bf16 or fp16, not integer\Z"):
+        FloatThresholds(SoftmaxConfig().kernel)
+    for wrong in (12, None, SoftmaxConfig(), Exaq()):
+        message = f"kernel must be an exaq.Exaq of a SoftmaxConfig, not {wrong!r}"
+        with pytest.raises(TypeError, match=rf"\A{re.escape(message)}\Z"):
+            FloatThresholds(wrong)
