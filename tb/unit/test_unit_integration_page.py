@@ -12,7 +12,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs/integration.md").read_text(e
 
 
 def test_every_part_of_the_manifest_is_described() -> None:
-    manifest = emit_verilog(SoftmaxConfig(contexts=2, sink=0)).manifest
+    manifest = emit_verilog(SoftmaxConfig(contexts=2, row_results="sum", sink=0)).manifest
     table = PAGE.partition("\n| key | holds |")[2]
     rows = dict(re.findall(r"^\| (.*?) \| (.*) \|$", table, re.MULTILINE))
     assert {key for cell in rows for key in re.findall(r"`(\w+)`", cell)} == set(manifest)
@@ -20,3 +20,4 @@ def test_every_part_of_the_manifest_is_described() -> None:
     assert set(manifest["memories"][0]) <= described
     assert set(manifest["ports"][0]) <= described
     assert set(manifest["latency"]) <= described
+    assert set(manifest["row_results"]) <= described
