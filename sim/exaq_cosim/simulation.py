@@ -276,7 +276,7 @@ def simulate(
         raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
-    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
+    asked, rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
     loaded(config, loads)
     with _kept(waves) as file:
         library = compile_unit(config, tracing=file is not None)
@@ -289,7 +289,7 @@ def simulate(
             rows.flags,
             rows.contexts,
             rows.windows,
-            taking_part=rows.taking_part,
+            taking_part=asked.taking_part,
             loads=loads,
             stall=stall,
             seed=seed,
@@ -335,7 +335,7 @@ def golden(
     unit that gives codes, by ``exaq.quantize``.
     """
     kernel = loaded(config, loads).kernel
-    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
+    rows, _ = _rows(logits, config, mask, lengths, contexts, window, overlong)
     codes = config.output == "codes"
     given = kernel.quantize(_cut(rows, config)) if codes else kernel.compute(_cut(rows, config))
     elements = np.zeros(rows.logits.shape, given.dtype)
@@ -364,7 +364,7 @@ def golden_results(
     if config.row_results == "none":
         raise ValueError("the configuration has no row results: row_results is none")
     kernel = loaded(config, loads).kernel
-    rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
+    rows, _ = _rows(logits, config, mask, lengths, contexts, window, overlong)
     return kernel.results_of(_cut(rows, config)).reshape(*rows.shape[:-1])
 
 
@@ -376,9 +376,12 @@ def _rows(
     contexts: ArrayLike | None,
     window: tuple[ArrayLike, ArrayLike] | None,
     overlong: bool,
-) -> Rows:
-    """The arguments of ``simulate`` of those names, as the unit takes them."""
-    return Rows.of(
+) -> tuple[Rows, Rows]:
+    """The arguments of ``simulate`` of those names, as they are asked, and as the unit takes them.
+
+    What is masked stands in the former alone: a unit may be told of it by the logits themselves.
+    """
+    rows = Rows.of(
         logits,
         config.format,
         mask=mask,
@@ -386,7 +389,9 @@ def _rows(
         contexts=contexts,
         window=window,
         overlong=overlong,
-    ).streamed(config.format)
+    )
+    streamed = rows.streamed(config.format)
+    return replace(rows, contexts=streamed.contexts), streamed
 
 
 def _cut(rows: Rows, config: SoftmaxConfig) -> Rows:

@@ -157,3 +157,57 @@ def test_refusals(name: str, options: dict[str, Any], message: str) -> None:
         with pytest.raises(ValueError, match="windows") as refused:
             function(np.zeros((2, 3), np.int8), CONFIGS[name], **options)
         assert str(refused.value) == message
+
+
+@pytest.mark.simulator
+def test_codes_and_row_results_within_windows() -> None:
+    """A unit that is told of masks by windows and logits alone tells which lanes are live."""
+    config = SoftmaxConfig(
+        lanes=2, max_row=24, masking=False, window=True, mask_value="lowest", output="codes"
+    )
+    rng = np.random.default_rng(7)
+    logits = rng.integers(-128, 100, (60, 20))
+    logits[rng.random(logits.shape) < 0.3] = -128
+    mask = rng.random(logits.shape) < 0.8
+    window = tuple(rng.integers(0, 21, (2, 60)))
+    result = simulate(logits, config, mask=mask, window=window, stall=0.3)
+    places = np.arange(20)
+    live = (places >= window[0][:, None]) & (places < window[1][:, None]) & mask & (logits > -128)
+    plain = config.replace(mask_value="none", window=False)
+    np.testing.assert_array_equal(result.codes, exaq.quantize(logits, plain, live))
+    for k, row in enumerate(logits.tolist()):
+        kept = [logit for logit, flag in zip(row, live[k], strict=True) if flag]
+        assert result.row_results.maximum[k] == max(kept, default=-128)
+
+
+@pytest.mark.simulator
+def test_numbers_outside_a_window_put_no_row_in_error() -> None:
+    config = SoftmaxConfig(
+        lanes=2, max_row=24, masking=False, window=True, logit_format="bf16", contexts=2
+    )
+    rng = np.random.default_rng(8)
+    logits = exaq.round_logits(rng.normal(0, 3, (80, 30)), config)
+    draw = rng.random(logits.shape)
+    logits = np.select([draw < 0.03, draw < 0.06, draw < 0.2], [np.nan, np.inf, -np.inf], logits)
+    lengths = rng.integers(1, 31, 80)
+    starts, stops = rng.integers(0, 31, (2, 80))
+    contexts = rng.integers(0, 2, 80)
+    options: dict[str, Any] = {
+        "lengths": lengths,
+        "window": (starts, stops),
+        "contexts": contexts,
+        "overlong": True,
+    }
+    result = simulate(logits, config, stall=0.3, **options)
+    places = np.arange(30)
+    within = (places >= starts[:, None]) & (places < np.minimum(stops, 24)[:, None])
+    within &= places < lengths[:, None]
+    wrong = (within & (np.isnan(logits) | np.isposinf(logits))).any(axis=-1)
+    np.testing.assert_array_equal(result.row_errors, wrong | (lengths > 24))
+    assert 10 < np.count_nonzero(wrong) < 70
+    live = within & np.isfinite(logits)
+    wanted = exaq.softmax(
+        np.where(live, logits, 0).astype(np.float32)[:, :24], config, live[:, :24]
+    )
+    np.testing.assert_array_equal(result.probabilities[:, :24], wanted)
+    np.testing.assert_array_equal(golden(logits, config, **options)[:, :24], wanted)
