@@ -175,9 +175,10 @@ def test_codes_and_row_results_within_windows() -> None:
     live = (places >= window[0][:, None]) & (places < window[1][:, None]) & mask & (logits > -128)
     plain = config.replace(mask_value="none", window=False)
     np.testing.assert_array_equal(result.codes, exaq.quantize(logits, plain, live))
+    assert result.results is not None
     for k, row in enumerate(logits.tolist()):
         kept = [logit for logit, flag in zip(row, live[k], strict=True) if flag]
-        assert result.row_results.maximum[k] == max(kept, default=-128)
+        assert result.results.maximum[k] == max(kept, default=-128)
 
 
 @pytest.mark.simulator
