@@ -21,25 +21,6 @@ R = TypeVar("R")
 _FILE = click.Path(path_type=Path)
 
 
-def output_options(*, codes: str = "") -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Decorator: a click command gets the options ``out``, where probabilities go, and
-    ``float_output``. ``codes`` says what is written of units that give codes.
-    """
-    path = click.option(
-        "-o",
-        "--out",
-        metavar="PROBS.npy",
-        required=True,
-        type=_FILE,
-        help="Array of probabilities to write: unsigned integers in units of 2**-prob_bits, in the "
-        f"shape of the logits.{codes}",
-    )
-    floats = click.option(
-        "--float-output", is_flag=True, help="Write float64 values in 0..1 instead."
-    )
-    return lambda command: path(floats(command))
-
-
 def row_options(command: Callable[..., R]) -> Callable[..., R]:
     """Give a click command the argument ``logits``, and the options ``lengths``, ``mask`` and
     ``contexts_of``: paths for ``RowInput.load``.

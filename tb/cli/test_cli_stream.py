@@ -447,3 +447,36 @@ def test_a_terminal_shows_rows_and_their_rate(run: Run, monkeypatch: pytest.Monk
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert "Looking for a board at" in shown
     assert re.search(r"Streaming .*300/300.* [\d,]+ rows/s", shown)
+
+
+def test_codes_results_and_windows(run: Run) -> None:
+    config = SoftmaxConfig(lanes=2, max_row=128, output="codes", window=True)
+    x = save("logits.npy", logits(3, 20, 24))
+    with FakeBoard(config) as fake:
+        code, out, err = run(fake.port, "--results", "rows.npz", "--causal", "--json", "run.json")
+        with untouched():
+            refused = run(fake.port, "--float-output")
+    assert (code, err) == (0, "")
+    window = exaq.causal_windows(20, 24)
+    np.testing.assert_array_equal(np.load("probs.npy"), exaq.quantize(x, config, window=window))
+    expected = exaq.row_results(x, config, window=window)
+    found = np.load("rows.npz")
+    assert sorted(found) == ["maximum", "sum", "table"]
+    for name, array in expected.arrays().items():
+        np.testing.assert_array_equal(found[name], array)
+    figures = json.loads(Path("run.json").read_text())
+    assert (figures["mismatches"], figures["result_mismatches"]) == (0, 0)
+    # An octet a code; maximum, 3 octets of sum and 4 probabilities of 2 octets a row.
+    assert figures["payload_octets"] == 60 * (24 + 1 + 3 + 8)
+    assert "0 elements, 0 rows' results against the golden model" in out
+    assert "kB/s of codes, " in out
+    assert refused[0] == 2
+    assert one_line(refused[2]) == "--float-output needs a unit that gives probabilities, not codes"
+
+
+def test_results_of_a_board_without(run: Run) -> None:
+    save("logits.npy", logits(3, 24))
+    with FakeBoard(CONFIG) as fake, untouched():
+        code, _, err = run(fake.port, "--results", "rows.npz")
+    assert code == 2
+    assert one_line(err) == "--results needs a unit with row results: the board was built without"

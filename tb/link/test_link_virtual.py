@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,6 +241,38 @@ def test_other_boards(name: str, clock: int, config: SoftmaxConfig) -> None:
         given = board.softmax(logits, mask=mask, lengths=lengths)
         assert virtual.stop().broken == 0
     np.testing.assert_array_equal(given, expected(logits, live, lengths, config))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"output": "codes", "window": True, "contexts": 2, "sink": 9, "lanes": 3, "max_row": 24},
+        {"logit_format": "fp16", "row_results": "table", "bits": 4, "max_row": 16},
+        {"output": "codes", "row_results": "sum", "mask_value": "lowest", "masking": False},
+    ],
+)
+def test_all_that_a_board_gives(settings: dict[str, Any]) -> None:
+    config = SoftmaxConfig(**{"max_row": 32, **settings})
+    logits: Any = random_rows(40, config)[0]
+    if config.logit_format != "integer":
+        logits = exaq.round_logits(logits / 256.0, config)
+        logits[3, 2:5] = (np.nan, np.inf, -np.inf)
+    count, row = logits.shape
+    rng = np.random.default_rng(5)
+    given: dict[str, Any] = {
+        "mask": rng.random(logits.shape) < 0.8,
+        "lengths": rng.integers(1, row, count, endpoint=True),
+        "contexts": rng.integers(0, config.contexts, count) if config.contexts else None,
+        "window": (rng.integers(0, row // 2, count), rng.integers(1, row, count)),
+    }
+    with VirtualBoard(compile_design(prepared("ulx3s-12f", config))) as virtual:
+        with Board(virtual.port) as board:
+            came = board.stream(logits, **given)
+        assert virtual.stop().broken == 0
+    function = exaq.quantize if config.output == "codes" else exaq.softmax
+    np.testing.assert_array_equal(came.elements, function(logits, config, **given))
+    assert came.results is not None
+    assert came.results.differing(exaq.row_results(logits, config, **given)) == 0
 
 
 def test_no_such_program(tmp_path: Path) -> None:

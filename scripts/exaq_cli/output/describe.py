@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from exaq import SoftmaxConfig
 
 
@@ -43,3 +45,10 @@ def describe_logits(config: SoftmaxConfig) -> str:
         f"{config.logit_format} numbers, 1 is worth {scale:.6g}; thresholds {first:.6g} to "
         f"{last:.6g} below the maximum"
     )
+
+
+def describe_mismatches(figures: dict[str, Any]) -> str:
+    """How many elements, and rows by their results, are not those of the golden model."""
+    of_rows = figures.get("result_mismatches")
+    elements = f"{figures['mismatches']:,}"
+    return elements if of_rows is None else f"{elements} elements, {of_rows:,} rows' results"

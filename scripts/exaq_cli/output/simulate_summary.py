@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
-from exaq_cli.output.describe import describe_tables
+from exaq_cli.output.describe import describe_mismatches, describe_tables
 
 _LESS = ", less the row's beats"
 
@@ -58,15 +58,9 @@ def _cycles(config: SoftmaxConfig, figures: dict[str, Any]) -> dict[str, str]:
             lines[name] = f"{_spread(figures[key])} cycles, {what}"
     return lines | {
         "Row errors": f"{figures['row_errors']:,}",
-        "Mismatches": f"{_mismatches(figures)} against the golden model",
+        "Mismatches": f"{describe_mismatches(figures)} against the golden model",
         "Stall": f"{figures['stall']:g} on either side, seed {figures['seed']}",
     }
-
-
-def _mismatches(figures: dict[str, Any]) -> str:
-    of_rows = figures.get("result_mismatches")
-    elements = f"{figures['mismatches']:,}"
-    return elements if of_rows is None else f"{elements} elements, {of_rows:,} rows' results"
 
 
 def _spread(cycles: dict[str, float]) -> str:

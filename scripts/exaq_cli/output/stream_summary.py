@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
-from exaq_cli.output.describe import describe_tables
+from exaq_cli.output.describe import describe_mismatches, describe_tables
 
 
 def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
@@ -26,11 +26,11 @@ def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[
         "Rows": f"{figures['rows']:,}",
         "Elements": f"{figures['elements']:,}",
         "Time": f"{figures['seconds']:.2f} s, {figures['rows_per_second']:,.0f} rows/s",
-        "Payload": f"{speed:.1f} kB/s of probabilities, {figures['payload_share']:.0%} of what "
+        "Payload": f"{speed:.1f} kB/s of {config.output}, {figures['payload_share']:.0%} of what "
         f"{figures['baud']:,} baud allow",
         "Link": f"{link['requests']:,} requests, {link['resent']:,} of them sent again; "
         f"{_damage(link)}",
-        "Mismatches": f"{figures['mismatches']:,} against the golden model"
+        "Mismatches": f"{describe_mismatches(figures)} against the golden model"
         if "mismatches" in figures
         else "not looked for",
         "Written": ", ".join(str(path) for path in written),

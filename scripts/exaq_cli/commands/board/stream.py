@@ -27,8 +27,10 @@ from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_summary
-from exaq_cli.row_input import RowInput, output_options, row_options
-from exaq_fpga import Board, BoardError, SerialPort, UnknownTablesError
+from exaq_cli.row_input import RowInput, row_options, window_options
+from exaq_cli.row_output import check_outputs, output_options, write_rows
+from exaq_fpga import Board, BoardError, SerialPort, StreamedRows, UnknownTablesError
+from exaq_fpga.link.protocol import element_octets, result_octets
 from exaq_fpga.link.session import LinkStatistics
 from exaq_fpga.link.transports.serial_port import BAUD, OCTET_BITS
 
@@ -43,7 +45,7 @@ _FILE = click.Path(path_type=Path)
     help="Serial port of the board, such as /dev/ttyUSB1; or the pseudo-terminal that "
     "exaq board --virtual names.",
 )
-@output_options()
+@output_options
 @click.option(
     "--baud",
     type=click.IntRange(1),
@@ -58,6 +60,7 @@ _FILE = click.Path(path_type=Path)
     help="Compare every bit with the golden model.",
 )
 @row_options
+@window_options
 @click.option(
     "--load",
     is_flag=True,
@@ -72,37 +75,42 @@ def command(
     logits: Path,
     out: Path,
     float_output: bool,
+    results: Path | None,
     verify: bool,
     lengths: Path | None,
     mask: Path | None,
     contexts_of: Path | None,
+    windows: Path | None,
+    causal: bool,
     load: bool,
     report: Path | None,
 ) -> int:
     """Stream an array of logits, of shape (..., row), through a board.
 
     Integers are taken as they are; floats are divided by the board's logit_scale, rounded and
-    saturated. The board tells its configuration; options of a configuration are only checked
-    against that. The exit code is 1 where a bit differs from the golden model, 2 where nothing
-    was streamed, 3 where the board or its link fails on the way and nothing was written. After
-    Ctrl-C the board is ready for the next run.
+    saturated, to integers or to numbers of its logit format. The board tells its configuration;
+    options of a configuration are only checked against that. The exit code is 1 where a bit
+    differs from the golden model, 2 where nothing was streamed, 3 where the board or its link
+    fails on the way and nothing was written. After Ctrl-C the board is ready for the next run.
 
     \b
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --lengths lengths.npy --json run.json
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --preset 2bit-x4 --no-verify
+    exaq stream logits.npy --port /dev/ttyUSB1 -o codes.npy --results rows.npz --causal
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --tables heads.json --load \\
         --contexts-of heads.npy
     """
     if load and partial.tables is None:
         raise UserError("--load needs --tables, the file of the tables to load")
     config = partial.resolve()
-    outputs = [path for path in (out, report) if path is not None]
+    outputs = [path for path in (out, results, report) if path is not None]
     with replacing(*outputs, inputs=partial.files) as temporary:
         written = dict(zip(outputs, temporary, strict=True))
-        given = RowInput.load(logits, lengths, mask, contexts_of)
+        given = RowInput.load(logits, lengths, mask, contexts_of, windows, causal=causal)
         with _connected(port, baud) as board:
             _check_config(partial, board.config, load)
+            check_outputs(board.config, results, float_output, remedy="the board was built without")
             given = given.rounded(board.config)
             with user_errors():
                 rows = Rows.of(
@@ -111,33 +119,38 @@ def command(
                     mask=given.mask,
                     lengths=given.lengths,
                     contexts=given.contexts,
+                    window=given.window,
                 ).streamed(board.config.format)
             loads = _load(board, config) if load else 0
             _check_contexts(board.config, contexts_of)
             link = LinkStatistics(**asdict(board.link))
             begin = time.perf_counter()
-            probabilities = _stream(board, given)
+            came = _stream(board, given)
             seconds = time.perf_counter() - begin
             figures = _figures(board, rows, seconds, link) | {"loads": loads}
         if verify:
             with _CONSOLE.status("Golden model ..."):
-                expected = exaq.softmax(
-                    given.logits,
-                    board.config,
-                    given.mask,
-                    given.contexts,
-                    lengths=given.lengths,
-                )
-            figures["mismatches"] = int(np.count_nonzero(probabilities != expected))
-        if float_output:
-            probabilities = exaq.probabilities_to_float(probabilities, board.config)
-        with written[out].open("wb") as file:
-            np.save(file, probabilities, allow_pickle=False)
+                figures |= _mismatches(board.config, given, came)
+        floats = board.config if float_output else None
+        write_rows(written, out, came.elements, results, came.results, float_of=floats)
         if report is not None:
             document = figures | {"config": board.config.to_dict()}
             written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print_summary(board.config, figures, outputs)
-    return 1 if figures.get("mismatches") else 0
+    return 1 if figures.get("mismatches") or figures.get("result_mismatches") else 0
+
+
+def _mismatches(config: SoftmaxConfig, given: RowInput, came: StreamedRows) -> dict[str, int]:
+    """Elements, and rows by their results, that are not those of the golden model."""
+    arguments: Any = (given.logits, config, given.mask, given.contexts)
+    others: Any = {"lengths": given.lengths, "window": given.window}
+    function = exaq.quantize if config.output == "codes" else exaq.softmax
+    expected: NDArray[Any] = function(*arguments, **others)
+    found = {"mismatches": int(np.count_nonzero(came.elements != expected))}
+    if came.results is not None:
+        of_rows = exaq.row_results(*arguments, **others)
+        found["result_mismatches"] = came.results.differing(of_rows)
+    return found
 
 
 @contextmanager
@@ -194,21 +207,23 @@ class _Speed(Column):
         return Text("" if speed is None else f"{speed:,.0f} rows/s")
 
 
-def _stream(board: Board, given: RowInput) -> NDArray[Any]:
+def _stream(board: Board, given: RowInput) -> StreamedRows:
     columns = (MofNCompleteColumn(), _Speed())
     with counted("Streaming", *columns, console=_CONSOLE) as progress:
-        return board.softmax(
+        return board.stream(
             given.logits,
             mask=given.mask,
             lengths=given.lengths,
             contexts=given.contexts,
+            window=given.window,
             progress=progress,
         )
 
 
 def _figures(board: Board, rows: Rows, seconds: float, before: LinkStatistics) -> dict[str, Any]:
     elements = int(rows.lengths.sum())
-    payload = elements * board.config.prob_bytes
+    payload = elements * element_octets(board.config)
+    payload += len(rows.lengths) * result_octets(board.config)
     link = {name: value - getattr(before, name) for name, value in asdict(board.link).items()}
     return {
         "board": board.identity.board,

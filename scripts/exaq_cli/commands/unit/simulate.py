@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-import exaq
 from exaq import SoftmaxConfig
 from exaq.extras import require
 from exaq_cli.config.options import config_options
@@ -22,7 +21,8 @@ from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
-from exaq_cli.row_input import RowInput, output_options, row_options, window_options
+from exaq_cli.row_input import RowInput, row_options, window_options
+from exaq_cli.row_output import check_outputs, output_options, write_rows
 from exaq_cosim import (
     Simulation,
     SimulationError,
@@ -38,14 +38,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(name="simulate")
-@output_options(codes=" Of a unit that gives codes, these, uint8.")
-@click.option(
-    "--results",
-    metavar="FILE.npz",
-    type=_FILE,
-    help="Row results to write, of a unit that has them: maximum, sum and, with a table, "
-    "table, in the shape of the logits without its last axis.",
-)
+@output_options
 @click.option(
     "--engine",
     type=click.Choice(["rtl", "golden"]),
@@ -130,7 +123,7 @@ def command(
     else:
         require("sim")
     _check_contexts(config, contexts_of, load)
-    _check_outputs(config, results, float_output)
+    check_outputs(config, results, float_output, remedy="give --row-results sum or table")
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
     outputs = [path for path in (out, results, report, waves) if path is not None]
@@ -172,13 +165,8 @@ def command(
                     mismatches["result_mismatches"] = of_rows.differing(expected_of_rows)
                 faults = sum(mismatches.values()) + int(np.count_nonzero(result.row_errors))
                 figures = {"engine": engine, **result.to_dict(), **mismatches}
-            if float_output:
-                elements = exaq.probabilities_to_float(elements, config)
-            with written[out].open("wb") as file:
-                np.save(file, elements, allow_pickle=False)
-            if results is not None and of_rows is not None:
-                with written[results].open("wb") as file:
-                    np.savez(file, allow_pickle=False, **of_rows.arrays())
+            floats = config if float_output else None
+            write_rows(written, out, elements, results, of_rows, float_of=floats)
             if report is not None:
                 document = figures | {"config": config.to_dict()}
                 written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -201,13 +189,6 @@ def _check_contexts(config: SoftmaxConfig, contexts_of: Path | None, load: bool)
             f"the {config.contexts} contexts hold different tables: give --contexts-of, the "
             "context of each row"
         )
-
-
-def _check_outputs(config: SoftmaxConfig, results: Path | None, float_output: bool) -> None:
-    if results is not None and config.row_results == "none":
-        raise UserError("--results needs a unit with row results: give --row-results sum or table")
-    if float_output and config.output == "codes":
-        raise UserError("--float-output needs a unit that gives probabilities, not codes")
 
 
 def _simulate(
