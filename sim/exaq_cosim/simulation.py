@@ -395,15 +395,16 @@ def _rows(
 
 
 def _cut(rows: Rows, config: SoftmaxConfig) -> Rows:
-    """``rows`` without what is beyond max_row."""
+    """``rows`` as a unit reads them: without what is beyond max_row or masked by its value."""
     row = min(rows.logits.shape[1], config.max_row)
-    return replace(
+    kept = replace(
         rows,
         logits=rows.logits[:, :row],
         live=None if rows.live is None else rows.live[:, :row],
         lengths=np.minimum(rows.lengths, row),
         windows=None if rows.windows is None else np.minimum(rows.windows, row),
     )
+    return kept.masked_by_value(config.format)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch_models import MODELS
 
 import exaq
 import exaq.torch
@@ -224,3 +226,13 @@ def test_refusals() -> None:
         assert message(ValueError, row, contexts, contexts=wrong_context) == (
             f"contexts must be in 0..3, not {wrong_context}"
         )
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_floating_point_formats_are_refused_by_name(name: str) -> None:
+    config = exaq.SoftmaxConfig(logit_format=name)
+    message = "exaq.torch computes with integer logits: logit_format must be integer, not " + name
+    with pytest.raises(ValueError, match=rf"\A{re.escape(message)}\Z"):
+        exaq.torch.softmax(torch.zeros(2, 3), config)
+    with pytest.raises(ValueError, match=rf"\A{re.escape(message)}\Z"):
+        exaq.torch.set_tables(MODELS["bert"](), config)
