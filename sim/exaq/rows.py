@@ -203,9 +203,9 @@ class Rows:
             errors=None,
             shape=array.shape,
         )
-        return rows.masked_by_value(format)
+        return rows._masked_by_value(format)
 
-    def masked_by_value(self, format: StreamFormat) -> Rows:
+    def _masked_by_value(self, format: StreamFormat) -> Rows:
         """The same without the elements whose logit says that they are masked."""
         floats = format.float_format
         if floats is not None:

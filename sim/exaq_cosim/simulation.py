@@ -395,16 +395,15 @@ def _rows(
 
 
 def _cut(rows: Rows, config: SoftmaxConfig) -> Rows:
-    """``rows`` as a unit reads them: without what is beyond max_row or masked by its value."""
+    """``rows`` without what is beyond max_row."""
     row = min(rows.logits.shape[1], config.max_row)
-    kept = replace(
+    return replace(
         rows,
         logits=rows.logits[:, :row],
         live=None if rows.live is None else rows.live[:, :row],
         lengths=np.minimum(rows.lengths, row),
         windows=None if rows.windows is None else np.minimum(rows.windows, row),
     )
-    return kept.masked_by_value(config.format)
 
 
 @contextmanager
