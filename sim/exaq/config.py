@@ -213,13 +213,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "exp_frac": 7,
         "tables": Tables.index_softmax(logit_scale=0.0625),
     },
-    **{
-        f"{bits}bit-x4-{kind}": {"bits": bits, "lanes": 4, **logits}
-        for bits in (2, 4)
-        for kind, logits in (
-            ("int16", {"logit_width": 16, "logit_scale": 2**-8}),
-            ("bf16", {"logit_format": "bf16"}),
-            ("fp16", {"logit_format": "fp16"}),
-        )
-    },
+    "4bit-x4-int16": {"bits": 4, "lanes": 4, "logit_width": 16, "logit_scale": 2**-8},
+    "4bit-x4-bf16": {"bits": 4, "lanes": 4, "logit_format": "bf16"},
+    "4bit-x4-fp16": {"bits": 4, "lanes": 4, "logit_format": "fp16"},
 }
