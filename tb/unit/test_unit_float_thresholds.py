@@ -172,6 +172,17 @@ def test_rows_close_up_behind_one_that_waits(name: str) -> None:
     assert all(b - a <= config.levels for a, b in pairwise(out))
 
 
+@NAMES
+def test_a_gap_in_front_of_rows_that_wait_fills(name: str) -> None:
+    """A row that comes while others wait is as far as it can be when these move."""
+    config = config_for(name, SETS[:1])
+    rows = [(word, 0) for word in maxima(name, random.Random(4), 3)]
+    gap = chain([False] * 2, repeat(True, 60), repeat(False))
+    run = Run(config, rows, pause=gap, sink=chain([True] * 150, repeat(False)))
+    assert run.feed.times[2] < 100
+    assert run.drain.times == [150, 151, 151 + config.levels]
+
+
 @pytest.mark.usefixtures("unused_components")
 def test_what_it_is_made_from() -> None:
     with pytest.raises(ValueError, match=r"\Alogit_format must be bf16 or fp16, not integer\Z"):
