@@ -46,6 +46,7 @@ CASES = (
     Case("2bit-x4", "ecp5-85"),
     Case("2bit-x4", "ice40-hx8k"),
     Case("2bit-x4", "ice40-up5k"),
+    Case("2bit-x4-c12", "ecp5-85"),
     Case("2bit-x16", "ecp5-85"),
     Case("2bit-x32", "ecp5-85"),
     Case("2bit-x4-sums", "ecp5-85"),
@@ -54,6 +55,7 @@ CASES = (
     Case("3bit-x4", "ecp5-85"),
     Case("4bit-x4", "ecp5-85"),
     Case("4bit-x4", "ice40-hx8k"),
+    Case("4bit-x16", "ecp5-85"),
     Case("5bit-x4", "ecp5-85"),
 )
 
