@@ -208,7 +208,7 @@ def test_auto() -> None:
 
 
 def test_memories() -> None:
-    """Two tables of distributed RAM, read in every lane; a block RAM a lane, of twice as many."""
+    """A lane has two tables of distributed RAM, or a block RAM of twice as many words."""
     uses = {}
     for place in PLACES:
         config = SoftmaxConfig(bits=4, lanes=3, max_row=96, group=1, prob_bits=11, p_table=place)
@@ -219,6 +219,6 @@ def test_memories() -> None:
         ]
     assert uses == {
         "registers": [],
-        "distributed": [("ram", "logic", 11, 32, 1, 3)],
+        "distributed": [("ram", "logic", 11, 32, 1, 1)] * 3,
         "block": [("ram", "block", 11, 64, 1, 1)] * 3,
     }

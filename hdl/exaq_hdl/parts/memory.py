@@ -171,7 +171,8 @@ class Rom(_Memory):
 class LookupRam(_Memory):
     """A small memory of few words with several read ports, for logic or distributed RAM.
 
-    Latency 1 cycle of each ``read_port()``; a ``write_port()`` besides. Contents are undefined
+    Latency 1 cycle of each ``read_port()``, none of a ``read_port(domain="comb")``; a
+    ``write_port()`` besides. Contents are undefined
     before they are written.
     """
 

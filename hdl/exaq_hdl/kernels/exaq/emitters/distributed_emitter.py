@@ -13,7 +13,7 @@ from exaq_hdl.shell.streams import probability_beat
 
 
 class DistributedEmitter(Emitter):
-    """An emitter with its p-tables in distributed RAM, with a read port a lane.
+    """An emitter with its p-tables in distributed RAM, a memory for each lane.
 
     Dead lanes get 0 by the synchronous reset of their output registers. Latency 1 cycle from
     beat to beat; otherwise as ``Emitter``.
@@ -32,16 +32,9 @@ class DistributedEmitter(Emitter):
         m = Module()
         kernel, beat = self.kernel, self.i.payload
         tables = TwoTables(m, kernel, self.table)
-        m.submodules.p_table = ram = self._memories.lookup_ram(
-            width=kernel.format.prob_bits, depth=2 * kernel.levels
-        )
-        write = ram.write_port()
         take = Signal()
         out: Any = Signal(probability_beat(kernel.format), reset_less=True)
         m.d.comb += [
-            write.en.eq(tables.write),
-            write.addr.eq(Cat(tables.word.level, tables.write_place)),
-            write.data.eq(tables.word.probability),
             self.o.payload.eq(out),
             self.i.ready.eq(tables.readable & (~self.o.valid | self.o.ready)),
             take.eq(self.i.valid & self.i.ready),
@@ -49,13 +42,23 @@ class DistributedEmitter(Emitter):
         ]
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
+        # A memory for each lane: tools copy one of many read ports lane by lane, if they can.
+        lanes = []
+        for lane in range(kernel.format.lanes):
+            m.submodules[f"p_table{lane}"] = ram = self._memories.lookup_ram(
+                width=kernel.format.prob_bits, depth=2 * kernel.levels
+            )
+            write, read = ram.write_port(), ram.read_port(domain="comb")
+            m.d.comb += [
+                write.en.eq(tables.write),
+                write.addr.eq(Cat(tables.word.level, tables.write_place)),
+                write.data.eq(tables.word.probability),
+                read.addr.eq(Cat(beat.elements[lane].code, tables.read_place)),
+            ]
+            lanes.append(Mux(beat.elements[lane].live, read.data, 0))
         with m.If(take):
             m.d.sync += self.o.valid.eq(1)
             m.d.sync += [out[name].eq(beat[name]) for name in ("tail", "last", "error")]
             m.d.sync += [out[name].eq(value) for name, value in tables.row.items()]
-            for lane in range(kernel.format.lanes):
-                element = beat.elements[lane]
-                read = ram.read_port(domain="comb")
-                m.d.comb += read.addr.eq(Cat(element.code, tables.read_place))
-                m.d.sync += out.probabilities[lane].eq(Mux(element.live, read.data, 0))
+            m.d.sync += [out.probabilities[lane].eq(value) for lane, value in enumerate(lanes)]
         return m
