@@ -66,7 +66,9 @@ WITH_TABLES = {
     "one set": (["--tables", "one.json"], SoftmaxConfig(**PLAIN, tables=A)),
     "one set on a preset": (
         ["--tables", "one.json", "--preset", "2bit-x16", "--max-row", "64", "--no-masking"],
-        SoftmaxConfig(**PLAIN, tables=A, lanes=16, max_row=64, masking=False),
+        SoftmaxConfig(
+            **PLAIN, tables=A, p_table="distributed", lanes=16, max_row=64, masking=False
+        ),
     ),
     "what the file says anyway": (
         ["--tables", "one.json", "--bits", "2", "--logit-scale", "0.125", "--contexts", "0"],

@@ -331,7 +331,7 @@ static unsigned read_(unsigned offset)
 {
     if (offset == 0x00) return ID;
     if (offset == 0x08) return BUILD;
-    if (offset == 0x0c) return 0x05040300u + BITS + (HAS_SINK << 25);
+    if (offset == 0x0c) return 0x05040300u + BITS + (HAS_SINK << 27);
     if (offset != 0x30) abort();
     unsigned status;
     reads++;

@@ -46,8 +46,8 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     ),
     "logit_scale": (
         float,
-        f"Real value of a logit of 1, above 0.  [default: {_DEFAULT.logit_scale}; 1 with bf16 and "
-        "fp16]",
+        "Real value of a logit of 1, above 0; with bf16 and fp16 it is 1 where left out.  "
+        f"[default: {_DEFAULT.logit_scale}]",
     ),
     "clip": (
         float,
