@@ -63,11 +63,11 @@ def _depth(kernel: Exaq) -> int:
 class FloatThresholds(Component):
     """Borders of a row, one threshold after the other: T_k, the smallest number >= max + t_k.
 
-    Exact: elements reach T_k just where they reach that of ``FloatFormat.borders``. With sinks the
-    row's is in the maximum, which the sink of a bank joins here, and its code is found on the way:
-    the number of borders that it reaches. Latency
-    ``latency`` cycles; throughput a row in ``period`` cycles, while rows before are quantized.
-    Back-pressure on ``o`` holds its payload, and the next rows close up behind it.
+    Exact: elements reach T_k just where they reach that of ``FloatFormat.borders``. The sink of a
+    bank joins the maximum first; a sink that all rows share is in it already. Of either the code is
+    found on the way: the number of borders that it reaches. Latency ``latency`` cycles; throughput
+    a row in ``period`` cycles, while rows before are quantized. Back-pressure on ``o`` holds its
+    payload, and the next rows close up behind it.
 
     Members
     -------
