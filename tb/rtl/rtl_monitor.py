@@ -318,6 +318,9 @@ class Monitor:
         self.last_progress = self.cycle
         self._results.popleft()
         self.results_taken += 1
+        # Codes leave before the row's sum is known, which tells a row without a live element.
+        if row.all_masked and self.config.output == "codes":
+            self._masked.popleft().last = self.cycle
         self.hit(*result_bins(row, self._expected[0][0] is row if self._expected else False))
 
     def _check_form(self, beat: Beat) -> None:
@@ -363,7 +366,7 @@ class Monitor:
         if beat.last:
             row, _ = self._expected.popleft()
             self.counts.add("ROWS", self.cycle)
-            if row.all_masked:
+            if row.all_masked and self.config.output == "probabilities":
                 self._masked.popleft().last = self.cycle
             self._beat = 0
             self._rows_in -= 1

@@ -19,6 +19,7 @@ from exaq import Exaq, SoftmaxConfig
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.framing import octet_ram
 from exaq_fpga.gateware.messages import octet_sources
+from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
 from exaq_hdl.kernels.exaq.tables.banks import context_map
 from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.parts import event_counters, fifo, memory
@@ -36,7 +37,7 @@ OF_CONTEXTS = [
     "TableLoader",
 ]
 # What is not made from a configuration alone, or not from any.
-_OTHERS = (BoardTop, RowShell, FloatThresholds)
+_OTHERS = (BoardTop, Emitter, RowShell, FloatThresholds)
 _TRANSPORT = SimpleNamespace(line_cycles=4, pins={})
 #: What a component is made from first, and what else that is refused in words.
 OF_FORMAT = "format must be an exaq.StreamFormat, not {!r}"
@@ -105,7 +106,7 @@ def test_components_are_found() -> None:
     assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Divider", "Receiver", *OF_CONTEXTS} < set(
         names
     )
-    assert len(names) == len(set(names)) == 27
+    assert len(names) == len(set(names)) == 31
 
 
 @EVERY

@@ -9,6 +9,7 @@ from amaranth.lib import data
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
 from exaq_hdl.kernels.exaq.emitters.two_tables import TwoTables, live_code
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 
@@ -26,7 +27,7 @@ class BlockEmitter(Emitter):
 
     def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
         self._memories = memories
-        super().__init__(kernel, live_code(kernel))
+        super().__init__(kernel, live_code(check_exaq(kernel)))
 
     def coded(self, code: Value, live: Value) -> Mapping[str, Any]:
         return {"code": code, "live": live}

@@ -8,6 +8,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
 from exaq_hdl.kernels.exaq.emitters.two_tables import TwoTables, live_code
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.streams import probability_beat
 
@@ -23,7 +24,7 @@ class DistributedEmitter(Emitter):
 
     def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
         self._memories = memories
-        super().__init__(kernel, live_code(kernel))
+        super().__init__(kernel, live_code(check_exaq(kernel)))
 
     def coded(self, code: Value, live: Value) -> Mapping[str, Any]:
         return {"code": code, "live": live}

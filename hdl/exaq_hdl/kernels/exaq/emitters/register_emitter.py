@@ -9,6 +9,7 @@ from amaranth.lib import data
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
+from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.kernels.exaq.tables.words import row_context
 from exaq_hdl.shell.streams import probability_beat
 
@@ -57,7 +58,7 @@ class RegisterEmitter(Emitter):
     latency = 3
 
     def __init__(self, kernel: Exaq):
-        super().__init__(kernel, choice_layout(kernel))
+        super().__init__(kernel, choice_layout(check_exaq(kernel)))
 
     def coded(self, code: Value, live: Value) -> Mapping[str, Any]:
         return choose(code, live)
