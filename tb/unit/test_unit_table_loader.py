@@ -197,6 +197,22 @@ def test_every_place_with_every_edge(name: str) -> None:
     assert run.commits
 
 
+@pytest.mark.parametrize("name", [each for each in FLOATS if FLOATS[each].sinks])
+def test_sinks_are_finite_numbers(name: str) -> None:
+    """The least key, the greatest one, and those beside them."""
+    config = FLOATS[name]
+    rng = random.Random(name)
+    exponent, mantissa = FLOAT_SHAPES[config.logit_format]
+    infinity = (2**exponent - 1) << mantissa
+    legal = (~infinity + 1, infinity - 1, 0, -1)
+    bad = (~infinity, infinity, 2**15 - 1, -(2**15), 2**15, 2**16, LARGEST, SMALLEST)
+    words = []
+    for sink in (*legal, *bad):
+        words += [*good(config, rng)[:-1], (False, sink)]
+    run = Run(config, words)
+    assert [o.reasons for o in run.expected] == [set()] * len(legal) + [{"sink"}] * len(bad)
+
+
 @EVERY
 def test_reasons_together(name: str) -> None:
     """Every set of reasons at once; a good load after each is not touched by it."""

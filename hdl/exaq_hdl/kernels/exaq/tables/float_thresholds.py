@@ -120,17 +120,16 @@ class FloatThresholds(Component):
         }
         read, threshold = self._look_up(m, pipeline, code)
         maximum = of_turn = item(self.i.payload, "maximum")
-        is_sink: Value = Const(0)
         if _joins(kernel):
             maximum, of_turn = self._join_sink(m, pipeline, code, read, maximum)
-            is_sink = pipeline.carry(0, code == 0, "is_sink", depth)
         late["maximum"] = pipeline.carry(_start(kernel), of_turn, "maximum", depth)
         border = self._border(pipeline, maximum, threshold, late["maximum"])
 
         formed = Signal.like(self.o.payload, name="formed", reset_less=True)
+        # The turn of a sink gives no border: what arrives with it is shifted out again.
         arrived = Signal()
         reached = Value.cast(item(formed, "reached"))
-        m.d.comb += arrived.eq(pipeline.moves[-1] & pipeline.held[-1] & ~is_sink)
+        m.d.comb += arrived.eq(pipeline.moves[-1] & pipeline.held[-1])
         with m.If(arrived):
             m.d.sync += reached.eq(Cat(reached[len(border) :], border))
             m.d.sync += [formed[name].eq(late[name]) for name in self._fields]
@@ -138,7 +137,7 @@ class FloatThresholds(Component):
             sink: Value = Const(self._sink, kernel.format.logit_width)
             if _joins(kernel):
                 sink = Signal(kernel.format.logit_width, name="sink", reset_less=True)
-                with m.If(pipeline.moves[-1] & pipeline.held[-1] & is_sink):
+                with m.If(arrived & pipeline.carry(0, code == 0, "is_sink", depth)):
                     m.d.sync += sink.eq(late["maximum"])
             first = pipeline.carry(0, code == 1, "first", depth)
             with m.If(arrived):
