@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -160,10 +160,9 @@ class FloatThresholds(Component):
         """
         kernel, last = self.kernel, _start(self.kernel) + _DIGITS
         if not kernel.format.contexts:
-            found = Signal(signed(THRESHOLD_WIDTH))
             first, *others = kernel.tables.thresholds
             code = pipeline.carry(0, code, "code", last - 1)
-            m.d.comb += found.eq(lookup(code, [first, first, *others]))
+            found = Value.cast(lookup(code, [first, first, *others]))
             return found, pipeline.step(last - 1, found, "threshold")
         m.submodules.ram = ram = self._memories.ram(
             width=THRESHOLD_WIDTH, depth=(kernel.format.contexts + 1) << kernel.bits
