@@ -15,20 +15,9 @@ def check_config(config: SoftmaxConfig, *, contexts: bool = False) -> SoftmaxCon
     """
     if not isinstance(config, SoftmaxConfig):
         raise TypeError(f"config must be an exaq.SoftmaxConfig, not {config!r}")
-    for what, asked in _unbuilt(config.format).items():
-        if asked:
-            raise ValueError(f"there is no hardware yet for {what}")
     if contexts and not config.contexts:
         raise ValueError("config must have contexts: contexts must be at least 1, not 0")
     return config
-
-
-def _unbuilt(format: StreamFormat) -> dict[str, bool]:
-    """What has a golden model and no hardware, and whether ``format`` asks for it."""
-    return {
-        "a sink with floating-point logits": format.sink is not None
-        and format.float_format is not None,
-    }
 
 
 def check_format(format: StreamFormat) -> StreamFormat:

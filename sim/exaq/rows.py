@@ -265,8 +265,13 @@ class Rows:
             result = replace(result, windows=np.minimum(windows, format.max_row))
         if not format.window and self.windows is not None:
             place = np.arange(self.logits.shape[-1])
-            live = _both(self.live, _within(place, self.windows))
-            result = replace(result, live=live, windows=None)
+            within = _within(place, self.windows)
+            logits, floats = self.logits, format.float_format
+            if floats is not None:
+                # What the window leaves out puts no row in error.
+                logits = np.where(floats.bad(logits) & ~within, np.int16(floats.lowest), logits)
+            live = _both(self.live, within)
+            result = replace(result, logits=logits, live=live, windows=None)
         if result.live is None:
             return result
         if not format.masking:

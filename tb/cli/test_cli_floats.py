@@ -116,9 +116,6 @@ def test_refusals(tmp_path: Path) -> None:
         (*simulate, "--tables", "t.json", "--logit-format", "bf16"): (
             "the tables are for integer logits, not bf16"
         ),
-        ("build", "icebreaker", "--logit-format", "bf16"): (
-            "a board's link has no messages for bf16 logits"
-        ),
     }
     for words, message in cases.items():
         assert refusal(*words, folder=tmp_path) == message, words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,3 +126,36 @@ def test_row_results(name: str, output: str, contexts: int) -> None:
     assert np.array_equal(maximum, expected.maximum)
     assert np.array_equal(np.signbit(maximum), np.signbit(expected.maximum))
     assert np.isneginf(maximum).any()
+
+
+@NAMES
+@pytest.mark.parametrize("output", ["codes", "probabilities"])
+@pytest.mark.parametrize("contexts", [0, 3])
+def test_sinks(name: str, output: str, contexts: int) -> None:
+    """That of all rows; those of contexts, held after reset and loaded."""
+    rng = np.random.default_rng(contexts)
+    own = tuple(replace(SETS[1], sink=sink) for sink in (None, -2.0, 4.5))
+    unit = SoftmaxConfig(
+        logit_format=name,
+        lanes=2,
+        max_row=32,
+        output=output,
+        row_results="sum",
+        sink=0.75,
+        contexts=contexts,
+        context_tables=own if contexts else None,
+    )
+    logits = hostile(rng, name, (400, 20))
+    given: dict[str, Any] = {"mask": rng.random(logits.shape) < 0.8}
+    loads = [(1, replace(SETS[0], sink=0.0)), (2, SETS[0])] if contexts else []
+    if contexts:
+        given["contexts"] = rng.integers(0, contexts, 400)
+    for brought in ([], loads):
+        result = simulate(logits, unit, loads=brought, stall=0.2, **given)
+        assert (result.given == golden(logits, unit, loads=brought, **given)).all()
+        expected = golden_results(logits, unit, loads=brought, **given)
+        assert result.results is not None
+        assert (result.results.sum == expected.sum).all()
+        assert np.array_equal(result.results.maximum, expected.maximum)
+        # Where nothing takes part the sink is the maximum.
+        assert np.isfinite(result.results.maximum).all()

@@ -39,6 +39,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "logit_format": "bf16", "window": True, "masking": False, "row_results": "table",
         "contexts": 3, "lanes": 3, "max_row": 42,
     },
+    "fp16, sinks, windows, codes": {
+        "logit_format": "fp16", "sink": 0.5, "contexts": 2, "context_tables": TABLES,
+        "window": True, "output": "codes",
+    },
+    "bf16, a sink, windows, results": {
+        "logit_format": "bf16", "sink": -1.0, "window": True, "masking": False,
+        "row_results": "table", "bits": 3,
+    },
     "5 bits, a sink, results": {"bits": 5, "sink": 3, "row_results": "table"},
 }  # fmt: skip
 

@@ -257,9 +257,26 @@ def test_a_stream_has_no_error_that_the_rows_have_not(name: str, masking: bool) 
     assert rows.errors.tolist() == [False, True]
     assert np.isneginf(values[0, 1])
     assert np.isnan(values[1, 0])
-    assert (rows.live is not None) == masking
-    if rows.live is not None:
-        assert rows.live.tolist() == [[True, False, True], [False, True, False]]
+    assert (rows.flags is not None) == masking
+    if rows.flags is not None:
+        # The NaN that takes part is sent unmasked, the one beneath the mask is -inf anyhow.
+        assert rows.flags.tolist() == [[True, False, True], [True, True, False]]
+
+
+@NAMES
+@pytest.mark.parametrize("masking", [True, False])
+def test_a_window_that_becomes_a_mask_hides_errors(name: str, masking: bool) -> None:
+    """In a unit without windows, what lies outside is masked on its way, NaN too."""
+    format = StreamFormat(logit_format=name, max_row=8, masking=masking)
+    logits = np.array([[np.nan, 1, 2, np.inf], [1, np.nan, 2, 3]], np.float32)
+    rows = Rows.of(logits, format, window=(1, 3)).streamed(format)
+    assert rows.errors is not None
+    assert rows.errors.tolist() == [False, True]
+    values = FLOAT_FORMATS[name].values(rows.logits)
+    sent = np.ones(values.shape, bool) if rows.flags is None else rows.flags
+    bad = sent & (np.isnan(values) | np.isposinf(values))
+    assert bad.any(axis=-1).tolist() == [False, True]
+    assert (rows.flags is not None) == masking
 
 
 def test_refusals_of_logits() -> None:

@@ -2,18 +2,19 @@
 
 import random
 import re
+from bisect import bisect_left
+from fractions import Fraction
 from itertools import chain, pairwise, repeat
 from typing import Any
 
 import pytest
-from float_oracle import SHAPES, first_reached, ladder
+from float_oracle import SHAPES, first_reached, ladder, unit
 from unit_bench import Bench, pack, stalls, unpack
-from unit_tables import threshold_words
 
 from exaq import Exaq, SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
 from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
-from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.kernels.exaq.tables.words import row_origin, row_sink, row_tables, threshold_word
 from exaq_hdl.shell.streams import with_fields
 
 # A row: the word of its maximum, and its bank.
@@ -31,8 +32,37 @@ SETS = (
 )
 
 
-def tables(thresholds: tuple[int, ...]) -> Tables:
-    return Tables(thresholds=thresholds, exp_rom=tuple(range(1, len(thresholds) + 2)))
+def tables(thresholds: tuple[int, ...], sink: float | None = None) -> Tables:
+    return Tables(thresholds=thresholds, exp_rom=tuple(range(1, len(thresholds) + 2)), sink=sink)
+
+
+def word_of(name: str, number: float) -> int:
+    """The word of a number that the format has."""
+    values, words = ladder(name)
+    units = Fraction(number) * 2 ** unit(name)
+    place = bisect_left(values, units)
+    assert values[place] == units
+    return words[place]
+
+
+def bank_words(config: SoftmaxConfig, banks: list[Tables]) -> list[int]:
+    """What fills the banks; the sink of each is its key, in the place of code 0."""
+    words = []
+    for bank, each in enumerate(banks):
+        codes = dict(enumerate(each.thresholds, start=1))
+        if config.sink is not None:
+            word = word_of(config.logit_format, config.sink if each.sink is None else each.sink)
+            codes[0] = ~(word - 32768) if word >= 32768 else word
+        words += [
+            pack(threshold_word(config.kernel), {"bank": bank, "code": code, "threshold": value})
+            for code, value in codes.items()
+        ]
+    return words
+
+
+def highest(name: str, *given: int) -> int:
+    """The word of the largest number."""
+    return max(given, key=ladder(name)[1].index)
 
 
 def config_for(name: str, sets: tuple[tuple[int, ...], ...]) -> SoftmaxConfig:
@@ -63,13 +93,19 @@ class Run:
         banks = [*config.context_tables, config.tables]
         words = []
         if config.contexts:
-            words = threshold_words(config, banks)
+            words = bank_words(config, banks)
             # The spare bank goes on being written while rows of the others pass.
-            spare = words[-(config.levels - 1) :]
+            spare = words[-(config.levels - (config.sink is None)) :]
             more = (spare[k % len(spare)] for k in range(len(rows) * rewrite * 9))
             bench.feed(unit.store, chain(words, more))
-        given, self.banks = [], []
+        name, given, self.banks = config.logit_format, [], []
+        self.sinks: list[int] = []
         for k, (word, bank) in enumerate(rows):
+            if config.sink is not None:
+                own = banks[bank].sink
+                self.sinks.append(word_of(name, config.sink if own is None else own))
+                # What all rows share has joined the maximum before.
+                word = word if config.contexts else highest(name, word, self.sinks[-1])
             # From a word to its key in offset binary.
             key = 65535 - word if word >= 32768 else 32768 + word
             place = {"bank": bank, "context": k % config.contexts} if config.contexts else {}
@@ -80,15 +116,22 @@ class Run:
         self.feed = bench.feed(unit.i, given, pause)
         self.drain = bench.drain(unit.o, len(rows), sink)
         bench.run()
+        fields |= row_origin(config.kernel) | row_sink(config.kernel)
         layout = with_fields("reached", reached_layout(config.kernel), fields)
-        for (word, bank), place, out in zip(rows, self.banks, self.drain.items, strict=True):
+        for k, (out, place) in enumerate(zip(self.drain.items, self.banks, strict=True)):
+            (word, bank), expected = rows[k], dict(place)
+            borders = [first_reached(name, word, t) for t in banks[bank].thresholds]
+            if config.sink is not None:
+                word = highest(name, word, self.sinks[k])
+                borders = [first_reached(name, word, t) for t in banks[bank].thresholds]
+                there = ladder(name)[1].index(self.sinks[k])
+                expected["sink"] = sum(border <= there for border in borders)
+            if config.row_results != "none":
+                expected["maximum"] = 65535 - word if word >= 32768 else 32768 + word
             found = unpack(layout, out)
             reached = found.pop("reached") if fields else found
-            assert (found if fields else {}) == place
-            for key, t in zip(reached, banks[bank].thresholds, strict=True):
-                assert self.reach(config.logit_format, key) == first_reached(
-                    config.logit_format, word, t
-                ), (config.logit_format, hex(word), t, hex(key))
+            assert (found if fields else {}) == expected
+            assert [self.reach(name, key) for key in reached] == borders, (hex(word), bank)
 
     @staticmethod
     def reach(name: str, key: int) -> int:
@@ -142,11 +185,35 @@ def test_stalls(name: str, seed: int) -> None:
 
 
 @NAMES
+@pytest.mark.parametrize("contexts", [0, 4])
+@pytest.mark.parametrize("results", ["none", "sum"])
+@pytest.mark.parametrize("stalled", [False, True])
+def test_sinks(name: str, contexts: int, results: str, stalled: bool) -> None:
+    """Below, within and above the maxima; each bank's own, and that of all."""
+    rng = random.Random(contexts)
+    chosen: tuple[float | None, ...] = (None, -3.0, 1024.0, -0.0)
+    sets = tuple(map(tables, SETS, chosen)) if contexts else None
+    config = SoftmaxConfig(
+        logit_format=name,
+        sink=0.75,
+        contexts=contexts,
+        row_results=results,
+        **({"context_tables": sets} if contexts else {"tables": tables(SETS[0])}),
+    )
+    near = [word_of(name, number) for number in (*filter(None, chosen), 0.75, 0.0, -0.0)]
+    words = [rng.choice([rng.choice(near), *maxima(name, rng, 2)]) for _ in range(150)]
+    rows = [(word, rng.randrange(contexts or 1)) for word in words]
+    pause, sink = (stalls(k, 0.5) if stalled else None for k in range(2))
+    Run(config, rows, pause=pause, sink=sink, rewrite=bool(contexts))
+
+
+@NAMES
 @pytest.mark.parametrize("bits", [2, 3, 4])
 @pytest.mark.parametrize("contexts", [0, 1, 3])
-def test_period_and_latency(name: str, bits: int, contexts: int) -> None:
+@pytest.mark.parametrize("sink", [None, 1.5])
+def test_period_and_latency(name: str, bits: int, contexts: int, sink: float | None) -> None:
     """Rows back to back; fast enough for rows of the least full rate."""
-    config = SoftmaxConfig(logit_format=name, bits=bits, contexts=contexts)
+    config = SoftmaxConfig(logit_format=name, bits=bits, contexts=contexts, sink=sink)
     rng = random.Random(bits)
     banks = contexts or 1
     run = Run(config, [(word, rng.randrange(banks)) for word in maxima(name, rng, 30)])

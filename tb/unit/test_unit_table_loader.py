@@ -4,6 +4,7 @@ import random
 
 import pytest
 from amaranth.hdl import Value
+from float_oracle import SHAPES as FLOAT_SHAPES
 from unit_bench import Bench, pack, stalls, unpack
 from unit_loads import Word, good, outcomes, timeline
 from unit_tables import excess_words, exponential_words, lowest_threshold, lut_sum, threshold_words
@@ -154,8 +155,11 @@ CONFIGS = {
 }
 EVERY = pytest.mark.parametrize("name", CONFIGS)
 FLOATS = {
-    name: SoftmaxConfig(**BASE | {"logit_width": 16, "logit_format": name})
-    for name in ("bf16", "fp16")
+    f"{name}, {sink}": SoftmaxConfig(
+        **BASE | {"logit_width": 16, "logit_format": name, "sink": sink}
+    )
+    for name in FLOAT_SHAPES
+    for sink in (None, 1.5)
 }
 
 
@@ -163,7 +167,9 @@ def edges(config: SoftmaxConfig, rng: random.Random) -> list[int]:
     """Words at and beside what is legal for anything, and those that equal it when cut."""
     legal = [0, config.contexts, lowest_threshold(config), 2 ** (config.exp_frac + 1)]
     if config.logit_format != "integer":
-        legal += [-256, -128]
+        exponent, mantissa = FLOAT_SHAPES[config.logit_format]
+        infinity = (2**exponent - 1) << mantissa
+        legal += [-256, -128, infinity, ~infinity, 2**15, -(2**15)]
     if config.sink is not None:
         legal += [-(2 ** (config.logit_width - 1)), 2 ** (config.logit_width - 1)]
     near = [value + d for value in legal for d in (-1, 0, 1)]
@@ -189,6 +195,22 @@ def test_every_place_with_every_edge(name: str) -> None:
     reasons = {reason for o in run.expected for reason in o.reasons}
     assert {"thresholds", "exponentials", *(["sink"] if config.sinks else [])} <= reasons
     assert run.commits
+
+
+@pytest.mark.parametrize("name", [each for each in FLOATS if FLOATS[each].sinks])
+def test_sinks_are_finite_numbers(name: str) -> None:
+    """The least key, the greatest one, and those beside them."""
+    config = FLOATS[name]
+    rng = random.Random(name)
+    exponent, mantissa = FLOAT_SHAPES[config.logit_format]
+    infinity = (2**exponent - 1) << mantissa
+    legal = (~infinity + 1, infinity - 1, 0, -1)
+    bad = (~infinity, infinity, 2**15 - 1, -(2**15), 2**15, 2**16, LARGEST, SMALLEST)
+    words = []
+    for sink in (*legal, *bad):
+        words += [*good(config, rng)[:-1], (False, sink)]
+    run = Run(config, words)
+    assert [o.reasons for o in run.expected] == [set()] * len(legal) + [{"sink"}] * len(bad)
 
 
 @EVERY

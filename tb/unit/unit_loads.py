@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from float_oracle import SHAPES
 from unit_tables import lowest_threshold, random_tables
 
 from exaq import SoftmaxConfig, Tables
@@ -38,9 +39,15 @@ def faults(config: SoftmaxConfig, load: list[int]) -> set[str]:
         reasons.add("thresholds")
     if any(not 0 <= e < 2 ** (config.exp_frac + 1) for e in levels) or levels[-1] == 0:
         reasons.add("exponentials")
-    half = 2 ** (config.logit_width - 1)
-    lowest = -half + (config.mask_value == "lowest")
-    if any(not lowest <= sink < half for sink in load[2 * config.levels :]):
+    # From the lowest sink on, and below `beyond`.
+    beyond = 2 ** (config.logit_width - 1)
+    lowest = -beyond + (config.mask_value == "lowest")
+    if config.logit_format != "integer":
+        # The key of infinity; that of its negative is its complement.
+        exponent, mantissa = SHAPES[config.logit_format]
+        beyond = (2**exponent - 1) << mantissa
+        lowest = ~beyond + 1
+    if any(not lowest <= sink < beyond for sink in load[2 * config.levels :]):
         reasons.add("sink")
     return reasons
 

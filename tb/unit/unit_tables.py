@@ -31,8 +31,10 @@ def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
     edge = rng.choice([0, largest])
     exponentials = [rng.choice([edge, rng.randint(0, largest)]) for _ in range(config.levels)]
     exponentials[-1] = max(1, exponentials[-1])
-    sink = None
-    if config.sink is not None:
+    sink: float | None = None
+    if config.logit_format != "integer" and config.sink is not None:
+        sink = rng.choice([-65280.0, -1.5, -0.0, 0.0, 2.0**-10, 65280.0])
+    elif config.sink is not None:
         low, high = config.logit_range
         low += config.mask_value == "lowest"
         sink = rng.choice([low, high, rng.randint(low, high), rng.randint(-2, 2)])

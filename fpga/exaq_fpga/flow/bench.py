@@ -56,6 +56,9 @@ CASES = (
     Case("4bit-x4", "ecp5-85"),
     Case("4bit-x4", "ice40-hx8k"),
     Case("4bit-x16", "ecp5-85"),
+    Case("4bit-x4-int16", "ecp5-85"),
+    Case("4bit-x4-bf16", "ecp5-85"),
+    Case("4bit-x4-fp16", "ecp5-85"),
     Case("5bit-x4", "ecp5-85"),
 )
 

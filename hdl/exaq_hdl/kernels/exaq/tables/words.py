@@ -7,7 +7,7 @@ from amaranth.lib import data
 
 from exaq import Exaq
 from exaq.float_format import THRESHOLD_WIDTH
-from exaq_hdl.shell.streams import context_fields
+from exaq_hdl.shell.streams import context_fields, offset_binary
 
 
 def row_tables(kernel: Exaq) -> dict[str, Any]:
@@ -36,6 +36,11 @@ def row_origin(kernel: Exaq) -> dict[str, Any]:
 def row_sink(kernel: Exaq) -> dict[str, Any]:
     """Field with the code of the row's sink, where rows have any."""
     return {"sink": kernel.bits} if kernel.sinks else {}
+
+
+def constant_sink(kernel: Exaq) -> int:
+    """The sink that all rows of a unit without contexts share, in offset binary."""
+    return offset_binary(kernel.format, kernel.format.sink_key(kernel.sinks[0]))
 
 
 def last_of_load(kernel: Exaq, place: Value) -> Value:

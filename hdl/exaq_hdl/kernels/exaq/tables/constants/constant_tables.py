@@ -21,10 +21,10 @@ from exaq_hdl.kernels.exaq.tables.provider import (
     ThresholdReader,
 )
 from exaq_hdl.kernels.exaq.tables.thermometer import count
-from exaq_hdl.kernels.exaq.tables.words import row_tables
+from exaq_hdl.kernels.exaq.tables.words import constant_sink, row_tables
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
-from exaq_hdl.shell.streams import item, offset_binary
+from exaq_hdl.shell.streams import item
 
 # Bits of a distance up to which a table of codes takes no more logic than comparisons do.
 _TABLE_BITS = 8
@@ -83,11 +83,6 @@ class ConstantFloatTables(ConstantTables):
 
     def connect(self, m: Module, unit: Any, normalisation: Any) -> None:
         wiring.connect(m, self.row_thresholds.o, self._of_quantizer)
-
-
-def constant_sink(kernel: Exaq) -> int:
-    """The sink that all rows of a unit without contexts share, in offset binary."""
-    return offset_binary(kernel.format, kernel.format.sink_key(kernel.sinks[0]))
 
 
 class ConstantThresholds(ThresholdReader):
