@@ -221,8 +221,8 @@ def of_the_unit(rows: Rows, config: SoftmaxConfig, row: int) -> list[int]:
     logits = rows.logits[row, :length].tolist()
     live = [True] * length
     for place, logit in enumerate(logits):
-        if rows.live is not None:
-            live[place] &= bool(rows.live[row, place])
+        if rows.flags is not None:
+            live[place] &= bool(rows.flags[row, place])
         if rows.windows is not None:
             live[place] &= bool(rows.windows[row, 0] <= place < rows.windows[row, 1])
         if config.mask_value == "lowest":
@@ -271,7 +271,7 @@ def test_every_mask_reaches_every_unit_or_is_refused(
             refused += 1
             continue
         streamed = rows.streamed(config.format)
-        assert (streamed.live is None) or masking
+        assert streamed.flags is None or masking
         assert (streamed.windows is not None) == window
         got = of_the_unit(streamed, config, 0)
         kept = int(streamed.lengths[0])
