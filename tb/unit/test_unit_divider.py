@@ -62,10 +62,8 @@ def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
         if s < max(e, 1):
             continue
         found = unpack(quotient_layout(config.kernel), word)
-        exact = Fraction(e * one, s)
-        assert found["floor"] == min(floor(exact), one - 1), (s, k)
-        rounded = min(floor(exact + Fraction(1, 2)), one - 1)
-        assert found["floor"] + found["round_up"] == rounded, (s, k)
+        rounded = min(floor(Fraction(e * one, s) + Fraction(1, 2)), one - 1)
+        assert found["probability"] == rounded, (s, k)
         checked += 1
     assert checked
 
@@ -90,8 +88,7 @@ def test_quotients_and_period(name: str, units: int) -> None:
     run = Run(config, units, sums(config, random.Random(units), 400 // config.levels**2 + 8))
     gaps = {b - a for a, b in zip(run.feed.times, run.feed.times[1:], strict=False)}
     assert gaps == {run.divider.period}
-    rounds = -(-config.prob_bits // units)
-    batch = config.prob_bits + 2 if units == 1 else units * (1 + rounds)
+    batch = units * -(-config.prob_bits // units)
     assert run.divider.period == batch * config.levels // units
 
 

@@ -11,30 +11,31 @@ from unit_blocks import normalizer_for, rings_for
 from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
+from exaq_hdl.kernels.exaq.divider import Divider
 from exaq_hdl.kernels.exaq.layouts import row_complement, table_word
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
-# units is 2**bits / u batches of prob_bits + 2 cycles (u = 1) or of u * (1 + ceil(prob_bits / u)),
-# and a cycle of pause.
+# units is 2**bits / u batches of u * ceil(prob_bits / u) cycles.
 CHOICES = {
-    "default": (SoftmaxConfig(), 4, 1),
-    "1 unit": (SoftmaxConfig(full_rate_row=4 * 73), 1, 1),
-    "1 unit no more": (SoftmaxConfig(full_rate_row=4 * 73 - 4), 2, 1),
-    "2 units": (SoftmaxConfig(full_rate_row=4 * 37), 2, 1),
-    "2 units no more": (SoftmaxConfig(full_rate_row=4 * 36), 4, 1),
-    "4 units": (SoftmaxConfig(full_rate_row=4 * 21), 4, 1),
-    "2 rings": (SoftmaxConfig(full_rate_row=4 * 20), 4, 2),
-    "2 rings, just": (SoftmaxConfig(full_rate_row=4 * 11), 4, 2),
-    "3 rings": (SoftmaxConfig(full_rate_row=4 * 10), 4, 3),
-    "4 rings": (SoftmaxConfig(full_rate_row=32, prob_bits=24), 4, 4),
-    "3 bits": (SoftmaxConfig(bits=3, full_rate_row=4 * 16), 8, 2),
-    "8 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 33, prob_bits=8), 8, 1),
-    "16 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 33, prob_bits=16), 16, 1),
-    "2 rings of 16": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=24), 16, 2),
-    "rounded up": (SoftmaxConfig(full_rate_row=4 * 20 + 1), 4, 1),
-    "5 bits": (SoftmaxConfig(bits=5, full_rate_row=4 * 161), 4, 1),
-    "5 bits no more": (SoftmaxConfig(bits=5, full_rate_row=4 * 160), 8, 1),
-    "6 bits": (SoftmaxConfig(bits=6, full_rate_row=4 * 193), 8, 1),
+    "default": (SoftmaxConfig(), 2, 1),
+    "1 unit": (SoftmaxConfig(full_rate_row=4 * 64), 1, 1),
+    "1 unit no more": (SoftmaxConfig(full_rate_row=4 * 63), 2, 1),
+    "2 units no more": (SoftmaxConfig(full_rate_row=4 * 31), 4, 1),
+    "4 units": (SoftmaxConfig(full_rate_row=4 * 16), 4, 1),
+    "2 rings": (SoftmaxConfig(full_rate_row=4 * 15), 4, 2),
+    "2 rings, just": (SoftmaxConfig(full_rate_row=4 * 8), 4, 2),
+    "3 rings": (SoftmaxConfig(full_rate_row=32, prob_bits=24), 4, 3),
+    "17 steps": (SoftmaxConfig(full_rate_row=4 * 20, prob_bits=17), 4, 1),
+    "17 steps no more": (SoftmaxConfig(full_rate_row=4 * 19, prob_bits=17), 4, 2),
+    "4 steps": (SoftmaxConfig(full_rate_row=4 * 8, prob_bits=4), 2, 1),
+    "3 bits": (SoftmaxConfig(bits=3, full_rate_row=4 * 16), 8, 1),
+    "2 rings of 8": (SoftmaxConfig(bits=3, full_rate_row=4 * 16, prob_bits=17), 8, 2),
+    "rounded up": (SoftmaxConfig(full_rate_row=4 * 15 + 1), 4, 1),
+    "4 bits, 8 steps": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=8), 4, 1),
+    "16 units": (SoftmaxConfig(bits=4, full_rate_row=4 * 32, prob_bits=24), 16, 1),
+    "5 bits": (SoftmaxConfig(bits=5, full_rate_row=4 * 128), 4, 1),
+    "5 bits no more": (SoftmaxConfig(bits=5, full_rate_row=4 * 127), 8, 1),
+    "6 bits": (SoftmaxConfig(bits=6, full_rate_row=4 * 128), 8, 1),
 }
 EVERY = pytest.mark.parametrize("name", CHOICES)
 
@@ -53,7 +54,6 @@ def tables_of_words(config: SoftmaxConfig, words: list[int]) -> list[dict]:
     for k in range(0, len(found), config.levels):
         row = found[k : k + config.levels]
         assert [word["level"] for word in row] == list(range(config.levels))
-        assert not any(word.get("context") for word in row[1:])
         tables.append(
             {
                 "table": [word["probability"] for word in row],
@@ -92,13 +92,12 @@ def test_choose(name: str) -> None:
     assert rings_for(config) == (units, rings)
 
 
-def test_choose_for_64_levels() -> None:
-    """The shortest legal row takes 128 beats; a ring of 16 or 32 units needs 129 with the pause."""
-    shortest = SoftmaxConfig(bits=6, full_rate_row=4 * 128)
-    longer = shortest.replace(full_rate_row=4 * 129)
-    assert rings_for(shortest) == (64, 2)
-    assert rings_for(longer) == (16, 1)
-    assert rings_for(longer.replace(prob_bits=24)) == (32, 1)
+def test_a_ring_as_long_as_its_divisions_has_no_time_for_the_change() -> None:
+    """A row of a ring whose batch has one round waits a cycle for its sum: 5 cycles of 4 steps."""
+    kernel = SoftmaxConfig(prob_bits=4).kernel
+    assert Divider.row_period(kernel, 4, 0) == 4
+    assert Divider.row_period(kernel, 4, 1) == 5
+    assert Divider.row_period(kernel, 2, 1) == 8
 
 
 @EVERY
@@ -125,7 +124,7 @@ def test_throughput_and_latency(name: str) -> None:
 
 def test_paced_sums_are_never_refused() -> None:
     """Sums as a full-rate stream of shortest rows brings them: each table in the same time."""
-    for name in ("default", "2 rings, just", "3 rings", "4 rings", "3 bits"):
+    for name in ("default", "2 rings, just", "3 rings", "17 steps", "3 bits"):
         config = CHOICES[name][0]
         beats = config.full_rate_beats
         chosen = sums(config, random.Random(name), 10)
@@ -179,7 +178,7 @@ def test_masked_rows_disturb_nobody() -> None:
 
 def test_a_waiting_table_stops_the_divisions() -> None:
     """Nothing is overwritten while the sink sleeps, and the input refuses in the end."""
-    config = CHOICES["4 rings"][0]
+    config = CHOICES["3 rings"][0]
     chosen = sums(config, random.Random(9), 14)
     asleep = 600
     run = Run(config, chosen, sink=chain([True] * asleep, repeat(False)))
@@ -187,14 +186,15 @@ def test_a_waiting_table_stops_the_divisions() -> None:
     assert run.drain.times[0] == asleep
 
 
-# As CHOICES, with contexts: a row takes 4 cycles more, in which its exponentials are looked up.
+# As CHOICES, with contexts: exponentials are looked up while the row before is divided.
 BANKED = {
-    "1 context": (SoftmaxConfig(contexts=1), 4, 1),
-    "2 contexts": (SoftmaxConfig(contexts=2, full_rate_row=4 * 77), 1, 1),
-    "1 unit no more": (SoftmaxConfig(contexts=3, full_rate_row=4 * 76), 2, 1),
-    "2 rings": (SoftmaxConfig(contexts=3, full_rate_row=4 * 24), 4, 2),
-    "4 rings": (SoftmaxConfig(contexts=5, full_rate_row=32, prob_bits=24), 4, 5),
-    "3 bits": (SoftmaxConfig(contexts=9, bits=3, full_rate_row=4 * 16), 8, 2),
+    "1 context": (SoftmaxConfig(contexts=1), 2, 1),
+    "2 contexts": (SoftmaxConfig(contexts=2, full_rate_row=4 * 64), 1, 1),
+    "1 unit no more": (SoftmaxConfig(contexts=3, full_rate_row=4 * 63), 2, 1),
+    "2 rings": (SoftmaxConfig(contexts=3, full_rate_row=4 * 8), 4, 2),
+    "3 rings": (SoftmaxConfig(contexts=5, full_rate_row=32, prob_bits=24), 4, 3),
+    "4 steps": (SoftmaxConfig(contexts=2, full_rate_row=4 * 8, prob_bits=4), 4, 1),
+    "3 bits": (SoftmaxConfig(contexts=9, bits=3, full_rate_row=4 * 16), 8, 1),
 }
 
 

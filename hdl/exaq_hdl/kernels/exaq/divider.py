@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq.scalars import integer
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_complement
+from exaq_hdl.kernels.exaq.layouts import row_complement, row_summary
 from exaq_hdl.kernels.exaq.tables.provider import ExponentialReader, Ring
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
@@ -17,23 +17,23 @@ from exaq_hdl.shell.streams import item
 
 
 def quotient_layout(kernel: Exaq) -> data.StructLayout:
-    """floor(E * 2**prob_bits / S), and whether 1 has to be added to round and saturate it."""
-    return data.StructLayout({"floor": kernel.format.prob_bits, "round_up": 1})
+    """A probability, rounded and saturated, with its row's row_summary."""
+    return data.StructLayout({"probability": kernel.format.prob_bits} | row_summary(kernel))
 
 
 class Divider(Component):
-    """Divides every E_k by a row's sum S.
+    """Divides every E_k by a row's sum S, round half up, saturated at 2**prob_bits - 1.
 
     ``units`` restoring steps stand in a ring; as many divisions go round in it one behind the
-    other, each for prob_bits + 1 steps, one quotient bit a step, the last bit being the one
-    that rounds. So one unit is a serial divider, and more are as fast as several of them, but
-    with one way in and one way out.
+    other, each for prob_bits steps, one quotient bit a step. So one unit is a serial divider, and
+    more are as fast as several of them, but with one way in and one way out.
 
     Latency ``latency`` cycles from a sum to its last quotient; throughput a row in ``period``
-    cycles. ``i`` holds the sum until the divisions are done. Back-pressure on ``o`` stops the
-    ring. Quotients of codes that no element of the row has are meaningless where E_k > S.
+    cycles. ``i`` holds a row until its last division has entered, and a copy goes round with the
+    divisions. Back-pressure on ``o`` stops the ring. Quotients of codes that no element of the row
+    has are meaningless where E_k > S.
 
-    A row takes ``exponentials.prelude`` cycles until its first division.
+    A row takes ``exponentials.prelude`` cycles until its first division enters.
 
     Parameters
     ----------
@@ -46,8 +46,7 @@ class Divider(Component):
 
     Members
     -------
-    i : stream of sum_bits bits, ~S, with the row_tables, in; one item a row. S is at least 1
-        where an element is live
+    i : stream of row_complement, in; one item a row. S is at least 1 where an element is live
     o : stream of quotient_layout, out, for k = 0, 1, ... 2**bits - 1
     ... : the ports of ``exponentials``
     """
@@ -60,7 +59,8 @@ class Divider(Component):
             raise ValueError(f"units must be a power of two, not {units}")
         self._batch = self.batch_period(kernel, units)
         self.period = self.row_period(kernel, units, exponentials.prelude)
-        self.latency = self.period - self._batch + units - 1 + kernel.format.prob_bits + 1
+        entered = self._batch * (kernel.levels // units - 1) + units - 1
+        self.latency = exponentials.prelude + entered + kernel.format.prob_bits + 1
         super().__init__(
             {
                 "i": In(stream.Signature(row_complement(kernel))),
@@ -71,86 +71,102 @@ class Divider(Component):
 
     @staticmethod
     def batch_period(kernel: Exaq, units: int) -> int:
-        """Cycles for ``units`` divisions: whole rounds, and S held until the last one's end."""
-        if units == 1:
-            return kernel.format.prob_bits + 2
-        return units * (1 + -(-kernel.format.prob_bits // units))
+        """Cycles for ``units`` divisions: whole rounds."""
+        return units * -(-kernel.format.prob_bits // units)
 
     @classmethod
-    def row_period(cls, kernel: Exaq, units: int, prelude: int) -> int:
-        """Cycles for the 2**bits divisions of a row, ``prelude`` before them."""
-        return prelude + cls.batch_period(kernel, units) * kernel.levels // units
+    def row_period(cls, kernel: Exaq, units: int, wait: int) -> int:
+        """Cycles for the 2**bits divisions of a row, if the next one's first can enter ``wait``
+        cycles after the cycle that follows this one's last.
+        """
+        batch = cls.batch_period(kernel, units)
+        return batch * (kernel.levels // units - 1) + max(batch, units + wait)
 
     def elaborate(self, platform: Any) -> Module:
-        # In cycle c of a batch, division k = 0 ... units - 1 takes its step c - k. It enters the
-        # last register in the cycle before its first step, by an OR: what stands before that
-        # register has been cleared by then, so the step on the way in leaves zero.
+        # Division k of a batch enters the register behind the last unit in cycle k, and takes its
+        # step s in cycle k + 1 + s, in unit s % units. Its last step may be in the cycle in which
+        # the next division enters that register.
         m = Module()
-        kernel, units, batch = self.kernel, self.units, self._batch
-        steps = kernel.format.prob_bits
-        exponentials = self._exponentials
-        start = exponentials.start(units, batch)
-        complement = item(self.i.payload, "complement")
+        kernel, units = self.kernel, self.units
+        steps, last_unit = kernel.format.prob_bits, self.units - 1
 
-        run = Signal()
-        cycle = Signal(batch, init=1 << start.cycle)
-        fetch = Signal()
-        level = Signal(kernel.bits, init=start.level)
-        entering = Signal(kernel.exp_bits, init=start.entering)
+        run, load = Signal(), Signal()
+        cycle = Signal(self._batch, init=1)
+        level = Signal(kernel.bits)
+        row_ends = Signal()
+        exponential, there = self._exponentials.look_up(
+            m, self, Ring(enters=run & load, level=level, row_ends=row_ends)
+        )
+        begin = cycle[0] & self.i.valid & there
+        # Whether a division that entered so many cycles ago is one; the last ones are done.
+        inside = Signal(steps)
         m.d.comb += [
-            run.eq(self.i.valid & (~self.o.valid | self.o.ready)),
-            fetch.eq(Cat(cycle[k % batch] for k in range(-2, units - 2)).any()),
+            load.eq(begin | cycle[1:units].any()),
+            # An empty ring stands still.
+            run.eq((~self.o.valid | self.o.ready) & (begin | ~cycle[0] | inside[-units:].any())),
+            row_ends.eq(run & load & level.all()),
+            self.i.ready.eq(row_ends),
         ]
-        ring = Ring(run=run, cycle=cycle, fetch=fetch, level=level, entering=entering)
-        exponential = exponentials.begin(m, self, ring)
-        m.d.comb += self.i.ready.eq(exponentials.row_ends(run))
+        row = Signal.like(self.i.payload, name="row", reset_less=True)
         with m.If(run):
-            m.d.sync += [cycle.eq(cycle.rotate_left(1)), entering.eq(0)]
-            with m.If(fetch):
-                m.d.sync += [level.eq(increment(level)), entering.eq(exponential)]
-            exponentials.advance(m)
+            m.d.sync += inside.eq(Cat(load, inside))
+            with m.If(begin | ~cycle[0]):
+                m.d.sync += cycle.eq(cycle.rotate_left(1))
+            with m.If(load):
+                m.d.sync += level.eq(increment(level))
+            with m.If(load & (level == 0)):
+                m.d.sync += row.eq(self.i.payload)
 
-        remainders = [
-            Signal(
-                kernel.sum_bits,
-                name=f"remainder{u}",
-                init=start.remainder * (u == units - 1),
-                reset_less=u < units - 2,
-            )
-            for u in range(units)
-        ]
+        # E * 2**prob_bits + floor(S / 2) is divided: what is above the quotient's register of it,
+        # and what moves from there to the remainder bit by bit.
+        half = (~item(self.i.payload, "complement"))[1:]
+        above = half[steps:]
+        below = Cat(half[:steps], Const(0, max(0, steps - len(half))))
+        width = remainder_bits(kernel)
+        remainders = [Signal(width, name=f"remainder{u}", reset_less=True) for u in range(units)]
         quotients = [Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)]
-        bits = [Signal(name=f"bit{u}") for u in range(units)]
+        complement: Value = item(row, "complement")
         for u in range(units):
-            difference = Signal(kernel.sum_bits + 2, name=f"difference{u}")
-            # The lowest bit by a gate: as a multiplexer with 0 it would become a late reset.
-            upper = Mux(bits[u], difference[1:], remainders[u - 1])[: kernel.sum_bits - 1]
-            left: Value = Cat(difference[0] & bits[u], upper)
-            # doubled - S is doubled + ~S + 1, and the lowest bit of doubled is free for the 1.
+            remainder, quotient = remainders[u - 1], quotients[u - 1]
+            doubled = Cat(quotient[-1], remainder)
+            difference = Signal(width + 3, name=f"difference{u}")
+            bit = Signal(name=f"bit{u}")
+            ones = Const(-1, width + 1 - len(complement))
             m.d.comb += [
-                difference.eq(Cat(1, remainders[u - 1]) + Cat(complement, 1)),
-                bits[u].eq(difference[-1]),
+                # doubled - S is doubled + ~S + 1; the 1 is carried in from a place below.
+                difference.eq(Cat(1, doubled) + Cat(1, complement, ones)),
+                bit.eq(difference[-1]),
             ]
-            if u == units - 1:
-                left = left | entering
-            # By a gate too: a reset of its own would tear the carry chain apart on iCE40.
-            if u == (units - 2) % units:
-                left = left & (~fetch).replicate(len(left))
+            kept: Value = doubled[:width]
+            found = Cat(bit, quotient)[:steps]
+            if u == (steps - 1) % units:
+                done = found
+            if u == last_unit:
+                # Beside the carry chain, which is the long way.
+                kept, bit = Mux(load, exponential + above, kept), bit & ~load
+                found = Mux(load, below, found)
             with m.If(run):
                 m.d.sync += [
-                    remainders[u].eq(left),
-                    quotients[u].eq((quotients[u - 1] << 1) | bits[u]),
+                    remainders[u].eq(Mux(bit, difference[1:], kept)),
+                    quotients[u].eq(found),
                 ]
+            if u < last_unit:
+                late = Signal.like(complement, name=f"complement{u + 1}", reset_less=True)
+                with m.If(run):
+                    m.d.sync += late.eq(complement)
+                complement = late
 
-        # Without a quotient of ones to round up, rounding never overflows: that is saturation.
-        given = exponentials.given(cycle[steps : steps + units].any())
-        floor = quotients[steps % units - 1]
         out: Any = Signal(quotient_layout(kernel), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [
-                self.o.valid.eq(run & given),
-                out.floor.eq(floor),
-                out.round_up.eq(bits[steps % units] & ~floor.all()),
-            ]
+            m.d.sync += [self.o.valid.eq(run & inside[-1]), out.probability.eq(done)]
+            for name in row_summary(kernel):
+                value = ~row.complement if name == "sum" else row[name]
+                m.d.sync += out[name].eq(value)
         return m
+
+
+def remainder_bits(kernel: Exaq) -> int:
+    """Width of a remainder: below S, or with E = S below 1.25 * S, as long as it is looked at."""
+    most = (1 << kernel.exp_bits) - 1
+    return max(kernel.sum_bits, (most + most // 4 + 1).bit_length())

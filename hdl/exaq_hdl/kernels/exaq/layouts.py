@@ -50,7 +50,7 @@ def row_summary(kernel: Exaq) -> dict[str, Any]:
 
 
 def table_word(kernel: Exaq) -> data.StructLayout:
-    """The probability of a level in a row; the row_summary comes with level 0, else it is 0."""
+    """The probability of a level in a row; the row_summary comes with level 0."""
     word = {"level": kernel.bits, "probability": kernel.format.prob_bits}
     return data.StructLayout(word | row_summary(kernel))
 

@@ -70,7 +70,7 @@ class Normalisation:
         self.room = queue.room
         self.empty_row = self.accumulator.empty_row
         if self._normalizer:
-            self.waiting += self._normalizer.rings + 1
+            self.waiting += self._normalizer.rows + 1
             self.o = self._normalizer.o
             self.row_done = self.o.valid & self.o.ready & self.o.payload.level.all()
         else:

@@ -14,8 +14,8 @@ from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 
-# Cycles from one row's last in a divider to the next one's first. Without the pause a long way
-# would lead from the emitter's ready back to the queue of sums.
+# Cycles without a row between two of them at a divider's input. Without the pause a long way would
+# lead from the emitter's ready back to the queue of sums; most rings have it while they divide.
 _CHANGE = 1
 
 
@@ -50,6 +50,8 @@ class Normalizer(Component):
             Divider(kernel, units=self.units, exponentials=reader) for reader in self._readers
         ]
         self.latency = 1 + self._dividers[0].latency
+        #: Rows that it can hold: a ring takes the next one when all divisions of one have entered.
+        self.rows = self.rings * (2 if self.units == kernel.levels else 1)
         super().__init__(
             {
                 "i": In(stream.Signature(row_complement(kernel))),
@@ -66,8 +68,8 @@ class Normalizer(Component):
         which takes a unit for every level.
         """
         for units in (2**k for k in range(kernel.bits + 1)):
-            period = Divider.row_period(kernel, units, tables.prelude)
-            rings = -(-(period + _CHANGE) // kernel.format.full_rate_beats)
+            period = Divider.row_period(kernel, units, _CHANGE + tables.prelude)
+            rings = -(-period // kernel.format.full_rate_beats)
             if rings == 1:
                 break
         return units, rings
@@ -99,10 +101,6 @@ class Normalizer(Component):
                 m.d.sync += [divider.i.valid.eq(self.i.valid), row_sum.eq(self.i.payload)]
             reader.pass_on(m, self, divider)
             with m.If(turn_out == k):
-                # With a row's first quotient, and perhaps no other, its divider holds the row.
-                for name in row_summary(kernel):
-                    value = ~row_sum.complement if name == "sum" else row_sum[name]
-                    m.d.comb += word[name].eq(Mux(level == 0, value, 0))
                 m.d.comb += [
                     self.o.valid.eq(divider.o.valid),
                     quotient.eq(divider.o.payload),
@@ -111,10 +109,8 @@ class Normalizer(Component):
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += turn_in.eq(after(turn_in))
 
-        m.d.comb += [
-            word.level.eq(level),
-            word.probability.eq(quotient.floor + quotient.round_up),
-        ]
+        m.d.comb += [word.level.eq(level), word.probability.eq(quotient.probability)]
+        m.d.comb += [word[name].eq(quotient[name]) for name in row_summary(kernel)]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += level.eq(increment(level))
             with m.If(level.all()):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 
 from exaq import Exaq
@@ -81,35 +81,19 @@ class SumReader(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RingStart:
-    """What a divider's registers hold at reset: place of the one in ``cycle``, next level looked
-    up, exponential that enters next, remainder in the last register.
-    """
-
-    cycle: int
-    level: int
-    entering: int
-    remainder: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class Ring:
     """Signals of a divider.
 
     Members
     -------
-    run : it takes a step in this cycle
-    cycle : the cycle of a batch, one-hot
-    fetch : the exponential looked up enters, and the next level is looked up
-    level : level that is looked up
-    entering : exponential that enters with the next step
+    enters : an exponential enters it in this cycle
+    level : level of the exponential that enters next
+    row_ends : the row's last exponential enters in this cycle
     """
 
-    run: Signal
-    cycle: Signal
-    fetch: Signal
-    level: Signal
-    entering: Signal
+    enters: Value
+    level: Value
+    row_ends: Value
 
 
 class ExponentialReader(ABC):
@@ -117,7 +101,7 @@ class ExponentialReader(ABC):
 
     Members
     -------
-    prelude : cycles before a row's first batch of divisions
+    prelude : cycles from a row's first in the divider until its first exponential is there
     ports : further ports of divider and normalizer, which their surroundings drive
     """
 
@@ -125,24 +109,10 @@ class ExponentialReader(ABC):
     ports: Mapping[str, wiring.Member] = NOTHING
 
     @abstractmethod
-    def start(self, units: int, batch: int) -> RingStart:
-        """Of a ring of ``units`` steps whose batches take ``batch`` cycles."""
-
-    @abstractmethod
-    def begin(self, m: Module, divider: Any, ring: Ring) -> Value:
-        """Place what looks up E_level where ``ring.fetch`` is high; returns the exponential."""
-
-    @abstractmethod
-    def row_ends(self, run: Value) -> Value:
-        """Whether this is the last cycle of a row that the divider runs in."""
-
-    @abstractmethod
-    def advance(self, m: Module) -> None:
-        """Further steps of a cycle in which the divider runs; they come after its own."""
-
-    @abstractmethod
-    def given(self, quotient: Value) -> Value:
-        """Whether a quotient that the ring ends is one of the row's."""
+    def look_up(self, m: Module, divider: Any, ring: Ring) -> tuple[Value, Value]:
+        """Place what looks up E_level of the row at ``divider.i``; returns it, and whether it is
+        there. Once it is, so are the row's next ones, each in the cycle after one has entered.
+        """
 
     @abstractmethod
     def pass_on(self, m: Module, normalizer: Any, divider: Any) -> None:
@@ -155,7 +125,7 @@ class Tables(ABC):
     Members
     -------
     prepare : cycles that a row's maximum needs to become what its beats are compared with
-    prelude : cycles before a row's first batch of divisions
+    prelude : cycles from a row's first in a divider until its first exponential is there
     row_fields : what goes with a row beside its maximum
     least_maximum : the sink that all rows share, in offset binary
     boot_cycles : cycles after reset until the tables are there

@@ -18,7 +18,6 @@ from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
     Ring,
-    RingStart,
     SumReader,
     Tables,
     ThresholdReader,
@@ -225,52 +224,32 @@ class LoadedSums(SumReader):
 
 
 class LoadedExponentials(ExponentialReader):
-    """E_k from a RAM, looked up for each row before its first batch."""
+    """E_k from a RAM, whose lookups are ahead of the divider by the RAM's latency."""
 
-    # ExpRam's latency, and a batch's last two cycles, in which the first two exponentials enter
-    # the ring.
-    prelude = ExpRam.latency + 2
+    prelude = ExpRam.latency
 
     def __init__(self, kernel: Exaq, memories: Memories):
         self._ram = ExpRam(kernel, memories=memories)
         self.ports = {"store": In(stream.Signature(exponential_word(kernel), always_ready=True))}
 
-    def start(self, units: int, batch: int) -> RingStart:
-        return RingStart(cycle=batch - self.prelude, level=0, entering=0, remainder=0)
-
-    def begin(self, m: Module, divider: Any, ring: Ring) -> Value:
+    def look_up(self, m: Module, divider: Any, ring: Ring) -> tuple[Value, Value]:
         m.submodules.exp_ram = exps = self._ram
         wiring.connect(m, wiring.flipped(divider.store), exps.store)
-        # Low in the prelude, whose last cycles are those of a batch but give nothing.
-        self._primed = primed = Signal(name="primed")
-        self._early = ~primed & ring.cycle[-self.prelude : -2].any()
-        # Whether this is a row's last cycle, known from the one before.
-        self._last = Signal(name="last")
-        self._ring = ring
+        # Lookups of the row that are on their way.
+        ahead = Signal(ExpRam.latency)
+        there = ahead[-1]
+        code = Signal.like(ring.level, name="code")
         m.d.comb += [
-            exps.step.eq(ring.run & (ring.fetch | self._early)),
+            exps.step.eq(ring.enters | (divider.i.valid & ~there)),
             exps.bank.eq(divider.i.payload.bank),
-            exps.code.eq(ring.level),
+            exps.code.eq(code),
         ]
-        return exps.exponential
-
-    def row_ends(self, run: Value) -> Value:
-        return run & self._last
-
-    def advance(self, m: Module) -> None:
-        cycle, level = self._ring.cycle, self._ring.level
-        primed, last = self._primed, self._last
-        with m.If(self._early):
-            m.d.sync += level.eq(increment(level))
-        with m.If(cycle[-1]):
-            m.d.sync += primed.eq(1)
-        m.d.sync += last.eq(cycle[-2] & primed & (level == ExpRam.latency))
-        with m.If(last):
-            start = cycle.init
-            m.d.sync += [cycle.eq(start), primed.eq(0), level.eq(0), self._ring.entering.eq(0)]
-
-    def given(self, quotient: Value) -> Value:
-        return quotient & self._primed
+        with m.If(exps.step):
+            m.d.sync += [ahead.eq(Cat(1, ahead)), code.eq(increment(code))]
+        # The next row may have another bank.
+        with m.If(ring.row_ends):
+            m.d.sync += [ahead.eq(0), code.eq(0)]
+        return exps.exponential, there
 
     def pass_on(self, m: Module, normalizer: Any, divider: Any) -> None:
         m.d.comb += [

@@ -15,7 +15,6 @@ from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
     ExponentialReader,
     Ring,
-    RingStart,
     SumReader,
     Tables,
     ThresholdReader,
@@ -183,37 +182,17 @@ class ConstantSums(SumReader):
 
 
 class ConstantExponentials(ExponentialReader):
-    """E_k by gates. A row's first ones enter the ring while the row before is finished."""
+    """E_k by gates."""
 
     prelude = 0
 
     def __init__(self, kernel: Exaq):
         self._kernel = kernel
 
-    def start(self, units: int, batch: int) -> RingStart:
-        exponentials = self._kernel.tables.exp_rom
-        return RingStart(
-            cycle=0,
-            level=(1 if units == 1 else 2) % self._kernel.levels,
-            entering=0 if units == 1 else exponentials[1],
-            remainder=exponentials[0],
-        )
-
-    def begin(self, m: Module, divider: Any, ring: Ring) -> Value:
+    def look_up(self, m: Module, divider: Any, ring: Ring) -> tuple[Value, Value]:
         m.submodules.exp_rom = exps = ExpRom(self._kernel)
-        self._end = ring.cycle[-1]
-        self._last = ring.level == 1 if divider.units < self._kernel.levels else Const(1)
         m.d.comb += exps.code.eq(ring.level)
-        return exps.exponential
-
-    def row_ends(self, run: Value) -> Value:
-        return run & self._end & self._last
-
-    def advance(self, m: Module) -> None:
-        pass
-
-    def given(self, quotient: Value) -> Value:
-        return quotient
+        return exps.exponential, Const(1)
 
     def pass_on(self, m: Module, normalizer: Any, divider: Any) -> None:
         pass
