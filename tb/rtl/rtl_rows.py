@@ -502,9 +502,9 @@ class Rows:
             sink = self.contexts.sink(context)
             if sink is not None:
                 for distance in sorted({0, *borders}):
-                    for top in range(sink - distance - 1, sink - distance + 2):
+                    for highest in range(sink - distance - 1, sink - distance + 2):
                         self.next = context
-                        logits = np.full(lanes, np.clip(top, low, high))
+                        logits = np.full(lanes, np.clip(highest, low, high))
                         yield self.row(logits, "at the sink's code")
 
     def masks(self) -> Iterator[Row]:
