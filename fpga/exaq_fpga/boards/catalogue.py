@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any
 
 from exaq_fpga.boards.specification import BoardSpec, Capacity, Programmer
 from exaq_fpga.boards.uart_link import UartLink
@@ -40,13 +38,6 @@ _GW1NR_9 = Capacity(lut4=8640, bram=26)
 _MHZ = 1_000_000
 
 
-def _changes(preset: str) -> Mapping[str, Any]:
-    """What the boards have otherwise than ``preset``: they have room for p-tables in registers,
-    which every synthesis tool makes alike.
-    """
-    return MappingProxyType({"p_table": "auto"} if preset == "2bit-x16" else {})
-
-
 def _ulx3s(size: str, capacity: Capacity, preset: str) -> BoardSpec:
     return BoardSpec(
         name=f"ulx3s-{size.lower()}",
@@ -61,7 +52,6 @@ def _ulx3s(size: str, capacity: Capacity, preset: str) -> BoardSpec:
         led=("led", None),
         programmer=_OPENFPGALOADER,
         preset=preset,
-        changes=_changes(preset),
     )
 
 
@@ -84,7 +74,6 @@ def _orangecrab(size: str, capacity: Capacity, preset: str) -> BoardSpec:
         led=("rgb_led", "g"),
         programmer=_DFU_UTIL,
         preset=preset,
-        changes=_changes(preset),
     )
 
 
@@ -158,7 +147,6 @@ BOARDS = {
             led=("rgb_led", "g"),
             programmer=_OPENFPGALOADER,
             preset="2bit-x16",
-            changes=_changes("2bit-x16"),
         ),
         _orangecrab("25F", _25F, "2bit-x4"),
         _orangecrab("85F", _85F, "2bit-x16"),
