@@ -189,7 +189,7 @@ def test_numbers_outside_a_window_put_no_row_in_error() -> None:
     rng = np.random.default_rng(8)
     logits = exaq.round_logits(rng.normal(0, 3, (80, 30)), config)
     draw = rng.random(logits.shape)
-    logits = np.select([draw < 0.03, draw < 0.06, draw < 0.2], [np.nan, np.inf, -np.inf], logits)
+    logits = np.select([draw < 0.06, draw < 0.12, draw < 0.3], [np.nan, np.inf, -np.inf], logits)
     lengths = rng.integers(1, 31, 80)
     starts, stops = rng.integers(0, 31, (2, 80))
     contexts = rng.integers(0, 2, 80)

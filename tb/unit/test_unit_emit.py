@@ -94,8 +94,8 @@ def test_manifest(preset: str, top: str) -> None:
     assert json.loads(json.dumps(found)) == found
     assert list(found) == [
         "name", "top", "config", "ports", "tables", *(["sinks"] if config.sinks else []),
-        "memories", "latency", "full_rate_row",
-        *(["contexts"] if config.contexts else []), "versions",
+        "memories", "latency", *(["row_results"] if config.row_results != "none" else []),
+        "full_rate_row", *(["contexts"] if config.contexts else []), "versions",
     ]  # fmt: skip
     assert found["name"] == "exaq_softmax"
     assert found["top"] == top

@@ -93,10 +93,9 @@ def test_choose(name: str) -> None:
 
 
 def test_a_ring_as_long_as_its_divisions_has_no_time_for_the_change() -> None:
-    """A row of a ring whose batch has one round waits a cycle for its sum: 5 cycles of 4 steps."""
+    """A row of a ring whose batch has one round waits for its sum: 6 cycles of 4 steps."""
     kernel = SoftmaxConfig(prob_bits=4).kernel
-    assert Divider.row_period(kernel, 4, 0) == 4
-    assert Divider.row_period(kernel, 4, 1) == 5
+    assert Divider.row_period(kernel, 4, 1) == 6
     assert Divider.row_period(kernel, 2, 1) == 8
 
 

@@ -33,7 +33,7 @@ class Divider(Component):
     divisions. Back-pressure on ``o`` stops the ring. Quotients of codes that no element of the row
     has are meaningless where E_k > S.
 
-    A row takes ``exponentials.prelude`` cycles until its first division enters.
+    A row takes ``exponentials.prelude`` cycles, and one, until its first division enters.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Divider(Component):
         self._batch = self.batch_period(kernel, units)
         self.period = self.row_period(kernel, units, exponentials.prelude)
         entered = self._batch * (kernel.levels // units - 1) + units - 1
-        self.latency = exponentials.prelude + entered + kernel.format.prob_bits + 1
+        self.latency = exponentials.prelude + 1 + entered + kernel.format.prob_bits + 1
         super().__init__(
             {
                 "i": In(stream.Signature(row_complement(kernel))),
@@ -76,11 +76,11 @@ class Divider(Component):
 
     @classmethod
     def row_period(cls, kernel: Exaq, units: int, wait: int) -> int:
-        """Cycles for the 2**bits divisions of a row, if the next one's first can enter ``wait``
-        cycles after the cycle that follows this one's last.
+        """Cycles for the 2**bits divisions of a row, if the next one's first exponential is there
+        ``wait`` cycles after the cycle that follows this one's last.
         """
         batch = cls.batch_period(kernel, units)
-        return batch * (kernel.levels // units - 1) + max(batch, units + wait)
+        return batch * (kernel.levels // units - 1) + max(batch, units + wait + 1)
 
     def elaborate(self, platform: Any) -> Module:
         # Division k of a batch enters the register behind the last unit in cycle k, and takes its
@@ -90,31 +90,35 @@ class Divider(Component):
         kernel, units = self.kernel, self.units
         steps, last_unit = kernel.format.prob_bits, self.units - 1
 
-        run, load = Signal(), Signal()
+        run, load, fetch, row_ends = Signal(), Signal(), Signal(), Signal()
         cycle = Signal(self._batch, init=1)
         level = Signal(kernel.bits)
-        row_ends = Signal()
         exponential, there = self._exponentials.look_up(
-            m, self, Ring(enters=run & load, level=level, row_ends=row_ends)
+            m, self, Ring(fetch=fetch, level=level, row_ends=row_ends)
         )
-        begin = cycle[0] & self.i.valid & there
+        # What enters next is in a register, and so `level` is one ahead of it.
+        fetched = Signal()
+        begin = cycle[0] & fetched
         # Whether a division that entered so many cycles ago is one; the last ones are done.
         inside = Signal(steps)
         m.d.comb += [
             load.eq(begin | cycle[1:units].any()),
             # An empty ring stands still.
             run.eq((~self.o.valid | self.o.ready) & (begin | ~cycle[0] | inside[-units:].any())),
-            row_ends.eq(run & load & level.all()),
+            fetch.eq((run & load) | (self.i.valid & there & ~fetched)),
+            row_ends.eq(run & load & (level == 0)),
             self.i.ready.eq(row_ends),
         ]
         row = Signal.like(self.i.payload, name="row", reset_less=True)
+        with m.If(fetch):
+            m.d.sync += [fetched.eq(1), level.eq(increment(level))]
+        with m.If(row_ends):
+            m.d.sync += [fetched.eq(0), level.eq(0)]
         with m.If(run):
             m.d.sync += inside.eq(Cat(load, inside))
             with m.If(begin | ~cycle[0]):
                 m.d.sync += cycle.eq(cycle.rotate_left(1))
-            with m.If(load):
-                m.d.sync += level.eq(increment(level))
-            with m.If(load & (level == 0)):
+            with m.If(load & (level == 1)):
                 m.d.sync += row.eq(self.i.payload)
 
         # E * 2**prob_bits + floor(S / 2) is divided: what is above the quotient's register of it,
@@ -123,6 +127,9 @@ class Divider(Component):
         above = half[steps:]
         below = Cat(half[:steps], Const(0, max(0, steps - len(half))))
         width = remainder_bits(kernel)
+        entering = Signal(width, reset_less=True)
+        with m.If(fetch):
+            m.d.sync += entering.eq(exponential + above)
         remainders = [Signal(width, name=f"remainder{u}", reset_less=True) for u in range(units)]
         quotients = [Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)]
         complement: Value = item(row, "complement")
@@ -138,16 +145,17 @@ class Divider(Component):
                 bit.eq(difference[-1]),
             ]
             kept: Value = doubled[:width]
+            subtract: Value = bit
             found = Cat(bit, quotient)[:steps]
             if u == (steps - 1) % units:
                 done = found
             if u == last_unit:
                 # Beside the carry chain, which is the long way.
-                kept, bit = Mux(load, exponential + above, kept), bit & ~load
+                kept, subtract = Mux(load, entering, kept), bit & ~load
                 found = Mux(load, below, found)
             with m.If(run):
                 m.d.sync += [
-                    remainders[u].eq(Mux(bit, difference[1:], kept)),
+                    remainders[u].eq(Mux(subtract, difference[1:], kept)),
                     quotients[u].eq(found),
                 ]
             if u < last_unit:

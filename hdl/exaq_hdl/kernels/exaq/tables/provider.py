@@ -86,12 +86,12 @@ class Ring:
 
     Members
     -------
-    enters : an exponential enters it in this cycle
-    level : level of the exponential that enters next
-    row_ends : the row's last exponential enters in this cycle
+    fetch : an exponential is taken in this cycle
+    level : its level
+    row_ends : the row needs no more; an exponential taken in this cycle is of no use
     """
 
-    enters: Value
+    fetch: Value
     level: Value
     row_ends: Value
 
@@ -111,7 +111,7 @@ class ExponentialReader(ABC):
     @abstractmethod
     def look_up(self, m: Module, divider: Any, ring: Ring) -> tuple[Value, Value]:
         """Place what looks up E_level of the row at ``divider.i``; returns it, and whether it is
-        there. Once it is, so are the row's next ones, each in the cycle after one has entered.
+        there. Once it is, so are the row's next ones, each in the cycle after one has been taken.
         """
 
     @abstractmethod

@@ -240,7 +240,7 @@ class LoadedExponentials(ExponentialReader):
         there = ahead[-1]
         code = Signal.like(ring.level, name="code")
         m.d.comb += [
-            exps.step.eq(ring.enters | (divider.i.valid & ~there)),
+            exps.step.eq(ring.fetch | (divider.i.valid & ~there)),
             exps.bank.eq(divider.i.payload.bank),
             exps.code.eq(code),
         ]
