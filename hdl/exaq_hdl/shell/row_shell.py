@@ -10,7 +10,7 @@ knows streams, masks, tails, errors and the numbers of contexts, and no exponent
     >>> from exaq import SoftmaxConfig
     >>> from exaq_hdl import Softmax
     >>> Softmax(SoftmaxConfig(lanes=4)).latency
-    36
+    51
 """
 
 from typing import Any
