@@ -1,5 +1,6 @@
 """Loads of tables, good and bad, against what the words say; and every word that is written."""
 
+import itertools
 import random
 
 import pytest
@@ -149,6 +150,7 @@ CONFIGS = {
     "narrow sinks": SoftmaxConfig(
         **BASE | {"sink": 0, "logit_width": 4, "contexts": 3, "mask_value": "lowest", "bits": 3}
     ),
+    "tables": SoftmaxConfig(**BASE | {"row_results": "table", "exp_frac": 5}),
     "many contexts": SoftmaxConfig(
         **BASE | {"logit_width": 4, "exp_frac": 4, "contexts": 1000, "lanes": 1}
     ),
@@ -211,6 +213,23 @@ def test_sinks_are_finite_numbers(name: str) -> None:
         words += [*good(config, rng)[:-1], (False, sink)]
     run = Run(config, words)
     assert [o.reasons for o in run.expected] == [set()] * len(legal) + [{"sink"}] * len(bad)
+
+
+def test_the_highest_code_has_the_greatest_exponential_of_a_table() -> None:
+    """Where tables leave the unit; each exponential one below, equal to, or above the last."""
+    config = CONFIGS["tables"]
+    words, above = [], []
+    for place, last, beside in itertools.product(range(3), (1, 20, 63), (-1, 0, 1)):
+        levels = [0, 0, 0, last]
+        levels[place] = min(last + beside, 63)
+        load = [1, -9, -5, -2, *levels]
+        words += [(k == 0, word) for k, word in enumerate(load)]
+        above.append(levels[place] > last)
+    run = Run(config, words)
+    assert [o.reasons for o in run.expected] == [{"exponentials"} if a else set() for a in above]
+    assert len(run.commits) == above.count(False)
+    free = outcomes(config.replace(row_results="none"), words)
+    assert not any(o.reasons for o in free)
 
 
 @EVERY

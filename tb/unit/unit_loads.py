@@ -39,6 +39,8 @@ def faults(config: SoftmaxConfig, load: list[int]) -> set[str]:
         reasons.add("thresholds")
     if any(not 0 <= e < 2 ** (config.exp_frac + 1) for e in levels) or levels[-1] == 0:
         reasons.add("exponentials")
+    if config.row_results == "table" and levels[-1] < max(levels):
+        reasons.add("exponentials")
     # From the lowest sink on, and below `beyond`.
     beyond = 2 ** (config.logit_width - 1)
     lowest = -beyond + (config.mask_value == "lowest")

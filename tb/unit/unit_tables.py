@@ -20,7 +20,9 @@ def lowest_threshold(config: SoftmaxConfig) -> int:
 
 
 def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
-    """Legal ones of every kind: thresholds equal, at either end, near 0; exponentials anyhow."""
+    """Legal ones of every kind: thresholds equal, at either end, near 0; exponentials anyhow, but
+    with tables among row results none above the last.
+    """
     lowest, largest = lowest_threshold(config), 2**config.exp_bits - 1
     depth = rng.choice([-lowest, -lowest, 40, 4, 0])
     thresholds = sorted(max(lowest, -rng.randint(0, depth)) for _ in range(config.levels - 1))
@@ -30,7 +32,8 @@ def random_tables(config: SoftmaxConfig, rng: random.Random) -> Tables:
         thresholds = [0 if -256 < each < 0 else each for each in thresholds]
     edge = rng.choice([0, largest])
     exponentials = [rng.choice([edge, rng.randint(0, largest)]) for _ in range(config.levels)]
-    exponentials[-1] = max(1, exponentials[-1])
+    below = exponentials if config.row_results == "table" else exponentials[-1:]
+    exponentials[-1] = max(1, *below)
     sink: float | None = None
     if config.logit_format != "integer" and config.sink is not None:
         sink = rng.choice([-65280.0, -1.5, -0.0, 0.0, 2.0**-10, 65280.0])

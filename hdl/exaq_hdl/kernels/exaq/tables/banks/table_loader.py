@@ -145,15 +145,26 @@ class TableLoader(Component):
         reasons = refusal(kernel.format)
         wrong: Any = Signal(reasons)
         faults: Any = Signal(reasons)
+        exponential_is_highest = Signal()
         exponential_fits = cut.fits & ~word[kernel.exp_bits :].any()
         m.d.comb += [
             wrong.context.eq(first & (~cut.fits | (word.as_unsigned() >= kernel.format.contexts))),
             wrong.thresholds.eq(is_threshold & (~threshold_fits | (threshold < before))),
             wrong.exponentials.eq(
-                is_exponential & (~exponential_fits | (is_highest & (word == 0)))
+                is_exponential
+                & (~exponential_fits | (is_highest & ((word == 0) | ~exponential_is_highest)))
             ),
             start.eq(judge & ~Value.cast(faults).any()),
         ]
+        if kernel.format.row_results == "table":
+            # No exponential above the highest code's: else a row's table could have E_k > S.
+            greatest = Signal(kernel.exp_bits, reset_less=True)
+            exponential = word[: kernel.exp_bits]
+            m.d.comb += exponential_is_highest.eq(exponential >= greatest)
+            with m.If(accept & (first | (is_exponential & exponential_is_highest))):
+                m.d.sync += greatest.eq(Mux(first, 0, exponential))
+        else:
+            m.d.comb += exponential_is_highest.eq(1)
         if kernel.sinks:
             least, most = kernel.format.sink_range
             m.d.comb += wrong.sink.eq(last & (~cut.fits | (word < least) | (word > most)))
