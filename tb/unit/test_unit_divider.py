@@ -28,6 +28,13 @@ CONFIGS = {
         exp_frac=4,
         tables=Tables(thresholds=(-3, -2, -1), exp_rom=(0, 0, 1, 1)),
     ),
+    "greatest": SoftmaxConfig(
+        prob_bits=7,
+        lanes=1,
+        max_row=1,
+        exp_frac=4,
+        tables=Tables(thresholds=(-3, -2, -1), exp_rom=(31, 30, 1, 31)),
+    ),
     "not ascending": SoftmaxConfig(
         prob_bits=10,
         max_row=32,
