@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from types import FrameType
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +26,8 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
 
     The temporary files exist, empty, from the start, so an output that cannot be written is
     refused before the work begins. Folders that are missing are made. When the body ends, the
-    temporary files take the places of ``paths``; when it raises, they go, the folders made too,
-    and ``paths`` stay as they were. Wrap the whole computation, not only the
+    temporary files take the places of ``paths``; when it raises, or SIGTERM ends it, they go, the
+    folders made too, and ``paths`` stay as they were. Wrap the whole computation, not only the
     writing. ``inputs`` are files that the command reads and that no output may replace.
 
     Raises
@@ -38,6 +40,7 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
     read = [path.resolve() for path in inputs]
     scratch = [t.with_name(f".{t.stem}.{os.getpid()}{t.suffix}") for t in targets]
     with ExitStack() as stack:
+        stack.enter_context(_terminable())
         for path, target, temporary in zip(paths, targets, scratch, strict=True):
             if targets.count(target) > 1:
                 raise UserError(f"cannot write {path}: two outputs of one command have that name")
@@ -56,6 +59,20 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
         yield tuple(scratch)
         for target, temporary in zip(targets, scratch, strict=True):
             temporary.replace(target)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM does as Ctrl-C does: nothing is left behind."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _missing(folder: Path) -> list[Path]:

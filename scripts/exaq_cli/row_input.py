@@ -98,34 +98,53 @@ class RowInput:
         """What the files hold; UserError where one does not fit."""
         array = load_array(logits, "integer", "float", finite=False)
         rows = array.shape[:-1]
-        live = None if mask is None else load_array(mask, "boolean", fits=array.shape)
-        if array.dtype.kind == "f":
-            legal = np.isfinite(array) | np.isneginf(array)
-            legal |= False if live is None else ~live
-            check_values(logits, array, legal, "finite, or -inf where masked")
-        return cls(
+        given = cls(
             logits=array,
             lengths=None if lengths is None else load_array(lengths, "integer", fits=rows),
-            mask=live,
+            mask=None if mask is None else load_array(mask, "boolean", fits=array.shape),
             contexts=None if contexts is None else load_array(contexts, "integer", fits=rows),
             window=_window(windows, causal, logits, array.shape),
         )
+        if array.dtype.kind == "f":
+            legal = np.isfinite(array) | np.isneginf(array)
+            for taken in (given.mask, given._within()):
+                legal |= False if taken is None else ~taken
+            check_values(logits, array, legal, "finite, or -inf where masked")
+        return given
+
+    def _within(self) -> NDArray[np.bool_] | None:
+        """Elements inside the rows' lengths and windows, which broadcast to the logits' shape;
+        None: no element is outside.
+        """
+        place = np.arange(self.logits.shape[-1])
+        parts = []
+        if self.lengths is not None:
+            parts.append(place < self.lengths[..., None])
+        if self.window is not None:
+            start, stop = (edge[..., None] for edge in self.window)
+            parts.append((start <= place) & (place < stop))
+        return np.logical_and.reduce(np.broadcast_arrays(*parts)) if parts else None
 
     def rounded(self, config: SoftmaxConfig) -> RowInput:
         """The same with logits as a unit of ``config`` takes them: integers, or numbers of its
         floating-point format. Those of a floating-point type are rounded.
 
         What is masked among these, by -inf or a finite number, goes into the mask; where the unit's
-        logits are floating-point numbers it becomes -inf.
+        logits are floating-point numbers it becomes -inf. Lengths and windows say what takes part
+        as a mask does, and what stands outside is not looked at.
         """
         if self.logits.dtype.kind != "f":
             return self
+        within, explicit = self._within(), self.mask
+        if within is not None:
+            explicit = within if explicit is None else explicit & within
         with user_errors():
-            live = exaq.live_scores(self.logits, self.mask)
+            live = exaq.live_scores(self.logits, explicit)
             if config.float_format is not None:
                 return replace(self, logits=exaq.round_logits(self.logits, config, live))
             integers = exaq.logits_to_integers(self.logits, config, live)
-        mask = self.mask if self.mask is None and live.all() else live
+        taken = live if within is None else live | ~within
+        mask = self.mask if self.mask is None and taken.all() else taken
         return replace(self, logits=integers, mask=mask)
 
 

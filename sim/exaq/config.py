@@ -177,6 +177,11 @@ def preset_settings(
     if name not in PRESETS:
         raise ValueError(f"unknown preset {name!r}; there are {', '.join(PRESETS)}")
     settings = PRESETS[name]
+    own_format = settings.get("logit_format", "integer")
+    if "tables" not in settings and changes.get("logit_format", own_format) != own_format:
+        # Width and scale of integers say nothing of floating-point numbers, nor these of those.
+        numbers = ("logit_width", "logit_scale")
+        settings = {key: value for key, value in settings.items() if key not in numbers}
     if other_tables or any(changes.get(source) is not None for source in SOURCES):
         settings = {key: value for key, value in settings.items() if key not in SOURCES}
     elif "tables" in settings:

@@ -16,7 +16,7 @@ the parts' results make those of the row; hardware or software that does it othe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -71,8 +71,9 @@ class RowResults:
         return {"maximum": self.maximum, "sum": self.sum, **table}
 
     def differing(self, other: RowResults) -> int:
-        """Rows in which a member differs from that of ``other``, of the same shape."""
+        """Rows in which a bit of a member differs from that of ``other``, of the same shape."""
         differs = (self.maximum != other.maximum) | (self.sum != other.sum)
+        differs = differs | (np.signbit(self.maximum) != np.signbit(other.maximum))
         if self.table is not None and other.table is not None:
             differs = differs | (self.table != other.table).any(axis=-1)
         return int(np.count_nonzero(differs))
@@ -133,7 +134,7 @@ class MergedRows:
         return _log_sum_exp(self.maximum, self.sum, config, config.exp_frac + WEIGHT_FRAC)
 
 
-def merge(parts: Sequence[RowResults], config: SoftmaxConfig) -> MergedRows:
+def merge(parts: Iterable[RowResults], config: SoftmaxConfig) -> MergedRows:
     """The results of rows from those of their parts, in any order.
 
     Parameters
@@ -143,15 +144,19 @@ def merge(parts: Sequence[RowResults], config: SoftmaxConfig) -> MergedRows:
     config
         What they were computed with. Of a configuration with a sink the parts would each count
         it; a sink of the whole row is a part of its own, with the sink as maximum and
-        2**exp_frac as sum.
+        the tables' last exponential, ``exp_rom[-1]``, as sum.
 
     Raises
     ------
     ValueError
         There is no part, shapes differ, or the configuration has a sink.
     """
+    parts = list(parts)
     if not parts:
         raise ValueError("there must be at least one part to merge")
+    for part in parts:
+        if not isinstance(part, RowResults):
+            raise TypeError(f"parts must be exaq.RowResults, not {part!r}"[:200])
     if config.sink is not None:
         raise ValueError(
             f"every part has the sink of the configuration, {config.sink}: compute the parts "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import signal
 import stat
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,13 @@ def test_nothing_stays_of_a_failure(tmp_path: Path) -> None:
         half_done()
     assert names(tmp_path) == ["old.txt"]
     assert old.read_text() == "old"
+
+
+def test_sigterm_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / "new.txt"):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert names(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_what_is_read_is_not_written(tmp_path: Path) -> None:

@@ -165,6 +165,26 @@ def test_summary_names_files_and_latency(tmp_path: Path) -> None:
     ]
 
 
+def test_summary_of_a_unit_that_gives_codes(tmp_path: Path) -> None:
+    """No probability leaves it, its codes wait for no beats, and its flat rows cannot be zeros."""
+    done = run_exaq(
+        *"generate -o unit.v --output codes --row-results sum --prob-bits 8".split(),
+        folder=tmp_path,
+    )
+    assert done.stderr == ""
+    manifest = json.loads((tmp_path / "unit.json").read_text(encoding="utf-8"))
+    results = manifest["row_results"]["latency"]
+    assert done.stdout.splitlines()[4:] == [
+        "Codes          2 bits each",
+        "LUT_sum        256 entries of 16 bits, 4 codes a lookup",
+        "Throughput     4 elements a cycle, without a bubble from rows of 4 elements on",
+        f"Latency        {manifest['latency']['cycles']} cycles, from its last logit to its first "
+        "code",
+        "Row results    maximum and sum of the exponentials",
+        f"               beats of the row + {results} cycles after its last logit",
+    ]
+
+
 def test_summary_of_a_unit_with_contexts(tmp_path: Path) -> None:
     table_files(tmp_path)
     for options, words in (

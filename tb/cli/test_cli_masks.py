@@ -123,3 +123,32 @@ def test_a_mask_says_that_far_scores_take_part(run: Run) -> None:
     assert run(*words) == ""
     expected = exaq.softmax(exaq.logits_to_integers(far, CONFIG), CONFIG)
     np.testing.assert_array_equal(np.load("p.npy"), expected)
+
+
+WAYS = {
+    "--lengths": lambda: exaq.length_mask(np.load("lengths.npy"), 24),
+    "--windows": lambda: (np.arange(24) >= 2) & (np.arange(24) < 17),
+    "--causal": lambda: np.tri(20, 24, 4, dtype=bool),
+}
+
+
+@pytest.mark.parametrize("unit", ["", "--window", "--mask-value lowest", "--logit-format bf16"])
+@pytest.mark.parametrize("junk", [1e6, -1e6, math.nan, math.inf])
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_outside_lengths_and_windows_is_not_looked_at(
+    way: str, junk: float, unit: str, run: Run
+) -> None:
+    """Whatever stands there, nothing inside is masked for it: as with the same in a mask."""
+    lengths = np.random.default_rng(3).integers(1, 25, (3, 2, 20))
+    np.save("lengths.npy", lengths)
+    np.save("windows.npy", np.array([2, 17]))
+    inside = np.broadcast_to(WAYS[way](), REAL.shape)
+    np.save("inside.npy", inside)
+    np.save("scores.npy", np.where(inside, REAL, np.float32(junk)))
+    words = ["simulate", "scores.npy", "--engine", "golden", "--max-row", "64", *unit.split()]
+    given = [way] if way == "--causal" else [way, f"{way[2:]}.npy"]
+    assert run(*words, "-o", "p.npy", *given) == ""
+    assert run(*words, "-o", "masked.npy", "--mask", "inside.npy") == ""
+    masked = np.load("masked.npy")
+    assert (np.load("p.npy") == masked).all()
+    assert (masked[inside] > 0).mean() > 0.5

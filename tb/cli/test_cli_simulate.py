@@ -156,6 +156,17 @@ REFUSALS = {
     "logits.npy -o p.npy --output codes --row-results none": (
         "a unit that gives codes has row_results sum or table, not none"
     ),
+    "logits.npy -o logits.npy": "cannot write logits.npy: the command reads it",
+    "logits.npy -o mask.npy --mask mask.npy": "cannot write mask.npy: the command reads it",
+    "logits.npy -o windows.npy --windows windows.npy": (
+        "cannot write windows.npy: the command reads it"
+    ),
+    "logits.npy -o p.npy --contexts 2 --contexts-of of_rows.npy --json of_rows.npy": (
+        "cannot write of_rows.npy: the command reads it"
+    ),
+    "logits.npy -o p.npy --engine golden --seed 5": (
+        "--seed needs --engine rtl: the golden model has no cycles"
+    ),
     "logits.npy -o p.npy --engine golden --waves w.vcd": (
         "--waves needs --engine rtl: the golden model has no cycles"
     ),

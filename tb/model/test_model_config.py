@@ -111,6 +111,15 @@ def test_a_configuration_refuses(
     refuses(kind, message, lambda: exaq.SoftmaxConfig(**changes))
 
 
+def test_another_format_of_logits_takes_its_own_width_and_scale() -> None:
+    config = SoftmaxConfig.preset("4bit-x4-int16", logit_format="bf16")
+    assert config == SoftmaxConfig.preset("4bit-x4-bf16")
+    kept = SoftmaxConfig.preset("4bit-x4-int16", logit_format="integer")
+    assert kept == SoftmaxConfig.preset("4bit-x4-int16")
+    back = SoftmaxConfig.preset("4bit-x4-bf16", logit_format="integer")
+    assert back == SoftmaxConfig.preset("4bit-x4")
+
+
 def test_an_unknown_preset_is_refused() -> None:
     refuses(
         ValueError,

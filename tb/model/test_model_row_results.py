@@ -14,7 +14,7 @@ import pytest
 from oracle import code_row
 
 import exaq
-from exaq import RowResults, SoftmaxConfig, Tables, merge
+from exaq import RowResults, SoftmaxConfig, Tables, merge, row_results
 from exaq.row_results import WEIGHT_FRAC
 
 FREE = Tables(thresholds=(-40, -3, -3), exp_rom=(0, 300, 17, 511))
@@ -364,3 +364,30 @@ def test_full_rate_follows_from_what_leaves() -> None:
         assert dear.full_rate_row == 256
         message = "full_rate_row must be at least 2 * 2**bits * lanes (64), not 63"
         refused(ValueError, message, lambda unit=dear: unit.replace(full_rate_row=63))
+
+
+@pytest.mark.parametrize("top", [20, 40, -20])
+def test_a_sink_is_a_part_of_its_own(top: int) -> None:
+    """With free tables too: the part has the last exponential as its sum."""
+    tables = Tables(thresholds=(-49, -28, -7), exp_rom=(17, 1065, 2481, 11584))
+    config = SoftmaxConfig(tables=tables, row_results="table")
+    row = np.array([[10, 20, -5, 3]])
+    sink = RowResults(maximum=np.array([top]), sum=np.array([tables.exp_rom[-1]]))
+    merged = merge(iter([row_results(row, config), sink]), config)
+    whole = row_results(np.append(row, [[top]], axis=-1), config)
+    assert merged.maximum.tolist() == whole.maximum.tolist()
+    if top == 20:
+        assert merged.tables(config)[0].tolist() == whole.table.tolist()
+    # A part's distance to the maximum is not that of each element, so sums need not be equal.
+    assert np.allclose(merged.log_sum_exp(config), whole.log_sum_exp(config), atol=0.3)
+
+
+def test_the_sign_of_zero_is_a_bit() -> None:
+    one = RowResults(maximum=np.array([0.0, 1.0]), sum=np.array([1, 1]))
+    other = RowResults(maximum=np.array([-0.0, 1.0]), sum=np.array([1, 1]))
+    assert one.differing(other) == 1
+    assert one.differing(one) == 0
+
+
+def test_parts_are_results() -> None:
+    refused(TypeError, "parts must be exaq.RowResults, not 5", merge, [5], SoftmaxConfig())

@@ -86,8 +86,8 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "p_table": (
         click.Choice(P_TABLES),
         "Where a row's 2**bits probabilities wait: registers with a multiplexer a lane, "
-        "distributed RAM, or a block RAM a lane.  [default: auto, which is registers for 2 bits, "
-        "else block]",
+        "distributed RAM, or a block RAM a lane; nowhere in a unit that gives codes.  [default: "
+        "auto, which is registers for 2 bits, else block]",
     ),
     "output": (
         click.Choice(OUTPUTS),
@@ -166,7 +166,8 @@ def config_options(command: Callable[..., R]) -> Callable[..., R]:
             metavar="T.json",
             type=click.Path(path_type=Path),
             help="Thresholds and exponentials, and the logits' format, from a file; instead of "
-            "--clip and --sigma. One set of tables goes into ROMs, several into contexts.",
+            "--clip and --sigma. One set of tables goes into ROMs, several into contexts. Tables "
+            "are for integer logits.",
         ),
         click.option(
             "--tables-name",

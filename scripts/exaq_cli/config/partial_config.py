@@ -123,7 +123,8 @@ class PartialConfig:
             The longest rows can come out as nothing but zeros.
         """
         config = self._resolved(base or {})
-        if config.max_row > config.longest_flat_row:
+        given = config.gives_probabilities
+        if given and config.max_row > config.longest_flat_row:
             warnings.warn(
                 f"rows of more than {config.longest_flat_row} equal logits give zeros, because "
                 f"{config.prob_bits} bits round their probabilities down; rows may have "

@@ -104,8 +104,10 @@ def command(
     if load and partial.tables is None:
         raise UserError("--load needs --tables, the file of the tables to load")
     config = partial.resolve()
+    arrays = (logits, lengths, mask, contexts_of, windows)
+    inputs = [*partial.files, *(path for path in arrays if path is not None)]
     outputs = [path for path in (out, results, report) if path is not None]
-    with replacing(*outputs, inputs=partial.files) as temporary:
+    with replacing(*outputs, inputs=inputs) as temporary:
         written = dict(zip(outputs, temporary, strict=True))
         given = RowInput.load(logits, lengths, mask, contexts_of, windows, causal=causal)
         with _connected(port, baud) as board:

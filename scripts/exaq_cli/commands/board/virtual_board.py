@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -140,7 +138,7 @@ def command(
     config = partial.resolve(BOARDS[board].settings)
     faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
-    with _terminable(), replacing(*outputs) as temporary:
+    with replacing(*outputs) as temporary:
         prepared = prepare_virtual(board, config, baud)
         program = compile_virtual(prepared, tracing=waves is not None)
         running = VirtualBoard(
@@ -228,20 +226,6 @@ def _summary(prepared: Prepared, statistics: RunStatistics) -> Iterator[str]:
     injected = [f"{count:,} {name}" for name, count in statistics.faults.items() if count]
     if injected:
         yield f"Faults        {', '.join(injected)}"
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM does as Ctrl-C does: nothing is left behind."""
-
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

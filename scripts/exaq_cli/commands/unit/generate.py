@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -78,7 +80,7 @@ def command(partial: PartialConfig, out: Path, top: str, name: str) -> None:
     click.echo(f"Description    {description}")
     for path in headers:
         click.echo(f"C header       {path}")
-    for line in _summary(config, emitted.manifest["latency"]["cycles"]):
+    for line in _summary(config, emitted.manifest):
         click.echo(line)
 
 
@@ -86,16 +88,34 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _summary(config: SoftmaxConfig, cycles: int) -> list[str]:
+def _summary(config: SoftmaxConfig, manifest: Mapping[str, Any]) -> list[str]:
+    latency, cycles = "beats of the row + ", manifest["latency"]["cycles"]
+    if manifest["latency"]["counted_from"] != "beats of the row":
+        latency = ""
+    codes = config.output == "codes"
+    results = {
+        "none": [],
+        "sum": ["Row results    maximum and sum of the exponentials"],
+        "table": [
+            "Row results    maximum, sum of the exponentials and the probability of each code, "
+            f"{config.prob_bits}-bit fractions"
+        ],
+    }[config.row_results]
+    if results:
+        after = manifest["row_results"]["latency"]
+        results.append(f"               beats of the row + {after} cycles after its last logit")
     return [
         f"Configuration  {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes, "
         f"{describe_masks(config)}; rows up to {config.max_row} elements",
         f"Logits         {describe_logits(config)}",
-        f"Probabilities  {config.prob_bits}-bit fractions",
+        f"Codes          {config.bits} bits each"
+        if codes
+        else f"Probabilities  {config.prob_bits}-bit fractions",
         f"LUT_sum        {2 ** (config.bits * config.group)} entries of {config.group_sum_bits} "
         f"bits, {config.group} codes a lookup",
         f"Throughput     {config.lanes} elements a cycle, without a bubble from rows of "
         f"{config.full_rate_row} elements on",
-        f"Latency        beats of the row + {cycles} cycles, from its last logit to its first "
-        "probability",
+        f"Latency        {latency}{cycles} cycles, from its last logit to its first "
+        f"{'code' if codes else 'probability'}",
+        *results,
     ]

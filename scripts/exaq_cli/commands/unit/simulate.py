@@ -116,6 +116,7 @@ def command(
         for option, used in (
             ("--waves", waves is not None),
             ("--stall", stall > 0),
+            ("--seed", seed > 0),
             ("--load", load),
         ):
             if used:
@@ -126,9 +127,11 @@ def command(
     check_outputs(config, results, float_output, remedy="give --row-results sum or table")
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
+    arrays = (logits, lengths, mask, contexts_of, windows)
+    inputs = [*partial.files, *(path for path in arrays if path is not None)]
     outputs = [path for path in (out, results, report, waves) if path is not None]
     try:
-        with replacing(*outputs, inputs=partial.files) as temporary:
+        with replacing(*outputs, inputs=inputs) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
             given = RowInput.load(
                 logits, lengths, mask, contexts_of, windows, causal=causal
