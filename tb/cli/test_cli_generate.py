@@ -167,10 +167,8 @@ def test_summary_names_files_and_latency(tmp_path: Path) -> None:
 
 def test_summary_of_a_unit_that_gives_codes(tmp_path: Path) -> None:
     """No probability leaves it, its codes wait for no beats, and its flat rows cannot be zeros."""
-    done = run_exaq(
-        *"generate -o unit.v --output codes --row-results sum --prob-bits 8".split(),
-        folder=tmp_path,
-    )
+    options = ("--output", "codes", "--row-results", "sum", "--prob-bits", "8")
+    done = run_exaq("generate", "-o", "unit.v", *options, folder=tmp_path)
     assert done.stderr == ""
     manifest = json.loads((tmp_path / "unit.json").read_text(encoding="utf-8"))
     results = manifest["row_results"]["latency"]

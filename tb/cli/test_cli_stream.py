@@ -460,7 +460,8 @@ def test_codes_results_and_windows(run: Run) -> None:
     window = exaq.causal_windows(20, 24)
     np.testing.assert_array_equal(np.load("probs.npy"), exaq.quantize(x, config, window=window))
     expected = exaq.row_results(x, config, window=window)
-    found = np.load("rows.npz")
+    with np.load("rows.npz") as rows:
+        found = dict(rows)
     assert sorted(found) == ["maximum", "sum", "table"]
     for name, array in expected.arrays().items():
         np.testing.assert_array_equal(found[name], array)

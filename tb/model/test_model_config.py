@@ -112,12 +112,12 @@ def test_a_configuration_refuses(
 
 
 def test_another_format_of_logits_takes_its_own_width_and_scale() -> None:
-    config = SoftmaxConfig.preset("4bit-x4-int16", logit_format="bf16")
-    assert config == SoftmaxConfig.preset("4bit-x4-bf16")
-    kept = SoftmaxConfig.preset("4bit-x4-int16", logit_format="integer")
-    assert kept == SoftmaxConfig.preset("4bit-x4-int16")
-    back = SoftmaxConfig.preset("4bit-x4-bf16", logit_format="integer")
-    assert back == SoftmaxConfig.preset("4bit-x4")
+    config = exaq.SoftmaxConfig.preset("4bit-x4-int16", logit_format="bf16")
+    assert config == exaq.SoftmaxConfig.preset("4bit-x4-bf16")
+    kept = exaq.SoftmaxConfig.preset("4bit-x4-int16", logit_format="integer")
+    assert kept == exaq.SoftmaxConfig.preset("4bit-x4-int16")
+    back = exaq.SoftmaxConfig.preset("4bit-x4-bf16", logit_format="integer")
+    assert back == exaq.SoftmaxConfig.preset("4bit-x4")
 
 
 def test_an_unknown_preset_is_refused() -> None:
@@ -405,7 +405,7 @@ def test_longest_flat_row(bits: int, prob_bits: int) -> None:
 def test_presets_give_something_for_every_flat_row() -> None:
     for name in exaq.PRESETS:
         config = exaq.SoftmaxConfig.preset(name)
-        assert exaq.softmax(np.zeros(config.max_row, np.int64), config).min() > 0
+        assert exaq.softmax(exaq.round_logits(np.zeros(config.max_row), config), config).min() > 0
         assert config.max_row <= config.longest_flat_row
 
 
