@@ -125,7 +125,7 @@ def test_a_mask_says_that_far_scores_take_part(run: Run) -> None:
     np.testing.assert_array_equal(np.load("p.npy"), expected)
 
 
-WAYS = {
+WAYS: dict[str, Callable[[], Any]] = {
     "--lengths": lambda: exaq.length_mask(np.load("lengths.npy"), 24),
     "--windows": lambda: (np.arange(24) >= 2) & (np.arange(24) < 17),
     "--causal": lambda: np.tri(20, 24, 4, dtype=bool),
