@@ -44,13 +44,10 @@ class Case:
 #: The published configurations, in the order of their table.
 CASES = (
     Case("2bit-x4", "ecp5-85"),
-    Case("2bit-x4", "ecp5-85", plain=True),
     Case("2bit-x4", "ice40-hx8k"),
     Case("2bit-x4", "ice40-up5k"),
     Case("2bit-x4-c12", "ecp5-85"),
-    Case("2bit-x4-c12", "ice40-hx8k"),
     Case("2bit-x16", "ecp5-85"),
-    Case("2bit-x16", "ecp5-85", plain=True),
     Case("2bit-x32", "ecp5-85"),
     Case("2bit-x4-sums", "ecp5-85"),
     Case("2bit-x16-sums", "ecp5-85"),
