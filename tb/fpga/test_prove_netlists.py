@@ -61,7 +61,7 @@ REGISTERS = {
 
 
 def test_one_wrong_bit_of_a_lut_is_found(prepared: Prepared, folder: Path) -> None:
-    """The bit of the LUT's table for inputs that are all 0."""
+    """The bit of the LUT's table for inputs that are all 0: some elements come back wrong."""
     path = folder / prepared.netlist
     netlist = Netlist.read(path, TOP)
     lut = _lut_before(netlist, REGISTERS[prepared.spec.family])
@@ -69,7 +69,7 @@ def test_one_wrong_bit_of_a_lut_is_found(prepared: Prepared, folder: Path) -> No
     lut["parameters"]["INIT"] = bits[:-1] + ("1" if bits[-1] == "0" else "0")
     netlist.write(path)
     proof = prove(prepared, folder, cycles=0)
-    assert proof.mismatches > 0
+    assert proof.mismatches > 0 or any("came back wrong" in fault for fault in proof.faults)
     assert not proof.holds
 
 
