@@ -21,14 +21,15 @@ _KINDS = {"integer": "iu", "float": "f", "boolean": "b"}
 
 
 @contextmanager
-def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path, ...]]:
+def replacing(*paths: Path, inputs: Sequence[Path | None] = ()) -> Iterator[tuple[Path, ...]]:
     """Write ``paths`` all or none: yields a temporary path beside each, of the same suffix.
 
     The temporary files exist, empty, from the start, so an output that cannot be written is
     refused before the work begins. Folders that are missing are made. When the body ends, the
     temporary files take the places of ``paths``; when it raises, or SIGTERM ends it, they go, the
     folders made too, and ``paths`` stay as they were. Wrap the whole computation, not only the
-    writing. ``inputs`` are files that the command reads and that no output may replace.
+    writing. ``inputs`` are files that the command reads, None where it reads none, and that no
+    output may replace.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def replacing(*paths: Path, inputs: Sequence[Path] = ()) -> Iterator[tuple[Path,
         one of ``inputs``.
     """
     targets = [path.resolve() for path in paths]
-    read = [path.resolve() for path in inputs]
+    read = [path.resolve() for path in inputs if path is not None]
     scratch = [t.with_name(f".{t.stem}.{os.getpid()}{t.suffix}") for t in targets]
     with ExitStack() as stack:
         stack.enter_context(_terminable())

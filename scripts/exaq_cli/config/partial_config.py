@@ -123,8 +123,7 @@ class PartialConfig:
             The longest rows can come out as nothing but zeros.
         """
         config = self._resolved(base or {})
-        given = config.gives_probabilities
-        if given and config.max_row > config.longest_flat_row:
+        if config.gives_probabilities and config.max_row > config.longest_flat_row:
             warnings.warn(
                 f"rows of more than {config.longest_flat_row} equal logits give zeros, because "
                 f"{config.prob_bits} bits round their probabilities down; rows may have "

@@ -104,8 +104,7 @@ def command(
     if load and partial.tables is None:
         raise UserError("--load needs --tables, the file of the tables to load")
     config = partial.resolve()
-    arrays = (logits, lengths, mask, contexts_of, windows)
-    inputs = [*partial.files, *(path for path in arrays if path is not None)]
+    inputs = (*partial.files, logits, lengths, mask, contexts_of, windows)
     outputs = [path for path in (out, results, report) if path is not None]
     with replacing(*outputs, inputs=inputs) as temporary:
         written = dict(zip(outputs, temporary, strict=True))

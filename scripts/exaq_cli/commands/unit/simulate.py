@@ -127,8 +127,7 @@ def command(
     check_outputs(config, results, float_output, remedy="give --row-results sum or table")
     if math.isnan(stall):
         raise UserError("stall must be at least 0 and below 1, not nan")
-    arrays = (logits, lengths, mask, contexts_of, windows)
-    inputs = [*partial.files, *(path for path in arrays if path is not None)]
+    inputs = (*partial.files, logits, lengths, mask, contexts_of, windows)
     outputs = [path for path in (out, results, report, waves) if path is not None]
     try:
         with replacing(*outputs, inputs=inputs) as temporary:
