@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from exaq_fpga.boards import BOARDS, BoardSpec
+from exaq_fpga.boards import BOARDS
 from exaq_fpga.boards.frequency import megahertz
 
 #: Where they are, a file for each board.
@@ -66,7 +66,7 @@ def table(reports: Mapping[str, Mapping[str, Any]]) -> str:
         cells = [
             f"{spec.title} (`{name}`)",
             spec.device,
-            default_configuration(spec),
+            spec.preset,
             f"{megahertz(report['clock'])} MHz",
             f"{report['mhz']:.0f} MHz",
             size(report),
@@ -76,12 +76,6 @@ def table(reports: Mapping[str, Mapping[str, Any]]) -> str:
         versions |= set(report["versions"].values())
     lines += ["", _legend(sorted(versions))]
     return "\n".join(lines)
-
-
-def default_configuration(spec: BoardSpec) -> str:
-    """The board's default configuration, as its preset and what differs from it."""
-    changes = [f"{name} {value}" for name, value in spec.changes.items()]
-    return ", ".join([spec.preset, *changes])
 
 
 def _legend(versions: list[str]) -> str:

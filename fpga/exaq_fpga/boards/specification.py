@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any
 
 from exaq import SoftmaxConfig
@@ -67,8 +65,8 @@ class BoardSpec:
         counts (None: all of it). None: the board has none to spare.
     programmer
         Writes the bitstream.
-    preset, changes
-        The configuration by default: a preset, and what differs from it.
+    preset
+        The configuration by default.
     synth
         Options of Yosys's ``synth_*``, beside those that all boards have.
     pll_pad
@@ -87,14 +85,13 @@ class BoardSpec:
     led: tuple[str, str | None] | None
     programmer: Programmer
     preset: str = "2bit-x4"
-    changes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     synth: tuple[str, ...] = ()
     pll_pad: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         """What ``SoftmaxConfig`` takes for the default configuration."""
-        return preset_settings(self.preset, self.changes)
+        return preset_settings(self.preset, {})
 
     @property
     def config(self) -> SoftmaxConfig:

@@ -21,7 +21,7 @@ def command(as_json: bool) -> None:
     Verified tells what was simulated of the default build and compared with the golden model; no
     board was at hand.
     """
-    from exaq_fpga.boards.board_reports import default_configuration, load_report, proof
+    from exaq_fpga.boards.board_reports import load_report, proof
 
     reports = {name: load_report(name) for name in BOARDS}
     if as_json:
@@ -30,8 +30,7 @@ def command(as_json: bool) -> None:
         return
     for spec in BOARDS.values():
         click.echo(f"{spec.name}: {spec.title}, {spec.device}")
-        default = default_configuration(spec)
-        for what, text in _lines(spec, default, proof(reports[spec.name])):
+        for what, text in _lines(spec, proof(reports[spec.name])):
             click.echo(f"  {what:12} {text}")
 
 
@@ -53,11 +52,11 @@ def _values(spec: BoardSpec) -> dict[str, Any]:
     }
 
 
-def _lines(spec: BoardSpec, default: str, verified: str) -> list[tuple[str, str]]:
+def _lines(spec: BoardSpec, verified: str) -> list[tuple[str, str]]:
     pin = "" if spec.clock == spec.reference else f", from {spec.reference / _MHZ:g} MHz by PLL"
     link = spec.link
     return [
-        ("Default", default),
+        ("Default", spec.preset),
         ("Clock", f"{spec.clock / _MHZ:g} MHz{pin}"),
         ("Link", f"{link.where}; pins {link.rx} (rx), {link.tx} (tx); {link.baud} baud"),
         ("Programmer", f"{spec.programmer.tool}: {spec.programmer.source}"),
