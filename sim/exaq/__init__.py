@@ -10,7 +10,7 @@ from exaq.formats import (
     probabilities_to_float,
     round_logits,
 )
-from exaq.kernels import KERNELS, Exaq, Kernel
+from exaq.kernels import KERNELS, Baps, Exaq, Kernel
 from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import quantize, row_results, softmax
 from exaq.notices import ExaqWarning
@@ -23,6 +23,7 @@ __all__ = [
     "KERNELS",
     "PRESETS",
     "WEIGHT_FRAC",
+    "Baps",
     "Exaq",
     "ExaqWarning",
     "Kernel",

@@ -2,6 +2,11 @@
 
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of, make_unit, unit_kind
 
-from exaq_hdl.kernels.exaq.exaq_unit import ExaqUnit  # isort: skip, registers itself
+# isort: off
+# Each registers itself.
+from exaq_hdl.kernels.exaq.exaq_unit import ExaqUnit
+from exaq_hdl.kernels.baps.baps_unit import BapsUnit
 
-__all__ = ["ClosedRow", "ExaqUnit", "KernelUnit", "hardware_of", "make_unit", "unit_kind"]
+# isort: on
+
+__all__ = ["BapsUnit", "ClosedRow", "ExaqUnit", "KernelUnit", "hardware_of", "make_unit", "unit_kind"]

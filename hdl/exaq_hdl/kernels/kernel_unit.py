@@ -55,12 +55,16 @@ class KernelUnit(ABC):
     -------
     beats : stream of row_beat, in. A beat may be taken once ``rows`` has an item of its row
     rows : stream of the row's maximum, in offset binary, with ``row_fields``; one item a row,
-        taken with the row's last beat or before
+        taken with the row's last beat or before. None: a kernel of one pass, which takes beats as
+        they come: ``beats`` is always ready, and the receiver looks at ``room``
+    room : of a kernel of one pass, whether the receiver may take another beat; what is inside then
+        still fits
     o : stream of ``output``, out
     prepare : cycles from an item of ``rows`` offered until a beat of its row is taken
     whole_row : whether a row's first probability waits for the row's last beat
     latency : cycles from a beat taken to a probability offered: from the row's last beat to its
-        first probability with ``whole_row``, from its first beat without
+        first probability with ``whole_row``, from its first beat without; of a kernel of one pass
+        without it, from each beat to what leaves for it
     hold : cycles that a row's beats may stay in the kernel after its last one
     results_latency : with row results, cycles from a row's last beat taken to its results offered
     results_waiting : with row results, rows whose results can wait while all their elements leave
@@ -70,7 +74,7 @@ class KernelUnit(ABC):
     """
 
     beats: Stream
-    rows: Stream
+    rows: Stream | None
     o: Stream
     prepare: int = 0
     whole_row: bool = True
@@ -95,6 +99,11 @@ class KernelUnit(ABC):
     def output(cls, kernel: Any) -> Fields:
         """A beat of ``o`` of a unit with ``kernel``."""
         return probability_fields(kernel.format)
+
+    @property
+    def room(self) -> Value:
+        """See above."""
+        return Const(1)
 
     @property
     @abstractmethod

@@ -39,7 +39,7 @@ def axi_stream_ports(format: StreamFormat, unit: Ports) -> dict[str, SignalPort]
     id_out = SignalPort(Out, number, "context of the row")
     given: Any = unit["o"]
     if format.output == "codes":
-        elements = _code_ports(format, given.fields["codes"].shape)
+        elements = _code_ports(format, given.fields)
     else:
         elements = _probability_ports(format, placing)
     row: Any = unit.get("row")
@@ -81,8 +81,15 @@ def _probability_ports(format: StreamFormat, placing: str) -> dict[str, SignalPo
     }
 
 
-def _code_ports(format: StreamFormat, codes: data.ArrayLayout) -> dict[str, SignalPort]:
-    width = _whole_bytes(codes)
+def _code_ports(format: StreamFormat, fields: Fields) -> dict[str, SignalPort]:
+    width = _whole_bytes(fields["codes"].shape)
+    user = ["lanes that are live: neither masked nor absent"]
+    place = format.lanes
+    if "reference" in fields:
+        reference = fields["reference"]
+        top = place + Shape.cast(reference.shape).width - 1
+        user.append(f"bits {top}:{place}: reference, {reference.meaning}")
+        place = top + 1
     return {
         "m_axis_tdata": SignalPort(
             Out, 8 * width, "codes, packed, lane 0 lowest; zeros up to whole bytes"
@@ -90,9 +97,7 @@ def _code_ports(format: StreamFormat, codes: data.ArrayLayout) -> dict[str, Sign
         "m_axis_tkeep": SignalPort(
             Out, width, "bytes that hold a bit of a lane that holds an element"
         ),
-        "m_axis_tuser": SignalPort(
-            Out, format.lanes, "lanes that are live: neither masked nor absent"
-        ),
+        "m_axis_tuser": SignalPort(Out, place, "; ".join(user)),
     }
 
 
@@ -147,7 +152,8 @@ class AxiSoftmax(Component):
     m_axis_tkeep : ones, but for the absent lanes of a row's last beat; with codes, a bit for each
         byte, set where it holds a bit of a lane that is present
     m_axis_tuser : the row is in error, see ``row_error``; with tlast only. With codes,
-        a bit for each lane that is live
+        a bit for each lane that is live, and above these the beat's reference, where the kernel
+        has one
     m_row_tdata : with row results, a beat a row: the maximum, sign-extended, the sum and, with
         tables, the probabilities of all codes, zero-extended, each in its own whole bytes
     m_row_tuser : the row is in error
@@ -232,7 +238,7 @@ class AxiSoftmax(Component):
         bits = len(beat.codes.as_value()) // self.config.format.lanes
         m.d.comb += [
             self.m_axis_tdata.eq(beat.codes.as_value()),
-            self.m_axis_tuser.eq(beat.live),
+            self.m_axis_tuser.eq(Cat(beat.live, getattr(beat, "reference", ()))),
             *(keep.eq(beat.tail[8 * byte // bits]) for byte, keep in enumerate(self.m_axis_tkeep)),
         ]
 

@@ -38,14 +38,17 @@ class Receiver(Component):
     """
 
     latency = 1
-    #: Cycles from a look at ``room`` to the beat on ``o`` that follows from it.
-    reaction = 2
+
+    @staticmethod
+    def reaction_of(format: StreamFormat) -> int:
+        """Cycles from a look at ``room`` to the beat on ``o`` that follows from it."""
+        return 2 + (Window.latency if format.window else 0)
 
     def __init__(self, format: StreamFormat):
         self.format = check_format(format)
         if format.window:
             self.latency += Window.latency
-            self.reaction += Window.latency
+        self.reaction = self.reaction_of(format)
         self._reports = row_reports(format)
         super().__init__(
             {

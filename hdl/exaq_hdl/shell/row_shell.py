@@ -4,7 +4,8 @@
        |                             |
        +-----> row maximum -> queue -+
 
-The shell closes rows, finds their maxima and keeps their beats until the kernel can take them. It
+The shell closes rows, finds their maxima and keeps their beats until the kernel can take them; a
+kernel of one pass gets beats as they come, without a maximum and without that buffer. It
 knows streams, masks, tails, errors and the numbers of contexts, and no exponential.
 
     >>> from exaq import SoftmaxConfig
@@ -15,28 +16,20 @@ knows streams, masks, tails, errors and the numbers of contexts, and no exponent
 
 from typing import Any
 
-from amaranth.hdl import Const, Module
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig, StreamFormat
 from exaq_hdl.checks import check_config, check_format
-from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, make_unit, unit_kind
+from exaq_hdl.kernels.kernel_unit import KernelUnit, make_unit, unit_kind
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
-from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.shell.arrival import arrival_at
 from exaq_hdl.shell.ports import Ports, SignalPort, StreamPort, members
 from exaq_hdl.shell.receiver import Receiver
-from exaq_hdl.shell.row_max import RowMax
-from exaq_hdl.shell.row_reports import known_context
-from exaq_hdl.shell.streams import (
-    events,
-    item,
-    logit_fields,
-    row_beat,
-    with_fields,
-)
+from exaq_hdl.shell.streams import events, logit_fields
 
 
 class RowShell(Component):
@@ -44,7 +37,8 @@ class RowShell(Component):
 
     Latency: the first beat of a row of n beats leaves n + ``latency`` cycles after its last beat
     was taken, or ``latency`` cycles where the kernel does not wait for whole rows, if nothing
-    before it has to wait. Throughput: rows of ``full_rate_row``
+    before it has to wait. Of a kernel of one pass each beat leaves ``latency`` cycles after it was
+    taken. Throughput: rows of ``full_rate_row``
     elements and more, in any mixture, are taken at 1 beat per cycle for ever; rows of one
     length leave at that rate too, while a longer row behind a shorter one makes the output wait
     for its end. Back-pressure on ``o`` holds its payload and, once the buffers are full, stops
@@ -87,30 +81,12 @@ class RowShell(Component):
         self.format = format = check_format(format)
         self.kernel = kernel
         self.receiver = Receiver(format)
-        self.row_max = RowMax(format, least=kernel.least_maximum)
-        # A row waits in the row buffer for its maximum while its followers go on arriving.
-        find_max = self.row_max.latency + FallThroughFifo.latency + kernel.prepare
-        # Where rows can be that short, a maximum can meet another one in its queue at full rate.
-        short_rows = format.full_rate_beats <= FallThroughFifo.detour
-        detour = FallThroughFifo.detour if short_rows else 0
-        self.row_buffer = Fifo(
-            row_beat(format),
-            capacity=format.beats + find_max + detour,
-            slack=self.receiver.reaction + 1,
-            memories=memories,
-        )
-        self.max_queue = FallThroughFifo(
-            with_fields("maximum", format.logit_width, kernel.row_fields),
-            capacity=format.rows_within(kernel.hold + detour),
-            slack=self.receiver.reaction + self.row_max.latency + 1,
-            lazy=not short_rows,
-            memories=memories,
-        )
-        begin = self.receiver.latency + find_max
-        self.latency = begin + kernel.latency - kernel.whole_row
-        self.results_latency = begin + kernel.results_latency - 1
+        self.arrival = arrival = arrival_at(kernel, format, self.receiver, memories)
+        self.latency = arrival.latency + kernel.latency - kernel.whole_row
+        self.results_latency = arrival.latency + kernel.results_latency
+        self.results_latency -= kernel.rows is not None
         self.results_waiting = kernel.results_waiting
-        kernel.expect_rows(self.max_queue.fifo.depth + self.latency)
+        kernel.expect_rows(arrival.rows + self.latency)
         super().__init__(members(ports))
 
     @property
@@ -123,41 +99,14 @@ class RowShell(Component):
         # looked at before one starts, never on its way.
         m = Module()
         receiver, kernel = self.receiver, self.kernel
-        blocks = {
-            "receiver": receiver,
-            "row_max": self.row_max,
-            "row_buffer": self.row_buffer,
-            "max_queue": self.max_queue,
-        }
+        blocks = {"receiver": receiver, **self.arrival.blocks}
         for name, block in (blocks | kernel.blocks).items():
             add_named(m, name, block)
-        closed = receiver.o.payload
 
         wiring.connect(m, wiring.flipped(self.i), receiver.i)
-        wiring.connect(m, receiver.o, self.row_buffer.i)
-        m.d.comb += [
-            receiver.room.eq(kernel.admit(self.row_buffer.room & self.max_queue.room)),
-            self.row_max.i.valid.eq(receiver.o.valid),
-            self.row_max.i.payload.eq(closed),
-        ]
-        several = bool(self.format.context_bits)
-        row = ClosedRow(
-            last=receiver.o.valid & closed.last,
-            since_taken=receiver.latency,
-            context=known_context(self.format, receiver) if several else Const(0),
-            numbered=receiver.context if several else Const(0),
-            maximum_latency=self.row_max.latency,
-        )
-        maximum = self.max_queue.i.payload
-        values = kernel.row_values(m, row)
-        m.d.comb += [
-            self.max_queue.i.valid.eq(self.row_max.o.valid),
-            item(maximum, "maximum").eq(self.row_max.o.payload),
-            *(maximum[name].eq(value) for name, value in values.items()),
-        ]
-        wiring.connect(m, self.max_queue.o, kernel.rows)
+        m.d.comb += receiver.room.eq(kernel.admit(self.arrival.room))
+        self.arrival.connect(m)
         kernel.connect(m, self)
-        wiring.connect(m, self.row_buffer.o, kernel.beats)
         wiring.connect(m, kernel.o, wiring.flipped(self.o))
         self._watch(m)
         return m

@@ -10,6 +10,11 @@ that gives the same bits belongs to it by ``exaq_hdl.kernels.hardware``. docs/ex
 
 from exaq.kernels.kernel import KERNELS, Kernel
 
-from exaq.kernels.exaq import Exaq  # isort: skip, registers itself
+# isort: off
+# Each registers itself; EXAQ is the first one.
+from exaq.kernels.exaq import Exaq
+from exaq.kernels.baps import Baps
 
-__all__ = ["KERNELS", "Exaq", "Kernel"]
+# isort: on
+
+__all__ = ["KERNELS", "Baps", "Exaq", "Kernel"]

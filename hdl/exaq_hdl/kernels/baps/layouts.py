@@ -1,0 +1,84 @@
+"""What moves between the blocks of BAPS in one cycle.
+
+Inside the unit t and the reference are unsigned: both are counted from ``lowest`` on, which is not
+above the least t; and the reference, and how much it rises, in steps of ``reference_step`` octaves.
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Value, signed, unsigned
+from amaranth.lib import data
+
+from exaq import Baps
+from exaq.kernels.baps_golden import CODE_BITS, STEP_BITS
+from exaq_hdl.shell.streams import row_flags
+
+
+def check_baps(kernel: Baps) -> Baps:
+    """``kernel``, which must be parameters of BAPS that are settled for a stream format.
+
+    Raises
+    ------
+    TypeError
+        It is something else, or was not settled.
+    """
+    if not isinstance(kernel, Baps) or kernel.unsettled:
+        raise TypeError(f"kernel must be an exaq.Baps of a SoftmaxConfig, not {kernel!r}")
+    return kernel
+
+
+def lowest(kernel: Baps) -> int:
+    """The octave that t and references are counted from: a multiple of ``reference_step``."""
+    least = kernel.steps(kernel.format.logit_range[0])
+    return least >> STEP_BITS + kernel.step_bits << kernel.step_bits
+
+
+def highest_step(kernel: Baps) -> int:
+    """The largest t that there is, counted from ``lowest``."""
+    return kernel.steps(kernel.format.logit_range[1]) - (lowest(kernel) << STEP_BITS)
+
+
+def reference_shape(kernel: Baps) -> range:
+    """Values of a reference, counted from ``lowest``."""
+    least, most = (
+        reference - lowest(kernel) >> kernel.step_bits for reference in kernel.reference_range
+    )
+    return range(least, most + 1)
+
+
+def octaves_of(kernel: Baps, reference: Value) -> Value:
+    """A reference as it leaves the unit."""
+    return Cat(Const(0, kernel.step_bits), reference) + lowest(kernel)
+
+
+def octave_beat(kernel: Baps) -> data.StructLayout:
+    """A beat of logits as binary logarithms ``t`` in steps of 1/16; the least in dead lanes."""
+    steps = data.ArrayLayout(unsigned(highest_step(kernel).bit_length()), kernel.format.lanes)
+    return data.StructLayout({"t": steps} | row_flags(kernel.format))
+
+
+def _referred(kernel: Baps) -> dict[str, Any]:
+    shape = reference_shape(kernel)
+    return {"reference": shape, "rise": range(len(shape))}
+
+
+def referred_beat(kernel: Baps) -> data.StructLayout:
+    """The same with its ``reference``, and by how many octaves that ``rise``s with the beat; where
+    a row begins, by any number.
+    """
+    beat = octave_beat(kernel)
+    return data.StructLayout({name: beat[name].shape for name, _ in beat} | _referred(kernel))
+
+
+def coded_beat(kernel: Baps) -> data.StructLayout:
+    """Codes of ``e5m3``, 0 in lanes that are not live, with what ``referred_beat`` has besides."""
+    codes = data.ArrayLayout(unsigned(CODE_BITS), kernel.format.lanes)
+    return data.StructLayout({"codes": codes} | row_flags(kernel.format) | _referred(kernel))
+
+
+def summed_row(kernel: Baps) -> data.StructLayout:
+    """A row's sum, relative to its last ``reference``, and whether it was in error; this reference
+    as it leaves the unit, signed and in octaves.
+    """
+    reference = signed(kernel.reference_bits)
+    return data.StructLayout({"sum": kernel.sum_bits, "reference": reference, "error": 1})
