@@ -12,7 +12,7 @@ from exaq.formats import (
 )
 from exaq.kernels import KERNELS, Baps, Exaq, Kernel
 from exaq.masks import MaskWarning, live_addends, live_scores
-from exaq.model import quantize, row_results, softmax
+from exaq.model import beat_references, quantize, row_results, softmax
 from exaq.notices import ExaqWarning
 from exaq.row_results import WEIGHT_FRAC, MergedRows, RowResults, merge
 from exaq.stream_format import StreamFormat
@@ -35,6 +35,7 @@ __all__ = [
     "TableFile",
     "TableSet",
     "Tables",
+    "beat_references",
     "calibrate",
     "causal_windows",
     "clip_levels",

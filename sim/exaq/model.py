@@ -83,6 +83,37 @@ def quantize(
     return config.kernel.quantize(rows).reshape(rows.shape)
 
 
+def beat_references(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    mask: ArrayLike | None = None,
+    *,
+    lengths: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
+) -> NDArray[np.int32]:
+    """What the codes of each beat are relative to, of a kernel that gives codes before it knows
+    the row's maximum.
+
+    Parameters
+    ----------
+    logits, config, mask, lengths, window
+        As for ``quantize``. Beats are of ``config.lanes`` elements, from the row's first on.
+
+    Returns
+    -------
+    NDArray[np.int32]
+        (..., beats of a row), in the kernel's unit: octaves for ``baps``. 0 behind a row's end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``quantize`` does; a TypeError too where the kernel's codes come without references.
+    """
+    rows = Rows.of(logits, config.format, mask=mask, lengths=lengths, window=window)
+    found = config.kernel.beat_references(rows)
+    return found.reshape(*rows.shape[:-1], found.shape[-1])
+
+
 def softmax(
     logits: ArrayLike,
     config: SoftmaxConfig,

@@ -7,6 +7,7 @@ from exaq_cosim.simulation import (
     Spread,
     compile_unit,
     golden,
+    golden_references,
     golden_results,
     simulate,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "cache_folder",
     "compile_unit",
     "golden",
+    "golden_references",
     "golden_results",
     "simulate",
     "stream_rows",

@@ -54,6 +54,7 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
             f"EXAQ_WINDOW_BITS={config.format.index_bits if config.window else 0}",
             f"EXAQ_CONTEXTS={config.contexts}",
             f"EXAQ_CODE_BITS={config.bits if config.output == 'codes' else 0}",
+            f"EXAQ_REFERENCE_BITS={config.kernel.beat_reference_bits}",
             f"EXAQ_ROW_BYTES={RowBytes.of(config).total if config.row_results != 'none' else 0}",
             f"EXAQ_TRACE={int(tracing)}",
         ],

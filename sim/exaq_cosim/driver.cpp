@@ -2,8 +2,9 @@
 // steps a number of cycles at a time; no beat crosses the language border.
 //
 // The build defines EXAQ_LANES, EXAQ_LOGIT_BYTES, EXAQ_PROB_BYTES, EXAQ_MAX_ROW, EXAQ_MASKING,
-// EXAQ_WINDOW_BITS, EXAQ_CONTEXTS, EXAQ_CODE_BITS, EXAQ_ROW_BYTES and EXAQ_TRACE. A unit that gives
-// codes has EXAQ_CODE_BITS, else 0; one with row results has EXAQ_ROW_BYTES of them, else 0. A unit
+// EXAQ_WINDOW_BITS, EXAQ_CONTEXTS, EXAQ_CODE_BITS, EXAQ_REFERENCE_BITS, EXAQ_ROW_BYTES and
+// EXAQ_TRACE. A unit that gives codes has EXAQ_CODE_BITS, else 0; one whose beats of codes come with a
+// reference, which leave before their row's end, has EXAQ_REFERENCE_BITS, else 0; one with row results has EXAQ_ROW_BYTES of them, else 0. A unit
 // with several contexts has tid ports, one with any has the
 // AXI4-Lite port of its registers. Ports are copied as bytes, whatever integer or word array the simulator gives them.
 
@@ -158,6 +159,7 @@ struct Job {
     const Access* accesses;       // [access_count], all done before the first row
     const uint8_t* taking_part;   // [rows][width], 1 = live whatever says so, or null: all are
     uint8_t* elements;            // [rows][width], zeroed by the caller: probabilities or codes
+    int32_t* references;          // [rows][beats of width], or null where codes come without
     uint8_t* row_errors;          // [rows], with the elements; untouched where codes leave
     uint8_t* results;             // [rows][EXAQ_ROW_BYTES]
     uint8_t* result_errors;       // [rows]
@@ -304,10 +306,11 @@ struct Bench {
         }
     }
 
-    // A row may only come out once its last taken beat went in.
+    // A row may only come out once its last taken beat went in, or of codes with references the beat
+    // itself.
     bool begun(int64_t row) const {
-        return row < job.rows && (row < report.rows_in ||
-                                  (row == report.rows_in && in_beat * kLanes >= kMaxRow));
+        const bool in = EXAQ_REFERENCE_BITS ? out_beat < in_beat : in_beat * kLanes >= kMaxRow;
+        return row < job.rows && (row < report.rows_in || (row == report.rows_in && in));
     }
 
     void emit() {
@@ -324,8 +327,18 @@ struct Bench {
         uint64_t live = 0, given = 0;
         for (int64_t i = 0; i < count; ++i)
             live |= static_cast<uint64_t>(!job.taking_part || job.taking_part[element + i]) << i;
-        std::memcpy(&given, &top.m_axis_tuser, (kLanes + 7) / 8);
+        uint8_t user[(kLanes + EXAQ_REFERENCE_BITS + 7) / 8 + 8] = {};
+        std::memcpy(user, &top.m_axis_tuser, (kLanes + EXAQ_REFERENCE_BITS + 7) / 8);
+        for (int64_t i = 0; i < kLanes; ++i)
+            given |= static_cast<uint64_t>(user[i / 8] >> i % 8 & 1) << i;
         if (given != live) return fault(kWrongLive);
+#if EXAQ_REFERENCE_BITS
+        int64_t reference = 0;
+        for (int64_t i = 0; i < EXAQ_REFERENCE_BITS; ++i)
+            reference |= static_cast<int64_t>(user[(kLanes + i) / 8] >> (kLanes + i) % 8 & 1) << i;
+        if (reference >> (EXAQ_REFERENCE_BITS - 1)) reference -= int64_t{1} << EXAQ_REFERENCE_BITS;
+        job.references[row * beats_of(job.width) + out_beat] = static_cast<int32_t>(reference);
+#endif
 #else
         if (!last && top.m_axis_tuser) return fault(kErrorBeforeLast);
 #endif

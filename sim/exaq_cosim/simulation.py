@@ -51,6 +51,9 @@ class Simulation:
         What the unit gave for each element, shape and order of the logits; 0 where masked or
         absent. It is ``probabilities``, of the type of ``exaq.softmax``, or ``codes``, as of
         ``exaq.quantize``; the other of the two is a TypeError.
+    references
+        (..., beats of a row) int32: what the codes of each beat are relative to, as
+        ``exaq.beat_references`` gives it, 0 behind a row's end; None where codes come without.
     results
         Row results of leading shape, as ``exaq.row_results`` gives them; None where the unit has
         none.
@@ -76,6 +79,7 @@ class Simulation:
 
     config: SoftmaxConfig
     given: NDArray[Any]
+    references: NDArray[np.int32] | None
     results: RowResults | None
     row_errors: NDArray[np.bool_]
     lengths: NDArray[np.int32]
@@ -145,20 +149,26 @@ class Simulation:
     @property
     def latency(self) -> Spread:
         """Cycles from a row's last logit in to its first probability out, less the row's beats; of
-        a unit that gives codes to its first code, without the beats taken off.
+        a unit that gives codes to its first code, without the beats taken off, and where codes come
+        with references from the row's first logit in.
 
         What the unit declares as ``latency`` where nothing stalls and no earlier row is in the way.
         """
+        if self.references is not None:
+            return Spread.of(self.first_out - self.first_in)
         waits = self.config.output == "probabilities"
         return Spread.of(self.first_out - self.last_in - (self._beats if waits else 0))
 
     @property
     def results_latency(self) -> Spread | None:
         """Cycles from a row's last logit in to its results out, less the row's beats; None where
-        there are none. What the unit declares as such, likewise.
+        there are none. What the unit declares as such, likewise. Where codes come with references
+        the beats are not taken off.
         """
         if self.results is None:
             return None
+        if self.references is not None:
+            return Spread.of(self.results_out - self.last_in)
         return Spread.of(self.results_out - self.last_in - self._beats)
 
     @property
@@ -302,6 +312,7 @@ def simulate(
     return Simulation(
         config=config,
         given=out.elements.reshape(rows.shape),
+        references=None if out.references is None else _by_beats(out.references, rows.shape),
         results=None if out.results is None else out.results.reshape(*rows.shape[:-1]),
         row_errors=out.row_errors.reshape(rows.shape[:-1]),
         lengths=rows.lengths.reshape(rows.shape[:-1]),
@@ -341,6 +352,34 @@ def golden(
     elements = np.zeros(rows.logits.shape, given.dtype)
     elements[:, : given.shape[1]] = given
     return elements.reshape(rows.shape)
+
+
+def golden_references(
+    logits: ArrayLike,
+    config: SoftmaxConfig,
+    *,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    window: tuple[ArrayLike, ArrayLike] | None = None,
+    overlong: bool = False,
+) -> NDArray[np.int32]:
+    """The references that ``simulate`` must give for the same arguments, by ``exaq.beat_references``.
+
+    Raises
+    ------
+    TypeError
+        The codes of the configuration's kernel come without; otherwise as ``golden``.
+    """
+    rows, _ = _rows(logits, config, mask, lengths, None, window, overlong)
+    found = config.kernel.beat_references(_cut(rows, config))
+    beats = -(-rows.logits.shape[1] // config.lanes)
+    every = np.zeros((len(found), beats), np.int32)
+    every[:, : found.shape[1]] = found
+    return _by_beats(every, rows.shape)
+
+
+def _by_beats(values: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.int32]:
+    return values.reshape(*shape[:-1], values.shape[-1])
 
 
 def golden_results(

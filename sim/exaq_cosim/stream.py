@@ -75,6 +75,7 @@ class _Job(ctypes.Structure):
         ("accesses", ctypes.c_void_p),
         ("taking_part", ctypes.c_void_p),
         ("elements", ctypes.c_void_p),
+        ("references", ctypes.c_void_p),
         ("row_errors", ctypes.c_void_p),
         ("results", ctypes.c_void_p),
         ("result_errors", ctypes.c_void_p),
@@ -113,6 +114,9 @@ class Streamed:
     elements
         (rows, width) unsigned, probabilities or codes; those that are absent, or beyond max_row,
         are 0.
+    references
+        (rows, beats of width) int32: of codes that come with them, what those of each beat are
+        relative to, 0 behind a row's end; else None.
     row_errors
         (rows,) bool: the error flag on each row's last beat, or in its results.
     results
@@ -127,6 +131,7 @@ class Streamed:
     """
 
     elements: NDArray[Any]
+    references: NDArray[np.int32] | None
     row_errors: NDArray[np.bool_]
     results: RowResults | None
     stamps: NDArray[np.int64]
@@ -223,6 +228,8 @@ def stream_rows(
     codes = config.output == "codes"
     narrow = np.dtype(np.uint8) if codes else element_type(config.prob_bits, signed=False)
     elements = np.zeros((rows, width), narrow)
+    referred = bool(config.kernel.beat_reference_bits)
+    references = np.zeros((rows, -(-width // config.lanes) if referred else 0), np.int32)
     row_errors, result_errors = np.zeros((2, rows), np.bool_)
     octets = RowBytes.of(config) if config.row_results != "none" else None
     results = np.zeros((rows, octets.total if octets else 0), np.uint8)
@@ -236,6 +243,7 @@ def stream_rows(
         accesses=script.ctypes.data,
         taking_part=None if part is None else part.ctypes.data,
         elements=elements.ctypes.data,
+        references=references.ctypes.data,
         row_errors=row_errors.ctypes.data,
         results=results.ctypes.data,
         result_errors=result_errors.ctypes.data,
@@ -275,6 +283,7 @@ def stream_rows(
         raise ProtocolError(f"m_axis_tuser and m_row_tuser contradict each other (row {row})")
     return Streamed(
         elements=elements,
+        references=references if referred else None,
         row_errors=result_errors if codes else row_errors,
         results=octets.results(results, config) if octets else None,
         stamps=stamps,

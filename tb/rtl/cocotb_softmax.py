@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import cocotb
+import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 from rtl_bench import Bench
 from rtl_rows import Row
 from rtl_simulation import (
     CAN_STREAM,
     CONFIG,
+    EACH_BEAT,
     LATENCY,
     LONG,
     RESULTS,
@@ -239,6 +241,11 @@ def check_schedule(bench: Bench) -> None:
     ends, its declared latency is over and its predecessor is given.
     """
     log = bench.monitor.log
+    if EACH_BEAT:
+        late = np.array(log.given) - np.array(log.taken)
+        if (late != LATENCY).any():
+            bench.monitor.fail(f"beats leave {sorted(set(late.tolist()))} cycles after they came")
+        return
     through = given = 0
     for row, taken, shown in zip(
         bench.monitor.returned, log.taken_last, log.row_shown, strict=True
@@ -266,7 +273,8 @@ async def latency(bench: Bench) -> None:
         await bench.drain()
         await ClockCycles(bench.dut.aclk, 40)
         log = bench.monitor.log
-        measured = log.row_shown[-1] - log.taken_last[-1]
+        first = log.taken[-row.beats_in] if EACH_BEAT else log.taken_last[-1]
+        measured = log.row_shown[-1] - first
         declared = LATENCY + (row.beats_in if WHOLE_ROW else 0)
         if measured != declared:
             bench.monitor.fail(
@@ -275,7 +283,7 @@ async def latency(bench: Bench) -> None:
             )
         if RESULTS:
             measured = log.results_shown[-1] - log.taken_last[-1]
-            declared = RESULTS["latency"] + row.beats_in
+            declared = RESULTS["latency"] + (0 if EACH_BEAT else row.beats_in)
             if measured != declared:
                 bench.monitor.fail(
                     f"a row of {row.beats_in} beats took {measured} cycles to its results, "

@@ -16,7 +16,7 @@ from rtl_rows import Row
 from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
 
-from exaq import Exaq, SoftmaxConfig, quantize
+from exaq import Baps, Exaq, SoftmaxConfig, quantize
 from exaq_hdl.kernels.exaq.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
 from exaq_hdl.parts.memory import SIMULATED
@@ -60,6 +60,8 @@ _BINS = {
         "mask_value",
         "bf16",
         "fp16",
+        "baps_e5m3",
+        "baps_hif8",
     ),
     "number": (
         "nan",
@@ -273,6 +275,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
     }
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
+    if isinstance(config.kernel, Baps):
+        hit |= {f"baps_{config.kernel.code_format}": config.output == "codes"}
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
 
 

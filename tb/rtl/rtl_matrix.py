@@ -184,6 +184,22 @@ MATRIX: dict[str, SoftmaxConfig] = {
         prob_bits=12,
         contexts=3,
     ),
+    # BAPS: codes that leave before the row's end, each beat with its reference.
+    "baps-x4": SoftmaxConfig(kernel="baps", output="codes", row_results="sum", max_row=64),
+    # HiF8; t by a product of three bytes' logits; masked by value and by windows.
+    "baps-x2-hif8": SoftmaxConfig(
+        kernel="baps",
+        output="codes",
+        row_results="sum",
+        code_format="hif8",
+        lanes=2,
+        logit_width=18,
+        logit_scale=2**-13,
+        max_row=44,
+        masking=False,
+        mask_value="lowest",
+        window=True,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.

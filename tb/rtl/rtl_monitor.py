@@ -78,6 +78,8 @@ class Monitor:
         self._test = test
         self._sent: deque[Row] = deque()
         self._expected: deque[tuple[Row, list[Beat]]] = deque()
+        # Whether beats leave before their row's end.
+        self._early = config.kernel.beat_reference_bits > 0
         self._masked: deque[Event] = deque()
         self._results: deque[Row] = deque()
         self._result: Results | None = None
@@ -218,7 +220,8 @@ class Monitor:
         if self.config.contexts:
             row = row.by(self.contexts.tables[self.contexts.known(row.context)])
         self._closed = row
-        self._expected.append((row, row.expected()))
+        if not self._early:
+            self._expected.append((row, row.expected()))
         if self._gives_results:
             self._results.append(row)
         if row.all_masked:
@@ -238,6 +241,8 @@ class Monitor:
             last = bool(self._seen["s_axis_tlast"])
             self.last_progress = self.cycle
             self.log.taken.append(self.cycle)
+            if self._early and not self._beats_in:
+                self._expected.append((self._sent[0], self._sent[0].expected()))
             one_beat = last and not self._in_row
             if one_beat and self._last_was_one_beat:
                 self.hit("flow.one_beat_rows_every_cycle")
@@ -339,6 +344,8 @@ class Monitor:
     def _compare(self, beat: Beat) -> None:
         if not self._expected:
             self.fail(f"{beat} comes although no row is outstanding")
+        if self._early and len(self._expected) == 1 and self._beat >= self._beats_in > 0:
+            self.fail(f"{beat} comes before the beat that it is of")
         expected = self._expected[0][1][self._beat]
         if beat != expected:
             self.fail(f"beat {self._hex(beat)} instead of {self._hex(expected)}")

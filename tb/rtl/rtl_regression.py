@@ -80,7 +80,7 @@ def simulate(
         "config": config.to_dict(),
         "module": type(config.kernel).__module__,
         "latency": emitted.manifest["latency"]["cycles"],
-        "whole_row": emitted.manifest["latency"]["counted_from"] == "beats of the row",
+        "counted_from": emitted.manifest["latency"]["counted_from"],
         "results": emitted.manifest.get("row_results", {}),
         "boot_cycles": emitted.manifest.get("contexts", {}).get("cycles_after_reset", 0),
         "load_cycles": emitted.manifest.get("contexts", {}).get("cycles_of_a_load", 0),

@@ -12,7 +12,7 @@ from cocotbext.axi import AxiStreamFrame
 from numpy.typing import NDArray
 from rtl_tables import Contexts, alone, random_tables, without_sink
 
-from exaq import SoftmaxConfig, Tables, quantize, softmax
+from exaq import Exaq, SoftmaxConfig, Tables, beat_references, quantize, row_results, softmax
 from exaq.float_format import bits_of_keys
 
 
@@ -169,6 +169,18 @@ class Row:
             return np.zeros(0, np.uint8)
         return quantize(self._numbers(self.logits[: len(live)]), self.rules, mask=live)
 
+    @cached_property
+    def references(self) -> NDArray[np.int32]:
+        """What the golden model says of the beats that come back, where codes come with it; of a
+        beat without elements that of the one before.
+        """
+        live = self._live
+        logits = self._numbers(self.logits[: len(live)])
+        # The last beat may be without elements: one that is masked says the same.
+        count = self.beats_out * self.config.lanes
+        padded = np.pad(logits, (0, count - len(logits)))
+        return beat_references(padded, self.rules, np.pad(live, (0, count - len(live))))
+
     @property
     def error(self) -> int:
         """What the unit says of the row."""
@@ -179,6 +191,8 @@ class Row:
         # No unit of the matrix has sinks and row results: compiled simulation tries those.
         assert self.sink is None
         config, live = self.config, self._live
+        if not isinstance(config.kernel, Exaq):
+            return self._golden_results()
         exponentials = self.rules.tables.exp_rom
         total = sum(exponentials[code] for code in self.codes[live])
         lowest = config.format.lowest_logit
@@ -191,6 +205,23 @@ class Row:
             for exponential in exponentials:
                 quotient = (exponential * one + total // 2) // total if total else one
                 parts.append((min(quotient, one - 1), config.prob_bits))
+        return self._packed(parts)
+
+    def _golden_results(self) -> Results:
+        """Those of the golden model."""
+        live = self._live
+        logits = self._numbers(self.logits[: len(live)])
+        if not len(live):
+            logits, live = np.zeros(1, np.int64), np.zeros(1, bool)
+        found = row_results(logits, self.rules, live)
+        parts = [
+            (int(found.maximum), self.config.logit_width),
+            (int(found.sum), self.config.sum_bits),
+        ]
+        return self._packed(parts)
+
+    def _packed(self, parts: Iterable[tuple[int, int]]) -> Results:
+        """Values of so many bits, each in its own whole bytes."""
         data = place = 0
         for value, bits in parts:
             octets = -(-bits // 8)
@@ -210,6 +241,9 @@ class Row:
             data = sum(code << lane * config.bits for lane, code in enumerate(codes))
             keep = (1 << -(-len(codes) * config.bits // 8)) - 1
             user = sum(alive << lane for lane, alive in enumerate(live))
+            if config.kernel.beat_reference_bits:
+                reference = int(self.references[beat]) & (1 << config.kernel.beat_reference_bits) - 1
+                user |= reference << config.lanes
             beats.append(Beat(data, keep, user, int(beat == self.beats_out - 1), self.context))
         return beats
 

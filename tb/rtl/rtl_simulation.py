@@ -32,7 +32,9 @@ importlib.import_module(_SIMULATION["module"])
 CONFIG = SoftmaxConfig.from_dict(_SIMULATION["config"])
 LATENCY: int = _SIMULATION["latency"]
 #: Whether the beats of a row count towards its latency.
-WHOLE_ROW: bool = _SIMULATION["whole_row"]
+WHOLE_ROW: bool = _SIMULATION["counted_from"] == "beats of the row"
+#: Whether each beat leaves that long after it was taken.
+EACH_BEAT: bool = _SIMULATION["counted_from"] == "each beat"
 #: Of the manifest: latency and rows_waiting of row results; nothing where there are none.
 RESULTS: dict[str, int] = _SIMULATION["results"]
 #: Of the manifest: cycles_after_reset, cycles_of_a_load; 0 without contexts.

@@ -232,7 +232,12 @@ class Baps(Kernel):
         """The exponentials that codes stand for, relative to their beats' references."""
         return baps_golden.code_values(self)[codes]
 
-    def references(self, rows: Rows) -> NDArray[np.int32]:
+    @property
+    def beat_reference_bits(self) -> int:
+        """Width of a beat's reference where codes leave."""
+        return self.reference_bits if self.format.output == "codes" else 0
+
+    def beat_references(self, rows: Rows) -> NDArray[np.int32]:
         """(rows, beats), what the codes of each beat are relative to, in octaves; 0 where a row has
         ended.
         """

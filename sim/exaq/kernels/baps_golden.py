@@ -73,12 +73,12 @@ def _hif8_rounded(
     lost = MANTISSA_BITS - kept
     rounded = (mantissas + ((1 << lost) >> 1)) >> lost << lost
     carry = rounded >> MANTISSA_BITS + 1
-    exponents, rounded = exponents + carry, rounded >> carry
-    # Below the least exponent there is half of the least number, which rounds to that, and 0.
+    # What is between half of the least number and that becomes that, and what is below it 0.
     half = exponents == _HIF8_LEAST - 1
-    exponents = np.where(half, _HIF8_LEAST, exponents)
-    rounded = np.where(half, 1 << MANTISSA_BITS, rounded)
-    return exponents, np.where(exponents < _HIF8_LEAST, 0, rounded)
+    zero = exponents < _HIF8_LEAST - 1
+    exponents = np.where(half, _HIF8_LEAST, exponents + carry)
+    rounded = np.where(half, 1 << MANTISSA_BITS, rounded >> carry)
+    return exponents, np.where(zero, 0, rounded)
 
 
 def hif8_codes(codes: NDArray[np.int64], lift: int) -> NDArray[np.int64]:

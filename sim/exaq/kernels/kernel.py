@@ -200,6 +200,19 @@ class Kernel(ABC):
         """Codes of rows, as ``exaq.quantize`` gives them."""
         raise TypeError(f"the kernel {self.name} has no codes")
 
+    @property
+    def beat_reference_bits(self) -> int:
+        """Width of the signed reference that comes with each beat of codes; 0: the codes of a row
+        are all relative to its maximum.
+        """
+        return 0
+
+    def beat_references(self, rows: Rows) -> NDArray[np.int32]:
+        """What the codes of each beat are relative to, as ``exaq.beat_references`` gives it: (rows,
+        beats), 0 behind a row's end.
+        """
+        raise TypeError(f"the codes of the kernel {self.name} come without references")
+
     def results_of(self, rows: Rows) -> RowResults:
         """Maximum, sum and table of rows, as ``exaq.row_results`` gives them."""
         raise TypeError(f"the kernel {self.name} has no row results")
