@@ -363,7 +363,8 @@ def golden_references(
     window: tuple[ArrayLike, ArrayLike] | None = None,
     overlong: bool = False,
 ) -> NDArray[np.int32]:
-    """The references that ``simulate`` must give for the same arguments, by ``exaq.beat_references``.
+    """The references that ``simulate`` must give for the same arguments, by
+    ``exaq.beat_references``.
 
     Raises
     ------

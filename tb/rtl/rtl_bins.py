@@ -17,7 +17,8 @@ from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
 
 from exaq import Baps, Exaq, SoftmaxConfig, quantize
-from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.kernels.division.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.layouts import division_of
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
 from exaq_hdl.parts.memory import SIMULATED
 
@@ -282,7 +283,7 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
 
 def _exaq_bins(kernel: Exaq) -> dict[str, bool]:
     """Of those, the ones of EXAQ's own parameters."""
-    dividers, rings = Normalizer.choose(kernel, tables_of(kernel, SIMULATED))
+    dividers, rings = Normalizer.choose(division_of(kernel), tables_of(kernel, SIMULATED).prelude)
     return {
         f"bits_{kernel.bits}": True,
         f"p_table_{kernel.p_table_place}": True,

@@ -242,7 +242,9 @@ class Row:
             keep = (1 << -(-len(codes) * config.bits // 8)) - 1
             user = sum(alive << lane for lane, alive in enumerate(live))
             if config.kernel.beat_reference_bits:
-                reference = int(self.references[beat]) & (1 << config.kernel.beat_reference_bits) - 1
+                reference = (
+                    int(self.references[beat]) & (1 << config.kernel.beat_reference_bits) - 1
+                )
                 user |= reference << config.lanes
             beats.append(Beat(data, keep, user, int(beat == self.beats_out - 1), self.context))
         return beats

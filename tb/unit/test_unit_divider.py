@@ -11,8 +11,7 @@ from unit_blocks import divider_for
 from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.divider import quotient_layout
-from exaq_hdl.kernels.exaq.layouts import row_complement
+from exaq_hdl.kernels.exaq.layouts import division_of, row_complement
 
 CONFIGS = {
     "2 bits": SoftmaxConfig(),
@@ -68,7 +67,7 @@ def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
         e = config.tables.exp_rom[k]
         if s < max(e, 1):
             continue
-        found = unpack(quotient_layout(config.kernel), word)
+        found = unpack(division_of(config.kernel).quotient, word)
         rounded = min(floor(Fraction(e * one, s) + Fraction(1, 2)), one - 1)
         assert found["probability"] == rounded, (s, k)
         checked += 1

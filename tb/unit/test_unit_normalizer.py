@@ -11,8 +11,8 @@ from unit_blocks import normalizer_for, rings_for
 from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
-from exaq_hdl.kernels.exaq.divider import Divider
-from exaq_hdl.kernels.exaq.layouts import row_complement, table_word
+from exaq_hdl.kernels.division.divider import Divider
+from exaq_hdl.kernels.exaq.layouts import division_of, row_complement, table_word
 
 # Configuration, then units of a ring and rings that it should get: the period of one ring of u
 # units is 2**bits / u batches of u * ceil(prob_bits / u) cycles.
@@ -94,9 +94,9 @@ def test_choose(name: str) -> None:
 
 def test_a_ring_as_long_as_its_divisions_has_no_time_for_the_change() -> None:
     """A row of a ring whose batch has one round waits for its sum: 6 cycles of 4 steps."""
-    kernel = SoftmaxConfig(prob_bits=4).kernel
-    assert Divider.row_period(kernel, 4, 1) == 6
-    assert Divider.row_period(kernel, 2, 1) == 8
+    division = division_of(SoftmaxConfig(prob_bits=4).kernel)
+    assert Divider.row_period(division, 4, 1) == 6
+    assert Divider.row_period(division, 2, 1) == 8
 
 
 @EVERY

@@ -1,9 +1,10 @@
 """Blocks of EXAQ for a configuration, each with the readers of its tables."""
 
 from exaq import SoftmaxConfig
+from exaq_hdl.kernels.division.divider import Divider
+from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
-from exaq_hdl.kernels.exaq.divider import Divider
-from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.layouts import division_of
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.provider import Tables, tables_of
 from exaq_hdl.parts.memory import SIMULATED
@@ -22,13 +23,16 @@ def accumulator_for(config: SoftmaxConfig) -> Accumulator:
 
 
 def divider_for(config: SoftmaxConfig, *, units: int) -> Divider:
-    return Divider(config.kernel, units=units, exponentials=tables_for(config).exponentials())
+    exponentials = tables_for(config).exponentials()
+    return Divider(division_of(config.kernel), units=units, exponentials=exponentials)
 
 
 def rings_for(config: SoftmaxConfig) -> tuple[int, int]:
     """Units of a ring of dividers, and number of rings."""
-    return Normalizer.choose(config.kernel, tables_for(config))
+    return Normalizer.choose(division_of(config.kernel), tables_for(config).prelude)
 
 
 def normalizer_for(config: SoftmaxConfig) -> Normalizer:
-    return Normalizer(config.kernel, tables_for(config))
+    tables = tables_for(config)
+    division = division_of(config.kernel)
+    return Normalizer(division, tables.exponentials, prelude=tables.prelude)

@@ -9,4 +9,12 @@ from exaq_hdl.kernels.baps.baps_unit import BapsUnit
 
 # isort: on
 
-__all__ = ["BapsUnit", "ClosedRow", "ExaqUnit", "KernelUnit", "hardware_of", "make_unit", "unit_kind"]
+__all__ = [
+    "BapsUnit",
+    "ClosedRow",
+    "ExaqUnit",
+    "KernelUnit",
+    "hardware_of",
+    "make_unit",
+    "unit_kind",
+]

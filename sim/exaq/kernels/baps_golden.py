@@ -109,9 +109,9 @@ def code_values(kernel: Baps) -> NDArray[np.float64]:
     """(256,) the exponential that each code stands for, NaN where no exponential has that code."""
     codes = np.arange(1 << CODE_BITS)
     every = np.where(codes >> MANTISSA_BITS == 0, 0, codes)
-    exact = np.ldexp(
-        8.0 + (codes & 7), (codes >> MANTISSA_BITS) - TOP - MANTISSA_BITS
-    ) * (every > 0)
+    exact = np.ldexp(8.0 + (codes & 7), (codes >> MANTISSA_BITS) - TOP - MANTISSA_BITS) * (
+        every > 0
+    )
     found = np.full(1 << CODE_BITS, np.nan)
     legal = (every <= TOP << MANTISSA_BITS) & ((every > 0) | (codes == 0))
     if kernel.code_format == "hif8":

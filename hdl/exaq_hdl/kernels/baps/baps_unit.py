@@ -8,7 +8,7 @@ row beats --> octaves --> running reference --> encoder --+--> code FIFO --> cod
 from typing import Any
 
 from amaranth.hdl import Module
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from exaq import Baps
@@ -20,7 +20,7 @@ from exaq_hdl.kernels.baps.octaves import Octaves
 from exaq_hdl.kernels.baps.running_reference import RunningReference
 from exaq_hdl.kernels.baps.weight_sum import WeightSum
 from exaq_hdl.kernels.kernel_unit import KernelUnit, hardware_of
-from exaq_hdl.parts.component import Component, Stream
+from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.ports import Field, Fields, Ports, StreamPort, layout

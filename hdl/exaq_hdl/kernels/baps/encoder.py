@@ -70,11 +70,13 @@ class Encoder(Component):
                 mantissa.eq(choose(t[:STEP_BITS], [each & 7 for each in MANTISSAS], MANTISSA_BITS)),
                 below.eq(octaves - t[STEP_BITS:]),
             ]
+            element: tuple[Value, Value] = (below, mantissa)
             if kernel.code_format == "hif8":
-                below, mantissa = rounded(below, mantissa, HIF8_LIFT)
-            m.d.sync += out.codes[lane].eq(Cat(mantissa, (TOP - below)[: TOP.bit_length()]))
+                element = rounded(below, mantissa, HIF8_LIFT)
+            exponent = (TOP - element[0])[: TOP.bit_length()]
+            m.d.sync += out.codes[lane].eq(Cat(element[1], exponent))
             # Exponent 0 is that of no number.
-            with m.If(~live[lane] | (below >= TOP)):
+            with m.If(~live[lane] | (element[0] >= TOP)):
                 m.d.sync += out.codes[lane].eq(0)
         return m
 

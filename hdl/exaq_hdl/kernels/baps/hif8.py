@@ -53,7 +53,9 @@ def bits(code: Value, lift: int) -> Value:
         Mux(
             magnitude >= 8,
             longest,
-            Mux(magnitude >= 4, long, Mux(magnitude >= 2, middle, Mux(magnitude == 1, short, zero))),
+            Mux(
+                magnitude >= 4, long, Mux(magnitude >= 2, middle, Mux(magnitude == 1, short, zero))
+            ),
         ),
     )
     return Mux(code == 0, 0, found)[:8]

@@ -14,7 +14,6 @@ from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.streams import row_beat, row_flags
 
-
 # Logits of more bits have no table: it would not fit a block RAM or two.
 _WIDEST_TABLE = 10
 

@@ -22,8 +22,8 @@ from exaq_hdl.parts.component import Component
 class RunningReference(Component):
     """Gives each beat the reference of its row up to and with itself.
 
-    Ceilings, a registered tree over the lanes, then one running register. Latency ``latency`` cycles;
-    throughput 1 beat per cycle, rows back to back.
+    Ceilings, a registered tree over the lanes, then one running register. Latency ``latency``
+    cycles; throughput 1 beat per cycle, rows back to back.
 
     Parameters
     ----------

@@ -76,7 +76,10 @@ class WeightSum(Component):
         running = Signal(kernel.sum_bits)
         summed = Signal(kernel.sum_bits)
         out: Any = Signal(summed_row(kernel), reset_less=True)
-        m.d.comb += [summed.eq(shifted_down(running, rise, kernel.reference_step) + total), self.o.payload.eq(out)]
+        m.d.comb += [
+            summed.eq(shifted_down(running, rise, kernel.reference_step) + total),
+            self.o.payload.eq(out),
+        ]
         m.d.sync += [
             self.o.valid.eq(valid & last),
             out.sum.eq(summed),

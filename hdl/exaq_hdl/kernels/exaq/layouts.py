@@ -6,6 +6,7 @@ from amaranth.hdl import ShapeLike, unsigned
 from amaranth.lib import data
 
 from exaq import Exaq
+from exaq_hdl.kernels.division.division import Division
 from exaq_hdl.kernels.exaq.tables.words import row_context, row_origin, row_sink, row_tables
 from exaq_hdl.shell.streams import row_flags, with_fields
 
@@ -53,6 +54,19 @@ def table_word(kernel: Exaq) -> data.StructLayout:
     """The probability of a level in a row; the row_summary comes with level 0."""
     word = {"level": kernel.bits, "probability": kernel.format.prob_bits}
     return data.StructLayout(word | row_summary(kernel))
+
+
+def division_of(kernel: Exaq) -> Division:
+    """What a unit that gives probabilities divides: the exponentials of its levels."""
+    return Division(
+        bits=kernel.bits,
+        quotient_bits=kernel.format.prob_bits,
+        exp_bits=kernel.exp_bits,
+        sum_bits=kernel.sum_bits,
+        full_rate_beats=kernel.format.full_rate_beats,
+        row=row_tables(kernel) | row_reports(kernel),
+        summary=row_summary(kernel),
+    )
 
 
 def row_report(kernel: Exaq) -> data.StructLayout:

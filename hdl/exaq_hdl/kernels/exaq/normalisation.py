@@ -4,9 +4,9 @@ from amaranth.hdl import Const, Module
 from amaranth.lib import wiring
 
 from exaq import Exaq
+from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
-from exaq_hdl.kernels.exaq.layouts import row_complement, summed_row
-from exaq_hdl.kernels.exaq.normalizer import Normalizer
+from exaq_hdl.kernels.exaq.layouts import division_of, row_complement, summed_row
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.parts.component import Component, Stream
@@ -53,7 +53,11 @@ class Normalisation:
             f"{self._reader.table_name}{g}": self._reader.sum_table() for g in range(kernel.groups)
         }
         self.accumulator = Accumulator(kernel, self._reader)
-        self._normalizer = Normalizer(kernel, tables) if kernel.format.gives_probabilities else None
+        self._normalizer = (
+            Normalizer(division_of(kernel), tables.exponentials, prelude=tables.prelude)
+            if kernel.format.gives_probabilities
+            else None
+        )
         self.latency = self.accumulator.latency + Fifo.latency
         if self._normalizer:
             self.latency += self._normalizer.latency

@@ -8,6 +8,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
 from exaq import Exaq
+from exaq_hdl.kernels.division.reader import ExponentialReader, Ring
 from exaq_hdl.kernels.exaq.tables.banks.boot import Boot
 from exaq_hdl.kernels.exaq.tables.banks.context_map import ContextMap
 from exaq_hdl.kernels.exaq.tables.banks.exp_ram import ExpRam
@@ -16,8 +17,6 @@ from exaq_hdl.kernels.exaq.tables.banks.sum_ram import ExcessRam, SinkRam, SumRa
 from exaq_hdl.kernels.exaq.tables.banks.table_loader import TableLoader
 from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
-    ExponentialReader,
-    Ring,
     SumReader,
     Tables,
     ThresholdReader,

@@ -8,13 +8,12 @@ from amaranth.hdl import Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 
 from exaq import Exaq
+from exaq_hdl.kernels.division.reader import ExponentialReader, Ring
 from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import RowThresholdReader
 from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
 from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
-    ExponentialReader,
-    Ring,
     SumReader,
     Tables,
     ThresholdReader,

@@ -1,16 +1,15 @@
 """The probabilities that a row can have."""
 
+from collections.abc import Callable
 from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from exaq import Exaq
-from exaq_hdl.kernels.exaq.divider import Divider, quotient_layout
-from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_complement, row_summary, table_word
-from exaq_hdl.kernels.exaq.tables.provider import Tables
+from exaq_hdl.kernels.division.divider import Divider
+from exaq_hdl.kernels.division.division import Division
+from exaq_hdl.kernels.division.reader import ExponentialReader
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 
@@ -22,63 +21,68 @@ _CHANGE = 1
 class Normalizer(Component):
     """Turns a row's sum S into its p-table: p_k = E_k / S, k = 0 ... 2**bits - 1.
 
-    Round half up, saturated at 2**prob_bits - 1. A row costs 2**bits divisions, whatever its
+    Round half up, saturated at 2**quotient_bits - 1. A row costs 2**bits divisions, whatever its
     length. Latency ``latency`` cycles from a sum to its last probability; throughput a row in
-    ``full_rate_row / lanes`` cycles or fewer, by the smallest set of dividers that reaches it.
+    ``full_rate_beats`` cycles or fewer, by the smallest set of dividers that reaches it.
     Back-pressure on ``o`` holds its payload, and stops the divisions; those of the next rows
     go on until their first quotient where a divider is free for them.
 
     Parameters
     ----------
-    kernel
-        EXAQ's parameters.
-    tables
-        The unit's tables.
+    division
+        What is divided.
+    reader
+        Makes a reader of the exponentials for each divider.
+    prelude
+        That of these readers.
 
     Members
     -------
-    i : stream of row_complement, in; one item a row
-    o : stream of table_word, out; a row's levels in their order
-    ... : the ports of the tables' readers of exponentials
+    i : stream of ``division.complement``, in; one item a row
+    o : stream of ``division.word``, out; a row's levels in their order
+    ... : the ports of the readers
     """
 
-    def __init__(self, kernel: Exaq, tables: Tables):
-        self.kernel = check_exaq(kernel)
-        self.units, self.rings = self.choose(kernel, tables)
-        self._readers = [tables.exponentials() for _ in range(self.rings)]
+    def __init__(
+        self, division: Division, reader: Callable[[], ExponentialReader], *, prelude: int = 0
+    ):
+        self.division = division
+        self.units, self.rings = self.choose(division, prelude)
+        self._readers = [reader() for _ in range(self.rings)]
         self._dividers = [
-            Divider(kernel, units=self.units, exponentials=reader) for reader in self._readers
+            Divider(division, units=self.units, exponentials=reader) for reader in self._readers
         ]
         self.latency = 1 + self._dividers[0].latency
         #: Rows that it can hold: a ring takes the next one when all divisions of one have entered.
-        self.rows = self.rings * (2 if self.units == kernel.levels else 1)
+        self.rows = self.rings * (2 if self.units == division.levels else 1)
         super().__init__(
             {
-                "i": In(stream.Signature(row_complement(kernel))),
-                "o": Out(stream.Signature(table_word(kernel))),
+                "i": In(stream.Signature(division.complement)),
+                "o": Out(stream.Signature(division.word)),
                 **self._readers[0].ports,
             }
         )
 
     @staticmethod
-    def choose(kernel: Exaq, tables: Tables) -> tuple[int, int]:
+    def choose(division: Division, prelude: int) -> tuple[int, int]:
         """Units of a ring and number of rings: the smallest ring that keeps up, else several.
+        ``prelude`` is that of the readers.
 
         Several rings share the work only where each gives its row's quotients in one burst,
         which takes a unit for every level.
         """
-        for units in (2**k for k in range(kernel.bits + 1)):
-            period = Divider.row_period(kernel, units, _CHANGE + tables.prelude)
-            rings = -(-period // kernel.format.full_rate_beats)
+        for units in (2**k for k in range(division.bits + 1)):
+            period = Divider.row_period(division, units, _CHANGE + prelude)
+            rings = -(-period // division.full_rate_beats)
             if rings == 1:
                 break
         return units, rings
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        kernel = self.kernel
-        quotient: Any = Signal(quotient_layout(kernel))
-        level = Signal(kernel.bits)
+        division = self.division
+        quotient: Any = Signal(division.quotient)
+        level = Signal(division.bits)
         turn_in = Signal(range(self.rings))
         turn_out = Signal(range(self.rings))
         word = self.o.payload
@@ -110,7 +114,7 @@ class Normalizer(Component):
             m.d.sync += turn_in.eq(after(turn_in))
 
         m.d.comb += [word.level.eq(level), word.probability.eq(quotient.probability)]
-        m.d.comb += [word[name].eq(quotient[name]) for name in row_summary(kernel)]
+        m.d.comb += [word[name].eq(quotient[name]) for name in division.summary]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += level.eq(increment(level))
             with m.If(level.all()):

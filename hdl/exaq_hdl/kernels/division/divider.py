@@ -3,30 +3,23 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, stream
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from exaq import Exaq
 from exaq.scalars import integer
-from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
-from exaq_hdl.kernels.exaq.layouts import row_complement, row_summary
-from exaq_hdl.kernels.exaq.tables.provider import ExponentialReader, Ring
+from exaq_hdl.kernels.division.division import Division
+from exaq_hdl.kernels.division.reader import ExponentialReader, Ring
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
 from exaq_hdl.shell.streams import item
 
 
-def quotient_layout(kernel: Exaq) -> data.StructLayout:
-    """A probability, rounded and saturated, with its row's row_summary."""
-    return data.StructLayout({"probability": kernel.format.prob_bits} | row_summary(kernel))
-
-
 class Divider(Component):
-    """Divides every E_k by a row's sum S, round half up, saturated at 2**prob_bits - 1.
+    """Divides every E_k by a row's sum S, round half up, saturated at 2**quotient_bits - 1.
 
     ``units`` restoring steps stand in a ring; as many divisions go round in it one behind the
-    other, each for prob_bits steps, one quotient bit a step. So one unit is a serial divider, and
-    more are as fast as several of them, but with one way in and one way out.
+    other, each for quotient_bits steps, one quotient bit a step. So one unit is a serial divider,
+    and more are as fast as several of them, but with one way in and one way out.
 
     Latency ``latency`` cycles from a sum to its last quotient; throughput a row in ``period``
     cycles. ``i`` holds a row until its last division has entered, and a copy goes round with the
@@ -37,8 +30,8 @@ class Divider(Component):
 
     Parameters
     ----------
-    kernel
-        EXAQ's parameters.
+    division
+        What is divided.
     units
         Steps in the ring: a power of two, at most 2**bits.
     exponentials
@@ -46,53 +39,54 @@ class Divider(Component):
 
     Members
     -------
-    i : stream of row_complement, in; one item a row. S is at least 1 where an element is live
-    o : stream of quotient_layout, out, for k = 0, 1, ... 2**bits - 1
+    i : stream of ``division.complement``, in; one item a row. S is at least 1 where an element is
+        live
+    o : stream of ``division.quotient``, out, for k = 0, 1, ... 2**bits - 1
     ... : the ports of ``exponentials``
     """
 
-    def __init__(self, kernel: Exaq, *, units: int, exponentials: ExponentialReader):
-        self.kernel = check_exaq(kernel)
+    def __init__(self, division: Division, *, units: int, exponentials: ExponentialReader):
+        self.division = division
         self._exponentials = exponentials
-        self.units = units = integer("units", units, 1, kernel.levels)
+        self.units = units = integer("units", units, 1, division.levels)
         if units & units - 1:
             raise ValueError(f"units must be a power of two, not {units}")
-        self._batch = self.batch_period(kernel, units)
-        self.period = self.row_period(kernel, units, exponentials.prelude)
-        entered = self._batch * (kernel.levels // units - 1) + units - 1
-        self.latency = exponentials.prelude + 1 + entered + kernel.format.prob_bits + 1
+        self._batch = self.batch_period(division, units)
+        self.period = self.row_period(division, units, exponentials.prelude)
+        entered = self._batch * (division.levels // units - 1) + units - 1
+        self.latency = exponentials.prelude + 1 + entered + division.quotient_bits + 1
         super().__init__(
             {
-                "i": In(stream.Signature(row_complement(kernel))),
-                "o": Out(stream.Signature(quotient_layout(kernel))),
+                "i": In(stream.Signature(division.complement)),
+                "o": Out(stream.Signature(division.quotient)),
                 **exponentials.ports,
             }
         )
 
     @staticmethod
-    def batch_period(kernel: Exaq, units: int) -> int:
+    def batch_period(division: Division, units: int) -> int:
         """Cycles for ``units`` divisions: whole rounds."""
-        return units * -(-kernel.format.prob_bits // units)
+        return units * -(-division.quotient_bits // units)
 
     @classmethod
-    def row_period(cls, kernel: Exaq, units: int, wait: int) -> int:
+    def row_period(cls, division: Division, units: int, wait: int) -> int:
         """Cycles for the 2**bits divisions of a row, if the next one's first exponential is there
         ``wait`` cycles after the cycle that follows this one's last.
         """
-        batch = cls.batch_period(kernel, units)
-        return batch * (kernel.levels // units - 1) + max(batch, units + wait + 1)
+        batch = cls.batch_period(division, units)
+        return batch * (division.levels // units - 1) + max(batch, units + wait + 1)
 
     def elaborate(self, platform: Any) -> Module:
         # Division k of a batch enters the register behind the last unit in cycle k, and takes its
         # step s in cycle k + 1 + s, in unit s % units. Its last step may be in the cycle in which
         # the next division enters that register.
         m = Module()
-        kernel, units = self.kernel, self.units
-        steps, last_unit = kernel.format.prob_bits, self.units - 1
+        division, units = self.division, self.units
+        steps, last_unit = division.quotient_bits, self.units - 1
 
         run, load, fetch, row_ends = Signal(), Signal(), Signal(), Signal()
         cycle = Signal(self._batch, init=1)
-        level = Signal(kernel.bits)
+        level = Signal(division.bits)
         exponential, there = self._exponentials.look_up(
             m, self, Ring(fetch=fetch, level=level, row_ends=row_ends)
         )
@@ -126,7 +120,7 @@ class Divider(Component):
         half = (~item(self.i.payload, "complement"))[1:]
         above = half[steps:]
         below = Cat(half[:steps], Const(0, max(0, steps - len(half))))
-        width = remainder_bits(kernel)
+        width = division.remainder_bits
         entering = Signal(width, reset_less=True)
         with m.If(fetch):
             m.d.sync += entering.eq(exponential + above)
@@ -164,17 +158,11 @@ class Divider(Component):
                     m.d.sync += late.eq(complement)
                 complement = late
 
-        out: Any = Signal(quotient_layout(kernel), reset_less=True)
+        out: Any = Signal(division.quotient, reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [self.o.valid.eq(run & inside[-1]), out.probability.eq(done)]
-            for name in row_summary(kernel):
+            for name in division.summary:
                 value = ~row.complement if name == "sum" else row[name]
                 m.d.sync += out[name].eq(value)
         return m
-
-
-def remainder_bits(kernel: Exaq) -> int:
-    """Width of a remainder: below S, or with E = S below 1.25 * S, as long as it is looked at."""
-    most = (1 << kernel.exp_bits) - 1
-    return max(kernel.sum_bits, (most + most // 4 + 1).bit_length())

@@ -1,0 +1,1 @@
+"""Divisions of a row's dividends by its sum, for kernels that need several of each row."""
