@@ -150,13 +150,14 @@ class Simulation:
     def latency(self) -> Spread:
         """Cycles from a row's last logit in to its first probability out, less the row's beats; of
         a unit that gives codes to its first code, without the beats taken off, and where codes come
-        with references from the row's first logit in.
+        with references from the row's first logit in. Nor are they taken off of a kernel of one
+        pass.
 
         What the unit declares as ``latency`` where nothing stalls and no earlier row is in the way.
         """
         if self.references is not None:
             return Spread.of(self.first_out - self.first_in)
-        waits = self.config.output == "probabilities"
+        waits = self.config.output == "probabilities" and self.config.kernel.passes > 1
         return Spread.of(self.first_out - self.last_in - (self._beats if waits else 0))
 
     @property

@@ -63,6 +63,8 @@ _BINS = {
         "fp16",
         "baps_e5m3",
         "baps_hif8",
+        "baps_linear",
+        "baps_float",
     ),
     "number": (
         "nan",
@@ -277,7 +279,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
     if isinstance(config.kernel, Exaq):
         hit |= _exaq_bins(config.kernel)
     if isinstance(config.kernel, Baps):
-        hit |= {f"baps_{config.kernel.code_format}": config.output == "codes"}
+        kernel, codes = config.kernel, config.output == "codes"
+        hit[f"baps_{kernel.code_format if codes else kernel.probability_format}"] = True
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
 
 

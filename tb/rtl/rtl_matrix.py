@@ -200,6 +200,21 @@ MATRIX: dict[str, SoftmaxConfig] = {
         mask_value="lowest",
         window=True,
     ),
+    # Linear probabilities of mantissas that are divided; references of single octaves.
+    "baps-x4-linear": SoftmaxConfig(
+        kernel="baps", max_row=64, prob_bits=12, full_rate_row=64, reference_step=1
+    ),
+    # Probabilities of HiF8; rows as short as may be, and of no power of two.
+    "baps-x3-float": SoftmaxConfig(
+        kernel="baps",
+        code_format="hif8",
+        probability_format="float",
+        prob_bits=8,
+        lanes=3,
+        max_row=66,
+        full_rate_row=57,
+        logit_scale=2**-5,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.

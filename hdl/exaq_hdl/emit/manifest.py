@@ -6,19 +6,9 @@ from typing import Any
 from amaranth.hdl import Fragment
 from amaranth.lib.wiring import In
 
-from exaq_hdl.kernels.kernel_unit import KernelUnit
 from exaq_hdl.parts.memory import memories_of
 from exaq_hdl.shell.streams import events
 from exaq_hdl.shell.tops import Top
-
-
-def counted_from(kernel: KernelUnit) -> str:
-    """Where a unit's latency begins: at a row's last beat, and with ``beats of the row`` as many
-    cycles later; or at the beat itself.
-    """
-    if kernel.rows is None and not kernel.whole_row:
-        return "each beat"
-    return "beats of the row" if kernel.whole_row else "the row's last beat"
 
 
 def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[str, Any]:
@@ -72,7 +62,7 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
         ],
         "latency": {
             "cycles": component.latency,
-            "counted_from": counted_from(unit.kernel),
+            "counted_from": unit.counted_from,
         },
         **({"row_results": results} if config.format.row_results != "none" else {}),
         "full_rate_row": config.format.full_rate_row,

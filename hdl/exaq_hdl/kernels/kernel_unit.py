@@ -76,6 +76,7 @@ class KernelUnit(ABC):
     beats: Stream
     rows: Stream | None
     o: Stream
+    room: Value = Const(1)
     prepare: int = 0
     whole_row: bool = True
     latency: int
@@ -99,11 +100,6 @@ class KernelUnit(ABC):
     def output(cls, kernel: Any) -> Fields:
         """A beat of ``o`` of a unit with ``kernel``."""
         return probability_fields(kernel.format)
-
-    @property
-    def room(self) -> Value:
-        """See above."""
-        return Const(1)
 
     @property
     @abstractmethod

@@ -22,6 +22,8 @@ class Pipeline:
         Whether there is an item in place 0.
     blocked
         Whether the item in place ``depth``, if there is one, must stay.
+    closes_up
+        False: gaps wait with the items, so the way from ``blocked`` to the first place is short.
 
     Members
     -------
@@ -32,13 +34,16 @@ class Pipeline:
         taken.
     """
 
-    def __init__(self, m: Module, depth: int, valid: Value, blocked: Value):
+    def __init__(
+        self, m: Module, depth: int, valid: Value, blocked: Value, *, closes_up: bool = True
+    ):
         self._m = m
         self.depth = depth
         self.held, self.moves = Signal(depth + 1), Signal(depth + 1)
         m.d.comb += self.held[0].eq(valid)
         for place in range(depth + 1):
-            m.d.comb += self.moves[place].eq(~(blocked & self.held[place + 1 :].all()))
+            behind = self.held[place + 1 :] if closes_up else self.held[depth]
+            m.d.comb += self.moves[place].eq(~(blocked & behind.all()))
         for place in range(depth):
             with m.If(self.moves[place]):
                 m.d.sync += self.held[place + 1].eq(self.held[place])

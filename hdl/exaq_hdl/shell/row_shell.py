@@ -38,7 +38,8 @@ class RowShell(Component):
     Latency: the first beat of a row of n beats leaves n + ``latency`` cycles after its last beat
     was taken, or ``latency`` cycles where the kernel does not wait for whole rows, if nothing
     before it has to wait. Of a kernel of one pass each beat leaves ``latency`` cycles after it was
-    taken. Throughput: rows of ``full_rate_row``
+    taken, or ``latency`` cycles after the row's last one, where it waits for that. Throughput: rows
+    of ``full_rate_row``
     elements and more, in any mixture, are taken at 1 beat per cycle for ever; rows of one
     length leave at that rate too, while a longer row behind a shorter one makes the output wait
     for its end. Back-pressure on ``o`` holds its payload and, once the buffers are full, stops
@@ -82,9 +83,10 @@ class RowShell(Component):
         self.kernel = kernel
         self.receiver = Receiver(format)
         self.arrival = arrival = arrival_at(kernel, format, self.receiver, memories)
-        self.latency = arrival.latency + kernel.latency - kernel.whole_row
-        self.results_latency = arrival.latency + kernel.results_latency
-        self.results_latency -= kernel.rows is not None
+        # In the second pass a row's last beat is as many cycles behind its first as it has others.
+        second = kernel.rows is not None
+        self.latency = arrival.latency + kernel.latency - (kernel.whole_row and second)
+        self.results_latency = arrival.latency + kernel.results_latency - second
         self.results_waiting = kernel.results_waiting
         kernel.expect_rows(arrival.rows + self.latency)
         super().__init__(members(ports))
@@ -93,6 +95,15 @@ class RowShell(Component):
     def boot_cycles(self) -> int:
         """Cycles after reset until beats are taken, beyond the one that every unit needs."""
         return self.kernel.boot_cycles
+
+    @property
+    def counted_from(self) -> str:
+        """Where ``latency`` begins: at a row's last beat, or as many cycles later as the row has
+        beats, or at each beat.
+        """
+        if self.kernel.rows is None:
+            return "the row's last beat" if self.kernel.whole_row else "each beat"
+        return "beats of the row" if self.kernel.whole_row else "the row's last beat"
 
     def elaborate(self, platform: Any) -> Module:
         # From the receiver to the row buffer, and inside the kernel, beats run free: `room` is

@@ -79,13 +79,14 @@ class Baps(Kernel):
         ``hif8``.
     probability_format
         ``"linear"``: an unsigned fraction of ``prob_bits`` bits, rounded down. ``"float"``: a
-        number of ``code_format``, with ``prob_bits`` 8, which is the probability itself (e5m3) or
-        as HiF8 has it.
+        number of ``code_format``, with ``prob_bits`` 8: the probability itself as e5m3 or HiF8 has
+        it, from the leading ten bits of the row's sum.
     """
 
     name = "baps"
     title = "BAPS"
     takes = frozenset({"codes", "row_results"})
+    passes = 1
 
     code_format: str = "e5m3"
     reference_step: int = _DERIVED
@@ -94,7 +95,6 @@ class Baps(Kernel):
     def __post_init__(self) -> None:
         choice("code_format", self.code_format, CODE_FORMATS)
         choice("probability_format", self.probability_format, PROBABILITY_FORMATS)
-
         if self.reference_step is not None:
             step = integer("reference_step", self.reference_step)
             if step not in REFERENCE_STEPS:
@@ -103,8 +103,7 @@ class Baps(Kernel):
             self._set("reference_step", step)
 
     def _settle(self, format: StreamFormat) -> None:
-        if self.reference_step is None:
-            self._set("reference_step", 8 if self.code_format == "e5m3" else 1)
+        self._set("reference_step", self._step)
         codes = format.output == "codes"
         if codes and format.row_results != "sum":
             raise ValueError(
@@ -135,15 +134,36 @@ class Baps(Kernel):
         least = self.least_full_rate_row(format)
         if format.output == "codes":
             return least
-        return max(least, min(4 * least, format.max_row))
+        return max(least, min(64 * format.lanes, format.max_row))
 
     def least_full_rate_row(self, format: StreamFormat) -> int:
-        """A beat where codes leave; else 16 beats, for a row's eight divisions."""
-        return format.lanes * (1 if format.output == "codes" else 2 * self.levels)
+        """A beat where codes leave; 16 beats for a row's eight divisions; with float probabilities
+        as many as the sum takes to be shifted to its place, bit by bit, and looked up.
+        """
+        return format.lanes * self._least_beats(format)
 
     def least_full_rate(self, format: StreamFormat) -> str:
         """What that is, in words."""
-        return "lanes" if format.output == "codes" else f"{2 * self.levels} * lanes"
+        beats = self._least_beats(format)
+        return "lanes" if beats == 1 else f"{beats} * lanes"
+
+    def _least_beats(self, format: StreamFormat) -> int:
+        if format.output == "codes":
+            return 1
+        if self.probability_format == "linear":
+            return 2 * self.levels
+        return self.normalising_shifts(format) + self.levels + 3
+
+    def normalising_shifts(self, format: StreamFormat) -> int:
+        """Places that the sum of a row with a live element may have to be shifted up by."""
+        return self._step - 1 + format.max_row.bit_length()
+
+    @property
+    def _step(self) -> int:
+        """``reference_step``, also before it is settled."""
+        if self.reference_step is not None:
+            return self.reference_step
+        return 8 if self.code_format == "e5m3" else 1
 
     @property
     def bits(self) -> int:
@@ -213,11 +233,8 @@ class Baps(Kernel):
 
     @property
     def quotient_bits(self) -> int:
-        """Width of a quotient, from which the probabilities of a row come."""
-        if self.probability_format == "linear":
-            return self.format.prob_bits + self.quotient_octaves - 1
-        # A mantissa of four bits and one to round it, of a row of equal elements too.
-        return (self.format.max_row - 1).bit_length() + self.quotient_octaves + 5
+        """Width of a quotient, from which the linear probabilities of a row come."""
+        return self.format.prob_bits + self.quotient_octaves - 1
 
     @property
     def borders(self) -> tuple[int, ...]:

@@ -211,30 +211,57 @@ def quotients(sums: NDArray[np.int64], kernel: Baps) -> NDArray[np.int64]:
     return np.minimum(found, 2**kernel.quotient_bits - 1)
 
 
-def _float_words(found: NDArray[np.int64], kernel: Baps) -> NDArray[np.int64]:
-    """Quotients as codes of ``e5m3``, rounded half up to a mantissa of four bits, of exponentials
-    of 1: an exponent may be above the format's until an element takes its own off.
+def float_words(sums: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(rows, 8), mantissa / sum for each mantissa of a code, as codes of ``e5m3`` without the
+    exponent that all share, rounded half up; and that exponent, floor(log2 sum), (rows,).
+
+    Of a sum its leading ``SUM_DIGITS`` bits count; of a sum of 0, as if it were 1.
     """
-    place = np.frexp(np.maximum(found, 1).astype(np.float64))[1] - 1
-    wide = found << MANTISSA_BITS + 1
-    mantissa = ((wide >> place) + 1) >> 1
-    carry = mantissa >> MANTISSA_BITS + 1
-    exponent = TOP + place + carry + kernel.quotient_octaves - kernel.quotient_bits
-    mantissa = np.where(carry > 0, 8, mantissa)
-    return np.where(found > 0, (exponent << MANTISSA_BITS) + (mantissa & 7), 0)
+    sums = np.maximum(sums, 1)
+    place = np.frexp(sums.astype(np.float64))[1].astype(np.int64) - 1
+    leading = (sums << SUM_DIGITS - 1) >> place
+    return FLOAT_WORDS[leading - (1 << SUM_DIGITS - 1)], place
+
+
+def _float_word(mantissa: int, leading: int) -> int:
+    """mantissa/8 over leading/2**(SUM_DIGITS - 1), from 1/2 to 2, to four significant bits: three
+    of them as they are in a code, in front of them a 1 where it is below 1.
+    """
+    numerator, denominator = mantissa << SUM_DIGITS - 1, leading << MANTISSA_BITS
+    below = numerator < denominator
+    scaled = numerator << MANTISSA_BITS + below
+    rounded = (2 * scaled + denominator) // (2 * denominator)
+    if below and rounded == 1 << MANTISSA_BITS + 1:
+        return 0
+    return below << MANTISSA_BITS | rounded - (1 << MANTISSA_BITS)
+
+
+#: Leading bits of a sum that count for a probability of eight bits.
+SUM_DIGITS = 10
+#: (512, 8): by the leading bits of a sum without the first, and by the mantissa.
+FLOAT_WORDS = np.array(
+    [
+        [_float_word(mantissa, leading) for mantissa in range(8, 16)]
+        for leading in range(1 << SUM_DIGITS - 1, 1 << SUM_DIGITS)
+    ],
+    np.int64,
+)
 
 
 def softmax(rows: Rows, kernel: Baps) -> NDArray[np.unsignedinteger[Any]]:
     """Probability of each element: the quotient of its mantissa, shifted by its exponent."""
     codes, found = _coded(rows, kernel)
-    each = quotients(_sums(codes, found, kernel), kernel)
+    sums = _sums(codes, found, kernel)
     # Octaves that the element is below its row's reference.
     below = TOP - (codes >> MANTISSA_BITS) + (found[:, -1:] - found)[..., None]
     mantissa = codes & 7
     number = np.arange(len(codes))[:, None, None]
     if kernel.probability_format == "float":
-        words = _float_words(each, kernel)[number, mantissa] - (below << MANTISSA_BITS)
-        given = np.where((codes > 0) & (words >= 1 << MANTISSA_BITS), words, 0)
+        words, place = float_words(sums)
+        word = words[number, mantissa]
+        exponent = TOP + kernel.sum_frac - place[:, None, None] - below - (word >> MANTISSA_BITS)
+        given = exponent << MANTISSA_BITS | word & 7
+        given = np.where((codes > 0) & (exponent >= 1), given, 0)
         if kernel.code_format == "hif8":
             exponent, mantissas = _hif8_rounded((given >> MANTISSA_BITS) - TOP, 8 + (given & 7))
             exponent = exponent + TOP
@@ -242,6 +269,7 @@ def softmax(rows: Rows, kernel: Baps) -> NDArray[np.unsignedinteger[Any]]:
             legal = (given > 0) & (mantissas > 0) & (exponent >= 1)
             given = hif8_codes(np.where(legal, rounded, 0), 0)
     else:
+        each = quotients(sums, kernel)
         top = 2**kernel.format.prob_bits - 1
         up = kernel.format.prob_bits - kernel.quotient_bits + kernel.quotient_octaves
         given = np.minimum((each[number, mantissa] << up) >> np.minimum(below, 62), top)

@@ -48,6 +48,8 @@ class Kernel(ABC):
     title: ClassVar[str]
     #: Whether there are tables that a row can choose by its context.
     takes_contexts: ClassVar[bool] = False
+    #: Passes over a row: two, the second one behind the row's maximum, or one.
+    passes: ClassVar[int] = 2
     #: What of the stream format the kernel can do beside probabilities of integer logits:
     #: ``codes``, ``row_results``, ``sink``, ``logit_format``.
     takes: ClassVar[frozenset[str]] = frozenset()

@@ -1,26 +1,41 @@
-"""The hardware of BAPS (arXiv 2602.02071).
+"""The hardware of BAPS (arXiv 2602.02071), in one pass over the logits.
 
 row beats --> octaves --> running reference --> encoder --+--> code FIFO --> codes
                                                           |
                                                           +--> weight sum --> queue --> row results
+
+A unit that gives probabilities has a normalizer behind the queue, and an emitter behind a FIFO that
+keeps a row's codes until its sum is known.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from exaq import Baps
 from exaq.kernels.baps_golden import HIF8_LIFT
 from exaq_hdl.kernels.baps import hif8
+from exaq_hdl.kernels.baps.baps_emitter import BapsEmitter
 from exaq_hdl.kernels.baps.encoder import Encoder
-from exaq_hdl.kernels.baps.layouts import check_baps, octaves_of, summed_row
+from exaq_hdl.kernels.baps.float_normalizer import FloatNormalizer
+from exaq_hdl.kernels.baps.layouts import (
+    check_baps,
+    division_of,
+    octaves_of,
+    result_row,
+    stored_beat,
+    summed_row,
+)
+from exaq_hdl.kernels.baps.mantissa_reader import MantissaReader
 from exaq_hdl.kernels.baps.octaves import Octaves
 from exaq_hdl.kernels.baps.running_reference import RunningReference
 from exaq_hdl.kernels.baps.weight_sum import WeightSum
+from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.kernel_unit import KernelUnit, hardware_of
-from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.ports import Field, Fields, Ports, StreamPort, layout
@@ -35,10 +50,11 @@ _STREAMING = 4
 
 @hardware_of(Baps)
 class BapsUnit(KernelUnit):
-    """One pass: codes leave with the reference of their beat, and sums behind the row's end."""
+    """One pass: codes leave with the reference of their beat and the sums behind the row's end, or
+    probabilities once the sum is known.
+    """
 
     rows = None
-    whole_row = False
 
     def __init__(self, kernel: Baps, memories: Memories):
         self._kernel = check_baps(kernel)
@@ -47,25 +63,21 @@ class BapsUnit(KernelUnit):
         self._encoder = Encoder(kernel)
         self._sum = WeightSum(kernel)
         coded = self._octaves.latency + self._reference.latency + self._encoder.latency
-        slack = Receiver.reaction_of(kernel.format) + coded + 1
-        self._code_fifo = Fifo(
-            layout(self.output(kernel)), capacity=_STREAMING, slack=slack, memories=memories
-        )
-        self._results = Fifo(
-            summed_row(kernel),
-            capacity=_WAITING,
-            slack=slack + self._sum.latency,
-            memories=memories,
-        )
-        self.beats, self.o = self._octaves.i, self._code_fifo.o
-        self.latency = coded + Fifo.latency
-        self.hold = 0
-        self.results_latency = coded + self._sum.latency + Fifo.latency
-        # The queue's two registers hold items too, and `room` is low only when one more is in.
-        self.results_waiting = self._results.depth - self._results.slack + 3
+        #: Cycles from a look at ``room`` to the beat behind the encoder that follows from it.
+        reaction = Receiver.reaction_of(kernel.format) + coded
+        kind = _Codes if kernel.format.output == "codes" else _Probabilities
+        self._output = output = kind(kernel, reaction + 1, self._sum.latency, memories)
+        self.beats, self.o, self.room = self._octaves.i, output.o, output.room
+        self.whole_row = output.whole_row
+        self.latency = coded + output.latency
+        self.hold = self.latency
+        self.results_latency = coded + output.results_latency
+        self.results_waiting = output.results_waiting
 
     @classmethod
     def ports(cls, kernel: Baps) -> Ports:
+        if kernel.format.output != "codes":
+            return {}
         fields = row_fields(kernel.format, sum_bits=kernel.sum_bits, levels=0)
         maximum = Field(
             fields["maximum"].shape, "the row's reference: its ceiled maximum, in octaves"
@@ -75,13 +87,11 @@ class BapsUnit(KernelUnit):
 
     @classmethod
     def output(cls, kernel: Baps) -> Fields:
+        if kernel.format.output != "codes":
+            return super().output(kernel)
         meaning = "what the codes of the beat are relative to, in octaves, signed"
         fields = code_fields(kernel.format, kernel.bits)
         return fields | {"reference": Field(kernel.reference_bits, meaning)}
-
-    @property
-    def room(self) -> Any:
-        return self._code_fifo.room & self._results.room
 
     @property
     def blocks(self) -> dict[str, Component]:
@@ -89,20 +99,70 @@ class BapsUnit(KernelUnit):
             "octaves": self._octaves,
             "reference": self._reference,
             "encoder": self._encoder,
-            "code_fifo": self._code_fifo,
             "weight_sum": self._sum,
-            "results": self._results,
+            **self._output.blocks,
         }
 
     def connect(self, m: Module, unit: Component) -> None:
-        kernel, encoder = self._kernel, self._encoder
         wiring.connect(m, self._octaves.o, self._reference.i)
-        wiring.connect(m, self._reference.o, encoder.i)
-        beat, given = encoder.o.payload, self._code_fifo.i.payload
+        wiring.connect(m, self._reference.o, self._encoder.i)
+        coded = self._encoder.o
         m.d.comb += [
-            self._sum.i.valid.eq(encoder.o.valid),
-            self._sum.i.payload.eq(beat),
-            self._code_fifo.i.valid.eq(encoder.o.valid),
+            self._sum.i.valid.eq(coded.valid),
+            self._sum.i.payload.eq(coded.payload),
+        ]
+        self._output.connect(m, coded, self._sum.o, unit)
+
+
+class _Output(ABC):
+    """What stands behind the codes and the sums.
+
+    Members
+    -------
+    room : whether a further beat of codes, and a further row's sum, fit
+    o : what leaves
+    whole_row, results_waiting : as of ``KernelUnit``
+    latency, results_latency : cycles from a beat of codes, or from the row's last one
+    blocks : the blocks, by name
+    """
+
+    room: Value
+    o: Stream
+    whole_row: bool
+    latency: int
+    results_latency: int = 0
+    results_waiting: int = 0
+    blocks: dict[str, Component]
+
+    @abstractmethod
+    def connect(self, m: Module, coded: Stream, sums: Stream, unit: Any) -> None:
+        """Join the blocks, behind streams of coded_beat and of summed_row."""
+
+
+class _Codes(_Output):
+    """Codes as they come, and the row results."""
+
+    whole_row = False
+
+    def __init__(self, kernel: Baps, slack: int, sum_latency: int, memories: Memories):
+        self._kernel = kernel
+        self._code_fifo = codes = Fifo(
+            layout(BapsUnit.output(kernel)), capacity=_STREAMING, slack=slack, memories=memories
+        )
+        self._results = results = Fifo(
+            result_row(kernel), capacity=_WAITING, slack=slack + sum_latency, memories=memories
+        )
+        self.blocks = {"code_fifo": codes, "results": results}
+        self.room, self.o = codes.room & results.room, codes.o
+        self.latency = Fifo.latency
+        self.results_latency = sum_latency + Fifo.latency
+        # The queue's two registers hold items too, and `room` is low only when one more is in.
+        self.results_waiting = results.depth - results.slack + 3
+
+    def connect(self, m: Module, coded: Stream, sums: Stream, unit: Any) -> None:
+        kernel, beat, given = self._kernel, coded.payload, self._code_fifo.i.payload
+        m.d.comb += [
+            self._code_fifo.i.valid.eq(coded.valid),
             given.live.eq(live_lanes(kernel.format, beat)),
             given.tail.eq(beat.tail),
             given.last.eq(beat.last),
@@ -112,13 +172,74 @@ class BapsUnit(KernelUnit):
             code = beat.codes[lane]
             code = hif8.bits(code, HIF8_LIFT) if kernel.code_format == "hif8" else code
             m.d.comb += given.codes[lane].eq(code)
-        wiring.connect(m, self._sum.o, self._results.i)
-        found: Any = self._results.o
-        row: Any = unit.row
+        kept: Any = self._results.i.payload
+        found, row = self._results.o, unit.row
         m.d.comb += [
+            self._results.i.valid.eq(sums.valid),
+            kept.sum.eq(sums.payload.sum),
+            kept.error.eq(sums.payload.error),
+            kept.reference.eq(octaves_of(kernel, sums.payload.reference)),
             row.valid.eq(found.valid),
             found.ready.eq(row.ready),
             row.payload.maximum.eq(found.payload.reference),
             row.payload.sum.eq(found.payload.sum),
             row.payload.error.eq(found.payload.error),
+        ]
+
+
+class _Probabilities(_Output):
+    """Codes that wait for their row's sum, and become probabilities then."""
+
+    whole_row = True
+
+    def __init__(self, kernel: Baps, slack: int, sum_latency: int, memories: Memories):
+        self._kernel = kernel
+        self._emitter = BapsEmitter(kernel)
+        self._normalizer: FloatNormalizer | Normalizer
+        if kernel.probability_format == "float":
+            self._normalizer = FloatNormalizer(kernel, memories=memories)
+        else:
+            self._normalizer = Normalizer(division_of(kernel), MantissaReader)
+        behind = Fifo.latency + self._normalizer.latency + self._emitter.latency
+        self.latency = sum_latency + behind
+        # A row waits for its table while its followers go on arriving.
+        self._store = Fifo(
+            stored_beat(kernel),
+            capacity=kernel.format.beats + self.latency,
+            slack=slack,
+            memories=memories,
+        )
+        self._sums = Fifo(
+            summed_row(kernel),
+            capacity=kernel.format.rows_within(behind),
+            slack=slack + sum_latency,
+            lazy=True,
+            memories=memories,
+        )
+        self.room, self.o = self._store.room & self._sums.room, self._emitter.o
+        self.blocks = {
+            "store": self._store,
+            "sum_queue": self._sums,
+            "normalizer": self._normalizer,
+            "emitter": self._emitter,
+        }
+
+    def connect(self, m: Module, coded: Stream, sums: Stream, unit: Any) -> None:
+        beat: Any = coded.payload
+        stored: Any = self._store.i.payload
+        m.d.comb += self._store.i.valid.eq(coded.valid)
+        m.d.comb += [stored[name].eq(beat[name]) for name, _ in stored_beat(self._kernel)]
+        wiring.connect(m, sums, self._sums.i)
+        wiring.connect(m, self._store.o, self._emitter.i)
+        wiring.connect(m, self._normalizer.o, self._emitter.table)
+        if isinstance(self._normalizer, FloatNormalizer):
+            wiring.connect(m, self._sums.o, self._normalizer.i)
+            return
+        row: Any = self._sums.o
+        taken = self._normalizer.i
+        m.d.comb += [
+            taken.valid.eq(row.valid),
+            row.ready.eq(taken.ready),
+            taken.payload.complement.eq(~row.payload.sum),
+            taken.payload.reference.eq(row.payload.reference),
         ]

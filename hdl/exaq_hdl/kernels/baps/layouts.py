@@ -10,7 +10,8 @@ from amaranth.hdl import Cat, Const, Value, signed, unsigned
 from amaranth.lib import data
 
 from exaq import Baps
-from exaq.kernels.baps_golden import CODE_BITS, STEP_BITS
+from exaq.kernels.baps_golden import CODE_BITS, MANTISSA_BITS, QUOTIENT_SHIFT, STEP_BITS
+from exaq_hdl.kernels.division.division import Division
 from exaq_hdl.shell.streams import row_flags
 
 
@@ -76,9 +77,46 @@ def coded_beat(kernel: Baps) -> data.StructLayout:
     return data.StructLayout({"codes": codes} | row_flags(kernel.format) | _referred(kernel))
 
 
-def summed_row(kernel: Baps) -> data.StructLayout:
-    """A row's sum, relative to its last ``reference``, and whether it was in error; this reference
-    as it leaves the unit, signed and in octaves.
+def stored_beat(kernel: Baps) -> data.StructLayout:
+    """A beat of codes that waits for its row's sum: tail, last and error with it."""
+    codes = data.ArrayLayout(unsigned(CODE_BITS), kernel.format.lanes)
+    flags = {"tail": kernel.format.lanes, "last": 1, "error": 1}
+    return data.StructLayout({"codes": codes, "reference": reference_shape(kernel)} | flags)
+
+
+def division_of(kernel: Baps) -> Division:
+    """What a unit of linear probabilities divides: mantissas."""
+    reference = {"reference": reference_shape(kernel)}
+    return Division(
+        bits=MANTISSA_BITS,
+        quotient_bits=kernel.quotient_bits,
+        exp_bits=MANTISSA_BITS + 1 + QUOTIENT_SHIFT,
+        sum_bits=kernel.sum_bits,
+        full_rate_beats=kernel.format.full_rate_beats,
+        row=reference,
+        summary=reference,
+    )
+
+
+def table_word(kernel: Baps) -> data.StructLayout:
+    """What a mantissa, ``level``, is in a row: a quotient, or of floating-point probabilities a
+    word as ``baps_golden.float_words`` has it, with the sum's ``place``. The row's last
+    ``reference``, and the place, come with level 0.
     """
-    reference = signed(kernel.reference_bits)
-    return data.StructLayout({"sum": kernel.sum_bits, "reference": reference, "error": 1})
+    if kernel.probability_format == "linear":
+        return division_of(kernel).word
+    fields = {"level": MANTISSA_BITS, "probability": MANTISSA_BITS + 1}
+    place = {"place": range(kernel.sum_bits)}
+    return data.StructLayout(fields | {"reference": reference_shape(kernel)} | place)
+
+
+def summed_row(kernel: Baps) -> data.StructLayout:
+    """A row's sum, relative to its last ``reference``, and whether it was in error."""
+    reference = {"reference": reference_shape(kernel)}
+    return data.StructLayout({"sum": kernel.sum_bits} | reference | {"error": 1})
+
+
+def result_row(kernel: Baps) -> data.StructLayout:
+    """The same as it leaves the unit: the reference signed and in octaves."""
+    reference = {"reference": signed(kernel.reference_bits)}
+    return data.StructLayout({"sum": kernel.sum_bits} | reference | {"error": 1})

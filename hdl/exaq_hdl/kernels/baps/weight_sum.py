@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Baps
 from exaq.kernels.baps_golden import MANTISSA_BITS
-from exaq_hdl.kernels.baps.layouts import check_baps, coded_beat, octaves_of, summed_row
+from exaq_hdl.kernels.baps.layouts import check_baps, coded_beat, summed_row
 from exaq_hdl.parts.arithmetic import tree_depth
 from exaq_hdl.parts.assembly import late
 from exaq_hdl.parts.component import Component
@@ -83,7 +83,7 @@ class WeightSum(Component):
         m.d.sync += [
             self.o.valid.eq(valid & last),
             out.sum.eq(summed),
-            out.reference.eq(octaves_of(kernel, reference)),
+            out.reference.eq(reference),
             out.error.eq(error),
         ]
         with m.If(valid):
