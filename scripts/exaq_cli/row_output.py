@@ -39,7 +39,8 @@ def output_options(command: Callable[..., R]) -> Callable[..., R]:
             metavar="FILE.npz",
             type=_FILE,
             help="Row results to write, of a unit that has them: maximum, sum and, with a table, "
-            "table, in the shape of the logits without its last axis.",
+            "table, in the shape of the logits without its last axis. Where codes come with a "
+            "reference for each beat, references too, with the beats of a row as last axis.",
         ),
     )
     for part in reversed(parts):
@@ -67,9 +68,10 @@ def write_rows(
     of_rows: RowResults | None,
     *,
     float_of: SoftmaxConfig | None,
+    references: NDArray[np.int32] | None = None,
 ) -> None:
     """Write what came into ``files``, by the paths that were asked for; ``float_of``: the
-    configuration whose probabilities are written as floats.
+    configuration whose probabilities are written as floats. ``references`` go with the results.
     """
     if float_of is not None:
         elements = exaq.probabilities_to_float(elements, float_of)
@@ -77,4 +79,5 @@ def write_rows(
         np.save(file, elements, allow_pickle=False)
     if results is not None and of_rows is not None:
         with files[results].open("wb") as file:
-            np.savez(file, allow_pickle=False, **of_rows.arrays())
+            of_beats = {} if references is None else {"references": references}
+            np.savez(file, allow_pickle=False, **of_rows.arrays(), **of_beats)

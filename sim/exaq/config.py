@@ -75,6 +75,10 @@ class SoftmaxConfig:
         for name in settings:
             if name not in (*_FORMAT, *own):
                 legal = ", ".join((*_FORMAT, *own))
+                of = [kind.name for kind in KERNELS.values() if name in kind.setting_names()]
+                if of:
+                    mine = kernel if isinstance(kernel, str) else kernel.name
+                    raise TypeError(f"{name} is a setting of {', '.join(of)}, not of {mine}")
                 raise TypeError(f"unknown setting {name!r}; legal are {legal}")
             if name in _FORMAT and format is not None:
                 raise TypeError(f"give {name} or format, not both")

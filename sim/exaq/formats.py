@@ -99,7 +99,9 @@ def round_logits(
 
 
 def probabilities_to_float(probabilities: ArrayLike, config: SoftmaxConfig) -> NDArray[np.float64]:
-    """Real probabilities p / 2**prob_bits, exact, of the unit's unsigned integers p."""
+    """Real probabilities, exact, of the unit's unsigned integers p: p / 2**prob_bits, or what the
+    kernel's number format says that p is.
+    """
     integers = plain(probabilities, "probabilities")
     if not np.issubdtype(integers.dtype, np.integer):
         raise TypeError(f"probabilities must be integers, not {integers.dtype}")
@@ -110,7 +112,7 @@ def probabilities_to_float(probabilities: ArrayLike, config: SoftmaxConfig) -> N
                 raise ValueError(
                     f"probabilities of {config.prob_bits} bits must be in 0..{most}, not {extreme}"
                 )
-    return np.ldexp(integers.astype(np.float64), -config.prob_bits)
+    return config.kernel.probability_values(integers)
 
 
 def length_mask(lengths: ArrayLike, row: int) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from exaq import PRESETS, ExaqWarning, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
+from exaq import KERNELS, PRESETS, ExaqWarning, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import SETTINGS, PartialConfig
 from exaq_cli.errors import UserError
@@ -51,6 +51,8 @@ def test_settings_are_all_that_a_configuration_takes_but_tables() -> None:
         contexts=1, output="codes", sink=3, window=True, mask_value="lowest", p_table="block"
     )
     configuration = {*every.to_dict(), *SoftmaxConfig(logit_format="bf16").to_dict()}
+    for name in KERNELS.keys() - {"exaq"}:
+        configuration |= set(SoftmaxConfig(kernel=name).to_dict())
     assert configuration - set(SETTINGS) == {"tables", "context_tables"}
     assert set(SETTINGS) < configuration
 

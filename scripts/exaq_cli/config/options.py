@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
-from exaq import PRESETS, SoftmaxConfig, StreamFormat
+from exaq import KERNELS, PRESETS, Baps, SoftmaxConfig, StreamFormat
+from exaq.kernels.baps import CODE_FORMATS, PROBABILITY_FORMATS
 from exaq.kernels.exaq import P_TABLES
 from exaq.stream_format import LOGIT_FORMATS, MASK_VALUES, OUTPUTS, ROW_RESULTS
 from exaq_cli.config.partial_config import PartialConfig
@@ -34,6 +35,11 @@ _FORMAT = StreamFormat()
 # Type and help of the option that gives the setting of that name; one for each of
 # exaq_cli.config.partial_config.SETTINGS.
 _SETTINGS: dict[str, tuple[Any, str]] = {
+    "kernel": (
+        click.Choice(tuple(KERNELS)),
+        "What is computed; the options of other kernels do not go with it.  "
+        f"[default: {_DEFAULT.kernel.name}]",
+    ),
     "bits": (int, f"Width of a code: 2 to 6 bits.  [default: {_DEFAULT.bits}]"),
     "lanes": (
         int,
@@ -116,6 +122,20 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
         click.Choice(LOGIT_FORMATS),
         "Type of a logit; -inf masks, NaN and +inf put a row in error.  "
         f"[default: {_FORMAT.logit_format}]",
+    ),
+    "code_format": (
+        click.Choice(CODE_FORMATS),
+        f"baps: format of an exponential of eight bits.  [default: {Baps().code_format}]",
+    ),
+    "reference_step": (
+        int,
+        "baps: octaves that references are whole multiples of: 1, 2, 4 or 8.  [default: 8 for "
+        "e5m3, 1 for hif8]",
+    ),
+    "probability_format": (
+        click.Choice(PROBABILITY_FORMATS),
+        "baps: whether probabilities are fractions of prob-bits or, with 8 bits, numbers of the "
+        f"code format.  [default: {Baps().probability_format}]",
     ),
 }
 

@@ -36,19 +36,21 @@ _TABLES = ("tables", "context_tables")
 _KINDS: tuple[type[StreamFormat | Kernel], ...] = (StreamFormat, *KERNELS.values())
 #: Names of the settings that a command line gives one by one: all that a stream format and the
 #: kernels have, but tables. Which those are is known to the configuration alone.
-SETTINGS = tuple(
-    dict.fromkeys(
+SETTINGS = (
+    "kernel",
+    *dict.fromkeys(
         each.name
         for kind in _KINDS
         for each in dataclasses.fields(kind)
         if each.init and each.name not in _TABLES
-    )
+    ),
 )
+_FORMAT = tuple(each.name for each in dataclasses.fields(StreamFormat) if each.init)
 # What ``SoftmaxConfig.to_dict`` leaves out, as old files do.
 _LEFT_OUT: dict[str, Any] = {
     "kernel": SoftmaxConfig().kernel.name,
     **StreamFormat.left_out(),
-    **Exaq.left_out(),
+    **{name: value for kernel in KERNELS.values() for name, value in kernel.left_out().items()},
 }
 
 
@@ -97,6 +99,11 @@ class PartialConfig:
             raise UserError(f"give {' or '.join(given)}, not both")
         if self.tables_name is not None and self.tables is None:
             raise UserError("--tables-name needs --tables")
+        kernel = self.settings.get("kernel", Exaq.name)
+        if "kernel" in self.settings and self.preset is not None:
+            raise UserError("give --preset or --kernel, not both: a preset says what its kernel is")
+        if given and kernel != Exaq.name:
+            raise UserError(f"{given[0]} is for the kernel {Exaq.name}, not for {kernel}")
 
     @property
     def given(self) -> bool:
@@ -123,9 +130,10 @@ class PartialConfig:
             The longest rows can come out as nothing but zeros.
         """
         config = self._resolved(base or {})
-        if config.gives_probabilities and config.max_row > config.longest_flat_row:
+        longest = config.kernel.longest_flat_row
+        if config.gives_probabilities and config.max_row > longest:
             warnings.warn(
-                f"rows of more than {config.longest_flat_row} equal logits give zeros, because "
+                f"rows of more than {longest} equal logits give zeros, because "
                 f"{config.prob_bits} bits round their probabilities down; rows may have "
                 f"{config.max_row} elements",
                 ExaqWarning,
@@ -135,6 +143,9 @@ class PartialConfig:
 
     def _resolved(self, base: Mapping[str, Any]) -> SoftmaxConfig:
         with user_errors():
+            if self.settings.get("kernel", Exaq.name) != base.get("kernel", Exaq.name):
+                # What a base says of its own kernel is nothing to another.
+                base = {name: value for name, value in base.items() if name in _FORMAT}
             settings = {**base, **self.settings}
             if self.preset is not None:
                 other = self.sigma is not None or self.tables is not None

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from exaq import SoftmaxConfig
+from exaq import Exaq, SoftmaxConfig
+
+
+def describe_kernel(config: SoftmaxConfig) -> str:
+    """What is computed: the width of EXAQ's codes and its tables, or another kernel's settings."""
+    kernel = config.kernel
+    if isinstance(kernel, Exaq):
+        return f"{kernel.bits} bits, {describe_tables(config)}"
+    settings = (f"{name.replace('_', ' ')} {value}" for name, value in kernel.to_dict().items())
+    return ", ".join((kernel.title, *settings))
 
 
 def describe_tables(config: SoftmaxConfig) -> str:
@@ -51,4 +60,8 @@ def describe_mismatches(figures: dict[str, Any]) -> str:
     """How many elements, and rows by their results, are not those of the golden model."""
     of_rows = figures.get("result_mismatches")
     elements = f"{figures['mismatches']:,}"
-    return elements if of_rows is None else f"{elements} elements, {of_rows:,} rows' results"
+    if of_rows is None:
+        return elements
+    of_beats = figures.get("reference_mismatches")
+    beats = "" if of_beats is None else f", {of_beats:,} beats' references"
+    return f"{elements} elements, {of_rows:,} rows' results{beats}"

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
-from exaq_cli.output.describe import describe_mismatches, describe_tables
+from exaq_cli.output.describe import describe_kernel, describe_mismatches
 
 _LESS = ", less the row's beats"
 
@@ -17,10 +17,14 @@ def _spreads(config: SoftmaxConfig) -> tuple[tuple[str, str, str], ...]:
     """What the summary calls a spread, where the figures hold it, and what it counts."""
     codes = config.output == "codes"
     element, less = ("code", "") if codes else ("probability", _LESS)
+    one_pass = config.kernel.passes == 1
+    less = "" if one_pass else less
+    begin = "first" if one_pass and codes else "last"
+    results = "" if one_pass else _LESS
     return (
         ("Row", "row_cycles", f"first logit in to last {element} out"),
-        ("Latency", "latency", f"last logit in to first {element} out{less}"),
-        ("Results' latency", "results_latency", f"last logit in to row results out{_LESS}"),
+        ("Latency", "latency", f"{begin} logit in to first {element} out{less}"),
+        ("Results' latency", "results_latency", f"last logit in to row results out{results}"),
         ("Row interval", "row_interval", "end of a row to end of the next"),
     )
 
@@ -28,7 +32,7 @@ def _spreads(config: SoftmaxConfig) -> tuple[tuple[str, str, str], ...]:
 def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
     """Print a run's ``figures`` in lines, and the files that were written."""
     lines = {
-        "Configuration": f"{config.bits} bits, {describe_tables(config)}, {config.lanes} lanes",
+        "Configuration": f"{describe_kernel(config)}, {config.lanes} lanes",
         "Rows": f"{figures['rows']:,}",
         "Elements": f"{figures['elements']:,}",
     }

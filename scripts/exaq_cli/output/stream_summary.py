@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
-from exaq_cli.output.describe import describe_mismatches, describe_tables
+from exaq_cli.output.describe import describe_kernel, describe_mismatches
 
 
 def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
@@ -16,7 +16,7 @@ def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[
     lines = {
         "Board": f"{figures['board']}, built by version {figures['version']}",
         "Clock": f"{figures['clock'] / 1e6:g} MHz",
-        "Configuration": f"{config.bits} bits, {describe_tables(config)}, {config.lanes} lanes",
+        "Configuration": f"{describe_kernel(config)}, {config.lanes} lanes",
     }
     if figures["loads"]:
         lines["Loaded"] = f"{figures['loads']} set{'s' if figures['loads'] > 1 else ''} of tables"

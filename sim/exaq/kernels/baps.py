@@ -245,9 +245,23 @@ class Baps(Kernel):
         span = 2**self.format.logit_width - 1
         return tuple(sorted(border for border in each if border >= -span))
 
+    @property
+    def longest_flat_row(self) -> int:
+        """As of every kernel: of linear probabilities, which are rounded down, half as long, and of
+        floating-point ones the longest there is.
+        """
+        linear = self.probability_format == "linear"
+        return self.format.longest_flat_row // 2 if linear else self.format.max_row
+
+    def probability_values(self, integers: NDArray[Any]) -> NDArray[np.float64]:
+        """The real probabilities that ``compute`` gave, NaN for eight bits that are no number."""
+        if self.probability_format == "linear":
+            return super().probability_values(integers)
+        return baps_golden.float_values(self, 0)[integers]
+
     def values(self, codes: NDArray[Any]) -> NDArray[np.float64]:
         """The exponentials that codes stand for, relative to their beats' references."""
-        return baps_golden.code_values(self)[codes]
+        return baps_golden.float_values(self, baps_golden.HIF8_LIFT)[codes]
 
     @property
     def beat_reference_bits(self) -> int:

@@ -105,8 +105,10 @@ def hif8_codes(codes: NDArray[np.int64], lift: int) -> NDArray[np.int64]:
     return found
 
 
-def code_values(kernel: Baps) -> NDArray[np.float64]:
-    """(256,) the exponential that each code stands for, NaN where no exponential has that code."""
+def float_values(kernel: Baps, lift: int) -> NDArray[np.float64]:
+    """(256,) the number that each eight bits of the kernel's format stand for, NaN where none does.
+    Eight bits of HiF8 are of 2**``lift`` times the number.
+    """
     codes = np.arange(1 << CODE_BITS)
     every = np.where(codes >> MANTISSA_BITS == 0, 0, codes)
     exact = np.ldexp(8.0 + (codes & 7), (codes >> MANTISSA_BITS) - TOP - MANTISSA_BITS) * (
@@ -115,11 +117,11 @@ def code_values(kernel: Baps) -> NDArray[np.float64]:
     found = np.full(1 << CODE_BITS, np.nan)
     legal = (every <= TOP << MANTISSA_BITS) & ((every > 0) | (codes == 0))
     if kernel.code_format == "hif8":
-        lift = TOP - HIF8_LIFT
-        exponent, mantissa = _hif8_rounded((codes >> MANTISSA_BITS) - lift, 8 + (codes & 7))
-        same = (exponent + lift == codes >> MANTISSA_BITS) & (mantissa == 8 + (codes & 7))
+        unit = TOP - lift
+        exponent, mantissa = _hif8_rounded((codes >> MANTISSA_BITS) - unit, 8 + (codes & 7))
+        same = (exponent + unit == codes >> MANTISSA_BITS) & (mantissa == 8 + (codes & 7))
         legal &= same | (codes == 0)
-        found[hif8_codes(every, HIF8_LIFT)[legal]] = exact[legal]
+        found[hif8_codes(every, lift)[legal]] = exact[legal]
         return found
     found[codes[legal]] = exact[legal]
     return found

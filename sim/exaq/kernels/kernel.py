@@ -198,6 +198,15 @@ class Kernel(ABC):
         """A bound, far from tight, of the cycles that a unit needs to fill a context."""
         return 0
 
+    @property
+    def longest_flat_row(self) -> int:
+        """Longest row, in elements, that gives anything but zeros if all its logits are equal."""
+        return self.format.longest_flat_row
+
+    def probability_values(self, integers: NDArray[Any]) -> NDArray[np.float64]:
+        """The real probabilities that ``compute`` gave as integers."""
+        return np.ldexp(integers.astype(np.float64), -self.format.prob_bits)
+
     def quantize(self, rows: Rows) -> NDArray[np.uint8]:
         """Codes of rows, as ``exaq.quantize`` gives them."""
         raise TypeError(f"the kernel {self.name} has no codes")

@@ -17,7 +17,7 @@ from exaq.extras import require
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
-from exaq_cli.output.describe import describe_tables
+from exaq_cli.output.describe import describe_kernel
 from exaq_fpga.boards import BOARDS, BoardSpec
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _summary(prepared: Prepared, built: Built, report: dict[str, Any]) -> Iterat
     yield f"Bitstream      {built.bitstream}"
     yield f"Board          {spec.title}, {spec.device}: {size(report)}"
     yield (
-        f"Configuration  {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes; rows "
+        f"Configuration  {describe_kernel(config)}; {config.lanes} lanes; rows "
         f"up to {config.max_row} elements"
     )
     yield f"Clock          {prepared.clock / _MHZ:.6g} MHz; timing closes for {report['mhz']} MHz"

@@ -17,7 +17,7 @@ from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
-from exaq_cli.output.describe import describe_tables
+from exaq_cli.output.describe import describe_kernel
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
@@ -191,7 +191,7 @@ def describe(prepared: Prepared) -> Iterator[str]:
     spec, config, link = prepared.spec, prepared.config, prepared.link
     yield f"Board         {spec.title}, {spec.device}, virtual"
     yield (
-        f"Configuration {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes; rows "
+        f"Configuration {describe_kernel(config)}; {config.lanes} lanes; rows "
         f"up to {config.max_row} elements"
     )
     yield (

@@ -10,12 +10,12 @@ from typing import Any
 import click
 from rich.console import Console
 
-from exaq import SoftmaxConfig
+from exaq import Exaq, Kernel, SoftmaxConfig
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors
 from exaq_cli.files import replacing
-from exaq_cli.output.describe import describe_logits, describe_masks, describe_tables
+from exaq_cli.output.describe import describe_kernel, describe_logits, describe_masks
 
 
 @click.command(name="generate")
@@ -88,10 +88,18 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def _lut_sum(kernel: Kernel) -> list[str]:
+    if not isinstance(kernel, Exaq):
+        return []
+    return [
+        f"LUT_sum        {2 ** (kernel.bits * kernel.group)} entries of {kernel.group_sum_bits} "
+        f"bits, {kernel.group} codes a lookup"
+    ]
+
+
 def _summary(config: SoftmaxConfig, manifest: Mapping[str, Any]) -> list[str]:
-    latency, cycles = "beats of the row + ", manifest["latency"]["cycles"]
-    if manifest["latency"]["counted_from"] != "beats of the row":
-        latency = ""
+    counted, cycles = manifest["latency"]["counted_from"], manifest["latency"]["cycles"]
+    latency = "beats of the row + " if counted == "beats of the row" else ""
     codes = config.output == "codes"
     results = {
         "none": [],
@@ -103,19 +111,21 @@ def _summary(config: SoftmaxConfig, manifest: Mapping[str, Any]) -> list[str]:
     }[config.row_results]
     if results:
         after = manifest["row_results"]["latency"]
-        results.append(f"               beats of the row + {after} cycles after its last logit")
+        beats = "" if counted == "each beat" else "beats of the row + "
+        results.append(f"               {beats}{after} cycles after its last logit")
     return [
-        f"Configuration  {config.bits} bits, {describe_tables(config)}; {config.lanes} lanes, "
+        f"Configuration  {describe_kernel(config)}; {config.lanes} lanes, "
         f"{describe_masks(config)}; rows up to {config.max_row} elements",
         f"Logits         {describe_logits(config)}",
         f"Codes          {config.bits} bits each"
         if codes
         else f"Probabilities  {config.prob_bits}-bit fractions",
-        f"LUT_sum        {2 ** (config.bits * config.group)} entries of {config.group_sum_bits} "
-        f"bits, {config.group} codes a lookup",
+        *_lut_sum(config.kernel),
         f"Throughput     {config.lanes} elements a cycle, without a bubble from rows of "
         f"{config.full_rate_row} elements on",
         f"Latency        {latency}{cycles} cycles, from its last logit to its first "
-        f"{'code' if codes else 'probability'}",
+        f"{'code' if codes else 'probability'}"
+        if counted != "each beat"
+        else f"Latency        {cycles} cycles, from a logit to its code",
         *results,
     ]

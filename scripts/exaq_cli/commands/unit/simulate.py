@@ -29,6 +29,7 @@ from exaq_cosim import (
     ToolError,
     compile_unit,
     golden,
+    golden_references,
     golden_results,
     simulate,
 )
@@ -147,12 +148,17 @@ def command(
                 of_rows = None
                 if config.row_results != "none":
                     of_rows = golden_results(given.logits, config, **rows)
+                references = None
+                if config.kernel.beat_reference_bits:
+                    others = {name: value for name, value in rows.items() if name != "contexts"}
+                    references = golden_references(given.logits, config, **others)
                 seconds = time.perf_counter() - begin
             if engine == "golden":
                 figures = _golden_figures(given, seconds)
                 faults = 0
             else:
                 expected, expected_of_rows = elements, of_rows
+                expected_references = references
                 trace = None if waves is None else written[waves]
                 try:
                     result = _simulate(given, config, load, stall, seed, trace)
@@ -162,13 +168,19 @@ def command(
                         trace.replace(waves)
                     raise
                 elements, of_rows = result.given, result.results
+                references = result.references
                 mismatches = {"mismatches": int(np.count_nonzero(elements != expected))}
                 if of_rows is not None and expected_of_rows is not None:
                     mismatches["result_mismatches"] = of_rows.differing(expected_of_rows)
+                if references is not None:
+                    wrong = np.count_nonzero(references != expected_references)
+                    mismatches["reference_mismatches"] = int(wrong)
                 faults = sum(mismatches.values()) + int(np.count_nonzero(result.row_errors))
                 figures = {"engine": engine, **result.to_dict(), **mismatches}
             floats = config if float_output else None
-            write_rows(written, out, elements, results, of_rows, float_of=floats)
+            write_rows(
+                written, out, elements, results, of_rows, float_of=floats, references=references
+            )
             if report is not None:
                 document = figures | {"config": config.to_dict()}
                 written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -186,7 +198,7 @@ def _check_contexts(config: SoftmaxConfig, contexts_of: Path | None, load: bool)
                 f"{option} needs a unit with contexts: give --contexts, or --tables with "
                 "several sets"
             )
-    if contexts_of is None and len(set(config.context_tables)) > 1:
+    if config.contexts and contexts_of is None and len(set(config.context_tables)) > 1:
         raise UserError(
             f"the {config.contexts} contexts hold different tables: give --contexts-of, the "
             "context of each row"
