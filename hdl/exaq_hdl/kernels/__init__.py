@@ -6,6 +6,9 @@ from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of, mak
 # Each registers itself.
 from exaq_hdl.kernels.exaq.exaq_unit import ExaqUnit
 from exaq_hdl.kernels.baps.baps_unit import BapsUnit
+from exaq_hdl.kernels.multiply.multiply_unit import MultiplyUnit
+from exaq_hdl.kernels.shift.shift_unit import ShiftUnit
+from exaq_hdl.kernels.lut.lut_unit import LutUnit
 
 # isort: on
 
@@ -14,6 +17,9 @@ __all__ = [
     "ClosedRow",
     "ExaqUnit",
     "KernelUnit",
+    "LutUnit",
+    "MultiplyUnit",
+    "ShiftUnit",
     "hardware_of",
     "make_unit",
     "unit_kind",

@@ -1,0 +1,1 @@
+"""Softmax by a reciprocal of the row's sum and one multiplication an element."""
