@@ -86,10 +86,11 @@ def clip_levels(clip: float | Fraction, bits: int) -> tuple[Fraction, ...]:
 
 def round_exp(level: Fraction, exp_frac: int) -> int:
     """round(e**level * 2**exp_frac), half to even, free of the platform's libm."""
-    return _round_exp(level, 2**exp_frac)
+    return round_scaled_exp(level, 2**exp_frac)
 
 
-def _round_exp(level: Fraction, one: int) -> int:
+def round_scaled_exp(level: Fraction, one: int) -> int:
+    """round(e**level * one), half to even, free of the platform's libm."""
     exponent = _DIGITS.divide(Decimal(level.numerator), Decimal(level.denominator))
     return int(_DIGITS.multiply(_DIGITS.exp(exponent), Decimal(one)).to_integral_value())
 
@@ -226,7 +227,7 @@ class Tables:
         beyond = [math.ceil(Fraction((2 * i + 1) * steps, 2 * last)) for i in indices]
         return cls(
             thresholds=tuple(1 - distance for distance in beyond),
-            exp_rom=(0, *(_round_exp(-clip * i / last, 255) for i in indices)),
+            exp_rom=(0, *(round_scaled_exp(-clip * i / last, 255) for i in indices)),
         )
 
     @property

@@ -112,7 +112,11 @@ def test_configurations_are_copied_and_pickled() -> None:
             TypeError,
             "give bits or a kernel's parameters, not both",
         ),
-        ({"kernel": "taylor"}, ValueError, "unknown kernel 'taylor'; there are exaq, multiply"),
+        (
+            {"kernel": "taylor"},
+            ValueError,
+            "unknown kernel 'taylor'; there are exaq, lut, multiply, shift",
+        ),
         ({"format": 3}, TypeError, "format must be an exaq.StreamFormat, not 3"),
         ({"kernel": 3}, TypeError, "kernel must be a kernel of exaq.kernels or its name, not 3"),
     ],
