@@ -214,6 +214,27 @@ MATRIX: dict[str, SoftmaxConfig] = {
         max_row=66,
         full_rate_row=57,
         logit_scale=2**-5,
+    # Powers of two, divided in the log domain: no word for zero, a row's item in every cycle.
+    "shift-x4": SoftmaxConfig(kernel="shift", max_row=48),
+    # The same by a serial division, of odd widths; no masks.
+    "shift-x2-ita": SoftmaxConfig(
+        kernel="shift",
+        variant="ita",
+        factor_bits=7,
+        lanes=2,
+        masking=False,
+        max_row=40,
+        prob_bits=11,
+        logit_width=10,
+        logit_scale=0.013,
+    ),
+    # A lookup a lane and one a row, multiplied; steps of several distances in the table.
+    "lut-x4": SoftmaxConfig(
+        kernel="lut", max_row=48, prob_bits=13, logit_width=11, logit_scale=0.011
+    ),
+    # Two lookups a lane, of which the second gives probabilities.
+    "lut-x3-2d": SoftmaxConfig(
+        kernel="lut", variant="2d", lanes=3, code_bits=5, max_row=36, prob_bits=8
     ),
 }
 

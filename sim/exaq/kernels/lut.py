@@ -6,7 +6,7 @@ The row's sum of them looks up its reciprocal, or a column of probabilities.
     >>> import exaq
     >>> config = exaq.SoftmaxConfig(kernel="lut", prob_bits=8)
     >>> config.table_bytes, exaq.softmax([[40, 10, -60]], config).tolist()
-    (422, [[221, 33, 0]])
+    (422, [[220, 34, 0]])
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Lut(Weighted):
         """With ``rexp`` the row's ``reciprocal``, with ``2d`` its ``column``."""
         if self.variant == "rexp":
             return {"reciprocal": self.table_bits}
-        return {"column": max(1, (self.columns - 1).bit_length())}
+        return {"column": self.column_bits}
 
     @property
     def zero(self) -> int:
@@ -187,6 +187,11 @@ class Lut(Weighted):
     def columns(self) -> int:
         """Sums that the second table tells apart."""
         return int(self._column(np.array([self.format.max_row * self.one], np.int64))[0]) + 1
+
+    @property
+    def column_bits(self) -> int:
+        """Width of a column's number, at least 1."""
+        return max(1, (self.columns - 1).bit_length())
 
     @cached_property
     def rounded_sums(self) -> tuple[int, ...]:

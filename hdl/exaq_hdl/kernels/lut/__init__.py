@@ -1,0 +1,1 @@
+"""Softmax by small tables: of exponentials, and of what divides them."""

@@ -1,0 +1,1 @@
+"""Softmax of powers of two: shifts and adds in the place of multiplications."""
