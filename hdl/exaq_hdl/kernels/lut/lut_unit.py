@@ -14,7 +14,7 @@ from exaq_hdl.parts.component import Component
 class LutDatapath(Datapath):
     """A lookup a lane for the exponential, one a row, and a product or a second lookup a lane."""
 
-    weigh_latency = 2
+    weigh_latency = 3
 
     def __init__(self, kernel: Lut):
         super().__init__(kernel)
@@ -37,6 +37,8 @@ class LutDatapath(Datapath):
             words = tuple(e | code << bits for e, code in zip(exponentials, codes, strict=True))
         width = bits + (kernel.code_bits or 0)
         word = steps.look_up(1, padded(words, address_bits), width, address, "exponential_table")
+        # Straight behind a block RAM, this register can be the one that it has.
+        word = steps.step(2, word, "word")
         return (word[bits:] if codes else word), word[:bits]
 
     def emit(self, steps: Steps, stored: Value, row: RowItem) -> Value:
