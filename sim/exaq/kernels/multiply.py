@@ -10,7 +10,7 @@ With the distance d >= 0, the scale s and P = prob_bits the kernel defines
     >>> import exaq
     >>> config = exaq.SoftmaxConfig(kernel="multiply", lanes=4)
     >>> exaq.softmax([[0, 0, -16, -128]], config).tolist()
-    [[27671, 27671, 10180, 9]]
+    [[27673, 27673, 10180, 9]]
 """
 
 from __future__ import annotations
