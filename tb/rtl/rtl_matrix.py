@@ -214,6 +214,29 @@ MATRIX: dict[str, SoftmaxConfig] = {
         max_row=66,
         full_rate_row=57,
         logit_scale=2**-5,
+    # Two passes: two tables and a product, full rate from its least legal row on.
+    "multiply-x2-split": SoftmaxConfig(kernel="multiply", lanes=2, max_row=72, prob_bits=12),
+    # Linear pieces; distances beyond their reach, sums of the width of a weight and little more.
+    "multiply-x1-pwl4": SoftmaxConfig(
+        kernel="multiply",
+        exponential="pwl4",
+        exp_bits=9,
+        lanes=1,
+        max_row=40,
+        prob_bits=6,
+        logit_width=10,
+        logit_scale=0.05,
+    ),
+    # A polynomial of several products; no masks, lanes of no power of two.
+    "multiply-x3-taylor3-nomask": SoftmaxConfig(
+        kernel="multiply",
+        exponential="taylor3",
+        lanes=3,
+        max_row=96,
+        prob_bits=9,
+        exp_bits=12,
+        masking=False,
+    ),
     # Powers of two, divided in the log domain: no word for zero, a row's item in every cycle.
     "shift-x4": SoftmaxConfig(kernel="shift", max_row=48),
     # The same by a serial division, of odd widths; no masks.
