@@ -10,7 +10,7 @@ from exaq.formats import (
     probabilities_to_float,
     round_logits,
 )
-from exaq.kernels import KERNELS, Baps, Exaq, Kernel
+from exaq.kernels import KERNELS, Baps, Exaq, Kernel, Lut, Multiply, Shift
 from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import beat_references, quantize, row_results, softmax
 from exaq.notices import ExaqWarning
@@ -27,9 +27,12 @@ __all__ = [
     "Exaq",
     "ExaqWarning",
     "Kernel",
+    "Lut",
     "MaskWarning",
     "MergedRows",
+    "Multiply",
     "RowResults",
+    "Shift",
     "SoftmaxConfig",
     "StreamFormat",
     "TableFile",

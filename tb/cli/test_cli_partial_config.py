@@ -11,7 +11,16 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from exaq import KERNELS, PRESETS, ExaqWarning, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
+from exaq import (
+    KERNELS,
+    PRESETS,
+    ExaqWarning,
+    SoftmaxConfig,
+    TableFile,
+    Tables,
+    TableSet,
+    paper_clip,
+)
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import SETTINGS, PartialConfig
 from exaq_cli.errors import UserError

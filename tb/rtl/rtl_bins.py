@@ -16,7 +16,7 @@ from rtl_rows import Row
 from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
 
-from exaq import Baps, Exaq, SoftmaxConfig, quantize
+from exaq import Baps, Exaq, Lut, Multiply, Shift, SoftmaxConfig, quantize
 from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.layouts import division_of
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
@@ -65,6 +65,13 @@ _BINS = {
         "baps_hif8",
         "baps_linear",
         "baps_float",
+        "multiply_table",
+        "multiply_polynomial",
+        "multiply_pieces",
+        "shift_e2softmax",
+        "shift_ita",
+        "lut_rexp",
+        "lut_2d",
     ),
     "number": (
         "nan",
@@ -281,7 +288,22 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
     if isinstance(config.kernel, Baps):
         kernel, codes = config.kernel, config.output == "codes"
         hit[f"baps_{kernel.code_format if codes else kernel.probability_format}"] = True
+    if isinstance(config.kernel, Multiply):
+        hit[f"multiply_{_WAYS[config.kernel.exponential]}"] = True
+    if isinstance(config.kernel, Shift | Lut):
+        hit[f"{config.kernel.name}_{config.kernel.variant}"] = True
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
+
+
+# What the ways to make an exponential have in hardware.
+_WAYS = {
+    "split": "table",
+    "taylor2": "polynomial",
+    "taylor3": "polynomial",
+    "pwl4": "pieces",
+    "pwl8": "pieces",
+    "schraudolph": "pieces",
+}
 
 
 def _exaq_bins(kernel: Exaq) -> dict[str, bool]:

@@ -214,6 +214,7 @@ MATRIX: dict[str, SoftmaxConfig] = {
         max_row=66,
         full_rate_row=57,
         logit_scale=2**-5,
+    ),
     # Two passes: two tables and a product, full rate from its least legal row on.
     "multiply-x2-split": SoftmaxConfig(kernel="multiply", lanes=2, max_row=72, prob_bits=12),
     # Linear pieces; distances beyond their reach, sums of the width of a weight and little more.

@@ -10,9 +10,21 @@ from typing import Any, TypeVar
 
 import click
 
-from exaq import KERNELS, PRESETS, Baps, SoftmaxConfig, StreamFormat
+from exaq import (
+    KERNELS,
+    PRESETS,
+    Baps,
+    Lut,
+    Multiply,
+    Shift,
+    SoftmaxConfig,
+    StreamFormat,
+)
 from exaq.kernels.baps import CODE_FORMATS, PROBABILITY_FORMATS
 from exaq.kernels.exaq import P_TABLES
+from exaq.kernels.lut import VARIANTS as LUTS
+from exaq.kernels.multiply import EXPONENTIALS
+from exaq.kernels.shift import VARIANTS as SHIFTS
 from exaq.stream_format import LOGIT_FORMATS, MASK_VALUES, OUTPUTS, ROW_RESULTS
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.files import load_tables
@@ -136,6 +148,42 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
         click.Choice(PROBABILITY_FORMATS),
         "baps: whether probabilities are fractions of prob-bits or, with 8 bits, numbers of the "
         f"code format.  [default: {Baps().probability_format}]",
+    ),
+    "exponential": (
+        click.Choice(EXPONENTIALS),
+        "multiply: how an exponential is made: of two tables, by a Taylor polynomial, by linear "
+        f"pieces, or as 2**floor(t) * (1 + frac(t)).  [default: {Multiply().exponential}]",
+    ),
+    "exp_bits": (
+        int,
+        f"multiply: fraction bits of an exponential: 8 to 24.  [default: {Multiply().exp_bits}]",
+    ),
+    "variant": (
+        click.Choice((*SHIFTS, *LUTS)),
+        f"shift: {' or '.join(SHIFTS)}; lut: {' or '.join(LUTS)}.  [default: the first of each]",
+    ),
+    "factor_bits": (
+        int,
+        "shift: significant bits of the factor that makes octaves of logits: 1 to 12.  "
+        f"[default: {Shift().factor_bits}]",
+    ),
+    "table_bits": (
+        int,
+        f"lut: width of a word of its tables: 4 to 12.  [default: {Lut().table_bits}]",
+    ),
+    "exp_entries": (
+        int,
+        "lut: words that the table of exponentials may have: 4 to 1024.  "
+        f"[default: {Lut().exp_entries}]",
+    ),
+    "mantissa_bits": (
+        int,
+        "lut: bits of a sum, below its highest, that its table tells apart: 0 to table-bits - 2.  "
+        "[default: 5; 2 with 2d]",
+    ),
+    "code_bits": (
+        int,
+        "lut: width of an exponential's code, with 2d: 1 to 8.  [default: 4]",
     ),
 }
 

@@ -17,8 +17,8 @@ class FloatNormalizer(Component):
     """Looks up mantissa / sum, rounded, for each mantissa and the leading digits of a row's sum.
 
     The sum is shifted up a place a cycle until its highest bit is 1. Latency ``latency`` cycles
-    from a sum to its last word, whatever it is; throughput a row in ``period`` cycles. Back-pressure on
-    ``o`` holds its payload.
+    from a sum to its last word, whatever it is; throughput a row in ``period`` cycles.
+    Back-pressure on ``o`` holds its payload.
 
     Parameters
     ----------
