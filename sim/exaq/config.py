@@ -213,6 +213,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "4bit-x4": {"bits": 4, "lanes": 4},
     "4bit-x16": {"bits": 4, "lanes": 16},
     "5bit-x4": {"bits": 5, "lanes": 4},
+    "5bit-x16": {"bits": 5, "lanes": 16},
     "index-5bit-x4": {
         "bits": 5,
         "lanes": 4,
@@ -222,6 +223,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "exp_frac": 7,
         "tables": Tables.index_softmax(logit_scale=0.0625),
     },
+    "6bit-x4": {"bits": 6, "lanes": 4},
+    "6bit-x16": {"bits": 6, "lanes": 16},
     "4bit-x4-int16": {"bits": 4, "lanes": 4, "logit_width": 16, "logit_scale": 2**-8},
     "4bit-x4-bf16": {"bits": 4, "lanes": 4, "logit_format": "bf16"},
     "4bit-x4-fp16": {"bits": 4, "lanes": 4, "logit_format": "fp16"},

@@ -88,6 +88,7 @@ def test_table_shows_the_figures_at_the_median() -> None:
         "512": {"elements_per_cycle": 16.0, "first_in_to_last_out": 134},
     }
     report = {
+        "config": {"full_rate_row": 512, "max_row": 1024},
         "device": "ecp5-85",
         "output_registers_in_block_ram": False,
         "size": {"lut4": 2000, "ff": 900, "bram": 7, "dsp": 0},
@@ -105,6 +106,14 @@ def test_table_shows_the_figures_at_the_median() -> None:
         "| 6.4 (16 from rows of 512 on) | 62 cycles | 2400 | 1200 |"
     )
     assert lines[-1].startswith("Measured by `exaq bench` with nextpnr 2, yosys 1: ")
+
+
+def test_table_tells_a_unit_whose_longest_rows_are_too_short_for_its_full_rate() -> None:
+    report = json.loads((ROOT / "reports/6bit-x16.ecp5-85.json").read_text(encoding="utf-8"))
+    assert report["config"]["full_rate_row"] == 2 * report["config"]["max_row"] == 2048
+    assert "| 1 (8 at rows of 1024, the longest) |" in table([("name", report)])
+    report["config"]["max_row"] = 2048
+    assert "| 1 (8 from rows of 1024 on) |" in table([("name", report)])
 
 
 @pytest.mark.parametrize(

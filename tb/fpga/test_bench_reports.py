@@ -74,7 +74,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Reports that the README's table has a line of.
 SHORT = [
     "2bit-x4.ice40-up5k",
-    *(f"{preset}.ecp5-85" for preset in ("2bit-x4", "2bit-x16", "2bit-x32", "3bit-x4", "4bit-x4")),
+    *(f"2bit-x{lanes}.ecp5-85" for lanes in (4, 16, 32)),
+    *(f"{bits}bit-x4.ecp5-85" for bits in (3, 4, 5, 6)),
 ]
 
 

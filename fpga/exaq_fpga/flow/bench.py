@@ -44,16 +44,19 @@ class Case:
 #: The published configurations, in the order of their table.
 CASES = (
     Case("2bit-x4", "ecp5-85"),
+    Case("2bit-x4", "ecp5-85", plain=True),
     Case("2bit-x4", "ice40-hx8k"),
     Case("2bit-x4", "ice40-up5k"),
     Case("2bit-x4-c12", "ecp5-85"),
     Case("2bit-x16", "ecp5-85"),
+    Case("2bit-x16", "ecp5-85", plain=True),
     Case("2bit-x32", "ecp5-85"),
     Case("2bit-x4-sums", "ecp5-85"),
     Case("2bit-x16-sums", "ecp5-85"),
     Case("2bit-x16-codes", "ecp5-85"),
     Case("3bit-x4", "ecp5-85"),
     Case("3bit-x4", "ice40-hx8k"),
+    Case("3bit-x16", "ecp5-85"),
     Case("4bit-x4", "ecp5-85"),
     Case("4bit-x4", "ice40-hx8k"),
     Case("4bit-x16", "ecp5-85"),
@@ -61,6 +64,13 @@ CASES = (
     Case("4bit-x4-bf16", "ecp5-85"),
     Case("4bit-x4-fp16", "ecp5-85"),
     Case("5bit-x4", "ecp5-85"),
+    Case("5bit-x4", "ice40-hx8k"),
+    Case("5bit-x16", "ecp5-85"),
+    Case("index-5bit-x4", "ecp5-85"),
+    Case("index-5bit-x4", "ice40-hx8k"),
+    Case("6bit-x4", "ecp5-85"),
+    Case("6bit-x4", "ice40-hx8k"),
+    Case("6bit-x16", "ecp5-85"),
 )
 
 
@@ -164,7 +174,8 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
     """The figures that tables show: cycles at rows of ``row`` elements, rates at the median Fmax.
 
     ``row`` is ``ROW``, or the longest legal row where that is shorter. The two rates a second are
-    those of rows long enough for the full rate, from ``full_rate_row`` elements on.
+    those of rows of ``full_rate_row`` elements: long enough for the full rate, or the longest legal
+    ones where these are not.
     """
     cycles = report["cycles"]
     row = str(ROW) if str(ROW) in cycles else min(cycles, key=int)
@@ -203,7 +214,7 @@ def table(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
             f"{size['ff']}",
             f"{size['bram']}",
             f"**{mhz['median']:.0f}** ({mhz['min']:.0f} to {mhz['max']:.0f})",
-            _rate(figures),
+            _rate(report, figures),
             f"{figures['first_in_to_last_out']} cycles",
             f"{figures['elements_per_second'] / 1e6:.0f}",
             f"{figures['elements_per_second_per_lut4'] / 1e3:.0f}",
@@ -215,11 +226,13 @@ def table(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def _rate(figures: dict[str, Any]) -> str:
-    rate = f"{figures['elements_per_cycle']:.3g}"
-    if f"{figures['full_rate']:.3g}" == rate:
+def _rate(report: dict[str, Any], figures: dict[str, Any]) -> str:
+    rate, full = f"{figures['elements_per_cycle']:.3g}", f"{figures['full_rate']:.3g}"
+    if full == rate:
         return rate
-    return f"{rate} ({figures['full_rate']:.3g} from rows of {figures['full_rate_row']} on)"
+    if report["config"]["full_rate_row"] > report["config"]["max_row"]:
+        return f"{rate} ({full} at rows of {figures['full_rate_row']}, the longest)"
+    return f"{rate} ({full} from rows of {figures['full_rate_row']} on)"
 
 
 def _legend(seeds: int, versions: list[str]) -> str:
@@ -229,6 +242,6 @@ def _legend(seeds: int, versions: list[str]) -> str:
         f"{seeds} fixed seeds. LUT4 is TRELLIS_COMB on ECP5 (carry chains and distributed RAM "
         "included) and SB_LUT4 on iCE40 (logic cells taken in brackets). On ECP5 the registers "
         "behind block RAM are mapped to the block RAM's own, but for rows marked plain. Elements "
-        "a second are for rows that reach the full rate, at the median Fmax; cycles are counted "
-        "on the compiled Verilog."
+        "a second are for rows that reach the full rate, or for the longest ones where these do "
+        "not, at the median Fmax; cycles are counted on the compiled Verilog."
     )

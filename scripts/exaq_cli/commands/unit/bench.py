@@ -91,8 +91,9 @@ def command(
 ) -> None:
     """Synthesise, place and route the unit, and count cycles on its compiled Verilog.
 
-    Without a configuration, a device or --json: all published configurations, some minutes; writes
-    a report for each and the table of docs/performance.md. Otherwise one configuration, printed.
+    Without a configuration, a device or --json: all published configurations, tens of minutes;
+    writes a report for each and the table of docs/performance.md. Otherwise one configuration,
+    printed.
 
     \b
     exaq bench
