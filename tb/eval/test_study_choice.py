@@ -80,6 +80,46 @@ def test_the_page_has_the_figures_of_the_reports_and_dashes_for_the_rest() -> No
     assert alone == [row[:3] for row in shown]
 
 
+UNITS = [
+    (row["bits"], lanes, "index-" if row["softmax"] == INDEX else "")
+    for row in report("choice")["models"][0]["rows"]
+    for lanes in {lanes for _, lanes, _ in COLUMNS}
+]
+
+
+def test_the_page_says_what_the_units_are() -> None:
+    """Widths, tables and the place of probabilities, which are not those of the measurement."""
+    for bits, lanes, family in UNITS:
+        name = f"{family}{bits}bit-x{lanes}"
+        if family and name not in exaq.PRESETS:
+            continue
+        config = exaq.SoftmaxConfig.preset(name)
+        assert (config.bits, config.lanes, config.contexts) == (bits, lanes, 0)
+        assert (config.logit_width, config.logit_scale) == (8, 1 / 16)
+        widths = (config.prob_bits, config.exp_bits, config.max_row)
+        assert widths == ((8, 8, 512) if family else (16, 14, 1024))
+        assert (config.p_table_place == "block") == (bits > 2)
+    text = Choice().markdown(Choice().joined(report("choice"), BENCH))
+    assert "logits have 8 bits in steps of 1/16" in text
+    assert "have 8 bits and a row has 512 elements at most" in text
+    assert "probabilities of 16 bits, exponentials of 14 and rows of 1024 elements" in text
+    assert "`4bit-x4-int16` and `2bit-x4-c12`" in text
+    wide, loaded = map(exaq.SoftmaxConfig.preset, ("4bit-x4-int16", "2bit-x4-c12"))
+    assert wide.logit_width == LogitFormat().logit_width
+    assert loaded.contexts > 1
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller"), [("4bit-x4-int16", "4bit-x4"), ("2bit-x4-c12", "2bit-x4")]
+)
+def test_wide_logits_and_loaded_tables_take_more_as_the_page_says(
+    larger: str, smaller: str
+) -> None:
+    reports = (BENCH / f"{name}.ecp5-85.json" for name in (larger, smaller))
+    more, less = (json.loads(path.read_text())["size"]["lut4"] for path in reports)
+    assert more > less
+
+
 def test_every_bit_brings_a_model_nearer_to_float() -> None:
     (model,) = report("choice")["models"]
     means = [row["cosine_mean"] for row in model["rows"] if row["softmax"] != INDEX]

@@ -25,6 +25,21 @@ if TYPE_CHECKING:
 
 #: IndexSoftmax among the rows, and its width.
 INDEX, INDEX_BITS = "IndexSoftmax", 5
+#: What is said of the units whose sizes are shown. A test holds it to the presets.
+_SIZES = (
+    "LUT4 is what Yosys and nextpnr take for the preset of that many bits and lanes, such as "
+    "`2bit-x4`, from the reports of [the bench](performance.md); a dash stands for a unit that was "
+    "not measured. LUT4 is not the whole cost: from 3 bits on a row's probabilities are in a block "
+    "RAM for each lane, at 2 bits in registers or in LUT4. "
+    "The presets are not built for the logits and the tables of this measurement. "
+    "Their logits have 8 bits in steps of 1/16, and they hold one set of tables, which is fixed. "
+    "Logits of 16 bits take more LUT4, and so does a set of tables for each head, which software "
+    "loads; the bench has both, as `4bit-x4-int16` and `2bit-x4-c12`. The unit of "
+    f"{INDEX} is the preset `index-5bit-x4`, and narrower than its neighbours: its probabilities "
+    "and its exponentials have 8 bits and a row has 512 elements at most, where the other presets "
+    "have probabilities of 16 bits, exponentials of 14 and rows of 1024 elements. So its LUT4 does "
+    "not say that these tables cost less than others of 5 bits."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,20 +150,16 @@ class Choice(Study):
         )
         texts = models[0]["calibration_texts"]
         words = [
-            f"Measured on {measured}. Logits have 16 bits in steps of 1/256, so that only the "
-            "codes count. Each head has the levels of a clip of its own, which has the least "
-            f"squared error on {texts} texts of calibration; the sections above have thresholds "
-            "and exponentials that are free, which can come nearer at the same size. "
-            f"{INDEX} (arXiv 2511.21513) is a unit of {INDEX_BITS} bits with the tables of that "
-            "paper, without any calibration, and here with probabilities of 16 bits.",
+            f"Measured on {measured}. Logits have 16 bits in steps of 1/256 and probabilities have "
+            "16 bits, so that only the codes count. Each head has the levels of a clip of its own, "
+            f"which has the least squared error on {texts} texts of calibration; the sections "
+            "above have thresholds and exponentials that are free, which can come nearer with as "
+            f"many bits. {INDEX} (arXiv 2511.21513) has {INDEX_BITS} bits and the tables of that "
+            "paper, without any calibration.",
             table(heads, rows),
         ]
         if sizes is not None:
-            words.append(
-                "LUT4 is what Yosys and nextpnr take for a unit of that many bits and lanes, from "
-                "the reports of [the bench](performance.md); a dash stands for a unit that was not "
-                "measured. The tables themselves cost the same whatever is in them."
-            )
+            words.append(_SIZES)
         return words
 
     def plot(self, result: dict[str, Any], path: Path) -> Path:
