@@ -184,7 +184,8 @@ def references(rows: Rows, kernel: Baps) -> NDArray[np.int32]:
 
 def _flat(codes: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
     """(rows, row) of what is (rows, beats, lanes)."""
-    return codes.reshape(len(codes), -1)[:, : rows.logits.shape[1]]
+    count, beats, lanes = codes.shape
+    return codes.reshape(count, beats * lanes)[:, : rows.logits.shape[1]]
 
 
 def quantize(rows: Rows, kernel: Baps) -> NDArray[np.uint8]:
