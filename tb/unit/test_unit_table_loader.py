@@ -215,8 +215,12 @@ def test_sinks_are_finite_numbers(name: str) -> None:
     assert [o.reasons for o in run.expected] == [set()] * len(legal) + [{"sink"}] * len(bad)
 
 
-def test_the_highest_code_has_the_greatest_exponential_of_a_table() -> None:
-    """Where tables leave the unit; each exponential one below, equal to, or above the last."""
+@pytest.mark.parametrize("seed", [None, 1, 2])
+def test_the_highest_code_has_the_greatest_exponential_of_a_table(seed: int | None) -> None:
+    """Where tables leave the unit; each exponential one below, equal to, or above the last.
+
+    Words come at once or in gaps, whose noise is not taken for exponentials.
+    """
     config = CONFIGS["tables"]
     words, above = [], []
     for place, last, beside in itertools.product(range(3), (1, 20, 63), (-1, 0, 1)):
@@ -225,7 +229,7 @@ def test_the_highest_code_has_the_greatest_exponential_of_a_table() -> None:
         load = [1, -9, -5, -2, *levels]
         words += [(k == 0, word) for k, word in enumerate(load)]
         above.append(levels[place] > last)
-    run = Run(config, words)
+    run = Run(config, words, pause=None if seed is None else stalls(seed))
     assert [o.reasons for o in run.expected] == [{"exponentials"} if a else set() for a in above]
     assert len(run.commits) == above.count(False)
     free = outcomes(config.replace(row_results="none"), words)
