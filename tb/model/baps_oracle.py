@@ -21,6 +21,8 @@ with localcontext(prec=90):
 
 #: Exponentials times this are HiF8's numbers.
 LIFT = 8
+#: Leading bits of a sum that count for a floating-point probability.
+SUM_DIGITS = 10
 
 
 def half_up(value: Fraction) -> int:
@@ -159,8 +161,8 @@ class Baps:
         return [value * 2**self.sum_frac / max(total, 1) for _, value in self.coded(row)]
 
     def probabilities(self, row: Beat) -> list[int]:
-        """Of mantissas the quotients are rounded, half up; what an element is below its row's
-        reference is shifted.
+        """Linear: of mantissas the quotients are rounded, half up; what an element is below its
+        row's reference is shifted. Floating-point: the nearest numbers by the sum's leading digits.
         """
         total, found = self.sum(row), []
         for _, value in self.coded(row):
@@ -168,19 +170,18 @@ class Baps:
                 found.append(0)
                 continue
             if (value, total) not in self._probabilities:
-                below = -floor_log2(value)
-                at_reference = value * 2 ** (below + self.sum_frac) / total
-                self._probabilities[value, total] = self._probability(at_reference, below)
+                self._probabilities[value, total] = self._probability(value, total)
             found.append(self._probabilities[value, total])
         return found
 
-    def _probability(self, quotient: Fraction, below: int) -> int:
+    def _probability(self, value: Fraction, total: int) -> int:
         if not self.float:
+            below = -floor_log2(value)
+            quotient = value * 2 ** (below + self.sum_frac) / total
             twice = 2 * half_up(quotient * 2 ** (self.prob_bits - 1))
             return min(twice >> below, 2**self.prob_bits - 1)
-        places = ceil_log2(self.max_row) + 5
-        rounded = Fraction(half_up(quotient * 2**places), 2 ** (places + below))
-        code = e5m3_code(rounded)
+        last = max(total.bit_length() - SUM_DIGITS, 0)
+        code = e5m3_code(value * 2**self.sum_frac / (total >> last << last))
         if not self.hif8:
             return code
         return hif8_oracle.NUMBERS[hif8_oracle.nearest(e5m3_number(code))]
