@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 
 from exaq.config import SoftmaxConfig
+from exaq.formats import probabilities_to_float
+from exaq.kernels import Exaq
 from exaq.rows import (
+    Rows,
     check_contexts,
     check_logit_range,
     check_range,
@@ -46,7 +49,8 @@ def softmax(
         Integers: logits in steps, taken as they are.
     tables
         A configuration of integer logits, of which ``max_row``, ``masking`` and ``window`` play no
-        part; or a file of tables, then its ``config()``. Integers that are ``mask_value`` are
+        part; of another kernel than EXAQ ``max_row`` does, and there are no sinks. Or a file of
+        tables, then its ``config()``. Integers that are ``mask_value`` are
         masked.
     mask
         Booleans that broadcast to the shape of ``scores``, True = live. None: all are live, but
@@ -73,7 +77,8 @@ def softmax(
         A type is not the one above.
     ValueError
         A live score or a sink is NaN or infinite, an integer is out of range, a shape does not
-        fit, or the configuration has a sink too.
+        fit, the configuration has a sink too, or its kernel takes none; a row is longer than
+        ``max_row`` of another kernel than EXAQ.
 
     Warns
     -----
@@ -82,6 +87,8 @@ def softmax(
     """
     config = _config(tables, contexts)
     logits, live = _logits(scores, config, mask)
+    if not isinstance(config.kernel, Exaq):
+        return _by_golden_model(logits, live, config, scores, contexts, sink)
     thresholds, rom = _tables(config, contexts, scores)
     low, _ = config.logit_range
     peak = logits.masked_fill(~live, low).amax(dim=-1, keepdim=True)
@@ -107,6 +114,28 @@ def softmax(
     for flag, step in zip(flags, steps, strict=True):
         result.addcmul_(flag.to(kept), step)
     return result.to(scores.dtype if scores.is_floating_point() else torch.get_default_dtype())
+
+
+def _by_golden_model(
+    logits: Tensor,
+    live: Tensor,
+    config: SoftmaxConfig,
+    scores: Tensor,
+    contexts: object,
+    sink: object,
+) -> Tensor:
+    """Probabilities of a kernel that has no model in PyTorch: those of NumPy's, on the CPU."""
+    if contexts is not None:
+        check_contexts(config.format)
+    if sink is not None:
+        raise ValueError(f"the kernel {config.kernel.name} takes no sinks")
+    rows = Rows.of(
+        logits.cpu().numpy(), config.format, mask=live.expand(logits.shape).cpu().numpy()
+    )
+    given = probabilities_to_float(config.kernel.compute(rows), config)
+    result = torch.from_numpy(given).reshape(scores.shape).to(scores.device)
+    kept = scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
+    return result.to(kept)
 
 
 def _config(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfig:
