@@ -65,8 +65,9 @@ class Base2(Exponential):
 
     def of(self, steps: Steps, distance: Value) -> Value:
         kernel, point = self._kernel, self._kernel.factor_frac
-        # Zero-extended by a bit, so that there is an integer part in any case.
-        product = Cat(distance * Const(kernel.factor), 0)
+        product = distance * Const(kernel.factor)
+        # A small factor gives no integer part, and not even every bit of the fraction.
+        product = Cat(product, Const(0, max(1, point + 1 - len(product))))
         exponent = steps.step(0, product, "exponent")
         value = self.exp2(steps, 1, exponent[point - EXPONENT_FRAC : point])
         place = 1 + self.exp2_latency
