@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from amaranth.hdl import Cat, Signal, Value
-from datapath_bench import (
+from unit_bench import truth_table
+from unit_datapath import (
     check_emitter,
     check_every_distance,
     check_finisher,
@@ -14,7 +15,6 @@ from datapath_bench import (
     one_lane,
     sums_of,
 )
-from unit_bench import truth_table
 
 from exaq import SoftmaxConfig
 from exaq_hdl.kernels.lut.lut_unit import LutDatapath, rounded

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from datapath_bench import (
+from unit_datapath import (
     check_emitter,
     check_every_distance,
     check_finisher,

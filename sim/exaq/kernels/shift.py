@@ -54,9 +54,9 @@ class Shift(Weighted):
 
         R = floor(round(2**prob_bits * (ln(2) + 1/8 - q/2)) / 2**n),   p = floor(R / 2**k)
 
-    The paper has d + (d >> 1) - (d >> 4) for factor * d, which is what 5 bits of log2(e) are. The
-    scale of the logits in the factor, k rounded to the nearest, and probabilities of any width are
-    ours; so are the constants as far as the digits beyond those above go.
+    The paper has d + (d >> 1) - (d >> 4) for factor * d, which is what 5 bits of log2(e) are. Ours
+    are the scale of the logits in the factor, k rounded to the nearest, probabilities of any width,
+    and further digits of the two constants.
 
     **ita** (arXiv 2307.03493): weights floor(2**prob_bits / 2**k), and one division a row:
 
