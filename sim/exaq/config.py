@@ -197,6 +197,8 @@ def preset_settings(
     return {**settings, **changes}
 
 
+_BAPS_FLOAT = {"kernel": "baps", "probability_format": "float", "prob_bits": 8}
+
 #: Named configurations: what differs from the defaults. One with tables, which are for integers,
 #: says what ``logit_scale`` they are for.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -228,4 +230,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     "4bit-x4-int16": {"bits": 4, "lanes": 4, "logit_width": 16, "logit_scale": 2**-8},
     "4bit-x4-bf16": {"bits": 4, "lanes": 4, "logit_format": "bf16"},
     "4bit-x4-fp16": {"bits": 4, "lanes": 4, "logit_format": "fp16"},
+    "baps-x4": {"kernel": "baps", "lanes": 4, "output": "codes", "row_results": "sum"},
+    "baps-x16": {"kernel": "baps", "lanes": 16, "output": "codes", "row_results": "sum"},
+    "baps-x4-float": {"lanes": 4, **_BAPS_FLOAT},
+    "baps-x16-float": {"lanes": 16, **_BAPS_FLOAT},
+    "multiply-x4": {"kernel": "multiply", "lanes": 4},
+    "multiply-x16": {"kernel": "multiply", "lanes": 16},
+    "shift-x4": {"kernel": "shift", "lanes": 4},
+    "shift-x16": {"kernel": "shift", "lanes": 16},
+    "lut-x4": {"kernel": "lut", "lanes": 4},
+    "lut-x16": {"kernel": "lut", "lanes": 16},
 }

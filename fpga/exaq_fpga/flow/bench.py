@@ -71,6 +71,17 @@ CASES = (
     Case("6bit-x4", "ecp5-85"),
     Case("6bit-x4", "ice40-hx8k"),
     Case("6bit-x16", "ecp5-85"),
+    *(
+        Case(f"{kernel}-x{lanes}{kind}", device)
+        for kernel, kind in (
+            ("baps", ""),
+            ("baps", "-float"),
+            ("multiply", ""),
+            ("shift", ""),
+            ("lut", ""),
+        )
+        for lanes, device in ((4, "ecp5-85"), (4, "ice40-hx8k"), (16, "ecp5-85"))
+    ),
 )
 
 
