@@ -275,6 +275,21 @@ REFUSALS = {
         "2 sets of tables need 2..1024 contexts, not 1; or choose one set"
     ),
     "--contexts 1025": "contexts must be in 0..1024, not 1025",
+    "--kernel baps --clip -4": "--clip is for the kernel exaq, not for baps",
+    "--kernel lut --tables one.json": "--tables is for the kernel exaq, not for lut",
+    "--kernel baps --bits 3": "bits is a setting of exaq, not of baps",
+    "--bits 3 --code-format hif8": "code_format is a setting of baps, not of exaq",
+    "--kernel shift --variant rexp": "variant must be e2softmax or ita, not 'rexp'",
+    "--kernel baps --preset 2bit-x4": (
+        "give --preset or --kernel, not both: a preset says what its kernel is"
+    ),
+    "--preset baps-x4 --tables one.json": "--tables is for the kernel exaq, not for baps",
+    "--preset baps-x4 --sigma 2": "--sigma is for the kernel exaq, not for baps",
+    "--kernel baps --output codes": (
+        "row_results must be sum where the kernel baps gives codes, not table"
+    ),
+    "--kernel baps --reference-step 3": "reference_step must be 1, 2, 4 or 8, not 3",
+    "--kernel multiply --sink 3": ("the kernel multiply has no sinks: sink must be left out"),
     "--zzz": "No such option '--zzz'.",
     "more": "Got unexpected extra argument (more)",
 }

@@ -19,6 +19,7 @@ from typing import Any
 
 from exaq import (
     KERNELS,
+    PRESETS,
     Exaq,
     ExaqWarning,
     Kernel,
@@ -100,6 +101,8 @@ class PartialConfig:
         if self.tables_name is not None and self.tables is None:
             raise UserError("--tables-name needs --tables")
         kernel = self.settings.get("kernel", Exaq.name)
+        if self.preset in PRESETS:
+            kernel = PRESETS[self.preset].get("kernel", Exaq.name)
         if "kernel" in self.settings and self.preset is not None:
             raise UserError("give --preset or --kernel, not both: a preset says what its kernel is")
         if given and kernel != Exaq.name:
