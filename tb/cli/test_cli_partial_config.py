@@ -98,7 +98,7 @@ def test_each_setting_is_given_by_its_option(name: str) -> None:
     if name == "variant":
         others, config = {"kernel": "shift"}, SoftmaxConfig(kernel="shift", variant="ita")
     value = "baps" if name == "kernel" else getattr(config, name)
-    settings = {**others, name: value}
+    settings: dict[str, Any] = {**others, name: value}
     words = []
     for each, given in settings.items():
         words += [f"--{each.replace('_', '-')}", *([] if given is True else [str(given)])]
