@@ -27,7 +27,7 @@ def _cut(low: Fraction, high: Fraction) -> Bounds:
 
 @cache
 def ln2() -> Bounds:
-    terms = sum(Fraction(1, k << k) for k in range(1, 300))
+    terms = sum((Fraction(1, k << k) for k in range(1, 300)), Fraction(0))
     return _cut(terms, terms + Fraction(1, 1 << 299))
 
 
@@ -41,7 +41,7 @@ def _exp(x: Fraction) -> Bounds:
     halvings = max(0, (-floor(x)).bit_length())
     small = x / (1 << halvings)
     # An alternating series whose terms shrink lies between any two neighbouring sums.
-    sums = [sum(small**k / factorial(k) for k in range(n)) for n in (60, 61)]
+    sums = [sum((small**k / factorial(k) for k in range(n)), Fraction(0)) for n in (60, 61)]
     low, high = _cut(min(sums), max(sums))
     for _ in range(halvings):
         low, high = _cut(low * low, high * high)
