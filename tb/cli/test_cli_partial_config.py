@@ -93,7 +93,7 @@ def test_each_setting_is_given_by_its_option(name: str) -> None:
     if name not in {*config.to_dict(), "mask_value", "logit_format", "p_table", *_FIRST}:
         # Of a kernel that is no default; 2d is what code_bits is for.
         (kernel,) = (kind.name for kind in KERNELS.values() if name in kind.setting_names())
-        others = {"kernel": kernel} | ({"variant": "2d"} if kernel == "lut" else {})
+        others = {"kernel": kernel, **({"variant": "2d"} if kernel == "lut" else {})}
         config = SoftmaxConfig(**others)
     if name == "variant":
         others, config = {"kernel": "shift"}, SoftmaxConfig(kernel="shift", variant="ita")

@@ -178,8 +178,7 @@ class Baps:
         if not self.float:
             below = -floor_log2(value)
             quotient = value * 2 ** (below + self.sum_frac) / total
-            twice = 2 * half_up(quotient * 2 ** (self.prob_bits - 1))
-            return min(twice >> below, 2**self.prob_bits - 1)
+            return min(half_up(quotient * 2**self.prob_bits) >> below, 2**self.prob_bits - 1)
         last = max(total.bit_length() - SUM_DIGITS, 0)
         code = e5m3_code(value * 2**self.sum_frac / (total >> last << last))
         if not self.hif8:

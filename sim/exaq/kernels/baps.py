@@ -78,7 +78,8 @@ class Baps(Kernel):
         its lower end and no accuracy, ``hif8`` loses mantissa. Default: 8 for ``e5m3``, 1 for
         ``hif8``.
     probability_format
-        ``"linear"``: an unsigned fraction of ``prob_bits`` bits, rounded down. ``"float"``: a
+        ``"linear"``: an unsigned fraction of ``prob_bits`` bits, of a quotient that is rounded half
+        up for the mantissa and then cut off as far as the exponent shifts it. ``"float"``: a
         number of ``code_format``, with ``prob_bits`` 8: the probability itself as e5m3 or HiF8 has
         it, from the leading ten bits of the row's sum.
     """
@@ -234,13 +235,13 @@ class Baps(Kernel):
     @property
     def quotient_bits(self) -> int:
         """Width of a quotient, from which the linear probabilities of a row come."""
-        return self.format.prob_bits + self.quotient_octaves - 1
+        return self.format.prob_bits + self.quotient_octaves
 
     @property
     def borders(self) -> tuple[int, ...]:
         """Where an element has another code than the next one; a few near and far ones."""
         multiplier, shift = self.factor
-        octaves = (1, 2, 3, 4, 8, 16, 30, 31)
+        octaves = (1, 2, 3, 4, 8, 16, *((25, 26) if self.code_format == "hif8" else (29, 30)))
         each = {-(octave << STEP_BITS + shift) // multiplier for octave in octaves} | {0}
         span = 2**self.format.logit_width - 1
         return tuple(sorted(border for border in each if border >= -span))

@@ -274,7 +274,6 @@ def softmax(rows: Rows, kernel: Baps) -> NDArray[np.unsignedinteger[Any]]:
     else:
         each = quotients(sums, kernel)
         top = 2**kernel.format.prob_bits - 1
-        up = kernel.format.prob_bits - kernel.quotient_bits + kernel.quotient_octaves
-        given = np.minimum((each[number, mantissa] << up) >> np.minimum(below, 62), top)
+        given = np.minimum(each[number, mantissa] >> np.minimum(below, 62), top)
         given = np.where(codes > 0, given, 0)
     return _flat(given, rows).astype(element_type(kernel.format.prob_bits, signed=False))

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from exaq import Baps
 from exaq.kernels.baps_golden import MANTISSA_BITS, TOP
 from exaq_hdl.kernels.baps import hif8
-from exaq_hdl.kernels.baps.layouts import check_baps, stored_beat, table_word
+from exaq_hdl.kernels.baps.baps_layouts import check_baps, stored_beat, table_word
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.streams import probability_beat
@@ -128,8 +128,8 @@ class BapsEmitter(Component):
         bits = self.kernel.format.prob_bits
         below = pipeline.step(0, TOP - code[MANTISSA_BITS:] + risen, f"{name}_below").as_unsigned()
         there = pipeline.step(0, code.any(), f"{name}_there")
-        near = (len(word) + 1).bit_length()
-        shifted = Cat(0, word) >> below[:near]
+        near = len(word).bit_length()
+        shifted = word >> below[:near]
         shifted = Mux(there & ~below[near:].any(), shifted[: bits + 1], 0)
         shifted = pipeline.step(1, shifted, f"{name}_shifted")
         # 1 is as much as there is.

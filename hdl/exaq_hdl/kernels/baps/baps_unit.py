@@ -2,7 +2,7 @@
 
 row beats --> octaves --> running reference --> encoder --+--> code FIFO --> codes
                                                           |
-                                                          +--> weight sum --> queue --> row results
+                                                          +--> shifting sum --> row results
 
 A unit that gives probabilities has a normalizer behind the queue, and an emitter behind a FIFO that
 keeps a row's codes until its sum is known.
@@ -19,9 +19,7 @@ from exaq import Baps
 from exaq.kernels.baps_golden import HIF8_LIFT
 from exaq_hdl.kernels.baps import hif8
 from exaq_hdl.kernels.baps.baps_emitter import BapsEmitter
-from exaq_hdl.kernels.baps.encoder import Encoder
-from exaq_hdl.kernels.baps.float_normalizer import FloatNormalizer
-from exaq_hdl.kernels.baps.layouts import (
+from exaq_hdl.kernels.baps.baps_layouts import (
     check_baps,
     division_of,
     octaves_of,
@@ -29,10 +27,12 @@ from exaq_hdl.kernels.baps.layouts import (
     stored_beat,
     summed_row,
 )
+from exaq_hdl.kernels.baps.encoder import Encoder
+from exaq_hdl.kernels.baps.float_normalizer import FloatNormalizer
 from exaq_hdl.kernels.baps.mantissa_reader import MantissaReader
 from exaq_hdl.kernels.baps.octaves import Octaves
 from exaq_hdl.kernels.baps.running_reference import RunningReference
-from exaq_hdl.kernels.baps.weight_sum import WeightSum
+from exaq_hdl.kernels.baps.shifting_sum import ShiftingSum
 from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.kernel_unit import KernelUnit, hardware_of
 from exaq_hdl.parts.component import Component, Stream
@@ -61,7 +61,7 @@ class BapsUnit(KernelUnit):
         self._octaves = Octaves(kernel, memories=memories)
         self._reference = RunningReference(kernel)
         self._encoder = Encoder(kernel)
-        self._sum = WeightSum(kernel)
+        self._sum = ShiftingSum(kernel)
         coded = self._octaves.latency + self._reference.latency + self._encoder.latency
         #: Cycles from a look at ``room`` to the beat behind the encoder that follows from it.
         reaction = Receiver.reaction_of(kernel.format) + coded
@@ -99,7 +99,7 @@ class BapsUnit(KernelUnit):
             "octaves": self._octaves,
             "reference": self._reference,
             "encoder": self._encoder,
-            "weight_sum": self._sum,
+            "shifting_sum": self._sum,
             **self._output.blocks,
         }
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Baps
 from exaq.kernels.baps_golden import STEP_BITS
-from exaq_hdl.kernels.baps.layouts import check_baps, highest_step, lowest, octave_beat
+from exaq_hdl.kernels.baps.baps_layouts import check_baps, highest_step, lowest, octave_beat
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.streams import row_beat, row_flags

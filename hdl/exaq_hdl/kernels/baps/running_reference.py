@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Baps
 from exaq.kernels.baps_golden import STEP_BITS
-from exaq_hdl.kernels.baps.layouts import (
+from exaq_hdl.kernels.baps.baps_layouts import (
     check_baps,
     octave_beat,
     reference_shape,

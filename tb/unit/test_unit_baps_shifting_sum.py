@@ -9,15 +9,15 @@ from unit_baps import OCTAVE, STEPS, codes_config, flags
 from unit_bench import Bench, ceil_log2, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.baps.layouts import coded_beat, reference_shape, summed_row
-from exaq_hdl.kernels.baps.weight_sum import WeightSum
+from exaq_hdl.kernels.baps.baps_layouts import coded_beat, reference_shape, summed_row
+from exaq_hdl.kernels.baps.shifting_sum import ShiftingSum
 
 # A beat: by how many steps the reference rises, and a code for each lane.
 Beat = tuple[int, list[int]]
 CODES = (0, *range(8, 249))
 
 
-def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = None) -> WeightSum:
+def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = None) -> ShiftingSum:
     """Streams rows, and checks their sums, the references that leave with them, and the times.
 
     What the reference rises by at a row's first beat does not matter. Beats but a row's last say
@@ -42,7 +42,7 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
             words.append(pack(coded_beat(config.kernel), beat))
         ends.append(len(words) - 1)
         expected.append({"sum": total, "reference": reference, "error": beat["error"]})
-    block = WeightSum(config.kernel)
+    block = ShiftingSum(config.kernel)
     bench = Bench(block, limit=4 * len(words) + 200)
     feed = bench.feed(block.i, words, None if seed is None else stalls(seed))
     drain = bench.drain(block.o, len(rows))

@@ -8,13 +8,13 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Baps
 from exaq.kernels.baps_golden import MANTISSA_BITS
-from exaq_hdl.kernels.baps.layouts import check_baps, coded_beat, summed_row
+from exaq_hdl.kernels.baps.baps_layouts import check_baps, coded_beat, summed_row
 from exaq_hdl.parts.arithmetic import tree_depth
 from exaq_hdl.parts.assembly import late
 from exaq_hdl.parts.component import Component
 
 
-class WeightSum(Component):
+class ShiftingSum(Component):
     """Adds up what codes stand for, rounded down to ``sum_frac`` fraction bits each.
 
     Where a beat's reference rises, the sum so far is shifted down by as much. Latency
