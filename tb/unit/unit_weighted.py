@@ -81,7 +81,7 @@ class OddFinisher(Component):
 
 
 class OddDatapath(Datapath):
-    """Two places to weigh, with a table in the second; one to emit."""
+    """Two places to weigh, with a table in the second; one to emit, a table."""
 
     weigh_latency = 2
     emit_latency = 1
@@ -95,7 +95,8 @@ class OddDatapath(Datapath):
         return steps.carry(0, distance[:2], "word", 2), weight
 
     def emit(self, steps: Steps, stored: Value, row: RowItem) -> Value:
-        return steps.step(0, stored, "word") + row.at(1, "low")
+        # A table, which has to stand still with the pipeline.
+        return steps.look_up(0, [3, 2, 1, 0], 2, ~stored, "table") + row.at(1, "low")
 
 
 class ZeroDatapath(OddDatapath):
