@@ -70,3 +70,17 @@ def test_relative_errors_are_those_of_the_formula(sigma: str, bits: str) -> None
     assert clip == f"{exact:.2f}"
     bounds = [100 * 2.0 ** -(frac + 1) / math.exp(exact) for frac in (10, 12, 13, 14, 16)]
     assert errors == [f"{float(f'{bound:.2g}'):g} %" for bound in bounds]
+
+
+def test_shift_and_lut_are_what_their_script_prints() -> None:
+    scripts = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (script,) = (each for each in scripts if "e2softmax" in each)
+    command = [sys.executable, "-W", "error", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert len(lines) == 12
+    for bits, length, sigma, *found in lines:
+        begins = [bits, f"{length}, {sigma}"]
+        cells = [each.replace("-", " to ") for each in found]
+        assert [*begins, *cells[:5]] in ROWS
+        assert [*begins, *cells[5:]] in ROWS
