@@ -115,7 +115,7 @@ def test_configurations_are_copied_and_pickled() -> None:
         (
             {"kernel": "taylor"},
             ValueError,
-            "unknown kernel 'taylor'; there are exaq, lut, multiply, shift",
+            f"unknown kernel 'taylor'; there are {', '.join(KERNELS)}",
         ),
         ({"format": 3}, TypeError, "format must be an exaq.StreamFormat, not 3"),
         ({"kernel": 3}, TypeError, "kernel must be a kernel of exaq.kernels or its name, not 3"),

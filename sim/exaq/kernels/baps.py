@@ -13,7 +13,7 @@ the beat as the block that shares a reference, and everything that follows the s
     >>> config = exaq.SoftmaxConfig(kernel="baps", output="codes", row_results="sum")
     >>> codes = exaq.quantize([[40, 10, -60, 25, 38, -7]], config)
     >>> config.kernel.values(codes).round(3).tolist()
-    [[0.75, 0.117, 0.001, 0.297, 0.688, 0.041]]
+    [[0.047, 0.007, 0.0, 0.02, 0.043, 0.002]]
     >>> exaq.row_results([[40, 10, -60, 25, 38, -7]], config).maximum.tolist()
     [8]
 """
