@@ -84,7 +84,10 @@ def test_every_code_of_a_row(name: str) -> None:
     check_emitter(ShiftDatapath(kernel), [*rows, (kernel.least_sum, codes)], seed=5)
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name.startswith("ita")])
+@EVERY
 def test_zero(name: str) -> None:
+    """Of ``ita`` the farthest code; every code of ``e2softmax`` may leave something."""
     kernel: Any = CONFIGS[name].kernel
-    check_zero(ShiftDatapath(kernel))
+    assert (kernel.zero is None) == name.startswith("e2softmax")
+    if kernel.zero is not None:
+        check_zero(ShiftDatapath(kernel))
