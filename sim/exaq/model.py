@@ -80,6 +80,7 @@ def quantize(
         lengths=lengths,
         window=window,
     )
+    config.kernel.check_sinks(rows)
     return config.kernel.quantize(rows).reshape(rows.shape)
 
 
@@ -156,6 +157,7 @@ def softmax(
         lengths=lengths,
         window=window,
     )
+    config.kernel.check_sinks(rows)
     return config.kernel.compute(rows).reshape(rows.shape)
 
 
@@ -191,4 +193,5 @@ def row_results(
         lengths=lengths,
         window=window,
     )
+    config.kernel.check_sinks(rows)
     return config.kernel.results_of(rows).reshape(*rows.shape[:-1])

@@ -175,6 +175,16 @@ def test_a_unit_streams_no_rows_of_one_beat(counting: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("name", [name for name in KERNELS if "sink" not in KERNELS[name].takes])
+def test_sinks_of_single_rows_are_refused_too(name: str) -> None:
+    config = SoftmaxConfig(kernel=name)
+    refuses(
+        ValueError,
+        f"the kernel {name} takes no sinks",
+        lambda: exaq.softmax([[1, 2]], config, sink=3),
+    )
+
+
 def test_names_of_kernels_and_settings_are_told_apart(counting: Any) -> None:
     def second() -> None:
         class Other(counting):

@@ -161,6 +161,11 @@ class Kernel(ABC):
         number = 0 if rows.contexts is None else rows.contexts
         return replace(rows, sinks=np.broadcast_to(each[number], rows.lengths.shape))
 
+    def check_sinks(self, rows: Rows) -> None:
+        """ValueError where ``rows`` have sinks, and the kernel takes none."""
+        if rows.sinks is not None and "sink" not in self.takes:
+            raise ValueError(f"the kernel {self.name} takes no sinks")
+
     @property
     def borders(self) -> tuple[int, ...]:
         """Distances from the row's maximum, in logit steps and at most 0, that an element reaches
