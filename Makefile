@@ -15,7 +15,8 @@ help:
 	@echo 'make setup        .venv with everything, from wheels alone'
 	@echo 'make demo         emit Verilog, run it compiled on real attention logits, compare'
 	@echo 'make demo-board   the same through a virtual FPGA board and its serial port'
-	@echo 'make test         all tests'
+	@echo 'make test         all tests; of the simulations that make regression runs, a few'
+	@echo 'make regression   simulate the configurations that changed; ARGS=--all: all'
 	@echo 'make lint         style and types'
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
@@ -37,6 +38,10 @@ demo-board: .venv/.base
 
 test: .venv/.all
 	$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+# Runs with a record that still holds are left alone: make regression ARGS=--all simulates them too.
+regression: .venv/.all
+	$(BIN)/python scripts/run_regression.py -q -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: .venv/.all
 	$(BIN)/ruff check
@@ -67,7 +72,7 @@ test-newest:
 	@$(NEWEST)/python -m pip freeze --exclude-editable | tr 'A-Z_' 'a-z-' \
 	    | grep -vxFf <(sed 's/ *;.*//' $(LOCK)) || echo 'nothing'
 	EXAQ_WARNINGS='$(NEWS)' $(NEWEST)/pytest -n $(JOBS) --dist worksteal --deselect tb/test_lock.py \
-	    $(ARGS)
+	    --simulate=all $(ARGS)
 
 lock: .venv-lock/bin/uv
 	.venv-lock/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
@@ -134,5 +139,5 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test test-wheel test-newest lint docs lock bench boards
+.PHONY: help setup demo demo-board test regression test-wheel test-newest lint docs lock bench boards
 .PHONY: bench-model bench-cosim clean

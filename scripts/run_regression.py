@@ -1,11 +1,14 @@
-"""Runs the cocotb regression: the emitted Verilog in Verilator and Icarus against the golden model.
+"""Simulates the runs of the regression whose record is missing or stale, and records what they hit.
 
-    python scripts/run_regression.py                    everything, and what it must have shown
+    python scripts/run_regression.py                    what changed, one run after the other
+    python scripts/run_regression.py -n 2               two at a time, as make regression does
+    python scripts/run_regression.py --all              every run
     python scripts/run_regression.py -k "3bit and verilator"
     python scripts/run_regression.py --collect-only -q  what there is
 
-Options are those of pytest. tb/rtl/test_rtl_regression.py says what each test simulates, and what
-it leaves behind.
+A run is the emitted Verilog of one configuration in Verilator or Icarus, against the golden model.
+Records are kept in reports/regression.json, each as soon as its run has passed. Other options are
+those of pytest. tb/rtl/test_rtl_regression.py says what each run is, and what it leaves behind.
 """
 
 import sys
@@ -15,5 +18,15 @@ import pytest
 
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[1]
-    folders = ["--rootdir", str(root), "-c", str(root / "pyproject.toml"), str(root / "tb/rtl")]
-    sys.exit(pytest.main([*folders, *sys.argv[1:]]))
+    arguments = sys.argv[1:]
+    which = "all" if "--all" in arguments else "stale"
+    tests = str(root / "tb/rtl/test_rtl_regression.py")
+    sys.exit(
+        pytest.main(
+            [
+                *("--rootdir", str(root), "-c", str(root / "pyproject.toml")),
+                *(f"{tests}::test_emitted_verilog", f"--simulate={which}", "--record"),
+                *(argument for argument in arguments if argument != "--all"),
+            ]
+        )
+    )

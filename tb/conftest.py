@@ -47,6 +47,23 @@ def unused_components() -> Iterator[None]:
 _REFUSED = "skipped, which continuous integration (CI=true) takes for a failure: "
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the regression in tb/rtl."""
+    group = parser.getgroup("regression of the emitted Verilog")
+    group.addoption(
+        "--simulate",
+        choices=("quick", "stale", "all"),
+        default="quick",
+        help="runs to simulate: those of rtl_matrix.QUICK, those whose record is missing or "
+        "stale, or all",
+    )
+    group.addoption(
+        "--record",
+        action="store_true",
+        help="keep what runs that pass hit, reports/regression.json",
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Take warnings for what EXAQ_WARNINGS says, filters as Python's ``-W`` has them."""
     for filter_ in os.environ["EXAQ_WARNINGS"].split():

@@ -195,5 +195,5 @@ def test_script_of_the_regression_finds_its_tests_from_anywhere(tmp_path: Path) 
         "run_regression.py", "-q", "--collect-only", "-k", "verilator-2bit-x1]", folder=tmp_path
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "tb/rtl/test_rtl_regression.py" in done.stdout
+    assert "tb/rtl/test_rtl_regression.py::test_emitted_verilog[verilator-2bit-x1]" in done.stdout
     assert list(tmp_path.iterdir()) == []

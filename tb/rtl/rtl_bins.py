@@ -246,16 +246,6 @@ class Hits:
         path.write_text(json.dumps(self._counts, indent=1, sort_keys=True), encoding="utf-8")
 
 
-def merge(paths: Iterable[Path]) -> dict[str, dict[str, int]]:
-    """The sum of what simulations wrote."""
-    total: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for path in paths:
-        for name, tests in json.loads(path.read_text(encoding="utf-8")).items():
-            for test, count in tests.items():
-                total[name][test] += count
-    return total
-
-
 def config_bins(config: SoftmaxConfig) -> Iterator[str]:
     """Bins that a configuration hits by being simulated."""
     beats = config.beats

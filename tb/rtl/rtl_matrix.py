@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from exaq import SoftmaxConfig, Tables
 
-#: Name to configuration; a name is a pytest parameter, so -k selects by its parts.
+#: Name to configuration; a name is a pytest parameter, so -k selects by its parts. New ones go to
+#: the end: a configuration's place says which of the stimuli are its share.
 MATRIX: dict[str, SoftmaxConfig] = {
     # The usual unit, with rows of max_row frequent; full rate from its least legal row on.
     "2bit-x4": SoftmaxConfig(max_row=64, full_rate_row=32),
@@ -264,3 +265,26 @@ MATRIX: dict[str, SoftmaxConfig] = {
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.
 ICARUS = ("2bit-x4-nomask-group1", "2bit-x4-free", "3bit-x2-free", "3bit-x2-contexts3-free")
+
+#: Every simulation, by the name that its test and its record have: simulator and configuration.
+RUNS = {
+    f"{simulator}-{name}": (simulator, name)
+    for simulator, names in (("verilator", MATRIX), ("icarus", ICARUS))
+    for name in names
+}
+
+#: Runs that every ``make test`` simulates, whatever their records say. Together they have each
+#: kernel and what changes a unit most.
+QUICK = (
+    "verilator-2bit-x4-codes-sums",
+    "verilator-2bit-x4-sink",
+    "verilator-4bit-x1",
+    "verilator-2bit-x4-window",
+    "verilator-3bit-x2-bf16-contexts3",
+    "verilator-baps-x4",
+    "verilator-baps-x3-float",
+    "verilator-multiply-x1-pwl4",
+    "verilator-shift-x4",
+    "verilator-lut-x4",
+    "icarus-2bit-x4-free",
+)

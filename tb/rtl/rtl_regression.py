@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cocotb_tools.runner import get_runner
@@ -69,24 +70,11 @@ def simulate(
     """
     build = build.resolve()
     build.mkdir(parents=True, exist_ok=True)
-    emitted = emit_verilog(config)
-    ports = emitted.manifest["ports"]
-    texts = {"exaq_softmax.v": emitted.verilog, "harness.v": harness(ports)}
+    texts, simulation = prepared(config, place)
     if simulator == "verilator":
         texts["public.vlt"] = PUBLIC
     for file, text in texts.items():
         (build / file).write_text(text, encoding="utf-8")
-    simulation = {
-        "config": config.to_dict(),
-        "module": type(config.kernel).__module__,
-        "latency": emitted.manifest["latency"]["cycles"],
-        "counted_from": emitted.manifest["latency"]["counted_from"],
-        "results": emitted.manifest.get("row_results", {}),
-        "boot_cycles": emitted.manifest.get("contexts", {}).get("cycles_after_reset", 0),
-        "load_cycles": emitted.manifest.get("contexts", {}).get("cycles_of_a_load", 0),
-        "place": place,
-        "seen": seen_fields(ports),
-    }
     (build / "simulation.json").write_text(json.dumps(simulation), encoding="utf-8")
     hits = build / HITS
     hits.unlink(missing_ok=True)
@@ -110,7 +98,7 @@ def simulate(
             with_one_runtime(compile_unit, build, runtime)
         try:
             runner.test(
-                test_module=[path.stem for path in COROUTINES[: 3 if config.contexts else 1]],
+                test_module=[path.stem for path in coroutines(config)],
                 hdl_toplevel=HARNESS,
                 hdl_toplevel_lang="verilog",
                 build_dir=build,
@@ -126,6 +114,29 @@ def simulate(
         except SystemExit:
             return failures(log)
     return ""
+
+
+def coroutines(config: SoftmaxConfig) -> tuple[Path, ...]:
+    """The files of coroutines that run on a unit."""
+    return COROUTINES if config.contexts else COROUTINES[:1]
+
+
+def prepared(config: SoftmaxConfig, place: int) -> tuple[dict[str, str], dict[str, Any]]:
+    """The Verilog files of a simulation by name, and what its coroutines are told."""
+    emitted = emit_verilog(config)
+    manifest = emitted.manifest
+    ports = manifest["ports"]
+    return {"exaq_softmax.v": emitted.verilog, "harness.v": harness(ports)}, {
+        "config": config.to_dict(),
+        "module": type(config.kernel).__module__,
+        "latency": manifest["latency"]["cycles"],
+        "counted_from": manifest["latency"]["counted_from"],
+        "results": manifest.get("row_results", {}),
+        "boot_cycles": manifest.get("contexts", {}).get("cycles_after_reset", 0),
+        "load_cycles": manifest.get("contexts", {}).get("cycles_of_a_load", 0),
+        "place": place,
+        "seen": seen_fields(ports),
+    }
 
 
 def with_one_runtime(compile_unit: Callable[[], object], build: Path, runtime: Path) -> None:

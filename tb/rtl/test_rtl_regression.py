@@ -1,21 +1,24 @@
 """The emitted AXI top in a Verilog simulator, against the golden model.
 
-Each test simulates one configuration of ``rtl_matrix.MATRIX``: every coroutine of
-``cocotb_softmax.py`` and, with contexts, of ``cocotb_loads.py`` and ``cocotb_registers.py``, on
-Verilator and for some configurations on Icarus too. Of the stalls and the like that a coroutine
-knows, each configuration has its share, and the matrix all of them (``rtl_simulation.share``).
-Files stay in ``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog, ``simulation.log``, ``hits.json``
-and, with ``WAVES=1`` in the environment, the waveform.
+A *run* is one configuration of ``rtl_matrix.MATRIX`` in one simulator, with every coroutine of
+``cocotb_softmax.py`` and, with contexts, of ``cocotb_loads.py`` and ``cocotb_registers.py``. All
+run on Verilator and some on Icarus too. Of the stalls and the like that a coroutine knows, each
+configuration has its share, and the matrix all of them (``rtl_simulation.share``). Files stay in
+``build/rtl/SIMULATOR-CONFIGURATION``: the Verilog, ``simulation.log``, ``hits.json`` and, with
+``WAVES=1`` in the environment, the waveform.
 
-    pytest tb/rtl -n 2                              everything, checks coverage
-    pytest tb/rtl -k 3bit                           configurations of 3 bits
-    pytest tb/rtl -k "verilator and free"           free tables, Verilator alone
-    pytest tb/rtl -k "icarus"                       what Icarus repeats
-    COCOTB_TEST_FILTER=latency pytest tb/rtl -k x16 one coroutine of one configuration
-    WAVES=1 pytest tb/rtl -k verilator-2bit-x1      with waves
+All runs together take long. Without options these tests simulate those of ``rtl_matrix.QUICK``
+and ask of each other one whether its record in ``reports/regression.json`` is of today's design,
+golden model and testbench. ``make regression`` simulates what is not, and keeps the records.
 
-Coverage is checked by whichever test completes the matrix on Verilator, so in a single process
-as well as spread over pytest-xdist's; a subset of the tests never completes it and is not judged.
+    pytest tb/rtl -n 2                                             quick runs, all records, coverage
+    pytest tb/rtl -n 2 --simulate=all                              every run
+    pytest tb/rtl --simulate=all -k 3bit                           configurations of 3 bits
+    pytest tb/rtl --simulate=all -k "verilator and free"           free tables, Verilator alone
+    pytest tb/rtl --simulate=all -k icarus                         what Icarus repeats
+    COCOTB_TEST_FILTER=latency pytest tb/rtl --simulate=all -k x16 one coroutine
+    WAVES=1 pytest tb/rtl --simulate=all -k verilator-2bit-x1      with waves
+    pytest tb/rtl -n 2 --simulate=stale --record                   as make regression
 """
 
 from __future__ import annotations
@@ -23,78 +26,120 @@ from __future__ import annotations
 import ast
 import os
 import shutil
-import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from rtl_bins import BINS, merge
-from rtl_matrix import ICARUS, MATRIX
+from rtl_bins import BINS
+from rtl_fingerprint import sources
+from rtl_matrix import MATRIX, QUICK, RUNS
+from rtl_records import (
+    fault,
+    hits_of,
+    lost,
+    missed,
+    of_run,
+    read_plan,
+    read_records,
+    version_of,
+    write_record,
+)
 from rtl_regression import COROUTINES, HITS, simulate
+
+from exaq import KERNELS
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "rtl"
-TESTPLAN = HERE.parent / "testplan.toml"
-
-RUNS = [("verilator", name) for name in MATRIX] + [("icarus", name) for name in ICARUS]
-
-
-def read_plan() -> list[dict[str, Any]]:
-    """The bins of tb/testplan.toml."""
-    return tomllib.loads(TESTPLAN.read_text(encoding="utf-8"))["bin"]
-
-
-def missed(plan: list[dict[str, Any]], hits: dict[str, dict[str, int]]) -> list[str]:
-    """What a whole regression did not show: bins, or bins by one of the tests named for them."""
-    return [
-        f"{entry['name']} by {test}"
-        for entry in plan
-        for test in entry["tests"]
-        if not hits.get(entry["name"], {}).get(test)
-    ]
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of this session that all of pytest-xdist's workers share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "rtl"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "runtime"
 
 
-@pytest.fixture
-def coverage(shared: Path) -> Any:
-    """Takes a simulation's hits; fails in the test that completes the matrix, if bins are left."""
-
-    def add(name: str, hits: Path) -> None:
-        target = shared / f"{name}.json"
-        partial = target.with_suffix(".partial")
-        shutil.copyfile(hits, partial)
-        partial.replace(target)
-        done = sorted(shared.glob("*.json"))
-        if {path.stem for path in done} >= set(MATRIX):
-            left = missed(read_plan(), merge(done))
-            if left:
-                pytest.fail("never hit in the whole regression:\n" + "\n".join(left), pytrace=False)
-
-    return add
+@pytest.fixture(scope="session")
+def sources_read() -> str:
+    """The sources as they were when this process read them."""
+    return sources()
 
 
 @pytest.mark.simulator
-@pytest.mark.parametrize(("simulator", "name"), RUNS, ids=["-".join(run) for run in RUNS])
-def test_emitted_verilog(simulator: str, name: str, shared: Path, coverage: Any) -> None:
+@pytest.mark.parametrize("run", RUNS)
+def test_emitted_verilog(
+    run: str,
+    runtime: Path,
+    request: pytest.FixtureRequest,
+    record_property: Callable[[str, object], None],
+) -> None:
     """One configuration gives the golden model's bits under every stimulus."""
+    options = request.config
+    stale_alone = options.getoption("simulate") == "stale"
+    keep = options.getoption("record") and "COCOTB_TEST_FILTER" not in os.environ
+    before = read_records().get(run)
+    now = of_run(run) if keep or stale_alone else {}
+    then = request.getfixturevalue("sources_read") if keep else ""
+    if stale_alone and not fault(run, before, now):
+        record_property("run", "current")
+        return
+    simulator, name = RUNS[run]
     if simulator == "icarus" and shutil.which("iverilog") is None:
         pytest.skip("iverilog is not installed")
-    place = list(MATRIX).index(name)
-    runtime = shared / "runtime" if simulator == "verilator" else None
-    build = BUILD / f"{simulator}-{name}"
-    failed = simulate(MATRIX[name], build, simulator=simulator, place=place, runtime=runtime)
+    record_property("run", "simulated")
+    failed = simulate(
+        MATRIX[name],
+        BUILD / run,
+        simulator=simulator,
+        place=list(MATRIX).index(name),
+        runtime=runtime if simulator == "verilator" else None,
+    )
     if failed:
         pytest.fail(failed, pytrace=False)
-    if simulator == "verilator" and "COCOTB_TEST_FILTER" not in os.environ:
-        coverage(name, build / HITS)
+    if "COCOTB_TEST_FILTER" in os.environ:
+        return
+    hits = hits_of(BUILD / run / HITS)
+    if keep:
+        if sources() != then:
+            pytest.fail("sources changed meanwhile: nothing is recorded", pytrace=False)
+        record = {"fingerprint": now, "hits": hits, "simulator": version_of(simulator)}
+        write_record(run, record)
+    elif left := lost(before, hits):
+        text = "\n".join(left)
+        pytest.fail(
+            f"not hit as the record of {run} says (make regression renews it):\n{text}",
+            pytrace=False,
+        )
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_record_is_of_today(run: str, request: pytest.FixtureRequest) -> None:
+    """A run that is not simulated here was, as it is now."""
+    simulated = any(item.name == f"test_emitted_verilog[{run}]" for item in request.session.items)
+    if simulated and (RUNS[run][0] != "icarus" or shutil.which("iverilog")):
+        return
+    if found := fault(run, read_records().get(run), of_run(run)):
+        pytest.fail(found, pytrace=False)
+
+
+def test_records_are_of_runs() -> None:
+    assert sorted(set(read_records()) - set(RUNS)) == [], "make regression forgets them"
+
+
+def test_every_bin_is_hit() -> None:
+    """Each by every test that the testplan names for it; by the records, see ``lost``."""
+    assert missed(read_plan(), read_records()) == []
+
+
+def test_quick_runs_have_each_kernel_and_what_changes_a_unit_most() -> None:
+    configs = [MATRIX[name] for simulator, name in map(RUNS.__getitem__, QUICK)]
+    kernels = {(config.kernel.name, config.output) for config in configs}
+    assert {name for name, _ in kernels} == set(KERNELS)
+    assert {("exaq", "codes"), ("baps", "codes"), ("baps", "probabilities")} <= kernels
+    assert {config.bits for config in configs if config.kernel.name == "exaq"} >= {2, 4}
+    for what in ("contexts", "float_format", "window", "sinks", "masking"):
+        assert any(getattr(config, what) for config in configs), what
+    assert {RUNS[run][0] for run in QUICK} == {"verilator", "icarus"}
 
 
 def test_testplan_names_every_bin() -> None:
