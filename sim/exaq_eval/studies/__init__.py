@@ -1,4 +1,4 @@
-"""The studies behind docs/accuracy.md: each answers one question and needs one command.
+"""The studies behind docs/accuracy.md and docs/kernels.md: a question each, and one command.
 
 Importing them needs NumPy alone; what a single one needs besides is imported when it runs.
 """
@@ -9,6 +9,7 @@ from exaq_eval.studies.questions.architectures import Architectures
 from exaq_eval.studies.questions.choice import Choice
 from exaq_eval.studies.questions.clip import Clip
 from exaq_eval.studies.questions.distribution import Distribution
+from exaq_eval.studies.questions.kernels import Kernels
 from exaq_eval.studies.questions.lut_size import LutSize
 from exaq_eval.studies.questions.shapes import Shapes
 from exaq_eval.studies.questions.widths import Widths
@@ -25,6 +26,7 @@ STUDIES: dict[str, Study] = {
         LutSize(),
         Architectures(),
         Widths(),
+        Kernels(),
     )
 }
 

@@ -148,6 +148,8 @@ def _read(reports: Path) -> tuple[list[Report], list[tuple[Study, Result]]]:
         raise ValueError(f"{reports} holds no report of an evaluation")
     studies = []
     for study in STUDIES.values():
+        if study.page != "accuracy":
+            continue
         path = reports / f"{study_stem(study)}.json"
         if path.is_file():
             result = json.loads(path.read_text(encoding="utf-8"))

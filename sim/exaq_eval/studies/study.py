@@ -26,11 +26,14 @@ class Study(ABC):
         Heading of its section.
     question
         What is asked, in a sentence.
+    page
+        The page of the documentation that has its section: ``accuracy``, or ``kernels``.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     question: ClassVar[str]
+    page: ClassVar[str] = "accuracy"
 
     @classmethod
     def quick(cls) -> Self:

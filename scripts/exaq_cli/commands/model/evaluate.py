@@ -122,7 +122,11 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     help="Run a study of a question of the paper instead; repeatable. An unknown name lists them.",
 )
 @click.option("--quick", is_flag=True, help="Studies at sizes that take seconds.")
-@click.option("--docs", is_flag=True, help="Make accuracy.md and its pictures from reports.")
+@click.option(
+    "--docs",
+    is_flag=True,
+    help="Make accuracy.md, what kernels.md has measured, and their pictures, from reports.",
+)
 def command(
     models: tuple[str, ...],
     rules: tuple[str, ...],

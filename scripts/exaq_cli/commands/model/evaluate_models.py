@@ -225,20 +225,30 @@ def run_studies(names: Sequence[str], quick: bool, folder: Path, reports: Path |
 
 
 def make_docs(folder: Path, reports: Path) -> None:
-    """Write accuracy.md and its pictures from the reports."""
-    from exaq_eval.studies.accuracy_page import make, pictures
+    """Write accuracy.md, and what kernels.md has measured where there is one, with pictures."""
+    from exaq_eval.studies import accuracy_page, kernels_page
 
     if not reports.is_dir():
         raise UserError(f"cannot read {reports}: no such folder")
-    page = folder / "accuracy.md"
+    pages = [folder / "accuracy.md"]
     with user_errors():
-        stems = pictures(reports)
+        stems = accuracy_page.pictures(reports)
     targets = [_make(folder / "accuracy") / f"{stem}.png" for stem in stems]
-    with replacing(page, *targets) as (text_file, *drawn):
+    kernels = folder / "kernels.md"
+    if kernels.is_file() and kernels_page.report_of(reports).is_file():
+        pages.append(kernels)
+        targets += [kernels, kernels.with_suffix(".png")]
+    with replacing(pages[0], *targets) as (text_file, *drawn):
         with user_errors():
-            text = make(reports, dict(zip(stems, drawn, strict=True)).__getitem__)
+            pictures = dict(zip(stems, drawn, strict=False))
+            text = accuracy_page.make(reports, pictures.__getitem__)
+            if len(pages) > 1:
+                *_, filled, picture = drawn
+                before = kernels.read_text(encoding="utf-8")
+                filled.write_text(kernels_page.fill(before, reports, picture), encoding="utf-8")
         text_file.write_text(text, encoding="utf-8")
-    click.echo(f"Written: {page}, {len(targets)} pictures")
+    drawings = len(targets) - len(pages) + 1
+    click.echo(f"Written: {', '.join(map(str, pages))}, {drawings} pictures")
 
 
 def _make(folder: Path) -> Path:
