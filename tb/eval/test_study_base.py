@@ -32,6 +32,7 @@ def test_there_are_the_studies_of_the_paper() -> None:
         "lut-size",
         "architectures",
         "widths",
+        "kernels",
     ]
     assert all(each.name == name for name, each in STUDIES.items())
 

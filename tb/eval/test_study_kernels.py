@@ -15,6 +15,7 @@ from accuracy_reports import report
 
 import exaq
 from exaq.data import load_attention_sample
+from exaq_cli.commands.model.evaluate_models import make_docs
 from exaq_eval.reports.peers import PEERS, peer_table
 from exaq_eval.reports.sizes import measured
 from exaq_eval.studies import kernels_page
@@ -181,6 +182,28 @@ def test_page_is_that_of_the_reports(tmp_path: Path) -> None:
     assert kernels_page.fill(PAGE, ROOT / "reports/accuracy", path) == PAGE, cure
     assert (ROOT / "docs/kernels.png").is_file(), cure
     assert path.stat().st_size < 250_000
+
+
+def test_docs_fill_the_page_where_there_is_one(tmp_path: Path) -> None:
+    kept = tmp_path / "kept/accuracy"
+    kept.mkdir(parents=True)
+    for name in ("minilm-int8", "study-kernels"):
+        text = (ROOT / f"reports/accuracy/{name}.json").read_text(encoding="utf-8")
+        (kept / f"{name}.json").write_text(text, encoding="utf-8")
+    make_docs(tmp_path / "first", kept)
+    assert {path.name for path in (tmp_path / "first").iterdir()} == {"accuracy", "accuracy.md"}
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    before = f"# Kernels\n\n{kernels_page.BEGIN}\nold\n{kernels_page.END}\n\n## More\n"
+    (docs / "kernels.md").write_text(before, encoding="utf-8")
+    make_docs(docs, kept)
+    filled = (docs / "kernels.md").read_text(encoding="utf-8")
+    assert filled == kernels_page.fill(before, kept, tmp_path / "again.png")
+    assert "old" not in filled
+    assert filled.endswith(f"{kernels_page.END}\n\n## More\n")
+    assert (docs / "kernels.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    # What is about kernels alone is on their page alone.
+    assert "study kernels" not in (docs / "accuracy.md").read_text(encoding="utf-8")
 
 
 def test_page_without_a_place_is_refused(tmp_path: Path) -> None:

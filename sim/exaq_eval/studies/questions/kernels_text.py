@@ -250,8 +250,8 @@ def draw(result: Result, path: Path) -> None:
                 axes.axhline(alone, linestyle=":", color=_PEER_COLOUR, linewidth=0.9)
                 axes.set(xscale=scale, yscale="log", xlabel=title)
             line[0].set_ylabel(f"KL in nats, rows of {row}")
-        for kernel, mark, colour in zip(_KERNELS, _MARKS, COLOURS, strict=False):
-            grid[0][-1].plot([], [], mark, color=colour, markersize=5, label=kernel)
+        for name, mark, colour in zip(_KERNELS, _MARKS, COLOURS, strict=False):
+            grid[0][-1].plot([], [], mark, color=colour, markersize=5, label=name)
         grid[0][-1].plot([], [], "x", color=_PEER_COLOUR, markersize=5, label="others")
         legend(grid[0][-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import exaq
-from exaq import SoftmaxConfig, metrics
+from exaq import Baps, SoftmaxConfig, metrics
 from exaq_eval.studies.subjects.random_rows import Floats
 
 Integers = NDArray[Any]
@@ -140,14 +140,17 @@ def together(
     integers: Integers, config: SoftmaxConfig, live: NDArray[np.bool_] | None = None
 ) -> Given:
     """Codes, references and sums of BAPS put together, exactly: what a consumer computes with."""
+    kernel = config.kernel
+    if not isinstance(kernel, Baps):
+        raise TypeError(f"only codes of baps can be put together, not those of {kernel.name}")
     codes = exaq.quantize(integers, config, live)
     references = exaq.beat_references(integers, config, live)
     results = exaq.row_results(integers, config, live)
     octaves = references - results.maximum[..., None]
     octaves = np.repeat(octaves, config.lanes, axis=-1)[..., : codes.shape[-1]]
     one = np.ldexp(np.maximum(results.sum, 1).astype(np.float64), -config.sum_frac)[..., None]
-    values = np.ldexp(config.kernel.values(codes), octaves) / one
-    return Given(values=values, floor=_least(config.kernel.values(np.arange(256))) / 2 / one)
+    values = np.ldexp(kernel.values(codes), octaves) / one
+    return Given(values=values, floor=_least(kernel.values(np.arange(256))) / 2 / one)
 
 
 def _least(values: Floats) -> float:
