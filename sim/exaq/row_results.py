@@ -81,9 +81,10 @@ class RowResults:
     def log_sum_exp(self, config: SoftmaxConfig) -> NDArray[np.float64]:
         """(...), ln of the sum of e**logit, in real units: logit_scale * maximum + ln(sum).
 
-        The sum is that of the table's exponentials; -inf where it is 0.
+        The sum is that of the exponentials that the kernel has; -inf where it is 0. What a maximum
+        is in octaves counts ln 2 each.
         """
-        return _log_sum_exp(self.maximum, self.sum, config, config.exp_frac)
+        return _log_sum_exp(self.maximum, self.sum, config, config.kernel.sum_frac)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +97,11 @@ class MergedRows:
         (...), the largest logit of all parts, as of ``RowResults``.
     weights
         (parts, ...) integers in units of 2**-WEIGHT_FRAC: what the exponentials of a part count,
-        e**(logit_scale * (the part's maximum - maximum)), rounded half to even.
+        e**(logit_scale * (the part's maximum - maximum)), rounded half to even; with maxima in
+        octaves 2**(the part's maximum - maximum).
     sum
         (...) integers, exact: the parts' sums times their weights, in units of
-        2**-(exp_frac + WEIGHT_FRAC).
+        2**-(sum_frac + WEIGHT_FRAC), sum_frac being the kernel's: EXAQ's is exp_frac.
     """
 
     maximum: NDArray[Any]
@@ -120,6 +122,8 @@ class MergedRows:
         contexts
             As of ``exaq.softmax``, integers that broadcast to the leading shape; its errors.
         """
+        if not hasattr(config.kernel, "tables"):
+            raise TypeError(f"the kernel {config.kernel.name} has no table of probabilities")
         rom = _exponentials(config, contexts, self.maximum.shape)
         top = 2**config.prob_bits - 1
         sums = np.maximum(self.sum, 1)[..., None]
@@ -131,7 +135,8 @@ class MergedRows:
 
     def log_sum_exp(self, config: SoftmaxConfig) -> NDArray[np.float64]:
         """As that of ``RowResults``."""
-        return _log_sum_exp(self.maximum, self.sum, config, config.exp_frac + WEIGHT_FRAC)
+        frac = config.kernel.sum_frac + WEIGHT_FRAC
+        return _log_sum_exp(self.maximum, self.sum, config, frac)
 
 
 def merge(parts: Iterable[RowResults], config: SoftmaxConfig) -> MergedRows:
@@ -170,7 +175,7 @@ def merge(parts: Iterable[RowResults], config: SoftmaxConfig) -> MergedRows:
     maxima = np.stack([part.maximum for part in parts])
     maximum = maxima.max(axis=0)
     # Python's integers: products of them exceed 64 bits.
-    weights = _weights(maxima, maximum, Fraction(config.logit_scale)).astype(object)
+    weights = config.kernel.part_weights(maxima, maximum).astype(object)
     sums = np.stack([part.sum for part in parts]).astype(object)
     return MergedRows(maximum=maximum, weights=weights, sum=(weights * sums).sum(axis=0))
 
@@ -181,10 +186,12 @@ def _log_sum_exp(
     """Of sums in units of 2**-frac; -inf where they are 0."""
     with np.errstate(divide="ignore"):
         logarithm = np.log(sums.astype(np.float64)) - frac * np.log(2.0)
-    return np.where(sums == 0, -np.inf, maximum * float(config.logit_scale) + logarithm)
+    return np.where(sums == 0, -np.inf, maximum * config.kernel.maximum_scale + logarithm)
 
 
-def _weights(maxima: NDArray[Any], maximum: NDArray[Any], scale: Fraction) -> NDArray[np.int64]:
+def exponential_weights(
+    maxima: NDArray[Any], maximum: NDArray[Any], scale: Fraction
+) -> NDArray[np.int64]:
     """e**(scale * (maxima - maximum)) in units of 2**-WEIGHT_FRAC, exactly rounded."""
     same = maxima == maximum
     with np.errstate(invalid="ignore"):

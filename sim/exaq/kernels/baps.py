@@ -37,7 +37,7 @@ from exaq.kernels.baps_golden import (
     SUM_FRAC,
 )
 from exaq.kernels.kernel import Kernel
-from exaq.row_results import RowResults
+from exaq.row_results import WEIGHT_FRAC, RowResults
 from exaq.rows import Rows
 from exaq.scalars import choice, integer
 from exaq.stream_format import StreamFormat
@@ -282,6 +282,16 @@ class Baps(Kernel):
     def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:
         """Probabilities of rows, as ``exaq.softmax`` gives them: shape of ``rows.logits``."""
         return baps_golden.softmax(rows, self)
+
+    @property
+    def maximum_scale(self) -> float:
+        """An octave."""
+        return math.log(2)
+
+    def part_weights(self, maxima: NDArray[Any], maximum: NDArray[Any]) -> NDArray[np.int64]:
+        """Powers of two, below half of the last place 0."""
+        below = np.minimum(maximum - maxima, WEIGHT_FRAC + 1)
+        return np.int64(1) << WEIGHT_FRAC >> below.astype(np.int64)
 
     def results_of(self, rows: Rows) -> RowResults:
         """Reference and sum of rows, as ``exaq.row_results`` gives them."""

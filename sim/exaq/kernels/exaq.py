@@ -294,6 +294,11 @@ class Exaq(Kernel):
         """Probabilities of rows, as ``exaq.softmax`` gives them: shape of ``rows.logits``."""
         return exaq_golden.softmax(self.with_sinks(rows), self)
 
+    @property
+    def sum_frac(self) -> int:
+        """Fraction bits of the sum in row results: those of an exponential."""
+        return self.exp_frac
+
     def results_of(self, rows: Rows) -> RowResults:
         """Maximum, sum and table of rows, as ``exaq.row_results`` gives them."""
         return exaq_golden.row_results(self.with_sinks(rows), self)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exaq.row_results import RowResults
+from exaq.row_results import RowResults, exponential_weights
 from exaq.rows import Rows
 from exaq.stream_format import StreamFormat
 
@@ -228,6 +229,22 @@ class Kernel(ABC):
         beats), 0 behind a row's end.
         """
         raise TypeError(f"the codes of the kernel {self.name} come without references")
+
+    @property
+    def sum_frac(self) -> int:
+        """Fraction bits of the sum in row results."""
+        raise TypeError(f"the kernel {self.name} has no row results")
+
+    @property
+    def maximum_scale(self) -> float:
+        """What a maximum of 1 in row results is, in real units."""
+        return float(self.format.logit_scale)
+
+    def part_weights(self, maxima: NDArray[Any], maximum: NDArray[Any]) -> NDArray[np.int64]:
+        """What the sums of parts with these ``maxima``, (parts, ...), count in a row with that
+        ``maximum``, in units of 2**-WEIGHT_FRAC, rounded half to even.
+        """
+        return exponential_weights(maxima, maximum, Fraction(self.format.logit_scale))
 
     def results_of(self, rows: Rows) -> RowResults:
         """Maximum, sum and table of rows, as ``exaq.row_results`` gives them."""
