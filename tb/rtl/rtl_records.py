@@ -31,12 +31,36 @@ def read_records(path: Path = RECORDS) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    for record in found.values():
+        record["hits"] = {test: unpacked(bins) for test, bins in record["hits"].items()}
     return found
 
 
+def packed(bins: Iterable[str]) -> str:
+    """Bins as the file has them: each kind once, and its bins behind it."""
+    kinds: dict[str, list[str]] = {}
+    for each in sorted(bins):
+        kind, _, name = each.partition(".")
+        kinds.setdefault(kind, []).append(name)
+    return " ".join(f"{kind}:{','.join(names)}" for kind, names in kinds.items())
+
+
+def unpacked(text: str) -> list[str]:
+    """The bins of a text that ``packed`` made."""
+    kinds = (part.partition(":") for part in text.split())
+    return [f"{kind}.{name}" for kind, _, names in kinds for name in names.split(",")]
+
+
 def write_record(run: str, record: dict[str, Any], path: Path = RECORDS) -> None:
-    """Puts a run's record in the place of the one before, whoever else writes others."""
-    _change({run: record}, path)
+    """Puts a run's record in the place of the one before, whoever else writes others; of what was
+    hit, what the testplan names.
+    """
+    named = {(entry["name"], test) for entry in read_plan() for test in entry["tests"]}
+    hits = {
+        test: [bin_ for bin_ in bins if (bin_, test) in named]
+        for test, bins in record["hits"].items()
+    }
+    _change({run: record | {"hits": hits}}, path)
 
 
 def forget_others(path: Path = RECORDS) -> None:
@@ -65,11 +89,15 @@ def _text(records: Mapping[str, Mapping[str, Any]]) -> str:
 
     runs = [
         f' {json.dumps(run)}: {{\n  "fingerprint": {{\n{lines(each["fingerprint"])}\n  }},\n'
-        f'  "hits": {{\n{lines(each["hits"])}\n  }},\n'
+        f'  "hits": {{\n{lines(_packed(each["hits"]))}\n  }},\n'
         f'  "simulator": {json.dumps(each["simulator"])}\n }}'
         for run, each in sorted(records.items())
     ]
     return "{\n" + ",\n".join(runs) + "\n}\n"
+
+
+def _packed(hits: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    return {test: packed(bins) for test, bins in hits.items()}
 
 
 def of_run(run: str) -> dict[str, str]:

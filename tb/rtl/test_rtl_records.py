@@ -216,10 +216,16 @@ def test_records_are_kept_one_by_one(tmp_path: Path) -> None:
     assert read_records(path) == expected
     assert list(read_records(path)) == sorted(expected)
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
-    old = json.loads(path.read_text(encoding="utf-8")) | {"verilator-absent": first}
-    path.write_text(json.dumps(old), encoding="utf-8")
+    old = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(old | {"verilator-absent": old[RUN]}), encoding="utf-8")
     forget_others(path)
     assert read_records(path) == expected
+
+
+def test_of_what_was_hit_the_testplan_names_some(tmp_path: Path) -> None:
+    path = tmp_path / "regression.json"
+    write_record(RUN, record_of({}, latency=["rate.latency", "row.longest"]), path)
+    assert read_records(path)[RUN]["hits"] == {"latency": ["rate.latency"]}
 
 
 def test_hits_are_told_by_coroutine(tmp_path: Path) -> None:
