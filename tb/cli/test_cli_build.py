@@ -32,6 +32,8 @@ REFUSALS = {
     "takes at least 4 cycles; the fastest is 3000000 baud",
     "icebreaker --baud 0": "Invalid value for '--baud': 0 is not in the range x>=1.",
     "icebreaker --seed -1": "Invalid value for '--seed': -1 is not in the range x>=0.",
+    "icebreaker --preset baps-x4": "a board's link carries no references of beats: with the "
+    "kernel baps output must be probabilities, not codes",
     "icestorm": "Invalid value for 'BOARD': 'icestorm' is not one of "
     f"{', '.join(map(repr, BOARDS))}.",
     "icebreaker -o file": "Invalid value for '-o' / '--out': Directory 'file' is a file.",

@@ -217,6 +217,12 @@ def test_a_line_that_is_too_fast_is_refused(cycles: int) -> None:
     )
 
 
+def test_codes_with_references_are_refused() -> None:
+    config = SoftmaxConfig.preset("baps-x4", max_row=16)
+    with pytest.raises(ValueError, match="link carries no references of beats"):
+        Station(config, b"", None, line_cycles=Station.line_cycles)
+
+
 def bits_of(octets: bytes, divisor: int) -> list[int]:
     """A UART's line, a level for each cycle."""
     levels = []

@@ -220,7 +220,7 @@ def test_it_ends_with_the_process_that_started_it(program: Path) -> None:
     pytest.fail("the virtual board outlives the process that started it")
 
 
-# Of each family and kind of PLL, one; and both kinds of tables.
+# Of each family and kind of PLL, one; both kinds of tables; another kernel.
 @pytest.mark.parametrize(
     ("name", "clock", "config"),
     [
@@ -229,6 +229,7 @@ def test_it_ends_with_the_process_that_started_it(program: Path) -> None:
         ("ecpix5-85", 0, SoftmaxConfig(max_row=16, masking=False, prob_bits=20)),
         ("tang-nano-9k", 0, SoftmaxConfig(max_row=16, contexts=2)),
         ("tang-nano-9k", 54_000_000, SoftmaxConfig(max_row=16, lanes=1)),
+        ("icebreaker", 0, SoftmaxConfig(kernel="shift", max_row=16)),
     ],
 )
 def test_other_boards(name: str, clock: int, config: SoftmaxConfig) -> None:

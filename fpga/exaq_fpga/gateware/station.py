@@ -11,7 +11,7 @@ from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.framing.frame_sender import FrameSender
 from exaq_fpga.gateware.messages.responder import Responder
 from exaq_fpga.gateware.octets import LINE, OCTETS
-from exaq_fpga.link.protocol import buffer_octets
+from exaq_fpga.link.protocol import buffer_octets, check_linked
 from exaq_hdl.checks import check_config
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
@@ -55,7 +55,7 @@ class Station(Component):
                 f"octets of the line must be at least {self.line_cycles} cycles apart, not "
                 f"{line_cycles}; LinePacer holds faster ones back"
             )
-        self.config = check_config(config)
+        self.config = check_linked(check_config(config))
         self.unit = unit
         self.receiver = FrameReceiver(buffer_octets(config))
         self.responder = Responder(config, identity)

@@ -102,6 +102,22 @@ COUNTERS = {
 }
 
 
+def check_linked(config: SoftmaxConfig) -> SoftmaxConfig:
+    """``config``, which must be of a unit that can stand behind the link.
+
+    Raises
+    ------
+    ValueError
+        Its codes come with a reference for each beat, which no message carries.
+    """
+    if config.kernel.beat_reference_bits:
+        raise ValueError(
+            f"a board's link carries no references of beats: with the kernel {config.kernel.name} "
+            "output must be probabilities, not codes"
+        )
+    return config
+
+
 def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
     """Octets of a row of ``length`` logits in a ROWS message, its header included.
 

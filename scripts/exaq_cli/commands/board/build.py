@@ -95,6 +95,7 @@ def command(
     if prove:
         require("sim", "board")
     from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
+    from exaq_fpga.link.protocol import check_linked
 
     spec = BOARDS[board]
     config = partial.resolve(spec.settings)
@@ -102,6 +103,7 @@ def command(
     with user_errors():
         link = spec.link.with_baud(baud)
         settle_rates(spec, clock, link)
+        check_linked(config)
     with _steps() as step:
         step("emitting the design")
         with tool_errors():

@@ -183,7 +183,7 @@ def _check_config(partial: PartialConfig, board: SoftmaxConfig, load: bool) -> N
 
 
 def _check_contexts(board: SoftmaxConfig, contexts_of: Path | None) -> None:
-    if contexts_of is None and len(set(board.context_tables)) > 1:
+    if board.contexts and contexts_of is None and len(set(board.context_tables)) > 1:
         raise UserError(
             f"the board's {board.contexts} contexts hold different tables: give --contexts-of, "
             "the context of each row"

@@ -20,6 +20,7 @@ from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_kernel
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
+from exaq_fpga.link.protocol import check_linked
 from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ def command(
     """
     require("sim")
     config = partial.resolve(BOARDS[board].settings)
+    with user_errors():
+        check_linked(config)
     faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
     with replacing(*outputs) as temporary:
