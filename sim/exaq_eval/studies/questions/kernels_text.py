@@ -249,6 +249,10 @@ def draw(result: Result, path: Path) -> None:
                 alone = kl(result, EXACT, row, sigmas)
                 axes.axhline(alone, linestyle=":", color=_PEER_COLOUR, linewidth=0.9)
                 axes.set(xscale=scale, yscale="log", xlabel=title)
+                axes.xaxis.set_minor_formatter("")
+                axes.margins(x=0.14, y=0.1)
+                # The same costs are below each other.
+                axes.set_xlim(grid[0][place].get_xlim())
             line[0].set_ylabel(f"KL in nats, rows of {row}")
         for name, mark, colour in zip(_KERNELS, _MARKS, COLOURS, strict=False):
             grid[0][-1].plot([], [], mark, color=colour, markersize=5, label=name)
