@@ -60,6 +60,7 @@ def put_together(row: list[int], config: exaq.SoftmaxConfig) -> tuple[list[float
     """Codes of BAPS, an element after the other, and the least number beside 0."""
     (codes,), (references,) = (f([row], config) for f in (exaq.quantize, exaq.beat_references))
     results = exaq.row_results([row], config)
+    assert isinstance(config.kernel, exaq.Baps)
     numbers = config.kernel.values(np.arange(256))
     one = Fraction(int(results.sum[0]), 2**config.sum_frac)
     found = []

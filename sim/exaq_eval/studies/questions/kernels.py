@@ -121,7 +121,7 @@ class Kernels(Study):
             for text in task.calibration[: self.calibrated]:
                 task.run(text)
         form = LogitFormat()
-        logits = {"logit_width": form.logit_width, "logit_scale": form.logit_scale}
+        logits: dict[str, Any] = {"logit_width": form.logit_width, "logit_scale": form.logit_scale}
         longest = max(map(len, task.texts))
         rows = []
         try:
