@@ -142,7 +142,7 @@ def test_defaults_in_help_are_the_configurations() -> None:
 
 
 def test_help_names_every_preset() -> None:
-    assert re.findall(r"(?:index-)?\dbit-[\w-]+", option_help("preset")) == list(PRESETS)
+    assert re.findall(r"(?:[a-z]+-)?(?:\dbit-)?x\d+[\w-]*", option_help("preset")) == list(PRESETS)
 
 
 def run_script(name: str, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 import exaq
 
-#: Those of floating-point logits are in test_model_floats.py.
+#: Those of floating-point logits are in test_model_floats.py, other kernels in files of their own.
 INTEGER_PRESETS = [
-    name for name in exaq.PRESETS if exaq.SoftmaxConfig.preset(name).float_format is None
+    name
+    for name in exaq.PRESETS
+    if exaq.SoftmaxConfig.preset(name).float_format is None
+    and "kernel" not in exaq.PRESETS[name]
 ]
 
 

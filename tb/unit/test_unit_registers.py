@@ -81,6 +81,7 @@ SINK = 0x8000
 CONFIGS = {
     name: SoftmaxConfig.preset(name, contexts=preset.get("contexts", 3))
     for name, preset in PRESETS.items()
+    if "kernel" not in preset
 } | {
     "largest": SoftmaxConfig(
         bits=4,

@@ -135,9 +135,10 @@ class PartialConfig:
         config = self._resolved(base or {})
         longest = config.kernel.longest_flat_row
         if config.gives_probabilities and config.max_row > longest:
+            why = f", because {config.prob_bits} bits round their probabilities down"
             warnings.warn(
-                f"rows of more than {longest} equal logits give zeros, because "
-                f"{config.prob_bits} bits round their probabilities down; rows may have "
+                f"rows of more than {longest} equal logits give zeros"
+                f"{why if longest == config.format.longest_flat_row else ''}; rows may have "
                 f"{config.max_row} elements",
                 ExaqWarning,
                 stacklevel=2,

@@ -144,6 +144,23 @@ class Weighted(Kernel, ABC):
         """
         return self._borders
 
+    @property
+    def longest_flat_row(self) -> int:
+        """Longest row, in elements and at most ``max_row``, that gives anything but zeros if all its
+        logits are equal: the longer, the smaller their probabilities.
+        """
+        stored, weight = self.weigh(np.zeros(1, np.int64))
+
+        def gives(elements: int) -> bool:
+            row = self.finish(weight * elements)
+            return bool(self.emit(stored, row)[0] > 0)
+
+        short, long = 0, self.format.max_row + 1
+        while long - short > 1:
+            middle = (short + long) // 2
+            short, long = (middle, long) if gives(middle) else (short, middle)
+        return short
+
     def compute(self, rows: Rows) -> NDArray[np.unsignedinteger[Any]]:
         """Probabilities of rows; 0 in elements that take no part, which weigh nothing."""
         result = np.zeros(rows.logits.shape, element_type(self.format.prob_bits, signed=False))
