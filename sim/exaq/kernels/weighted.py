@@ -146,8 +146,8 @@ class Weighted(Kernel, ABC):
 
     @property
     def longest_flat_row(self) -> int:
-        """Longest row, in elements and at most ``max_row``, that gives anything but zeros if all its
-        logits are equal: the longer, the smaller their probabilities.
+        """Longest row, in elements and at most ``max_row``, that gives anything but zeros if all
+        its logits are equal: the longer, the smaller their probabilities.
         """
         stored, weight = self.weigh(np.zeros(1, np.int64))
 
