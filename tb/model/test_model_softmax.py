@@ -18,8 +18,7 @@ import exaq
 INTEGER_PRESETS = [
     name
     for name in exaq.PRESETS
-    if exaq.SoftmaxConfig.preset(name).float_format is None
-    and "kernel" not in exaq.PRESETS[name]
+    if exaq.SoftmaxConfig.preset(name).float_format is None and "kernel" not in exaq.PRESETS[name]
 ]
 
 
