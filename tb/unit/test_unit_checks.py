@@ -57,8 +57,6 @@ def more(component: type, config: SoftmaxConfig) -> dict[str, Any]:
         "Accumulator": lambda: {"sums": tables.sums()},
         "ContextMap": lambda: {"rows": 9},
         "Control": lambda: {"latency": 36},
-        "Divider": lambda: {"units": 1, "exponentials": tables.exponentials()},
-        "Normalizer": lambda: {"tables": tables},
         "Quantizer": lambda: {"thresholds": tables.thresholds()},
         "Responder": lambda: {"identity": b"unit"},
         "Station": lambda: {"identity": b"unit", "unit": None, "line_cycles": 4},
@@ -87,6 +85,30 @@ def source(component: type) -> str | None:
     return first if first in FROM and component not in _OTHERS else None
 
 
+# Folders of other kernels' components, and what these are made from in words.
+_KERNELS = {
+    "baps": ("baps", "exaq.Baps"),
+    "shift": ("shift", "exaq.kernels.weighted.Weighted"),
+    "lut": ("lut", "exaq.kernels.weighted.Weighted"),
+    "multiply": ("multiply", "exaq.kernels.weighted.Weighted"),
+}
+
+
+def folder(component: type) -> str:
+    """The kernel's folder that a component is in, of other kernels than EXAQ."""
+    return next((name for name in _KERNELS if f".kernels.{name}." in component.__module__), "")
+
+
+def plain(component: type) -> SoftmaxConfig:
+    """A configuration without contexts that a component can be made from."""
+    return SoftmaxConfig(kernel=_KERNELS[folder(component)][0]) if folder(component) else PLAIN
+
+
+def loaded(component: type) -> SoftmaxConfig:
+    """The same with contexts where the kernel has any."""
+    return plain(component) if folder(component) else LOADED
+
+
 CONFIGURED = [
     component
     for package in (exaq_hdl, exaq_fpga.gateware)
@@ -103,16 +125,18 @@ def refused(kind: type[Exception], message: str, make: Callable[[], Any]) -> Non
 
 def test_components_are_found() -> None:
     names = [component.__name__ for component in CONFIGURED]
-    assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Divider", "Receiver", *OF_CONTEXTS} < set(
+    assert {"Softmax", "AxiSoftmax", "FlatSoftmax", "Encoder", "Receiver", *OF_CONTEXTS} < set(
         names
     )
-    assert len(names) == len(set(names)) == 31
+    assert len(names) == len(set(names)) == 38
 
 
 @EVERY
 @pytest.mark.parametrize("wrong", [12, None, "2bit-x4", {"bits": 2}, Exaq()], ids=repr)
 def test_a_configuration_is_wanted(component: type, wrong: Any) -> None:
     _, message = FROM[source(component) or ""]
+    if folder(component):
+        message = message.replace("exaq.Exaq", _KERNELS[folder(component)][1])
     further = more(component, PLAIN)
     refused(TypeError, message.format(wrong), lambda: component(wrong, **further))
 
@@ -120,14 +144,14 @@ def test_a_configuration_is_wanted(component: type, wrong: Any) -> None:
 @EVERY
 def test_contexts_are_wanted_where_they_are_the_purpose(component: type) -> None:
     part, _ = FROM[source(component) or ""]
-    component(part(LOADED), **more(component, LOADED))
+    component(part(loaded(component)), **more(component, LOADED))
     further = more(component, PLAIN)
     if component.__name__ in OF_CONTEXTS:
         message = "contexts must be at least 1, not 0"
         with pytest.raises(ValueError, match=message):
             component(part(PLAIN), **further)
     else:
-        component(part(PLAIN), **further)
+        component(part(plain(component)), **further)
 
 
 #: Name of a number, what is made with it, its least and greatest values.

@@ -1,9 +1,10 @@
 """Last block of a unit that gives probabilities: codes, and what their mantissas are in the row."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
@@ -88,10 +89,10 @@ class BapsEmitter(Component):
         if self._float:
             # One less than what is added to an exponent; see ``_float_lane``.
             moved = pipeline.step(0, (kernel.sum_frac - 1 - row.place - risen).as_signed(), "moved")
-        words = Array(row.table[k] for k in range(kernel.levels))
+        words = [row.table[k] for k in range(kernel.levels)]
         for lane in range(kernel.format.lanes):
             code = beat.codes[lane]
-            found = pipeline.step(0, words[code[:MANTISSA_BITS]], f"lane{lane}_word")
+            found = pipeline.step(0, chosen(words, code[:MANTISSA_BITS]), f"lane{lane}_word")
             if self._float:
                 code = pipeline.step(0, code, f"lane{lane}_code")
                 given = self._float_lane(pipeline, code, found, moved, f"lane{lane}")
@@ -136,6 +137,15 @@ class BapsEmitter(Component):
         return pipeline.step(
             2, shifted[:bits] | shifted[bits].replicate(bits), f"{name}_probability"
         )
+
+
+def chosen(words: Sequence[Value], index: Value) -> Value:
+    """The word that ``index`` says, of 2**len(index)."""
+    if len(words) == 1:
+        return words[0]
+    half = len(words) // 2
+    high, low = chosen(words[half:], index[:-1]), chosen(words[:half], index[:-1])
+    return Mux(index[-1], high, low)
 
 
 # Fields of a table_word that each word has.
