@@ -261,7 +261,9 @@ def test_two_tables_come_as_close_as_16_bits_allow(length: int) -> None:
 def test_what_is_no_configuration(
     settings: dict[str, Any], kind: type[Exception], message: str | None
 ) -> None:
-    pattern = "unknown setting 'bits'; .*" if message is None else re.escape(message)
+    pattern = (
+        "bits is a setting of exaq, not of multiply" if message is None else re.escape(message)
+    )
     with pytest.raises(kind, match=rf"\A{pattern}\Z"):
         multiply(**settings)
 
