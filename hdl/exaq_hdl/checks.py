@@ -1,6 +1,10 @@
 """Checks of what components are made from."""
 
-from exaq import SoftmaxConfig, StreamFormat
+from typing import Any, TypeVar
+
+from exaq import Kernel, SoftmaxConfig, StreamFormat
+
+K = TypeVar("K", bound=Kernel)
 
 
 def check_config(config: SoftmaxConfig, *, contexts: bool = False) -> SoftmaxConfig:
@@ -25,3 +29,17 @@ def check_format(format: StreamFormat) -> StreamFormat:
     if not isinstance(format, StreamFormat):
         raise TypeError(f"format must be an exaq.StreamFormat, not {format!r}")
     return format
+
+
+def check_kernel(kernel: Any, kind: type[K], name: str) -> K:
+    """``kernel``, which must be parameters of a ``kind`` of kernel, called ``name`` in messages,
+    that are settled for a stream format.
+
+    Raises
+    ------
+    TypeError
+        It is something else, or was not settled.
+    """
+    if not isinstance(kernel, kind) or kernel.unsettled:
+        raise TypeError(f"kernel must be an {name} of a SoftmaxConfig, not {kernel!r}")
+    return kernel

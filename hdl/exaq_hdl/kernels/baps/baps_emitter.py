@@ -1,6 +1,5 @@
 """Last block of a unit that gives probabilities: codes, and what their mantissas are in the row."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +12,7 @@ from exaq.kernels.baps_golden import MANTISSA_BITS, TOP
 from exaq_hdl.kernels.baps import hif8
 from exaq_hdl.kernels.baps.baps_layouts import check_baps, stored_beat, table_word
 from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.lookup import lookup
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.streams import probability_beat
 
@@ -92,7 +92,7 @@ class BapsEmitter(Component):
         words = [row.table[k] for k in range(kernel.levels)]
         for lane in range(kernel.format.lanes):
             code = beat.codes[lane]
-            found = pipeline.step(0, chosen(words, code[:MANTISSA_BITS]), f"lane{lane}_word")
+            found = pipeline.step(0, lookup(code[:MANTISSA_BITS], words), f"lane{lane}_word")
             if self._float:
                 code = pipeline.step(0, code, f"lane{lane}_code")
                 given = self._float_lane(pipeline, code, found, moved, f"lane{lane}")
@@ -137,15 +137,6 @@ class BapsEmitter(Component):
         return pipeline.step(
             2, shifted[:bits] | shifted[bits].replicate(bits), f"{name}_probability"
         )
-
-
-def chosen(words: Sequence[Value], index: Value) -> Value:
-    """The word that ``index`` says, of 2**len(index)."""
-    if len(words) == 1:
-        return words[0]
-    half = len(words) // 2
-    high, low = chosen(words[half:], index[:-1]), chosen(words[:half], index[:-1])
-    return Mux(index[-1], high, low)
 
 
 # Fields of a table_word that each word has.

@@ -11,21 +11,14 @@ from amaranth.lib import data
 
 from exaq import Baps
 from exaq.kernels.baps_golden import CODE_BITS, MANTISSA_BITS, QUOTIENT_SHIFT, STEP_BITS
+from exaq_hdl.checks import check_kernel
 from exaq_hdl.kernels.division.division import Division
 from exaq_hdl.shell.streams import row_flags
 
 
 def check_baps(kernel: Baps) -> Baps:
-    """``kernel``, which must be parameters of BAPS that are settled for a stream format.
-
-    Raises
-    ------
-    TypeError
-        It is something else, or was not settled.
-    """
-    if not isinstance(kernel, Baps) or kernel.unsettled:
-        raise TypeError(f"kernel must be an exaq.Baps of a SoftmaxConfig, not {kernel!r}")
-    return kernel
+    """``kernel``, which must be parameters of BAPS; as ``check_kernel``."""
+    return check_kernel(kernel, Baps, "exaq.Baps")
 
 
 def lowest(kernel: Baps) -> int:

@@ -2,19 +2,12 @@
 
 from exaq import Exaq
 from exaq.float_format import FloatFormat
+from exaq_hdl.checks import check_kernel
 
 
 def check_exaq(kernel: Exaq) -> Exaq:
-    """``kernel``, which must be parameters of EXAQ that are settled for a stream format.
-
-    Raises
-    ------
-    TypeError
-        It is something else, or was not settled.
-    """
-    if not isinstance(kernel, Exaq) or kernel.unsettled:
-        raise TypeError(f"kernel must be an exaq.Exaq of a SoftmaxConfig, not {kernel!r}")
-    return kernel
+    """``kernel``, which must be parameters of EXAQ; as ``check_kernel``."""
+    return check_kernel(kernel, Exaq, "exaq.Exaq")
 
 
 def check_loaded(kernel: Exaq) -> Exaq:

@@ -6,8 +6,11 @@ from typing import Any
 from amaranth.hdl import Value
 
 from exaq.kernels.weighted import Weighted
+from exaq_hdl.checks import check_kernel
 from exaq_hdl.kernels.weighted.steps import RowItem, Steps
 from exaq_hdl.parts.component import Component
+
+_NAME = "exaq.kernels.weighted.Weighted"
 
 
 class Datapath(ABC):
@@ -64,18 +67,8 @@ class Datapath(ABC):
 
 
 def check_weighted(kernel: Any) -> Any:
-    """``kernel``, which must be parameters of a Weighted kernel, settled for a stream format.
-
-    Raises
-    ------
-    TypeError
-        It is something else, or was not settled.
-    """
-    if not isinstance(kernel, Weighted) or kernel.unsettled:
-        raise TypeError(
-            f"kernel must be an exaq.kernels.weighted.Weighted of a SoftmaxConfig, not {kernel!r}"
-        )
-    return kernel
+    """``kernel``, which must be parameters of a Weighted kernel; as ``check_kernel``."""
+    return check_kernel(kernel, Weighted, _NAME)  # type: ignore[type-abstract]
 
 
 def check_datapath(datapath: Any) -> Datapath:

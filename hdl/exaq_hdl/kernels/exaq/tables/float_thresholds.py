@@ -10,7 +10,6 @@ from exaq import Exaq
 from exaq.float_format import FRACTION, LARGE, THRESHOLD_WIDTH, FloatFormat
 from exaq_hdl.kernels.exaq.kernel_checks import check_floats
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
-from exaq_hdl.kernels.exaq.tables.constants.exp_rom import lookup
 from exaq_hdl.kernels.exaq.tables.words import (
     constant_sink,
     row_origin,
@@ -19,6 +18,7 @@ from exaq_hdl.kernels.exaq.tables.words import (
     threshold_word,
 )
 from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.lookup import lookup
 from exaq_hdl.parts.memory import SIMULATED, Memories, Ram
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.streams import item, with_fields

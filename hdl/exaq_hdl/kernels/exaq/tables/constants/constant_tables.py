@@ -10,7 +10,7 @@ from amaranth.lib import wiring
 from exaq import Exaq
 from exaq_hdl.kernels.division.reader import ExponentialReader, Ring
 from exaq_hdl.kernels.exaq.tables.banks.loaded_tables import RowThresholdReader
-from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom, lookup
+from exaq_hdl.kernels.exaq.tables.constants.exp_rom import ExpRom
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
 from exaq_hdl.kernels.exaq.tables.float_thresholds import FloatThresholds
 from exaq_hdl.kernels.exaq.tables.provider import (
@@ -21,6 +21,7 @@ from exaq_hdl.kernels.exaq.tables.provider import (
 from exaq_hdl.kernels.exaq.tables.thermometer import count
 from exaq_hdl.kernels.exaq.tables.words import constant_sink, row_tables
 from exaq_hdl.parts.component import Component, Stream
+from exaq_hdl.parts.lookup import lookup
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.streams import item
 

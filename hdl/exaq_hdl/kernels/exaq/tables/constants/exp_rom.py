@@ -1,25 +1,14 @@
 """The exponentials of the codes."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Value
+from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.kernel_checks import check_exaq
 from exaq_hdl.parts.component import Component
-
-
-def lookup(address: Value, constants: Sequence[int]) -> Any:
-    """constants[address] by a tree of multiplexers, for few constants; else undefined."""
-    if len(constants) == 1:
-        return constants[0]
-    half = 1 << (len(address) - 1)
-    if len(constants) <= half:
-        return lookup(address[:-1], constants)
-    low, high = constants[:half], constants[half:]
-    return Mux(address[-1], lookup(address[:-1], high), lookup(address[:-1], low))
+from exaq_hdl.parts.lookup import lookup
 
 
 class ExpRom(Component):
