@@ -29,6 +29,7 @@ EXTRAS = {
     "plot": _PLOT,
     "torch": _TORCH,
     "eval": (*_TORCH, *_PLOT),
+    "cluster": ("distributed",),
 }
 
 
