@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Options of Yosys's ``synth_*``, by family, that build multipliers of LUTs; without options it
+#: does so on iCE40.
+WITHOUT_DSP: dict[str, tuple[str, ...]] = {"ecp5": ("-nodsp",), "gowin": ("-nodsp",), "ice40": ()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Device:

@@ -29,16 +29,20 @@ TOP = "exaq_softmax"
 
 @dataclass(frozen=True)
 class Case:
-    """A published figure: a preset on a device. ``plain`` as in ``synthesis.implement``."""
+    """A published figure: a preset on a device. The rest as in ``synthesis.implement``."""
 
     preset: str
     device: str
     plain: bool = False
+    dsp: bool = True
 
     @property
     def name(self) -> str:
         """Name of the report's file, without suffix."""
-        return ".".join([self.preset, self.device] + (["plain"] if self.plain else []))
+        parts = [self.preset, self.device]
+        parts += ["plain"] if self.plain else []
+        parts += [] if self.dsp else ["no-dsp"]
+        return ".".join(parts)
 
 
 #: The published configurations, in the order of their table.
@@ -92,12 +96,14 @@ def measure(
     device: Device,
     *,
     plain: bool = False,
+    dsp: bool = True,
     seeds: Sequence[int] = SEEDS,
     step: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
     """Size, clock and cycles of the unit's AXI top, with all that is needed to repeat them.
 
-    ``step`` is told what starts: emission, cycles, synthesis, and each of ``seeds``.
+    ``plain`` and ``dsp`` are as in ``synthesis.implement``. ``step`` is told what starts: emission,
+    cycles, synthesis, and each of ``seeds``.
 
     Raises
     ------
@@ -112,7 +118,7 @@ def measure(
     full = min(config.full_rate_beats * config.lanes, config.max_row)
     rows = sorted({min(ROW, config.max_row), full})
     cycles = {str(row): count_cycles(config, row) for row in rows}
-    result = implement(verilog, TOP, device, seeds=seeds, plain=plain, step=step)
+    result = implement(verilog, TOP, device, seeds=seeds, plain=plain, dsp=dsp, step=step)
     return {
         "config": config.to_dict(),
         "device": device.name,

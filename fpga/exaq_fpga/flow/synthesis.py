@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from exaq_cosim import ToolError
-from exaq_fpga.boards.devices import DEVICES, Device
+from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP, Device
 from exaq_fpga.flow import tools
 from exaq_fpga.flow.netlists.boundary import bound_by_registers
 from exaq_fpga.flow.netlists.netlist import Netlist
@@ -92,14 +92,16 @@ def implement(
     *,
     seeds: Sequence[int] = SEEDS,
     plain: bool = False,
+    dsp: bool = True,
     folder: Path | None = None,
     step: Callable[[str], None] = lambda name: None,
 ) -> Result:
     """Synthesise ``verilog`` and place and route it once for each of ``seeds``.
 
     The design is bounded by registers (see ``flow.netlists.boundary``). On ECP5, registers behind
-    block RAM go into it (see ``flow.netlists.output_registers``) unless ``plain``. ``folder``
-    keeps the build's files; ``step`` is told what starts.
+    block RAM go into it (see ``flow.netlists.output_registers``) unless ``plain``. Multipliers are
+    the device's own where it has any, unless ``dsp`` is False. ``folder`` keeps the build's files;
+    ``step`` is told what starts.
 
     Raises
     ------
@@ -109,11 +111,18 @@ def implement(
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="exaq-") as name:
             return implement(
-                verilog, top, device, seeds=seeds, plain=plain, folder=Path(name), step=step
+                verilog,
+                top,
+                device,
+                seeds=seeds,
+                plain=plain,
+                dsp=dsp,
+                folder=Path(name),
+                step=step,
             )
     folder.mkdir(parents=True, exist_ok=True)
     step("synthesis")
-    netlist, command = _synthesise(verilog, top, device, folder)
+    netlist, command = _synthesise(verilog, top, device, dsp, folder)
     folded = 0
     if device.family == "ecp5" and not plain:
         folded = fold_output_registers(netlist)
@@ -139,9 +148,12 @@ def implement(
     )
 
 
-def _synthesise(verilog: str, top: str, device: Device, folder: Path) -> tuple[Netlist, str]:
+def _synthesise(
+    verilog: str, top: str, device: Device, dsp: bool, folder: Path
+) -> tuple[Netlist, str]:
     (folder / "design.v").write_text(verilog)
-    command = " ".join([f"synth_{device.family}", "-top", top, *device.synth])
+    options = [*device.synth, *(() if dsp else WITHOUT_DSP[device.family])]
+    command = " ".join([f"synth_{device.family}", "-top", top, *options])
     script = f"read_verilog design.v; {command} -json synth.json"
     tools.run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder)
     return Netlist.read(folder / "synth.json", top), command
@@ -226,6 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=DEVICES, default="ecp5-85")
     parser.add_argument("--seeds", default="1", help="seeds of nextpnr, as 1,2,3")
     parser.add_argument("--plain", action="store_true", help="ECP5: leave output registers alone")
+    parser.add_argument("--no-dsp", action="store_true", help="build multipliers of LUTs")
     parser.add_argument("--folder", type=Path, help="keep the build's files here")
     options = parser.parse_args(arguments)
     try:
@@ -235,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             DEVICES[options.device],
             seeds=[int(seed) for seed in options.seeds.split(",")],
             plain=options.plain,
+            dsp=not options.no_dsp,
             folder=options.folder,
         )
     except (ToolError, OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 from exaq import SoftmaxConfig
 from exaq.scalars import integer
 from exaq_fpga.boards import BoardSpec, UartLink
+from exaq_fpga.boards.devices import WITHOUT_DSP
 from exaq_fpga.boards.frequency import megahertz
 from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
@@ -120,6 +121,7 @@ def prepare(
     clock: int | None = None,
     link: UartLink | None = None,
     seed: int = 1,
+    dsp: bool = True,
 ) -> Prepared:
     """The design of ``spec`` with a unit of ``config``; the same text every time.
 
@@ -129,6 +131,8 @@ def prepare(
         The board's own by default; the clock in Hz.
     seed
         Of place and route.
+    dsp
+        Whether multipliers may be the device's own.
 
     Raises
     ------
@@ -153,7 +157,7 @@ def prepare(
         top,
         TOP,
         emit_src=False,
-        synth_opts=" ".join(spec.synth),
+        synth_opts=" ".join((*spec.synth, *(() if dsp else WITHOUT_DSP[spec.family]))),
         nextpnr_opts=f"--freq {megahertz(rates.clock)} --seed {seed} --timing-allow-fail "
         f"--report {REPORT}",
     )

@@ -64,6 +64,7 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     show_default=True,
     help="Of place and route: another one gives another critical path.",
 )
+@click.option("--no-dsp", is_flag=True, help="Build multipliers of LUTs.")
 @click.option(
     "--prove",
     is_flag=True,
@@ -78,6 +79,7 @@ def command(
     clock: int | None,
     baud: int | None,
     seed: int,
+    no_dsp: bool,
     prove: bool,
 ) -> None:
     """Make BOARD's bitstream: the softmax unit behind the board's serial port.
@@ -107,7 +109,7 @@ def command(
     with _steps() as step:
         step("emitting the design")
         with tool_errors():
-            prepared = prepare(spec, config, clock=clock, link=link, seed=seed)
+            prepared = prepare(spec, config, clock=clock, link=link, seed=seed, dsp=not no_dsp)
         built = _build(prepared, folder, step)
         report = _prove(prepared, built, folder, step) if prove else built.report
     for line in _summary(prepared, built, report):

@@ -49,6 +49,9 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
     help="ECP5: leave the registers behind block RAM as Yosys leaves them, in flip-flops.",
 )
 @click.option(
+    "--no-dsp", is_flag=True, help="Build multipliers of LUTs, as on iCE40 without being asked."
+)
+@click.option(
     "--seeds",
     default="1,2,3,4,5",
     show_default=True,
@@ -83,6 +86,7 @@ def command(
     partial: PartialConfig,
     device: str | None,
     plain: bool,
+    no_dsp: bool,
     seeds: tuple[int, ...],
     report: Path | None,
     reports: Path,
@@ -99,25 +103,31 @@ def command(
     exaq bench
     exaq bench --stale
     exaq bench --preset 2bit-x16
+    exaq bench --preset multiply-x4 --no-dsp
     exaq bench --lanes 4 --max-row 256 --device ice40-up5k --json up5k.json
     """
     config = partial.resolve()
-    if partial.given or device or plain or report is not None:
+    if partial.given or device or plain or no_dsp or report is not None:
         if stale:
             raise UserError("--stale is about the published configurations, not about one of yours")
-        _one(config, device or "ecp5-85", plain, seeds, report)
+        _one(config, device or "ecp5-85", plain, not no_dsp, seeds, report)
     else:
         _all(seeds, reports, page, stale)
 
 
 def _one(
-    config: SoftmaxConfig, name: str, plain: bool, seeds: tuple[int, ...], target: Path | None
+    config: SoftmaxConfig,
+    name: str,
+    plain: bool,
+    dsp: bool,
+    seeds: tuple[int, ...],
+    target: Path | None,
 ) -> None:
     if plain and not name.startswith("ecp5"):
         raise UserError(f"--plain is for ECP5 devices; on {name} there is no other way")
     with replacing(*([] if target is None else [target])) as temporary:
         with _progress(1, seeds) as step:
-            result = _measure(config, name, plain, seeds, step)
+            result = _measure(config, name, plain, dsp, seeds, step)
         for path in temporary:
             path.write_text(_text(result), encoding="utf-8")
     for line in _lines(result):
@@ -140,7 +150,7 @@ def _all(seeds: tuple[int, ...], folder: Path, page: Path, stale: bool) -> None:
         for case, path in zip(todo, temporary, strict=False):
             told = _prefixed(step, case.name)
             config = SoftmaxConfig.preset(case.preset)
-            result = _measure(config, case.device, case.plain, seeds, told)
+            result = _measure(config, case.device, case.plain, case.dsp, seeds, told)
             path.write_text(_text(result), encoding="utf-8")
             results[case] = result
         temporary[-1].write_text(before + _table(results) + after, encoding="utf-8")
@@ -163,6 +173,7 @@ def _measure(
     config: SoftmaxConfig,
     device: str,
     plain: bool,
+    dsp: bool,
     seeds: tuple[int, ...],
     step: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -171,7 +182,7 @@ def _measure(
     from exaq_fpga.flow.bench import measure
 
     try:
-        return measure(config, DEVICES[device], plain=plain, seeds=seeds, step=step)
+        return measure(config, DEVICES[device], plain=plain, dsp=dsp, seeds=seeds, step=step)
     except ToolError as error:
         raise UserError(str(error)) from error
 
@@ -192,7 +203,10 @@ def _around_table(page: Path) -> tuple[str, str]:
 def _table(results: dict[Case, Any]) -> str:
     from exaq_fpga.flow.bench import table
 
-    return table((case.preset, result) for case, result in results.items())
+    return table(
+        (case.preset if case.dsp else f"{case.preset}, `--no-dsp`", result)
+        for case, result in results.items()
+    )
 
 
 def _text(result: dict[str, Any]) -> str:
