@@ -50,21 +50,6 @@ def test_size_is_that_of_the_design_alone(device: str) -> None:
     assert [route.seed for route in result.routes] == [1, 2]
 
 
-def test_multipliers_are_built_of_luts_where_none_may_be_taken() -> None:
-    design = """
-    module known (input wire clk, input wire [11:0] a, b, output reg [23:0] y);
-      always @(posedge clk) y <= a * b;
-    endmodule
-    """
-    taken, built = (
-        synthesis.implement(design, "known", DEVICES["ecp5-85"], seeds=(1,), dsp=dsp).size
-        for dsp in (True, False)
-    )
-    assert taken["dsp"] == 1
-    assert built["dsp"] == 0
-    assert built["lut4"] > 100 > taken["lut4"]
-
-
 def test_paths_from_inputs_and_to_outputs_count() -> None:
     """A design that is one gate without a register has a clock only by its boundary."""
     design = "module known (input wire clk, a, b, output wire y); assign y = a & b; endmodule"

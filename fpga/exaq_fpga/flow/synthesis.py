@@ -18,6 +18,7 @@ from typing import Any
 from exaq_cosim import ToolError
 from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP, Device
 from exaq_fpga.flow import tools
+from exaq_fpga.flow.netlists import multipliers
 from exaq_fpga.flow.netlists.boundary import bound_by_registers
 from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.flow.netlists.output_registers import fold_output_registers
@@ -100,8 +101,8 @@ def implement(
 
     The design is bounded by registers (see ``flow.netlists.boundary``). On ECP5, registers behind
     block RAM go into it (see ``flow.netlists.output_registers``) unless ``plain``. Multipliers are
-    the device's own where it has any, unless ``dsp`` is False. ``folder`` keeps the build's files;
-    ``step`` is told what starts.
+    the device's own or Yosys's, or where ``dsp`` is False those of ``flow.netlists.multipliers``.
+    ``folder`` keeps the build's files; ``step`` is told what starts.
 
     Raises
     ------
@@ -154,8 +155,11 @@ def _synthesise(
     (folder / "design.v").write_text(verilog)
     options = [*device.synth, *(() if dsp else WITHOUT_DSP[device.family])]
     command = " ".join([f"synth_{device.family}", "-top", top, *options])
-    script = f"read_verilog design.v; {command} -json synth.json"
-    tools.run("yosys", ["-q", "-l", "yosys.log", "-p", script], folder)
+    script = ["read_verilog design.v", f"{command} -json synth.json"]
+    if not dsp:
+        (folder / multipliers.FILE).write_text(multipliers.MAP)
+        script.insert(1, multipliers.passes(top))
+    tools.run("yosys", ["-q", "-l", "yosys.log", "-p", "; ".join(script)], folder)
     return Netlist.read(folder / "synth.json", top), command
 
 

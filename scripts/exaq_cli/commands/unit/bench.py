@@ -49,7 +49,9 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
     help="ECP5: leave the registers behind block RAM as Yosys leaves them, in flip-flops.",
 )
 @click.option(
-    "--no-dsp", is_flag=True, help="Build multipliers of LUTs, as on iCE40 without being asked."
+    "--no-dsp",
+    is_flag=True,
+    help="Build multipliers of adders: on ECP5 in the place of its own, on iCE40 of Yosys's.",
 )
 @click.option(
     "--seeds",
