@@ -8,7 +8,10 @@ search.py find where it is least. docs/calibration.md explains.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import closing
 from fractions import Fraction
 from importlib import metadata
 from typing import Any
@@ -21,7 +24,9 @@ from exaq.calibration.rules import Survey
 from exaq.calibration.search import Search
 from exaq.calibration.source import Part, collect, digest, numbered, read
 from exaq.calibration.summary import Builder, Summary
+from exaq.concurrency import in_order
 from exaq.config import SoftmaxConfig
+from exaq.masks import Doubt
 from exaq.scalars import integer
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import PAPER_BITS, Tables
@@ -55,6 +60,8 @@ def calibrate(
     head_axis: int = -3,
     progress: Callable[[int, int], None] | None = None,
     memory: int = MEMORY,
+    executor: Executor | None = None,
+    in_flight: int | None = None,
 ) -> TableFile:
     """Tables that suit calibration logits.
 
@@ -95,6 +102,15 @@ def calibrate(
     memory
         Bytes of the rows' sums to keep in memory; the rest goes to a temporary file. It does not
         change the result.
+    executor
+        Calibrates the parts that get tables of their own at the same time, each as a call of its
+        own, for example in other processes. It does not change the result. A part goes there as
+        data, even where its arrays are memory-mapped, and its logits and ``memory`` bytes of sums
+        are in that worker's memory until it is done. Workers have the same versions of exaq and
+        NumPy as this process. None: all runs here, part by part; so does a single part.
+    in_flight
+        Parts at most that the executor has at a time, those that wait there included: a few for
+        each of its workers. None: twice the number of this machine's cores.
 
     Returns
     -------
@@ -107,6 +123,8 @@ def calibrate(
     ------
     TypeError, ValueError
         Something is no logit, nothing is live, or an option is not legal.
+    RuntimeError
+        A worker of the executor has another version of exaq or NumPy.
 
     Warns
     -----
@@ -135,18 +153,38 @@ def calibrate(
             f"the rule paper is for 2 to 4 bits, not for {config.bits}; naive and optimal take all"
         )
     head_axis, memory = integer("head_axis", head_axis), integer("memory", memory)
+    if executor is not None and not isinstance(executor, Executor):
+        raise TypeError(
+            f"executor must be a concurrent.futures.Executor, not {type(executor).__name__}"
+        )
+    if in_flight is None:
+        in_flight = 2 * (os.cpu_count() or 1)
+    in_flight = integer("in_flight", in_flight, 1)
     given = numbered(layers, masks)
     parts = collect(given, per, head_axis)
-    total = sum(2 * part.blocks + 1 + len(STAGES) for part in parts)
+    total = sum(map(_steps, parts))
     done = 0
 
-    def advance() -> None:
+    def advance(steps: int = 1) -> None:
         nonlocal done
-        done += 1
+        done += steps
         if progress is not None:
             progress(done, total)
 
-    sets = tuple(_calibrate(part, config, rule, minimise, stage, memory, advance) for part in parts)
+    sets = []
+    if executor is None or len(parts) == 1:
+        for part in parts:
+            sets.append(
+                _calibrate(part, config, rule, minimise, stage, memory, advance, _warner(part))
+            )
+    else:
+        calls = ((part, config, rule, minimise, stage, memory, _versions()) for part in parts)
+        with closing(in_order(executor, _calibrate_elsewhere, calls, in_flight)) as results:
+            for part, (made, doubt) in zip(parts, results, strict=True):
+                if doubt is not None:
+                    _warner(part)(doubt)
+                advance(_steps(part))
+                sets.append(made)
     if progress is not None:
         progress(total, total)
     return TableFile(
@@ -154,9 +192,9 @@ def calibrate(
         logit_width=logit_width,
         logit_scale=logit_scale,
         exp_frac=exp_frac,
-        sets=sets,
+        sets=tuple(sets),
         provenance={
-            "exaq": metadata.version("exaq-softmax"),
+            "exaq": _versions()["exaq-softmax"],
             "rule": rule,
             **({"minimise": minimise, "stage": stage} if rule == "optimal" else {}),
             **({"mask_value": mask_value} if mask_value != "none" else {}),
@@ -167,6 +205,41 @@ def calibrate(
     )
 
 
+def _versions() -> dict[str, str]:
+    """What a result depends on beside the data."""
+    return {name: metadata.version(name) for name in ("exaq-softmax", "numpy")}
+
+
+def _steps(part: Part) -> int:
+    """Calls of ``advance`` that a part takes at most."""
+    return 2 * part.blocks + 1 + len(STAGES)
+
+
+def _warner(part: Part) -> Callable[[Doubt], None]:
+    return lambda doubt: doubt.warn(part.where)
+
+
+def _calibrate_elsewhere(
+    part: Part,
+    config: SoftmaxConfig,
+    rule: str,
+    minimise: str,
+    stage: str,
+    memory: int,
+    versions: dict[str, str],
+) -> tuple[TableSet, Doubt | None]:
+    """As ``_calibrate`` in another process: with the doubt, of which only the caller's can warn."""
+    for name, version in _versions().items():
+        if version != versions[name]:
+            raise RuntimeError(
+                f"a worker has {name} {version}, where {versions[name]} is wanted: "
+                "install the same version everywhere"
+            )
+    doubts: list[Doubt] = []
+    made = _calibrate(part, config, rule, minimise, stage, memory, lambda: None, doubts.append)
+    return made, doubts[0] if doubts else None
+
+
 def _calibrate(
     part: Part,
     config: SoftmaxConfig,
@@ -175,10 +248,11 @@ def _calibrate(
     stage: str,
     memory: int,
     advance: Callable[[], None],
+    warn: Callable[[Doubt], None],
 ) -> TableSet:
     survey = Survey.of(part, config, advance)
     if survey.doubt is not None:
-        survey.doubt.warn(part.where)
+        warn(survey.doubt)
     clips = survey.clips(config.bits)
     given = {name: _end_points(clip, config) for name, clip in clips.items()}
     # No distance is as low as -2**logit_width: thresholds below are as good as that.

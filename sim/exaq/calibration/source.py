@@ -48,6 +48,21 @@ class Call:
         mask = None if self.mask is None else np.moveaxis(self.mask, axis, 0)[number]
         return Call(logits, mask, f"{self.where}, head {number}", self.settled)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Of what a mask repeats, once is enough on the way to another process.
+        once = self.mask
+        if once is not None:
+            once = once[tuple(slice(None if stride else 1) for stride in once.strides)]
+        # Logits of a file become those of an array: the file may be out of reach there.
+        return _unpacked, (np.asarray(self.logits), once, self.where, self.settled)
+
+
+def _unpacked(
+    logits: NDArray[Any], mask: NDArray[np.bool_] | None, where: str, settled: bool
+) -> Call:
+    whole = None if mask is None else np.broadcast_to(mask, logits.shape)
+    return Call(logits, whole, where, settled)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -106,8 +121,11 @@ def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
     scale = float(config.logit_scale)
     row = call.logits.shape[-1]
     for piece, mask in _cut(call.logits, call.mask):
-        logits = piece.reshape(-1, row)
-        live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
+        # One layout, whatever that of the data: sums of rows add up in the same order then.
+        logits = np.ascontiguousarray(piece).reshape(-1, row)
+        live = np.ones(logits.shape, bool)
+        if mask is not None:
+            live = np.ascontiguousarray(mask).reshape(-1, row)
         saturated = 0
         doubt = None
         if logits.dtype.kind == "f":
