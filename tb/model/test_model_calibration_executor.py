@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def test_doubts_are_warned_of_here(executor: Executor) -> None:
 
 def test_a_warning_that_is_an_error_ends_it() -> None:
     with Noting(1) as executor:
-        with pytest.raises(exaq.MaskWarning, match="^layer 1: "):
+        with pytest.raises(exaq.MaskWarning, match=r"^layer 1: "):
             exaq.calibrate([*DOUBTFUL, *FLOATS * 20], executor=executor, in_flight=50)
         assert sum(each.cancelled() for each in executor.futures) > 30
 
@@ -184,7 +185,7 @@ def test_errors_are_those_without(bad: Any, executor: Executor) -> None:
     layers = [FLOATS[0], bad, np.array([[0.0, np.inf]])]
     said = []
     for given in (None, executor):
-        with pytest.raises(ValueError, match="^layer 1: ") as caught:
+        with pytest.raises(ValueError, match=r"^layer 1: ") as caught:
             exaq.calibrate(layers, executor=given)
         said.append(str(caught.value))
     assert said[0] == said[1]
@@ -194,14 +195,14 @@ def test_errors_are_those_without(bad: Any, executor: Executor) -> None:
 def test_workers_of_another_version_are_refused(
     package: str, threads: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = exaq.calibration.metadata.version
+    own = metadata.version
     main = threading.current_thread()
 
     def version(name: str) -> str:
         elsewhere = threading.current_thread() is not main and name == package
         return "0.0.1" if elsewhere else own(name)
 
-    monkeypatch.setattr(exaq.calibration.metadata, "version", version)
+    monkeypatch.setattr(metadata, "version", version)
     message = (
         f"^a worker has {package} 0.0.1, where {own(package)} is wanted: "
         "install the same version everywhere$"
@@ -216,7 +217,7 @@ def test_refusals() -> None:
         TypeError, match=r"^executor must be a concurrent\.futures\.Executor, not int$"
     ):
         exaq.calibrate(FLOATS, executor=executor)
-    with pytest.raises(ValueError, match="^in_flight must be at least 1, not 0$"):
+    with pytest.raises(ValueError, match=r"^in_flight must be at least 1, not 0$"):
         exaq.calibrate(FLOATS, in_flight=0)
 
 

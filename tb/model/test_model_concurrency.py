@@ -68,10 +68,13 @@ def test_calls_are_taken_when_they_are_submitted() -> None:
             taken.append(x)
             yield x, 0.0
 
-    with ThreadPoolExecutor(1) as executor, closing(in_order(executor, late_square, calls(), 2)) as r:
-        assert next(r) == 0
+    with (
+        ThreadPoolExecutor(1) as executor,
+        closing(in_order(executor, late_square, calls(), 2)) as results,
+    ):
+        assert next(results) == 0
         assert len(taken) <= 3
-        assert list(r) == [1, 4, 9, 16, 25]
+        assert list(results) == [1, 4, 9, 16, 25]
 
 
 def test_an_error_comes_in_its_turn_and_cancels_what_waits() -> None:
@@ -81,10 +84,11 @@ def test_an_error_comes_in_its_turn_and_cancels_what_waits() -> None:
             raise ValueError(f"not {x}")
         return x
 
-    found = []
-    with Counting(1) as executor, pytest.raises(ValueError, match="^not 2$"):
-        for result in in_order(executor, call, ((x,) for x in range(100)), 50):
-            found.append(result)
+    found: list[int] = []
+    with Counting(1) as executor:
+        results = in_order(executor, call, ((x,) for x in range(100)), 50)
+        with pytest.raises(ValueError, match=r"^not 2$"):
+            found.extend(results)
     assert found == [0, 1]
     assert sum(each.cancelled() for each in executor.futures) >= 45
 

@@ -121,11 +121,8 @@ def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
     scale = float(config.logit_scale)
     row = call.logits.shape[-1]
     for piece, mask in _cut(call.logits, call.mask):
-        # One layout, whatever that of the data: sums of rows add up in the same order then.
-        logits = np.ascontiguousarray(piece).reshape(-1, row)
-        live = np.ones(logits.shape, bool)
-        if mask is not None:
-            live = np.ascontiguousarray(mask).reshape(-1, row)
+        logits = piece.reshape(-1, row)
+        live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
         saturated = 0
         doubt = None
         if logits.dtype.kind == "f":
