@@ -10,15 +10,17 @@ has this package too. The library itself knows only ``concurrent.futures.Executo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import click
 
 from exaq_cli.errors import BreakdownError, UserError
 
+F = TypeVar("F", bound=Callable[..., Any])
 R = TypeVar("R")
 
 #: In the place of an address: a worker for each core of this machine, for as long as it is needed.
@@ -41,13 +43,65 @@ class Address(click.ParamType[str]):
         return value
 
 
+class Workers(Executor):
+    """The workers of a client's scheduler as an executor."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._executor = client.get_executor(pure=False)
+
+    @property
+    def at_once(self) -> int:
+        """Tasks that the workers there are now run at the same time; at least 1."""
+        return max(1, sum(self._client.nthreads().values()))
+
+    def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
+        return self._executor.submit(fn, *args, **kwargs)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self._executor.shutdown(wait and not cancel_futures)
+
+
+def scheduler_option(does: str, more: str = "") -> Callable[[F], F]:
+    """The option ``--scheduler`` of a command; ``does`` is what it does with workers."""
+    return click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        type=Address(),
+        help=f"{does}, in the workers of the Dask scheduler at that address, such as "
+        f"tcp://host:8786; {LOCAL}: in a process for each core of this machine. Changes no "
+        f"figure.{more}",
+    )
+
+
 @contextmanager
-def workers(scheduler: str, count: int | None = None) -> Iterator[Executor]:
+def executor_of(scheduler: str | None) -> Iterator[Workers | None]:
+    """The workers that ``--scheduler`` asks for; None without it.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Dask is missing.
+    """
+    if scheduler is None:
+        yield None
+        return
+    # Only here: NumPy comes with it, and help need not wait for that.
+    from exaq.extras import require
+
+    require("cluster")
+    with workers(scheduler) as executor:
+        yield executor
+
+
+@contextmanager
+def workers(scheduler: str, count: int | None = None) -> Iterator[Workers]:
     """An executor whose tasks run in the workers of a scheduler.
 
     A worker that dies costs its tasks another try, elsewhere or in the worker that takes its
-    place; after the third death under one task that task fails by ``Died``, which ``result``
-    turns into an error of one line. What still waits when the context ends is dropped.
+    place; arguments are kept for that by the scheduler. A task under which workers died again and
+    again is given up, by an error of one line where its result is asked for in the context, or by
+    ``result``. What still waits when the context ends is dropped.
 
     Parameters
     ----------
@@ -60,6 +114,8 @@ def workers(scheduler: str, count: int | None = None) -> Iterator[Executor]:
     ------
     UserError
         No scheduler answers there, or it has no worker.
+    BreakdownError
+        As for ``result``, out of the context's body.
     """
     # Only here: it takes half a second.
     from distributed import Client, LocalCluster
@@ -89,12 +145,42 @@ def workers(scheduler: str, count: int | None = None) -> Iterator[Executor]:
         yield from _executor(client)
 
 
-def _executor(client: Any) -> Iterator[Executor]:
-    executor: Executor = client.get_executor(pure=False)
+def _executor(client: Any) -> Iterator[Workers]:
+    from dask import config
+
+    executor = Workers(client)
     try:
-        yield executor
+        # Dask would warn of large arguments; ours are small for the work that they make.
+        with config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}), _one_line():
+            yield executor
     finally:
         executor.shutdown(wait=False)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """Around what asks for results: ``BreakdownError`` where workers or their scheduler failed."""
+    from distributed import KilledWorker
+
+    from exaq.concurrency import WorkerError
+
+    try:
+        yield
+    except WorkerError as error:
+        raise BreakdownError(str(error)) from error
+    except KilledWorker as error:
+        raise BreakdownError(
+            "a task was given up: its workers died, one after the other"
+        ) from error
+    except CancelledError as error:
+        raise BreakdownError("the scheduler of the workers is gone") from error
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or find_spec(package) is None:
+            raise
+        raise BreakdownError(
+            f"a worker lacks {package}: install on its machine what is installed here"
+        ) from error
 
 
 def result(future: Future[R]) -> R:
@@ -103,15 +189,7 @@ def result(future: Future[R]) -> R:
     Raises
     ------
     BreakdownError
-        Its workers died again and again, or the scheduler is gone.
+        Its workers died again and again, lack a package that is here, or the scheduler is gone.
     """
-    from distributed import KilledWorker
-
-    try:
+    with _one_line():
         return future.result()
-    except KilledWorker as error:
-        raise BreakdownError(
-            "a task was given up: its workers died, one after the other"
-        ) from error
-    except CancelledError as error:
-        raise BreakdownError("the scheduler of the workers is gone") from error

@@ -1,4 +1,4 @@
-"""Calls that an executor runs elsewhere, at the same time, with their results in order."""
+"""Calls that an executor runs elsewhere, side by side; their results in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any, TypeVar
 
 R = TypeVar("R")
+
+
+class WorkerError(RuntimeError):
+    """What runs calls elsewhere is not as it must be; the message is one line."""
 
 
 def in_order(

@@ -17,6 +17,7 @@ import pytest
 
 import exaq
 from exaq.calibration import source
+from exaq.concurrency import WorkerError
 
 RNG = np.random.default_rng(3)
 MASK = RNG.random((2, 1, 6, 20)) < 0.7
@@ -207,7 +208,7 @@ def test_workers_of_another_version_are_refused(
         f"^a worker has {package} 0.0.1, where {own(package)} is wanted: "
         "install the same version everywhere$"
     )
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(WorkerError, match=message):
         exaq.calibrate(FLOATS, executor=threads)
 
 

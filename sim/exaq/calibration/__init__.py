@@ -24,7 +24,7 @@ from exaq.calibration.rules import Survey
 from exaq.calibration.search import Search
 from exaq.calibration.source import Part, collect, digest, numbered, read
 from exaq.calibration.summary import Builder, Summary
-from exaq.concurrency import in_order
+from exaq.concurrency import WorkerError, in_order
 from exaq.config import SoftmaxConfig
 from exaq.masks import Doubt
 from exaq.scalars import integer
@@ -123,8 +123,8 @@ def calibrate(
     ------
     TypeError, ValueError
         Something is no logit, nothing is live, or an option is not legal.
-    RuntimeError
-        A worker of the executor has another version of exaq or NumPy.
+    WorkerError
+        A RuntimeError: a worker of the executor has another version of exaq or NumPy.
 
     Warns
     -----
@@ -231,7 +231,7 @@ def _calibrate_elsewhere(
     """As ``_calibrate`` in another process: with the doubt, of which only the caller's can warn."""
     for name, version in _versions().items():
         if version != versions[name]:
-            raise RuntimeError(
+            raise WorkerError(
                 f"a worker has {name} {version}, where {versions[name]} is wanted: "
                 "install the same version everywhere"
             )

@@ -21,10 +21,13 @@ from exaq.stream_format import MASK_VALUES
 from exaq_cli.errors import UserError, plain_warnings, user_errors
 from exaq_cli.files import check_row_axis, map_array, replacing
 from exaq_cli.output.progress import counted
+from exaq_cli.workers import executor_of, scheduler_option
 
 _CONSOLE = Console(stderr=True)
 _DEFAULT = SoftmaxConfig()
 _FILE = click.Path(path_type=Path)
+# Parts that a worker has at a time: one that it calibrates, and one that is there already.
+_AHEAD = 2
 # The number of a layer in a file's name, as in layer07.npy or encoder.layers.7.scores.npy.
 _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
 
@@ -125,11 +128,13 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     show_default=True,
     help="Which integer logit means masked in the unit: none, or the lowest.",
 )
+@scheduler_option("Calibrate sets of tables at the same time")
 def command(
     logits: tuple[Path, ...],
     out: Path,
     masks: tuple[Path, ...],
     lengths: tuple[Path, ...],
+    scheduler: str | None,
     **options: Any,
 ) -> None:
     """Make tables from calibration logits: a file a layer, of shape (..., row).
@@ -158,7 +163,7 @@ def command(
             layer: _live(arrays[layer], layers[layer], path, what)
             for layer, path in selections.items()
         }
-        tables = _calibrate(arrays, live or None, layers, options)
+        tables = _calibrate(arrays, live or None, layers, options, scheduler)
         sources = {layer: {"file": path.name} for layer, path in layers.items()}
         for layer, path in selections.items():
             sources[layer][what] = path.name
@@ -216,16 +221,23 @@ def _calibrate(
     live: dict[int, NDArray[np.bool_]] | None,
     layers: dict[int, Path],
     options: dict[str, Any],
+    scheduler: str | None,
 ) -> TableFile:
     def named(message: str) -> str:
         # The library counts layers; the user knows files.
         return re.sub(r"\blayer (\d+)", lambda found: str(layers[int(found[1])]), message)
 
     columns = (TaskProgressColumn(), TimeRemainingColumn())
-    with counted("Calibrating", *columns, console=_CONSOLE) as progress:
+    with (
+        executor_of(scheduler) as executor,
+        counted("Calibrating", *columns, console=_CONSOLE) as progress,
+    ):
+        given = options | {"masks": live, "progress": progress}
+        if executor is not None:
+            given |= {"executor": executor, "in_flight": _AHEAD * executor.at_once}
         try:
             with plain_warnings(named), user_errors():
-                return exaq.calibrate(arrays, masks=live, **options, progress=progress)
+                return exaq.calibrate(arrays, **given)
         except UserError as error:
             raise UserError(named(str(error))) from error
 
