@@ -118,10 +118,13 @@ def workers(scheduler: str, count: int | None = None) -> Iterator[Workers]:
         As for ``result``, out of the context's body.
     """
     # Only here: it takes half a second.
+    from dask import config
     from distributed import Client, LocalCluster
 
     if scheduler == LOCAL:
         with (
+            # Without Dask's setting of malloc, by which every large array costs new pages.
+            config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}),
             LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,

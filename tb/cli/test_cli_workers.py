@@ -8,13 +8,16 @@ import socket
 import time
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
+from typing import Any
 
 import click
+import numpy as np
 import pytest
 from distributed import LocalCluster
 
+from exaq.concurrency import WorkerError
 from exaq_cli.errors import BreakdownError, UserError
-from exaq_cli.workers import LOCAL, Address, result, workers
+from exaq_cli.workers import LOCAL, Address, executor_of, result, workers
 
 
 def slow_square(x: int, folder: str, seconds: float = 0.3) -> tuple[int, int]:
@@ -54,14 +57,29 @@ def squares(executor: Executor, folder: Path, kill: bool) -> tuple[list[int], se
     return [square for square, _ in found], {process for _, process in found}
 
 
+def lack(name: str) -> None:
+    """A task that is for a worker with another package."""
+    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def differ() -> None:
+    """A task of a worker that is not as it must be."""
+    raise WorkerError("a worker is another one")
+
+
+def size(array: Any) -> int:
+    return len(array)
+
+
 @pytest.mark.parametrize("kill", [False, True])
 def test_local_workers_give_every_result(tmp_path: Path, kill: bool) -> None:
     with workers(LOCAL, 2) as executor:
         found, processes = squares(executor, tmp_path, kill)
     assert found == [x * x for x in range(8)]
     assert os.getpid() not in processes
-    assert len(processes) >= 2
-    # Nothing was lost, and the one that was killed came again.
+    # The one that is left may have done all before the other one came again.
+    assert len(processes) >= (1 if kill else 2)
+    # Nothing was lost; what ran in the one that was killed ran again.
     tries = [len(list(tmp_path.glob(f"{x}.*"))) for x in range(8)]
     assert min(tries) == 1
     assert sum(tries) > 8 if kill else sum(tries) == 8
@@ -81,6 +99,42 @@ def test_workers_of_a_scheduler_elsewhere(tmp_path: Path) -> None:
 def test_errors_of_a_task_pass_through() -> None:
     with workers(LOCAL, 1) as executor, pytest.raises(ValueError, match="not with me"):
         result(executor.submit(refuse))
+
+
+def test_what_a_worker_lacks_is_named() -> None:
+    with workers(LOCAL, 1) as executor:
+        with pytest.raises(BreakdownError, match=r"^a worker lacks exaq: install on its machine "):
+            result(executor.submit(lack, "exaq.calibration"))
+        with pytest.raises(ModuleNotFoundError, match=r"^No module named 'nowhere'$"):
+            result(executor.submit(lack, "nowhere"))
+        with pytest.raises(BreakdownError, match=r"^a worker is another one$"):
+            result(executor.submit(differ))
+
+
+def test_deaths_are_one_line_in_the_context_too(tmp_path: Path) -> None:
+    with pytest.raises(BreakdownError, match="workers died"), workers(LOCAL, 1) as executor:
+        executor.submit(die, str(tmp_path)).result()
+
+
+def test_large_arguments_are_sent_without_a_word() -> None:
+    with workers(LOCAL, 1) as executor:
+        assert result(executor.submit(size, np.zeros(2_000_000))) == 2_000_000
+
+
+def test_how_much_runs_at_once() -> None:
+    with workers(LOCAL, 2) as executor:
+        assert executor.at_once == 2
+
+
+def test_local_workers_have_no_setting_of_malloc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    with workers(LOCAL, 1) as executor:
+        assert result(executor.submit(os.getenv, "MALLOC_TRIM_THRESHOLD_")) is None
+
+
+def test_no_scheduler_asked_for() -> None:
+    with executor_of(None) as executor:
+        assert executor is None
 
 
 def test_a_task_that_kills_its_workers_is_given_up(tmp_path: Path) -> None:
