@@ -18,13 +18,14 @@ from exaq.extras import EXTRAS
 ROOT = Path(__file__).resolve().parent.parent
 
 # Each package may import those before it.
-ORDER = ["exaq", "exaq_hdl", "exaq_cosim", "exaq_fpga", "exaq_eval", "exaq_cli"]
+ORDER = ["exaq", "exaq_hdl", "exaq_cosim", "exaq_fpga", "exaq_eval", "exaq_explore", "exaq_cli"]
 FOLDERS = {
     "exaq": ROOT / "sim/exaq",
     "exaq_hdl": ROOT / "hdl/exaq_hdl",
     "exaq_cosim": ROOT / "sim/exaq_cosim",
     "exaq_fpga": ROOT / "fpga/exaq_fpga",
     "exaq_eval": ROOT / "sim/exaq_eval",
+    "exaq_explore": ROOT / "fpga/exaq_explore",
     "exaq_cli": ROOT / "scripts/exaq_cli",
 }
 # The one part of exaq that needs more than NumPy.

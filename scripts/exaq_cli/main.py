@@ -58,6 +58,11 @@ _COMMANDS = {
         ("sim", "board"),
     ),
     "bench": _Entry("unit.bench", "Measure size, clock and cycles of a configuration.", ("fpga",)),
+    "explore": _Entry(
+        "unit.explore",
+        "Find the unit to take for a device, among many.",
+        ("fpga", "plot", "cluster"),
+    ),
     "demo": _Entry(
         "unit.demo",
         "Run the unit on real attention logits and compare it with float softmax.",

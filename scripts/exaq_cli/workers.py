@@ -196,3 +196,10 @@ def result(future: Future[R]) -> R:
     """
     with _one_line():
         return future.result()
+
+
+def lost() -> tuple[type[BaseException], ...]:
+    """Exceptions of a future by which workers tell that they gave its task up."""
+    from distributed import KilledWorker
+
+    return (KilledWorker,)

@@ -23,6 +23,8 @@ class Device:
         Options of Yosys's ``synth_*`` command; the same for every design.
     route
         Options of nextpnr that choose the device.
+    dsp
+        Whether synthesis takes multipliers of the device's own.
     target
         Clock that nextpnr aims at, in MHz: above what any design here reaches, so that it
         never rests early.
@@ -34,6 +36,7 @@ class Device:
     synth: tuple[str, ...]
     route: tuple[str, ...]
     target: int
+    dsp: bool = False
 
 
 DEVICES = {
@@ -46,6 +49,7 @@ DEVICES = {
             synth=(),
             route=("--um-85k", "--package", "CABGA756", "--speed", "6"),
             target=250,
+            dsp=True,
         ),
         Device(
             name="ice40-hx8k",

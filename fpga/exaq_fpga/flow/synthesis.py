@@ -37,6 +37,17 @@ _SIZES = {
 }
 
 
+_LUTS = {"ecp5": "LUT4", "ice40": "SB_LUT4"}
+
+
+class TooLargeError(ToolError):
+    """A design's netlist alone has more LUTs, ``lut4``, than it may have."""
+
+    def __init__(self, lut4: int, most: int) -> None:
+        super().__init__(f"{lut4} LUT4 before place and route are more than {most}")
+        self.lut4 = lut4
+
+
 @dataclass(frozen=True)
 class Segment:
     """One step of a critical path: ``delay`` ns of ``kind`` that end at ``cell`` over ``net``."""
@@ -94,6 +105,7 @@ def implement(
     seeds: Sequence[int] = SEEDS,
     plain: bool = False,
     dsp: bool = True,
+    most_lut4: int | None = None,
     folder: Path | None = None,
     step: Callable[[str], None] = lambda name: None,
 ) -> Result:
@@ -106,6 +118,8 @@ def implement(
 
     Raises
     ------
+    TooLargeError
+        There are more LUTs than ``most_lut4`` before anything is placed.
     ToolError
         A tool is missing or fails; the design does not fit or has no clock named in ``CLOCKS``.
     """
@@ -118,6 +132,7 @@ def implement(
                 seeds=seeds,
                 plain=plain,
                 dsp=dsp,
+                most_lut4=most_lut4,
                 folder=Path(name),
                 step=step,
             )
@@ -131,6 +146,9 @@ def implement(
     if clock is None:
         raise ToolError(f"{top} has no clock port named {' or '.join(CLOCKS)}")
     cells = netlist.count()
+    least = cells.get(_LUTS[device.family], 0)
+    if most_lut4 is not None and least > most_lut4:
+        raise TooLargeError(least, most_lut4)
     boundary = bound_by_registers(netlist, device.family, clock)
     netlist.write(folder / "bounded.json")
     routes = []

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
@@ -22,6 +22,8 @@ from exaq_fpga.boards.devices import DEVICES
 if TYPE_CHECKING:
     from exaq_fpga.flow.bench import Case
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
 _BEGIN, _END = "<!-- bench:begin -->", "<!-- bench:end -->"
@@ -35,6 +37,17 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
     if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise click.BadParameter(f"{text!r} is no list of different whole numbers, as 1,2,3")
     return seeds
+
+
+def seeds_option(default: str) -> Callable[[F], F]:
+    """The option ``--seeds``, whose value are whole numbers."""
+    return click.option(
+        "--seeds",
+        default=default,
+        show_default=True,
+        callback=_seeds,
+        help="Seeds of place and route; the figure is their median.",
+    )
 
 
 @click.command(name="bench")
@@ -53,13 +66,7 @@ def _seeds(ctx: click.Context, parameter: click.Parameter, text: str) -> tuple[i
     is_flag=True,
     help="Build multipliers of adders: on ECP5 in the place of its own, on iCE40 of Yosys's.",
 )
-@click.option(
-    "--seeds",
-    default="1,2,3,4,5",
-    show_default=True,
-    callback=_seeds,
-    help="Seeds of place and route; the figure is their median.",
-)
+@seeds_option("1,2,3,4,5")
 @click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
 @click.option(
     "--reports",

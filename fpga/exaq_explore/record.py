@@ -1,0 +1,102 @@
+"""What was measured, kept in a file, so that nothing is measured twice.
+
+A measurement is known by its function and arguments, and by the code and the tools that make it:
+with other code or tools it is made anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+_FORMAT, _VERSION = "exaq-measurements", 1
+
+
+class RecordError(ValueError):
+    """A file holds no measurements; the message is one line that names it."""
+
+
+class Record:
+    """Measurements by their keys.
+
+    Parameters
+    ----------
+    path
+        A file of JSON; it is written whole after each measurement. None: memory alone.
+
+    Raises
+    ------
+    RecordError
+        The file is there and holds something else.
+    OSError
+        It cannot be read.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._found: dict[str, dict[str, Any]] = {}
+        if path is not None and path.exists():
+            try:
+                document = json.loads(path.read_text(encoding="utf-8"))
+                if document["format"] != _FORMAT or document["version"] != _VERSION:
+                    raise ValueError
+                self._found = dict(document["measurements"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise RecordError(f"{path} holds no measurements of exaq explore") from error
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, key: str) -> Any:
+        """What was measured; None: nothing yet."""
+        found = self._found.get(key)
+        return None if found is None else found["value"]
+
+    def put(self, key: str, what: Sequence[Any], value: Any) -> None:
+        """Keep ``value``, which ``what`` describes to people."""
+        self._found[key] = {"what": list(what), "value": value}
+        if self._path is None:
+            return
+        document = {"format": _FORMAT, "version": _VERSION, "measurements": self._found}
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def key_of(what: Sequence[Any], packages: Sequence[str], wheels: Sequence[str]) -> str:
+    """Key of a measurement: what it is of, the code of ``packages``, the versions of ``wheels``."""
+    parts = [list(what), [_code(each) for each in packages], [_version(each) for each in wheels]]
+    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _code(package: str) -> str:
+    """Hash of the Python files of a package."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    digest = hashlib.sha256()
+    for folder in map(Path, found.submodule_search_locations):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _version(wheel: str) -> str:
+    try:
+        return f"{wheel} {importlib.metadata.version(wheel)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"{wheel} none"
