@@ -185,7 +185,8 @@ class Model(Logits):
             unit = _of_probabilities(unit)
         longest = max(map(len, loaded.task.texts))
         if unit.max_row < longest:
-            unit = unit.replace(max_row=-(-longest // unit.lanes) * unit.lanes)
+            most = -(-longest // unit.lanes) * unit.lanes
+            unit = unit.replace(max_row=most, full_rate_row=None)
         try:
             set_tables(loaded.task.model, unit)
             outputs = _outputs(loaded.task)
@@ -226,7 +227,9 @@ def _outputs(task: Any) -> NDArray[np.float64]:
 
 def _of_probabilities(unit: SoftmaxConfig) -> SoftmaxConfig:
     """The unit that gives the probabilities which codes stand for, nearly unrounded."""
-    return unit.replace(output="probabilities", row_results="none", prob_bits=_FINE_BITS)
+    return unit.replace(
+        output="probabilities", row_results="none", prob_bits=_FINE_BITS, full_rate_row=None
+    )
 
 
 def tables_of(values: dict[str, Any]) -> exaq.Tables:

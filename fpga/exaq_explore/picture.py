@@ -10,13 +10,18 @@ from exaq_explore.logits import Logits
 from exaq_explore.search import Found, Limits
 
 _MARKS = "osD^vP*X"
-_FAINT = "#9aa1ab"
+_INK, _FAINT = "#22252b", "#9aa1ab"
+# Where an error of 0 is drawn.
+_LEAST = 1e-9
 
 
 def draw(found: Found, logits: Logits, limits: Limits, path: Path) -> None:
     """Every unit that was measured to the end; full marks are those that no other one beats."""
     kernels = list(dict.fromkeys(each.unit.kernel for each in found.measured))
     shown = [each for each in found.measured if "rate" in each.figures]
+    # Only here: the search itself needs no pictures.
+    from matplotlib.ticker import LogLocator
+
     with panels(path, 1, 2, width=3.9, height=3.2) as ((size, speed),):
         for axes, figure, factor, title, limit in (
             (size, "lut4", 1.0, "LUT4", limits.max_lut),
@@ -27,7 +32,7 @@ def draw(found: Found, logits: Logits, limits: Limits, path: Path) -> None:
                 colour = COLOURS[place % len(COLOURS)] if each.complete else _FAINT
                 axes.plot(
                     each.figures[figure] * factor,
-                    each.figures["error"],
+                    max(each.figures["error"], _LEAST),
                     _MARKS[place % len(_MARKS)],
                     color=colour,
                     markerfacecolor=colour if each in found.best else "white",
@@ -37,9 +42,10 @@ def draw(found: Found, logits: Logits, limits: Limits, path: Path) -> None:
                 axes.axvline(limit * factor, color=_FAINT, linestyle=":", linewidth=0.9)
             if limits.most_error:
                 axes.axhline(limits.most_error, color=_FAINT, linestyle=":", linewidth=0.9)
-            axes.set(xlabel=title, xscale="log")
-            if all(each.figures["error"] > 0 for each in shown) and shown:
-                axes.set_yscale("log")
+            axes.set(xlabel=title, xscale="log", yscale="log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0, 7.0)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
         size.set_ylabel(logits.error_title)
         _explain(speed, kernels)
 
@@ -48,5 +54,11 @@ def _explain(axes: Any, kernels: list[str]) -> None:
     for place, kernel in enumerate(kernels):
         colour = COLOURS[place % len(COLOURS)]
         axes.plot([], [], _MARKS[place % len(_MARKS)], color=colour, markersize=5, label=kernel)
-    axes.plot([], [], "o", color=_FAINT, markerfacecolor="white", markersize=5, label="dropped")
+    for label, size, face, edge in (
+        ("chosen", 9, _INK, _INK),
+        ("not beaten", 5, _INK, _INK),
+        ("beaten", 5, "white", _INK),
+        ("beyond a limit", 5, "white", _FAINT),
+    ):
+        axes.plot([], [], "o", color=edge, markerfacecolor=face, markersize=size, label=label)
     legend(axes, loc="center left", bbox_to_anchor=(1.0, 0.5))

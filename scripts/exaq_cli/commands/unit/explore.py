@@ -25,7 +25,7 @@ from exaq_cli.workers import LOCAL, Address, lost, workers
 from exaq_fpga.boards.devices import DEVICES
 
 if TYPE_CHECKING:
-    from exaq_explore import Found, Limits, Logits, Space
+    from exaq_explore import Found, Limits, Logits, Record, Space
     from exaq_explore.search import Measured
 
 _CONSOLE = Console(stderr=True)
@@ -218,7 +218,12 @@ def command(
             record = Record(out / "measurements.json")
         except (RecordError, OSError) as error:
             raise UserError(str(error)) from error
-        with tool_errors(), workers(scheduler) as executor, _progress(len(units)) as told:
+        with (
+            _told_where_it_goes_on(record),
+            tool_errors(),
+            workers(scheduler) as executor,
+            _progress(len(units)) as told,
+        ):
             found = explore(
                 units,
                 logits,
@@ -258,6 +263,20 @@ def _logits(min_cosine: tuple[str, float] | None, sigma: float, row: int) -> Log
             return Model.of(min_cosine[0])
         except ModelError as error:
             raise UserError(str(error)) from error
+
+
+@contextmanager
+def _told_where_it_goes_on(record: Record) -> Iterator[None]:
+    """An interrupt says that what was measured is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(
+            f"exaq: interrupted with {len(record)} measurements kept; the same command goes on "
+            "from there",
+            err=True,
+        )
+        raise
 
 
 @contextmanager
