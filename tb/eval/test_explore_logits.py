@@ -56,10 +56,8 @@ def test_codes_are_measured_as_what_they_stand_for() -> None:
     codes = SoftmaxConfig(logit_scale=scale, output="codes", row_results="sum")
     fine = SoftmaxConfig(logit_scale=scale, prob_bits=24)
     assert LOGITS.error(codes.to_dict()) == LOGITS.error(fine.to_dict())
-    of_baps: dict[str, SoftmaxConfig] = {
-        output: SoftmaxConfig(kernel="baps", logit_scale=scale, output=output, **results)
-        for output, results in (("codes", {"row_results": "sum"}), ("probabilities", {}))
-    }
+    baps = SoftmaxConfig(kernel="baps", logit_scale=scale)
+    of_baps = {"codes": baps.replace(output="codes", row_results="sum"), "probabilities": baps}
     kl = {name: LOGITS.error(each.to_dict())["kl"] for name, each in of_baps.items()}
     assert kl["codes"] == pytest.approx(kl["probabilities"], rel=0.2)
     assert kl["codes"] != kl["probabilities"]
