@@ -6,12 +6,14 @@ run side by side; what two of them ask for is done once, and what a record has i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from exaq_explore.record import Record, key_of
+from exaq.concurrency import WorkerError
+from exaq_explore.record import Record, key_of, state_of
 
 R = TypeVar("R")
 
@@ -45,9 +47,31 @@ class Job:
     holds: Callable[[Any], bool] = lambda value: True
 
     @property
+    def state(self) -> dict[str, str]:
+        """Code and versions that it runs with here."""
+        return state_of(self.packages, self.wheels)
+
+    @functools.cached_property
     def key(self) -> str:
         """What it is kept by."""
-        return key_of(self.what, self.packages, self.wheels)
+        return key_of(self.what, self.state)
+
+
+def _run(
+    function: Callable[..., R],
+    arguments: tuple[Any, ...],
+    packages: tuple[str, ...],
+    wheels: tuple[str, ...],
+    wanted: dict[str, str],
+) -> R:
+    """What ``function`` gives, with the code and the versions ``wanted`` alone."""
+    for name, there in state_of(packages, wheels).items():
+        if there != wanted[name]:
+            what = "code" if name in packages else "version"
+            raise WorkerError(
+                f"a worker has another {what} of {name}: install the same one everywhere"
+            )
+    return function(*arguments)
 
 
 class JobError(Exception):
@@ -77,7 +101,8 @@ def drive(
         Has what was done before, and gets what is done now.
     failures
         Exceptions of a job that are its own affair: its courses get a ``JobError``, and nothing is
-        recorded. Every other one ends it all.
+        recorded. Every other one ends it all, and so does a worker with other code or tools, by an
+        ``exaq.concurrency.WorkerError``.
     told
         Told the courses that have ended, how many there are, and what has just been done.
     """
@@ -140,7 +165,10 @@ class _Drive:
                 break
         if job.key not in self._waiting:
             self._waiting[job.key] = []
-            self._running[self._executor.submit(job.function, *job.arguments)] = job
+            future = self._executor.submit(
+                _run, job.function, job.arguments, job.packages, job.wheels, job.state
+            )
+            self._running[future] = job
         self._waiting[job.key].append(number)
 
     def _tell(self, now: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import threading
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _FINE_BITS = 24
 _ELEMENTS, _ROWS = 200_000, 64
 #: A model's texts that scales and tables come from.
 _CALIBRATION = 4
+# A worker may have several threads, but one model, of which one at a time sets the softmax.
+_ALONE = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,13 +165,16 @@ class Model(Logits):
         from exaq_eval.scale import best_scale
         from exaq_eval.settings import LogitFormat
 
-        task = self._loaded().task
         form = LogitFormat(logit_width=logit_width)
-        return best_scale(task, task.calibration[:_CALIBRATION], form)
+        with _ALONE:
+            task = self._loaded().task
+            return best_scale(task, task.calibration[:_CALIBRATION], form)
 
     def tables(self, bits: int, logit_width: int, logit_scale: float) -> dict[str, Any]:
+        with _ALONE:
+            recorded = self._loaded().recorded
         tables = exaq.calibrate(
-            self._loaded().recorded,
+            recorded,
             bits=bits,
             logit_width=logit_width,
             logit_scale=logit_scale,
@@ -179,19 +185,20 @@ class Model(Logits):
     def error(self, config: dict[str, Any]) -> dict[str, float]:
         from exaq.torch import set_tables
 
-        loaded = self._loaded()
         unit = SoftmaxConfig.from_dict(config)
         if unit.output == "codes":
             unit = _of_probabilities(unit)
-        longest = max(map(len, loaded.task.texts))
-        if unit.max_row < longest:
-            most = -(-longest // unit.lanes) * unit.lanes
-            unit = unit.replace(max_row=most, full_rate_row=None)
-        try:
-            set_tables(loaded.task.model, unit)
-            outputs = _outputs(loaded.task)
-        finally:
-            set_tables(loaded.task.model, None)
+        with _ALONE:
+            loaded = self._loaded()
+            longest = max(map(len, loaded.task.texts))
+            if unit.max_row < longest:
+                most = -(-longest // unit.lanes) * unit.lanes
+                unit = unit.replace(max_row=most, full_rate_row=None)
+            try:
+                set_tables(loaded.task.model, unit)
+                outputs = _outputs(loaded.task)
+            finally:
+                set_tables(loaded.task.model, None)
         scores = loaded.task.scores(loaded.exact, outputs, 0)
         return {"error": 1 - scores["cosine_mean"], "cosine": scores["cosine_mean"]}
 

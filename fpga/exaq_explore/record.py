@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +73,14 @@ class Record:
             temporary.unlink(missing_ok=True)
 
 
-def key_of(what: Sequence[Any], packages: Sequence[str], wheels: Sequence[str]) -> str:
-    """Key of a measurement: what it is of, the code of ``packages``, the versions of ``wheels``."""
-    parts = [list(what), [_code(each) for each in packages], [_version(each) for each in wheels]]
-    text = json.dumps(parts, sort_keys=True, allow_nan=False)
+def state_of(packages: Sequence[str], wheels: Sequence[str]) -> dict[str, str]:
+    """What there is of both here: hashes of the code of ``packages``, versions of ``wheels``."""
+    return {each: _code(each) for each in packages} | {each: _version(each) for each in wheels}
+
+
+def key_of(what: Sequence[Any], state: Mapping[str, str]) -> str:
+    """Key of a measurement: what it is of, and the code and the versions that make it."""
+    text = json.dumps([list(what), state], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -97,6 +101,6 @@ def _code(package: str) -> str:
 @functools.cache
 def _version(wheel: str) -> str:
     try:
-        return f"{wheel} {importlib.metadata.version(wheel)}"
+        return importlib.metadata.version(wheel)
     except importlib.metadata.PackageNotFoundError:
-        return f"{wheel} none"
+        return "none"

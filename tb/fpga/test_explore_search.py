@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from exaq.concurrency import WorkerError
 from exaq_cosim import ToolError
 from exaq_explore import Found, Gaussian, Limits, Record, RecordError, Space, explore
-from exaq_explore.jobs import Course, Job, JobError, drive
-from exaq_explore.record import key_of
+from exaq_explore.jobs import Course, Job, JobError, _run, drive
+from exaq_explore.record import key_of, state_of
 
 #: LUT4 before and after place and route, and MHz, of the units that tests pretend to measure.
 SIZES = {4: (300, 500, 100.0), 8: (700, 900, 150.0), 16: (1500, 1800, 125.0)}
@@ -156,17 +157,25 @@ def test_failures_are_told_and_tried_again(fakes: Fakes, tmp_path: Path) -> None
     assert fakes.asked["route 4"] == 1
 
 
-def test_other_code_or_tools_make_other_measurements(tmp_path: Path) -> None:
+def test_other_code_or_tools_make_other_measurements() -> None:
     what = ("cycles", {"lanes": 4}, 128)
     keys = {
-        key_of(what, ("exaq",), ("numpy",)),
-        key_of(what, ("exaq", "exaq_hdl"), ("numpy",)),
-        key_of(what, ("exaq_hdl",), ("numpy",)),
-        key_of(what, ("exaq",), ("numpy", "amaranth")),
-        key_of(("cycles", {"lanes": 8}, 128), ("exaq",), ("numpy",)),
+        key_of(what, state_of(("exaq",), ("numpy",))),
+        key_of(what, state_of(("exaq", "exaq_hdl"), ("numpy",))),
+        key_of(what, state_of(("exaq_hdl",), ("numpy",))),
+        key_of(what, state_of(("exaq",), ("numpy", "amaranth"))),
+        key_of(("cycles", {"lanes": 8}, 128), state_of(("exaq",), ("numpy",))),
     }
     assert len(keys) == 5
-    assert key_of(what, ("exaq",), ("numpy",)) in keys
+    assert key_of(what, state_of(("exaq",), ("numpy",))) in keys
+
+
+@pytest.mark.parametrize("name", ["exaq", "numpy"])
+def test_workers_with_other_code_or_versions_are_refused(name: str) -> None:
+    wanted = state_of(("exaq",), ("numpy",))
+    assert _run(half, (3,), ("exaq",), ("numpy",), wanted) == 1.5
+    with pytest.raises(WorkerError, match=f"a worker has another .* of {name}"):
+        _run(half, (3,), ("exaq",), ("numpy",), wanted | {name: "other"})
 
 
 def test_the_hash_of_code_sees_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
