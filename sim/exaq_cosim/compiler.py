@@ -16,7 +16,7 @@ from exaq.cache import cache_folder, scratch_folder
 from exaq.extras import missing
 from exaq.tool import ToolError, find_command, run_tool
 
-__all__ = ["Harness", "ToolError", "compile_verilog"]
+__all__ = ["Harness", "ToolError", "compile_verilog", "compiler_version", "find_compiler"]
 
 #: Longest run of Verilator or the compiler, in seconds.
 TIMEOUT = 1800
@@ -110,7 +110,7 @@ def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bo
     exaq.cache.CacheError
         The binary is not in the cache, and the cache cannot be written.
     """
-    compiler = _compiler()
+    compiler = find_compiler("RTL simulation")
     verilator = _verilator_folder()
     verilate = [
         *_VERILATOR_FLAGS,
@@ -123,7 +123,7 @@ def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bo
     tools = [
         version("verilator"),
         *compiler,
-        _compiler_version(compiler),
+        compiler_version(compiler),
         platform.machine(),
         *_CXX_FLAGS,
     ]
@@ -172,19 +172,26 @@ def compile_verilog(verilog: Mapping[str, str], harness: Harness, *, tracing: bo
     return binary
 
 
-def _compiler() -> tuple[str, ...]:
-    """The command in CXX, which may have arguments, such as ``ccache g++``; else g++."""
+def find_compiler(user: str) -> tuple[str, ...]:
+    """The command in CXX, which may have arguments, such as ``ccache g++``; else g++.
+
+    Raises
+    ------
+    ToolError
+        It was not found; the message says that ``user`` needs one.
+    """
     wanted = os.environ.get("CXX") or "g++"
     found = find_command("CXX", wanted)
     if found is None:
         raise ToolError(
-            f"the C++ compiler {wanted} was not found; RTL simulation needs one "
+            f"the C++ compiler {wanted} was not found; {user} needs one "
             "(Debian and Ubuntu: apt install g++)"
         )
     return found
 
 
-def _compiler_version(compiler: tuple[str, ...]) -> str:
+def compiler_version(compiler: tuple[str, ...]) -> str:
+    """The first line of what ``compiler --version`` tells."""
     return _run(compiler, ["--version"]).partition("\n")[0]
 
 

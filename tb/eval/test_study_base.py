@@ -30,6 +30,7 @@ def test_there_are_the_studies_of_the_paper() -> None:
         "clip",
         "shapes",
         "lut-size",
+        "phases",
         "architectures",
         "widths",
         "kernels",

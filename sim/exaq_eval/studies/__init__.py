@@ -11,6 +11,7 @@ from exaq_eval.studies.questions.clip import Clip
 from exaq_eval.studies.questions.distribution import Distribution
 from exaq_eval.studies.questions.kernels import Kernels
 from exaq_eval.studies.questions.lut_size import LutSize
+from exaq_eval.studies.questions.phases import Phases
 from exaq_eval.studies.questions.shapes import Shapes
 from exaq_eval.studies.questions.widths import Widths
 from exaq_eval.studies.study import Study, StudyError
@@ -24,6 +25,7 @@ STUDIES: dict[str, Study] = {
         Clip(),
         Shapes(),
         LutSize(),
+        Phases(),
         Architectures(),
         Widths(),
         Kernels(),

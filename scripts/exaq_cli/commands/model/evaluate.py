@@ -116,6 +116,7 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
 )
 @click.option(
     "--study",
+    "--experiment",
     "studies",
     metavar="NAME",
     multiple=True,
