@@ -139,8 +139,9 @@ def test_scale_is_chosen_for_the_model(model: Path, run: Run, tmp_path: Path) ->
     assert scale > 2.0**-5
 
 
-def test_study_writes_figures_section_and_picture(run: Run, tmp_path: Path) -> None:
-    done = run("--study", "clip", "--quick", "--out", "out")
+@pytest.mark.parametrize("option", ["--study", "--experiment"])
+def test_study_writes_figures_section_and_picture(option: str, run: Run, tmp_path: Path) -> None:
+    done = run(option, "clip", "--quick", "--out", "out")
     assert done.code == 0, done.stderr
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"study-clip.json", "study-clip.md", "study-clip.png"}

@@ -59,8 +59,8 @@ class Phases(Study):
     lengths: Sequence[int] = (512, 2048)
     elements: int = 4096
     times: int = 25
-    repeats: int = 15
-    rounds: int = 20
+    repeats: int = 9
+    rounds: int = 150
     seed: int = 1
 
     @classmethod

@@ -56,25 +56,15 @@ BUILDS = (
 Loop = Callable[["Rows", int, int], float]
 
 
+_READ = ("logits", "thresholds", "levels", "sum_table")
+_WRITTEN = ("maxima", "exponentials", "sums", "codes", "code_sums", "probabilities")
+
+
 class _Block(ctypes.Structure):
     _fields_ = (
         ("rows", ctypes.c_size_t),
         ("row", ctypes.c_size_t),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                "logits",
-                "thresholds",
-                "levels",
-                "sum_table",
-                "maxima",
-                "exponentials",
-                "sums",
-                "codes",
-                "code_sums",
-                "probabilities",
-            )
-        ),
+        *((name, ctypes.c_void_p) for name in (*_READ, *_WRITTEN)),
     )
 
 
@@ -108,12 +98,18 @@ class Rows:
             "code_sums": np.zeros(rows, dtype=np.uint32),
             "probabilities": np.zeros((rows, row), dtype=np.float32),
         }
-        self._block = _Block(rows, row, *(each.ctypes.data for each in self.arrays.values()))
+        pointers = (self.arrays[name].ctypes.data for name in (*_READ, *_WRITTEN))
+        self._block = _Block(rows, row, *pointers)
 
     @property
     def pointer(self) -> Any:
         """The address of the block, for the loops."""
         return ctypes.byref(self._block)
+
+    def clear(self) -> None:
+        """Put what no loop gives into all that loops write."""
+        for name in _WRITTEN:
+            self.arrays[name].fill(1)
 
     @cached_property
     def _golden(self) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
@@ -172,14 +168,15 @@ def check_loops(loop: Loop, rows: Rows) -> bool:
     """Whether all loops, run in turn, compute what they should."""
     places = {each: place for place, each in enumerate(LOOPS)}
     for softmax, check in (("exact", rows.check_exact), ("exaq", rows.check_exaq)):
-        rows.arrays["probabilities"].fill(-1)
+        rows.clear()
         for phase in PHASES:
             loop(rows, places[softmax, phase], 1)
         if not check():
             return False
-    sums = rows.arrays["sums"].copy()
-    loop(rows, places["exact", "four sums"], 1)
-    return bool(np.allclose(rows.arrays["sums"], sums, rtol=1e-5, atol=0))
+    rows.clear()
+    for each in ("maximum", "exponent", "four sums", "normalisation"):
+        loop(rows, places["exact", each], 1)
+    return rows.check_exact()
 
 
 def measure_loops(
@@ -208,7 +205,7 @@ def measure_loops(
     """
     from exaq_cosim.compiler import compiler_version, find_compiler
 
-    compiler = find_compiler("the loops on the processor")
+    compiler = find_compiler("the study phases")
     blocks = [Rows(max(1, elements // row), row, seed) for row in lengths]
     with tempfile.TemporaryDirectory(prefix="exaq-") as name:
         loops = [compile_loops(build, compiler, Path(name)) for build in BUILDS]

@@ -180,7 +180,8 @@ def measure_unit(unit: Unit, lengths: Sequence[int], seed: int) -> list[dict[str
         The unit gives other probabilities than the golden model, or none.
     """
     random, config = np.random.default_rng(seed), unit.config
-    rows = [random.integers(*config.logit_range, row, endpoint=True) for row in lengths]
+    low, high = config.logit_range
+    rows = [random.integers(low, high, row, endpoint=True) for row in lengths]
     cases = []
     for row, alone in zip(rows, simulate_rows(unit, rows), strict=True):
         if not np.array_equal(alone.probabilities, exaq.softmax(row[None], config)[0]):
