@@ -15,6 +15,7 @@ _NEED_THEM = {
     "test_eval_folders.py",
     "test_study_architectures.py",
     "test_study_choice.py",
+    "test_study_kernel_models.py",
 }
 
 _WORDS = ("the", "a", "of", "to", "in", "is", "and", "for", "file", "object", "class", "returns")

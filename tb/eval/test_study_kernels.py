@@ -138,7 +138,9 @@ def test_units_are_those_that_are_compared(lanes: int) -> None:
 
 
 def test_report_is_of_the_kernels_as_they_are() -> None:
-    small = Kernels(sigmas=(3,), lengths=(128,), shipped_every=64, texts=0).run()["gaussian"]
+    small = Kernels(sigmas=(3,), lengths=(128,), shipped_every=64, texts=0, windows=0).run()[
+        "gaussian"
+    ]
     stored = {(c["softmax"], c["sigma"], c["row"]): c for c in report("kernels")["gaussian"]}
     assert len(stored) == len(NAMES) * 4 * 3
     for case in small:

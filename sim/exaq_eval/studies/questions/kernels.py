@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
@@ -37,7 +37,7 @@ LANES = (4, 16)
 
 @dataclass(frozen=True, kw_only=True)
 class Kernels(Study):
-    """Gaussian rows, the rows that ship, and a model's embeddings through every kernel.
+    """Gaussian rows, the rows that ship, and two models through every kernel.
 
     Parameters
     ----------
@@ -48,7 +48,9 @@ class Kernels(Study):
     shipped_every
         Of the shipped rows, every so many.
     texts, calibrated
-        Texts that MiniLM runs, none for no model, and those of calibration for EXAQ.
+        Texts that MiniLM runs, none for not at all, and those of calibration for EXAQ.
+    windows, calibrated_windows
+        The same of the built-in decoder.
     seed
         Of the rows.
     """
@@ -64,18 +66,19 @@ class Kernels(Study):
     shipped_every: int = 1
     texts: int = 10
     calibrated: int = 4
+    windows: int = 32
+    calibrated_windows: int = 16
     seed: int = 1
 
     @classmethod
     def quick(cls) -> Self:
-        return cls(sigmas=(2,), lengths=(128,), elements=8192, shipped_every=64, texts=0)
+        return cls(sigmas=(2,), lengths=(128,), elements=8192, shipped_every=64, texts=0, windows=0)
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
-        if self.texts:
-            # First of all: its message names the extra where PyTorch is missing.
-            import_module("exaq.torch")
+        # First of all: what is missing is said before hours have passed.
+        models = self._models()
         grid = list(product(self.sigmas, self.lengths))
-        total = len(grid) + 1 + (len(VARIANTS) + 1 if self.texts else 0)
+        total = len(grid) + 1 + len(models) * (len(VARIANTS) + 1)
         gaussian = []
         for done, (sigma, row) in enumerate(grid):
             progress(done, total, f"sigma {sigma}, rows of {row}")
@@ -87,10 +90,39 @@ class Kernels(Study):
             "gaussian": gaussian,
             "shipped": _shipped(shipped_rows(self.shipped_every)),
         }
-        if self.texts:
-            result["model"] = self._model(len(grid) + 1, total, progress)
+        steps = iter(range(len(grid) + 1, total))
+
+        def step(now: str) -> None:
+            progress(next(steps), total, now)
+
+        for name, (task, calibrated) in models.items():
+            result[name] = _through(task, calibrated, step)
         progress(total, total, "")
         return rounded(result)
+
+    def _models(self) -> dict[str, tuple[Any, int]]:
+        """Tasks of the models that run and their texts of calibration, by their places in the
+        report.
+        """
+        wanted = {
+            "model": ("minilm", self.texts, self.calibrated),
+            "decoder": ("decoder", self.windows, self.calibrated_windows),
+        }
+        wanted = {place: each for place, each in wanted.items() if each[1]}
+        if not wanted:
+            return {}
+        # Its message names the extra where PyTorch is missing.
+        import_module("exaq.torch")
+        from exaq_eval import tasks
+        from exaq_eval.models import ModelError
+
+        try:
+            return {
+                place: (tasks.load(name, texts), calibrated)
+                for place, (name, texts, calibrated) in wanted.items()
+            }
+        except ModelError as error:
+            raise StudyError(str(error)) from error
 
     def _gaussian(self, sigma: int, row: int) -> list[dict[str, Any]]:
         random = np.random.default_rng((self.seed, sigma, row))
@@ -106,51 +138,6 @@ class Kernels(Study):
             kl = given(integers, config).kl(exact)
             cases.append(own | {"softmax": variant.name, "kl": kl})
         return cases
-
-    def _model(self, done: int, total: int, progress: Progress) -> dict[str, Any]:
-        from exaq.torch import record, set_tables
-        from exaq_eval import tasks
-        from exaq_eval.models import ModelError
-
-        try:
-            task = tasks.load("minilm", self.texts)
-        except ModelError as error:
-            raise StudyError(str(error)) from error
-        progress(done, total, "minilm: recording logits")
-        with record(task.model) as recording:
-            for text in task.calibration[: self.calibrated]:
-                task.run(text)
-        form = LogitFormat()
-        logits: dict[str, Any] = {"logit_width": form.logit_width, "logit_scale": form.logit_scale}
-        longest = max(map(len, task.texts))
-        rows = []
-        try:
-            exact = _outputs(task)
-            for number, variant in enumerate(VARIANTS, start=done + 1):
-                progress(number, total, f"minilm: {variant.name}")
-                if variant.bits is None:
-                    config = variant.probability_config(
-                        max_row=-(-longest // LANES[0]) * LANES[0],
-                        prob_bits=form.prob_bits,
-                        lanes=LANES[0],
-                        **logits,
-                    )
-                    set_tables(task.model, config)
-                else:
-                    tables = exaq.calibrate(
-                        recording.layers,
-                        bits=variant.bits,
-                        per="head",
-                        stage="clip",
-                        exp_frac=form.exp_frac,
-                        **logits,
-                    )
-                    set_tables(task.model, tables, prob_bits=form.prob_bits)
-                scores = task.scores(exact, _outputs(task), 0)
-                rows.append({"softmax": variant.name} | scores)
-        finally:
-            set_tables(task.model, None)
-        return {"task": task.describe(), "calibration_texts": self.calibrated, "rows": rows}
 
     def joined(self, result: dict[str, Any], reports: Path) -> dict[str, Any]:
         """With ``units``: the figures of each unit, from the reports of ``exaq bench``."""
@@ -169,6 +156,47 @@ class Kernels(Study):
     def plot(self, result: dict[str, Any], path: Path) -> Path:
         kernels_text.draw(result, path)
         return path
+
+
+def _through(task: Any, calibrated: int, step: Callable[[str], None]) -> dict[str, Any]:
+    """The task's scores with every kernel; EXAQ's tables from so many texts of calibration."""
+    from exaq.torch import record, set_tables
+
+    step(f"{task.name}: recording logits")
+    with record(task.model) as recording:
+        for text in task.calibration[:calibrated]:
+            task.run(text)
+    form = LogitFormat()
+    logits: dict[str, Any] = {"logit_width": form.logit_width, "logit_scale": form.logit_scale}
+    longest = max(map(len, task.texts))
+    rows = []
+    try:
+        exact = _outputs(task)
+        for variant in VARIANTS:
+            step(f"{task.name}: {variant.name}")
+            if variant.bits is None:
+                config = variant.probability_config(
+                    max_row=-(-longest // LANES[0]) * LANES[0],
+                    prob_bits=form.prob_bits,
+                    lanes=LANES[0],
+                    **logits,
+                )
+                set_tables(task.model, config)
+            else:
+                tables = exaq.calibrate(
+                    recording.layers,
+                    bits=variant.bits,
+                    per="head",
+                    stage="clip",
+                    exp_frac=form.exp_frac,
+                    **logits,
+                )
+                set_tables(task.model, tables, prob_bits=form.prob_bits)
+            scores = task.scores(exact, _outputs(task), 0)
+            rows.append({"softmax": variant.name} | scores)
+    finally:
+        set_tables(task.model, None)
+    return {"task": task.describe(), "calibration_texts": calibrated, "rows": rows}
 
 
 def _outputs(task: Any) -> NDArray[np.float64]:

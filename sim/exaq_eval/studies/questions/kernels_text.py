@@ -64,15 +64,25 @@ def _method(result: Result) -> str:
         "which have 8 bits of themselves; there EXAQ has the paper's clip of each head. The error "
         "is the largest one of a probability."
     )
-    if "model" not in result:
-        return words
-    model = result["model"]
-    return (
-        f"{words} *MiniLM* is the cosine of the embeddings of {model['task']['texts']} "
-        f"{model['task']['what']} with those of the float model, with logits of 16 bits in steps "
-        "of 1/256; there EXAQ has a clip for each head, calibrated on "
-        f"{model['calibration_texts']} texts, and probabilities of 24 bits stand for codes."
-    )
+    if "model" in result:
+        model = result["model"]
+        words = (
+            f"{words} *MiniLM* is the cosine of the embeddings of {model['task']['texts']} "
+            f"{model['task']['what']} with those of the float model, with logits of 16 bits in "
+            "steps of 1/256; there EXAQ has a clip for each head, calibrated on "
+            f"{model['calibration_texts']} texts, and probabilities of 24 bits stand for codes."
+        )
+    if "decoder" in result:
+        decoder = result["decoder"]
+        words = (
+            f"{words} *Decoder* is what the small decoder of `scripts/train_tiny_decoder.py` loses "
+            f"in predicting {decoder['task']['tokens']} characters, {decoder['task']['texts']} "
+            f"{decoder['task']['what']}: the rise of the mean loss over the float model's, in "
+            "nats, with its standard error over the windows; with logits of 16 bits in steps of "
+            "1/256, and of EXAQ a clip for each head, calibrated on "
+            f"{decoder['calibration_texts']} windows."
+        )
+    return words
 
 
 def _names(result: Result) -> list[str]:
@@ -105,7 +115,7 @@ def _usual(result: Result) -> int:
 
 
 def _accuracy(result: Result) -> str:
-    row, model = _usual(result), result.get("model")
+    row, model, decoder = _usual(result), result.get("model"), result.get("decoder")
     heads = ["softmax", f"Gaussian, rows of {row}: KL, mean of all sigma", "worst of all cases"]
     heads += ["shipped: KL", "largest error"]
     shipped = {case["softmax"]: case for case in result["shipped"]["cases"]}
@@ -113,6 +123,10 @@ def _accuracy(result: Result) -> str:
     if model is not None:
         heads += ["MiniLM: cosine, mean", "worst"]
         outputs = {case["softmax"]: case for case in model["rows"]}
+    losses = {}
+    if decoder is not None:
+        heads.append("decoder: increase of the loss, nats")
+        losses = {case["softmax"]: case for case in decoder["rows"]}
     rows = []
     for name in _names(result):
         worst = max(case["kl"] for case in result["gaussian"] if case["softmax"] == name)
@@ -121,8 +135,14 @@ def _accuracy(result: Result) -> str:
         cells += [DASH] * 2 if real is None else [number(real[key]) for key in _SHIPPED]
         if model is not None:
             cells += [DASH] * 2 if output is None else [f"{output[key]:.5f}" for key in _OUTPUT]
+        if decoder is not None:
+            cells.append(_increase(losses[name]) if name in losses else DASH)
         rows.append(cells)
     return table(heads, rows)
+
+
+def _increase(case: Result) -> str:
+    return f"{case['increase']:+.4f} ± {case['increase_error']:.4f}"
 
 
 _SHIPPED, _OUTPUT = ("kl", "largest_error"), ("cosine_mean", "cosine_min")
