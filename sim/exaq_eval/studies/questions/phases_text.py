@@ -265,8 +265,9 @@ def _loops_method(loops: Result) -> str:
         "are compared with a softmax in float64 and with the golden model's codes, sums and "
         f"probabilities. *{scalar['name'].capitalize()}* is element by element "
         f"(`{' '.join(scalar['flags'][:-1])}`); *{vector['name']}* is with the compiler's vector "
-        f"instructions (`{' '.join(vector['flags'][:-1])}`), for which two of EXAQ's loops are "
-        "written in another form. Each loop is timed by itself, nanoseconds an element, one "
+        f"instructions (`{' '.join(vector['flags'][:-1])}`; the last lets it add up in another "
+        "order, and take several exponentials at once), for which two of EXAQ's loops are written "
+        "in another form. Each loop is timed by itself, nanoseconds an element, one "
         f"thread, rows of {loops['elements']} elements in all, which stay in the caches. Loops "
         f"take turns; of {loops['repeats']} turns the median counts, and of {loops['rounds']} such "
         f"medians the least, since other work on the machine made some up to {loops['spread']:.1f} "
@@ -320,8 +321,8 @@ def _loops_words(loops: Result) -> str:
         for case in scalar
     ]
     return (
-        f"Scalar, EXAQ's accumulation is {_range(accumulation_gains(scalar), '.1f')} times as "
-        "fast. That is more than the four codes of a lookup, since each floating-point addition "
+        "In the scalar loops EXAQ's accumulation is "
+        f"{_range(accumulation_gains(scalar), '.1f')} times as fast. That is more than the four codes of a lookup, since each floating-point addition "
         "waits for the one before it, and integers need not wait so long; an exact loop with four "
         "sums in turn, which breaks that chain, leaves "
         f"{_range(accumulation_gains(scalar, four_sums=True), '.1f')} times, and of the whole "
@@ -329,7 +330,7 @@ def _loops_words(loops: Result) -> str:
         f"instructions it is {_range(accumulation_gains(vector), '.1f')} times as fast: they add "
         "several elements at once, and help lookups little. The accumulation is "
         f"{_range(shares, '.0%')} of an exact softmax here, so no faster accumulation could save "
-        f"more than that. Of what EXAQ saves scalar, {_range(exponents, '.0%')} comes from "
+        f"more than that. Of what EXAQ saves in the scalar loops, {_range(exponents, '.0%')} comes from "
         "comparisons in place of exponentials."
     )
 
