@@ -299,5 +299,11 @@ def test_help_suffices_and_waits_for_no_library(tmp_path: Path) -> None:
     *text, loaded = done.stdout.splitlines()
     assert loaded == ""
     words = " ".join(" ".join(text).split())
-    for part in ("minilm", "train_tiny_decoder.py", "--study NAME", "--docs", "--tables FILE"):
+    for part in (
+        "minilm",
+        "train_tiny_decoder.py",
+        "--study, --experiment NAME",
+        "--docs",
+        "--tables FILE",
+    ):
         assert part in words

@@ -322,16 +322,16 @@ def _loops_words(loops: Result) -> str:
     ]
     return (
         "In the scalar loops EXAQ's accumulation is "
-        f"{_range(accumulation_gains(scalar), '.1f')} times as fast. That is more than the four codes of a lookup, since each floating-point addition "
-        "waits for the one before it, and integers need not wait so long; an exact loop with four "
-        "sums in turn, which breaks that chain, leaves "
-        f"{_range(accumulation_gains(scalar, four_sums=True), '.1f')} times, and of the whole "
-        f"EXAQ then takes {_range(map(_saved_of_four_sums, scalar), '.0%')} less. With vector "
-        f"instructions it is {_range(accumulation_gains(vector), '.1f')} times as fast: they add "
-        "several elements at once, and help lookups little. The accumulation is "
+        f"{_range(accumulation_gains(scalar), '.1f')} times as fast. That is more than the four "
+        "codes of a lookup, since each floating-point addition waits for the one before it, and "
+        "integers need not wait so long; an exact loop with four sums in turn, which breaks that "
+        f"chain, leaves {_range(accumulation_gains(scalar, four_sums=True), '.1f')} times, and of "
+        f"the whole EXAQ then takes {_range(map(_saved_of_four_sums, scalar), '.0%')} less. With "
+        f"vector instructions it is {_range(accumulation_gains(vector), '.1f')} times as fast: "
+        "they add several elements at once, and help lookups little. The accumulation is "
         f"{_range(shares, '.0%')} of an exact softmax here, so no faster accumulation could save "
-        f"more than that. Of what EXAQ saves in the scalar loops, {_range(exponents, '.0%')} comes from "
-        "comparisons in place of exponentials."
+        "more than that. Of what EXAQ saves in the scalar loops, "
+        f"{_range(exponents, '.0%')} comes from comparisons in place of exponentials."
     )
 
 
