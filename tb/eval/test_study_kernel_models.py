@@ -130,6 +130,12 @@ def test_each_model_can_be_left_out(study: Kernels) -> None:
         assert {"model", "decoder"} - set(run) == {place}
 
 
+def test_the_decoder_s_task_is_that_of_its_own_evaluation() -> None:
+    """So that the figures of the page of accuracy can be put beside these."""
+    assert Kernels().windows == tasks.WINDOWS
+    assert Kernels().calibrated_windows == Prediction.calibration_counts["head"]
+
+
 def test_a_missing_decoder_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAQ_CACHE", str(tmp_path))
     told: list[str] = []

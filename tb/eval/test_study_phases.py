@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,14 @@ def test_a_compiler_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(StudyError, match=r"^false failed with exit code 1$"):
         QUICK.run()
+
+
+def test_without_amaranth_nothing_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "amaranth.sim", None)
+    told: list[str] = []
+    with pytest.raises(ModuleNotFoundError, match=r"amaranth\.sim"):
+        QUICK.run(lambda done, total, now: told.append(now))
+    assert told == []
 
 
 def test_the_compiler_may_have_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ class Kernels(Study):
     shipped_every: int = 1
     texts: int = 10
     calibrated: int = 4
-    windows: int = 32
+    windows: int = 64
     calibrated_windows: int = 16
     seed: int = 1
 

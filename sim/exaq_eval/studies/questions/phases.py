@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -70,6 +71,9 @@ class Phases(Study):
         )
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
+        if self.units:
+            # First of all: its message names the extra where Amaranth is missing.
+            import_module("amaranth.sim")
         total = 1 + len(self.units) + len(self.sized)
         progress(0, total, "loops on the processor")
         try:
