@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 import exaq.torch
-from exaq_eval.evaluation import compare
+from exaq_eval.measurement import compare
 from exaq_eval.measures.attention import TINY, Comparison, rounded_softmax
 from exaq_eval.progress import Progress, silent
 from exaq_eval.settings import LogitFormat

@@ -77,14 +77,24 @@ class Task(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Kind and number of texts, tokens, and a hash of them, for JSON."""
-        digest = hashlib.sha256()
-        for text in self.texts:
-            digest.update(np.asarray(text, dtype="<i8").tobytes() + b"\n")
         return {
             "texts": len(self.texts),
             "what": self.what,
             "tokens": self.tokens,
-            "sha256": digest.hexdigest(),
+            "sha256": _sha256(self.texts),
+        }
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Hashes of the model's ``weights``, the ``texts``, and the ``calibration`` texts."""
+        weights = hashlib.sha256()
+        for name, weight in sorted(self.model.state_dict().items()):
+            weights.update(name.encode())
+            weights.update(weight.cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return {
+            "weights": weights.hexdigest(),
+            "texts": _sha256(self.texts),
+            "calibration": _sha256(self.calibration),
         }
 
     @property
@@ -140,6 +150,13 @@ class Prediction(Task):
     @property
     def tokens(self) -> int:
         return sum(len(text) - 1 for text in self.texts)
+
+
+def _sha256(texts: Sequence[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(np.asarray(text, dtype="<i8").tobytes() + b"\n")
+    return digest.hexdigest()
 
 
 def load(name: str, texts: int | None = None, *, partial: bool = False) -> Task:

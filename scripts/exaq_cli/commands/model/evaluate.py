@@ -10,6 +10,7 @@ import click
 from exaq.tables import PAPER_BITS
 from exaq_cli.errors import UserError
 from exaq_cli.files import load_tables
+from exaq_cli.workers import scheduler_option
 from exaq_eval.settings import BITS, DEFAULT_BITS, GRANULARITIES, OBJECTIVES, RULES, LogitFormat
 
 #: Models that are evaluated where none is named.
@@ -128,6 +129,10 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     is_flag=True,
     help="Make accuracy.md, what kernels.md has measured, and their pictures, from reports.",
 )
+@scheduler_option(
+    "Measure settings at the same time",
+    " A model's folder must be at the same path for every worker.",
+)
 def command(
     models: tuple[str, ...],
     rules: tuple[str, ...],
@@ -147,6 +152,7 @@ def command(
     studies: tuple[str, ...],
     quick: bool,
     docs: bool,
+    scheduler: str | None,
 ) -> None:
     """Measure what softmax of few bits costs on a model.
 
@@ -180,6 +186,7 @@ def command(
     }
     of_models = formats | calibrating | {"--prob-bits": prob_bits, "--texts": texts}
     of_models |= {"--partial": partial, "--tables": files, "MODEL": models}
+    of_models |= {"--scheduler": scheduler}
     if docs:
         _refuse("--docs", of_models | {"--study": studies, "--quick": quick})
         evaluate_models.make_docs(out or Path("docs"), reports or Path("reports/accuracy"))
@@ -210,7 +217,9 @@ def command(
         logit_format=evaluate_models.settle_format(given, formats, prob_bits),
         choose_scale=logit_scale == "auto",
     )
-    evaluate_models.run_models(models or BUILT_IN, texts, partial, choice, folder, reports)
+    evaluate_models.run_models(
+        models or BUILT_IN, texts, partial, choice, folder, reports, scheduler
+    )
 
 
 def _refuse(option: str, others: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import json
 import shlex
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +19,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exaq import TableFile
+from exaq_cli.commands.model.evaluate import BUILT_IN
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
+from exaq_cli.workers import executor_of
 from exaq_eval.settings import LogitFormat, Setting, grid
 
 if TYPE_CHECKING:
+    from exaq_eval.remote import Remote
     from exaq_eval.tasks import Task
 
 _CONSOLE = Console(stderr=True)
-# Options that say where things go, not what is measured.
-_PLACES = {"out", "reports"}
+# Options that say where things go and where they run, not what is measured.
+_PLACES = {"out", "reports", "scheduler"}
 
 Told = Callable[[int, int, str], None]
 
@@ -111,13 +115,24 @@ def run_models(
     choice: Choice,
     folder: Path,
     reports: Path | None,
+    scheduler: str | None = None,
 ) -> None:
     """Evaluate each model, print its task figures and write its files."""
-    for name in names:
-        task = _load(name, texts, partial)
-        settings = choice.settings(task)
-        with _partial_unwarned():
-            _run_model(name, task, settings, choice, folder, reports)
+    with executor_of(scheduler) as executor:
+        for name in names:
+            task = _load(name, texts, partial)
+            settings = choice.settings(task)
+            remote = None if executor is None else _remote(executor, name, texts, partial)
+            with _partial_unwarned():
+                _run_model(name, task, settings, choice, folder, reports, remote)
+
+
+def _remote(executor: Executor, name: str, texts: int | None, partial: bool) -> Remote:
+    from exaq_eval.remote import Remote
+
+    # Workers have working folders of their own.
+    path = name if name in BUILT_IN else str(Path(name).resolve())
+    return Remote(executor=executor, name=path, texts=texts, partial=partial)
 
 
 @contextmanager
@@ -147,6 +162,7 @@ def _run_model(
     choice: Choice,
     folder: Path,
     reports: Path | None,
+    remote: Remote | None,
 ) -> None:
     from exaq.torch import set_tables
     from exaq_eval.evaluation import evaluate
@@ -176,7 +192,9 @@ def _run_model(
                     few = task.calibration[: min(task.calibration_counts.values())]
                     scale = best_scale(task, few, logit_format, told)
                     logit_format = dataclasses.replace(logit_format, logit_scale=scale)
-                result = evaluate(task, settings, logit_format, given=given, progress=told)
+                result = evaluate(
+                    task, settings, logit_format, given=given, progress=told, remote=remote
+                )
             except ModelError as error:
                 raise UserError(str(error)) from error
         report = result.report | {"commands": [_command(name)]}
