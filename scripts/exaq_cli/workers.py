@@ -44,16 +44,16 @@ class Address(click.ParamType[str]):
 
 
 class Workers(Executor):
-    """The workers of a client's scheduler as an executor."""
+    """The workers of a scheduler, which ``client`` of Dask is connected to, as an executor."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self.client = client
         self._executor = client.get_executor(pure=False)
 
     @property
     def at_once(self) -> int:
         """Tasks that the workers there are now run at the same time; at least 1."""
-        return max(1, sum(self._client.nthreads().values()))
+        return max(1, sum(self.client.nthreads().values()))
 
     def submit(self, fn: Callable[..., R], /, *args: Any, **kwargs: Any) -> Future[R]:
         return self._executor.submit(fn, *args, **kwargs)

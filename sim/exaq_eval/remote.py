@@ -64,14 +64,17 @@ class Remote:
     ) -> list[Measurement]:
         """As ``exaq_eval.measurement.measure``, with the warnings of all workers.
 
+        Each worker computes with as many threads as torch has here, since the last digits of
+        figures depend on it.
+
         Raises
         ------
         WorkerError
             A worker cannot load the task, or it is not ``task``: other weights, texts or versions.
         """
-        which = (self.name, self.texts, self.partial, _identity(task))
+        alike = (self.name, self.texts, self.partial, _identity(task), torch.get_num_threads())
         calls = [
-            (*which, setting, logit_format, {k: v for k, v in given.items() if k == setting.name})
+            (*alike, setting, logit_format, {k: v for k, v in given.items() if k == setting.name})
             for setting in settings
         ]
         measured: list[Measurement] = []
@@ -90,12 +93,13 @@ def _measure_here(
     texts: int | None,
     partial: bool,
     wanted: dict[str, str],
+    threads: int,
     setting: Setting,
     logit_format: LogitFormat,
     given: Mapping[str, TableFile],
 ) -> tuple[Measurement, _Said]:
     """The measurement of one setting in a worker, and of what it warned."""
-    with _ALONE, _one_thread(), warnings.catch_warnings(record=True) as caught:
+    with _ALONE, _threads(threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ExaqWarning)
         task = _loaded(name, texts, partial, wanted)
         (measurement,) = measure(task, [setting], logit_format, given)
@@ -109,10 +113,10 @@ def _measure_here(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for torch: workers have the other cores. Its results are the same with more."""
+def _threads(count: int) -> Iterator[None]:
+    """So many threads for torch: they decide in which order it adds, and so the last digits."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

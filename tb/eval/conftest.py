@@ -13,6 +13,7 @@ _NEED_THEM = {
     "test_eval_command.py",
     "test_eval_evaluation.py",
     "test_eval_folders.py",
+    "test_eval_remote.py",
     "test_study_architectures.py",
     "test_study_choice.py",
     "test_study_kernel_models.py",

@@ -131,7 +131,8 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
 )
 @scheduler_option(
     "Measure settings at the same time",
-    " A model's folder must be at the same path for every worker.",
+    " A model's folder must be at the same path for every worker. Each has as many threads as this "
+    "process: OMP_NUM_THREADS=1 in front of the command makes it one.",
 )
 def command(
     models: tuple[str, ...],
