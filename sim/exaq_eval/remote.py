@@ -78,13 +78,15 @@ class Remote:
             for setting in settings
         ]
         measured: list[Measurement] = []
+        warned: _Said = []
         with closing(in_order(self.executor, _measure_here, calls, len(calls))) as results:
             progress(0, len(calls), "measuring settings")
             for measurement, said in results:
-                for category, message in said:
-                    warn_user(message, category)
                 measured.append(measurement)
+                warned += said
                 progress(len(measured), len(calls), "measuring settings")
+        for category, message in warned:
+            warn_user(message, category)
         return measured
 
 

@@ -121,6 +121,10 @@ REFUSALS = {
     ),
     "layer4.npy -o layer4.npy": "cannot write layer4.npy: the command reads it",
     "first.npy -o mask.npy --mask mask.npy": "cannot write mask.npy: the command reads it",
+    "first.npy -o t.json --scheduler somewhere": (
+        "Invalid value for '--scheduler': 'somewhere' is neither local nor an address such as "
+        "tcp://host:8786"
+    ),
     "first.npy -o t.json --mask narrow_mask.npy": (
         "narrow_mask.npy has the shape (3, 19), which does not fit (3, 2, 4, 20) of first.npy"
     ),
@@ -249,6 +253,25 @@ def test_lengths_are_masks_from_the_left(folder: Path) -> None:
     assert "->" not in figures
 
 
+def test_workers_make_the_same_file_with_the_same_words(folder: Path) -> None:
+    """Warnings and the table that is printed, too; and an error names the file as ever."""
+    gap = ARRAYS["second"].copy()
+    gap[0, 0, 0, 0] = -150
+    np.save(folder / "gap.npy", gap)
+    line = "calibrate first.npy gap.npy second.npy -o t.json --per head --stage clip"
+    runs = []
+    for more in ([], ["--scheduler", "local"]):
+        done = run_exaq(*shlex.split(line), *more, folder=folder)
+        assert done.returncode == 0, done.stderr
+        runs.append((done.stdout, done.stderr, (folder / "t.json").read_bytes()))
+        (folder / "t.json").unlink()
+    assert runs[0] == runs[1]
+    assert runs[0][1].startswith("exaq: warning: gap.npy, head 0: 1 scores, the highest -150, are ")
+    line = "calibrate first.npy nan.npy second.npy -o t.json --scheduler local"
+    message = "nan.npy: live logits must be finite, not nan"
+    assert refusal(*shlex.split(line), folder=folder) == message
+
+
 def test_one_set_of_all_files_and_the_same_file_twice(folder: Path) -> None:
     texts = []
     for name in ("a.json", "b.json"):
@@ -271,6 +294,14 @@ def test_the_command_line_is_the_function(folder: Path) -> None:
 def test_help_names_every_option(tmp_path: Path) -> None:
     done = run_exaq("calibrate", "--help", folder=tmp_path)
     assert done.returncode == 0
-    for option in ("--rule", "--minimise", "--per", "--head-axis", "--mask", "--lengths"):
+    for option in (
+        "--rule",
+        "--minimise",
+        "--per",
+        "--head-axis",
+        "--mask",
+        "--lengths",
+        "--scheduler",
+    ):
         assert option in done.stdout
     assert "calibrate" in run_exaq("--help", folder=tmp_path).stdout

@@ -72,6 +72,8 @@ def test_unknown_command_and_option_are_refused(tmp_path: Path) -> None:
         ("matplotlib", "sim,plot", ["demo"]),
         ("matplotlib", "eval", ["evaluate", "--study", "shapes", "--quick"]),
         ("torch", "eval", ["evaluate", "minilm"]),
+        ("distributed", "cluster", ["calibrate", "x.npy", "-o", "t.json", "--scheduler", "local"]),
+        ("distributed", "cluster", ["evaluate", "minilm", "--scheduler", "tcp://localhost:8786"]),
     ],
 )
 def test_missing_package_is_named_with_its_extra(

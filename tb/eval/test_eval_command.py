@@ -222,6 +222,13 @@ def inputs(model: Path, tmp_path: Path) -> Path:
         ),
         ("--docs mine", "--docs takes no MODEL"),
         ("--docs --bits 2", "--docs takes no --bits"),
+        ("--study clip --scheduler local", "--study takes no --scheduler"),
+        ("--docs --scheduler local", "--docs takes no --scheduler"),
+        (
+            "mine --scheduler 8786",
+            "Invalid value for '--scheduler': '8786' is neither local nor an address such as "
+            "tcp://host:8786",
+        ),
         ("--docs", "cannot read reports/accuracy: no such folder"),
         ("--docs --reports empty", "empty holds no report of an evaluation"),
         ("--docs --reports kept", "kept/mine-int16.json is no report of an evaluation"),
@@ -305,5 +312,6 @@ def test_help_suffices_and_waits_for_no_library(tmp_path: Path) -> None:
         "--study, --experiment NAME",
         "--docs",
         "--tables FILE",
+        "--scheduler ADDRESS",
     ):
         assert part in words

@@ -24,7 +24,7 @@ from exaq import ExaqWarning
 from exaq.concurrency import WorkerError
 from exaq_cli.main import main
 from exaq_cli.workers import workers
-from exaq_eval import remote, tasks
+from exaq_eval import remote, tasks, versions
 from exaq_eval.evaluation import Evaluation, evaluate
 from exaq_eval.measurement import measure
 from exaq_eval.models import corpus
@@ -110,7 +110,7 @@ def assert_same(found: Evaluation, wanted: Evaluation) -> None:
 def test_report_of_processes_is_that_of_one(
     task: Task, alone: Evaluation, processes: Executor, encoder_folder: Path
 ) -> None:
-    told = []
+    told: list[tuple[int, int, str]] = []
     found = evaluate(
         task,
         SETTINGS,
@@ -141,9 +141,14 @@ def test_threads_of_one_worker_do_not_mix_their_settings(
 def test_the_model_is_loaded_once(
     task: Task, encoder_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = []
+    loaded: list[tuple[Any, ...]] = []
     load = tasks.load
-    monkeypatch.setattr(tasks, "load", lambda *a, **k: (loaded.append(a), load(*a, **k))[1])
+
+    def loading(*arguments: Any, **options: Any) -> Task:
+        loaded.append(arguments)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(tasks, "load", loading)
     with ThreadPoolExecutor(1) as executor:
         evaluate(task, SETTINGS, FORMAT, given=GIVEN, remote=by(executor, encoder_folder))
     assert loaded == [(str(encoder_folder), TEXTS)]
@@ -227,13 +232,13 @@ def test_a_worker_with_another_model_is_refused(
             next(model.parameters())[0, 0] += 1
         model.save_pretrained(folder)
     if what == "version of torch":
-        own, main_thread = remote.versions, threading.current_thread()
+        own, main_thread = versions.versions, threading.current_thread()
 
-        def versions() -> dict[str, str]:
+        def other() -> dict[str, str]:
             here = threading.current_thread() is main_thread
             return own() if here else own() | {"torch": "2.0"}
 
-        monkeypatch.setattr(remote, "versions", versions)
+        monkeypatch.setattr(remote, "versions", other)
     with (
         ThreadPoolExecutor(1) as executor,
         pytest.raises(WorkerError, match=rf"^a worker on \S+ differs in {what}: \S+, not \S+$"),
@@ -267,7 +272,7 @@ def test_a_worker_that_is_killed_costs_a_try(
         workers(cluster.scheduler_address) as executor,
     ):
         client = executor.client
-        killed = []
+        killed: list[int] = []
 
         def tell(done: int, total: int, now: str) -> None:
             if done == 0:
