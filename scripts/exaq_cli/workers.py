@@ -129,7 +129,8 @@ def workers(scheduler: str, count: int | None = None) -> Iterator[Workers]:
                 n_workers=count,
                 threads_per_worker=1,
                 host="127.0.0.1",
-                dashboard_address=None,
+                # Any free port: by default it would be the same for all, and Dask would warn.
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.ERROR,
             ) as cluster,
             Client(cluster) as client,

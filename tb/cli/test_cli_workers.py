@@ -88,7 +88,7 @@ def test_local_workers_give_every_result(tmp_path: Path, kill: bool) -> None:
 def test_workers_of_a_scheduler_elsewhere(tmp_path: Path) -> None:
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
         workers(cluster.scheduler_address) as executor,
     ):
@@ -119,6 +119,11 @@ def test_deaths_are_one_line_in_the_context_too(tmp_path: Path) -> None:
 def test_large_arguments_are_sent_without_a_word() -> None:
     with workers(LOCAL, 1) as executor:
         assert result(executor.submit(size, np.zeros(2_000_000))) == 2_000_000
+
+
+def test_two_commands_have_workers_of_their_own() -> None:
+    with workers(LOCAL, 1) as one, workers(LOCAL, 1) as other:
+        assert result(one.submit(os.getpid)) != result(other.submit(os.getpid))
 
 
 def test_how_much_runs_at_once() -> None:
@@ -165,7 +170,7 @@ def test_no_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("exaq_cli.workers.PATIENCE", 1)
-    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster:
         address = cluster.scheduler_address
         with pytest.raises(UserError, match="has no workers"), workers(address):
             pass

@@ -267,7 +267,7 @@ def test_a_worker_that_is_killed_costs_a_try(
     """One of two, while it measures a setting."""
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
         ) as cluster,
         workers(cluster.scheduler_address) as executor,
     ):
