@@ -128,6 +128,8 @@ def workers(scheduler: str, count: int | None = None) -> Iterator[Workers]:
             LocalCluster(
                 n_workers=count,
                 threads_per_worker=1,
+                # Of the machine's memory a worker may take what it needs.
+                memory_limit=0,
                 host="127.0.0.1",
                 # Any free port: by default it would be the same for all, and Dask would warn.
                 dashboard_address="127.0.0.1:0",
