@@ -12,8 +12,9 @@ from unit_bench import Bench, pack, stalls, truth_table, unpack
 
 from exaq import SoftmaxConfig
 from exaq_hdl.kernels.baps import hif8
-from exaq_hdl.kernels.baps.baps_layouts import coded_beat, reference_shape, referred_beat
+from exaq_hdl.kernels.baps.baps_layouts import coded_beat
 from exaq_hdl.kernels.baps.encoder import Encoder
+from exaq_hdl.kernels.online.online_layouts import reference_shape, referred_beat
 
 FORMATS = ("e5m3", "hif8")
 # Of e5m3, those that are numbers up to 1.

@@ -11,8 +11,8 @@ from unit_baps import OCTAVE, STEPS, codes_config, flags, lowest
 from unit_bench import Bench, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.baps.baps_layouts import octave_beat
-from exaq_hdl.kernels.baps.octaves import Octaves, digits
+from exaq_hdl.kernels.online.octaves import Octaves, digits
+from exaq_hdl.kernels.online.online_layouts import octave_beat
 from exaq_hdl.shell.streams import row_beat
 
 SCALES = {

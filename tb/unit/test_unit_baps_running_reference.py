@@ -9,8 +9,8 @@ from unit_baps import OCTAVE, STEPS, codes_config, flags, highest_step, lowest
 from unit_bench import Bench, ceil_log2, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
-from exaq_hdl.kernels.baps.baps_layouts import octave_beat, referred_beat
-from exaq_hdl.kernels.baps.running_reference import RunningReference
+from exaq_hdl.kernels.online.online_layouts import octave_beat, referred_beat
+from exaq_hdl.kernels.online.running_reference import RunningReference
 
 Row = list[list[int]]
 

@@ -1,6 +1,6 @@
 """Trees of adders."""
 
-from amaranth.hdl import Value
+from amaranth.hdl import Mux, Value
 
 
 def tree_depth(leaves: int) -> int:
@@ -14,3 +14,14 @@ def ones(bits: Value) -> Value:
         return bits
     middle = len(bits) // 2
     return ones(bits[:middle]) + ones(bits[middle:])
+
+
+def less(a: Value, b: Value) -> Value:
+    """a - b, which is not negative, in the width of a."""
+    return (a - b)[: len(a)]
+
+
+def half_up(value: Value, bits: int) -> Value:
+    """value / 2 rounded half up, saturated at ``bits`` bits."""
+    rounded = (value + 1)[1:]
+    return Mux(rounded[bits:].any(), (1 << bits) - 1, rounded[:bits])

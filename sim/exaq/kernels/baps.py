@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,7 @@ from exaq.kernels.baps_golden import (
     STEP_BITS,
     SUM_FRAC,
 )
-from exaq.kernels.kernel import Kernel
+from exaq.kernels.online import Online
 from exaq.row_results import WEIGHT_FRAC, RowResults
 from exaq.rows import Rows
 from exaq.scalars import choice, integer
@@ -53,12 +52,9 @@ REFERENCE_STEPS = (1, 2, 4, 8)
 # What a kernel that is settled has in the place of None.
 _DERIVED: Any = None
 
-# log2(e), to more digits than any multiplier has.
-_LOG2_E = Fraction("1.44269504088896340735992468100189213742664595415298593413544940693")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Baps(Kernel):
+class Baps(Online):
     """Parameters of BAPS.
 
     Codes leave at once, relative to the reference of their beat, in a unit that gives codes; the
@@ -87,7 +83,7 @@ class Baps(Kernel):
     name = "baps"
     title = "BAPS"
     takes = frozenset({"codes", "row_results"})
-    passes = 1
+    step_frac = STEP_BITS
 
     code_format: str = "e5m3"
     reference_step: int = _DERIVED
@@ -122,11 +118,6 @@ class Baps(Kernel):
             raise ValueError(
                 f"prob_bits must be {CODE_BITS} with probability_format float, "
                 f"not {format.prob_bits}"
-            )
-        if Fraction(format.logit_scale) * _LOG2_E > 1:
-            raise ValueError(
-                "logit_scale must be at most ln 2, an octave a step, with the kernel baps, "
-                f"not {format.logit_scale}"
             )
         super()._settle(format)
 
@@ -177,39 +168,6 @@ class Baps(Kernel):
         return 1 << MANTISSA_BITS
 
     @property
-    def factor(self) -> tuple[int, int]:
-        """Multiplier M and shift F that make t of a logit: t = floor(logit * M / 2**F + 1/2).
-
-        M / 2**F is 16 * log2(e) * logit_scale to ``logit_width`` fraction bits, or its power of two
-        where that is what it rounds to: then t needs no multiplication.
-        """
-        shift = self.format.logit_width
-        exact = Fraction(self.format.logit_scale) * _LOG2_E * (1 << STEP_BITS)
-        multiplier = max(1, math.floor(exact * (1 << shift) + Fraction(1, 2)))
-        even = (multiplier & -multiplier).bit_length() - 1
-        return multiplier >> even, shift - even
-
-    def steps(self, logit: int) -> int:
-        """t of a logit."""
-        return int(baps_golden.steps(np.array([logit], np.int64), self)[0])
-
-    def ceiled(self, t: Any) -> Any:
-        """The least reference that is not below t, in octaves."""
-        places = STEP_BITS + self.step_bits
-        return -(-t >> places) << self.step_bits
-
-    @property
-    def step_bits(self) -> int:
-        """Low bits of a reference, which are 0."""
-        return self.reference_step.bit_length() - 1
-
-    @property
-    def reference_range(self) -> tuple[int, int]:
-        """The references that rows can have, of the lowest logit and of the highest."""
-        low, high = (self.ceiled(self.steps(logit)) for logit in self.format.logit_range)
-        return low, high
-
-    @property
     def reference_bits(self) -> int:
         """Width of a reference, signed."""
         low, high = self.reference_range
@@ -240,11 +198,8 @@ class Baps(Kernel):
     @property
     def borders(self) -> tuple[int, ...]:
         """Where an element has another code than the next one; a few near and far ones."""
-        multiplier, shift = self.factor
-        octaves = (1, 2, 3, 4, 8, 16, *((25, 26) if self.code_format == "hif8" else (29, 30)))
-        each = {-(octave << STEP_BITS + shift) // multiplier for octave in octaves} | {0}
-        span = 2**self.format.logit_width - 1
-        return tuple(sorted(border for border in each if border >= -span))
+        far = (25, 26) if self.code_format == "hif8" else (29, 30)
+        return self.octave_borders((1, 2, 3, 4, 8, 16, *far))
 
     @property
     def longest_flat_row(self) -> int:

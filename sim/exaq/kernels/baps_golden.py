@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exaq.kernels.online import beats_of, row_of, running_references, shifting_sums
 from exaq.row_results import RowResults
 from exaq.rows import Rows
 from exaq.stream_format import element_type
@@ -37,15 +38,6 @@ QUOTIENT_SHIFT = 11
 # Least exponent of HiF8, and the number of mantissa bits up to each size of the exponent.
 _HIF8_LEAST = -22
 _HIF8_SIZES = ((3, 3), (7, 2), (15, 1))
-
-
-def steps(logits: NDArray[Any], kernel: Baps) -> NDArray[np.int64]:
-    """t of each logit: its binary logarithm in steps of 1/16, rounded half up."""
-    multiplier, shift = kernel.factor
-    product = logits.astype(np.int64) * multiplier
-    if shift <= 0:
-        return product << -shift
-    return (product + (1 << shift - 1)) >> shift
 
 
 def exponential_codes(t: NDArray[np.int64], references: NDArray[Any], kernel: Baps) -> Any:
@@ -127,27 +119,6 @@ def float_values(kernel: Baps, lift: int) -> NDArray[np.float64]:
     return found
 
 
-def _blocks(rows: Rows, kernel: Baps) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """t of rows and what takes part, (rows, beats, lanes)."""
-    lanes = kernel.format.lanes
-    count, row = rows.logits.shape
-    beats = -(-row // lanes)
-    part = rows.taking_part
-    live = np.zeros((count, beats * lanes), np.bool_)
-    live[:, :row] = True if part is None else part
-    t = np.zeros(live.shape, np.int64)
-    t[:, :row] = steps(rows.logits, kernel)
-    shape = count, beats, lanes
-    return t.reshape(shape), live.reshape(shape)
-
-
-def _references(t: NDArray[np.int64], live: NDArray[np.bool_], kernel: Baps) -> NDArray[np.int64]:
-    """(rows, beats), the ceiled maximum of each beat and those before it."""
-    least = kernel.reference_range[0]
-    ceiled = np.max(kernel.ceiled(t), axis=-1, where=live, initial=least)
-    return np.maximum.accumulate(ceiled, axis=-1)
-
-
 def _weights(codes: NDArray[np.int64], kernel: Baps) -> NDArray[np.int64]:
     """What codes of ``e5m3`` add to a sum: their exponentials rounded down to ``sum_frac`` bits."""
     mantissas = (8 + (codes & 7)) << kernel.sum_frac - MANTISSA_BITS
@@ -156,8 +127,8 @@ def _weights(codes: NDArray[np.int64], kernel: Baps) -> NDArray[np.int64]:
 
 def _coded(rows: Rows, kernel: Baps) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Codes of ``e5m3``, (rows, beats, lanes), 0 where nothing takes part, and references."""
-    t, live = _blocks(rows, kernel)
-    references = _references(t, live, kernel)
+    t, live = beats_of(rows, kernel)
+    references = running_references(t, live, kernel)
     codes = exponential_codes(t, references[..., None], kernel)
     return np.where(live, codes, 0), references
 
@@ -165,32 +136,21 @@ def _coded(rows: Rows, kernel: Baps) -> tuple[NDArray[np.int64], NDArray[np.int6
 def _sums(
     codes: NDArray[np.int64], references: NDArray[np.int64], kernel: Baps
 ) -> NDArray[np.int64]:
-    """Sum of each row relative to its last reference, shifted down whenever that rises."""
-    totals = _weights(codes, kernel).sum(axis=-1)
-    rises = np.diff(references, axis=-1, prepend=references[:, :1])
-    sums = np.zeros(len(codes), np.int64)
-    for beat in range(totals.shape[1]):
-        sums = (sums >> np.minimum(rises[:, beat], 62)) + totals[:, beat]
-    return sums
+    """Sum of each row relative to its last reference."""
+    return shifting_sums(_weights(codes, kernel), references)
 
 
 def references(rows: Rows, kernel: Baps) -> NDArray[np.int32]:
     """(rows, beats), the reference of each beat of a row; 0 behind its end."""
     lanes = kernel.format.lanes
-    found = _references(*_blocks(rows, kernel), kernel)
+    found = running_references(*beats_of(rows, kernel), kernel)
     within = np.arange(found.shape[1]) < -(-rows.lengths[:, None] // lanes)
     return np.where(within, found, 0).astype(np.int32)
 
 
-def _flat(codes: NDArray[np.int64], rows: Rows) -> NDArray[np.int64]:
-    """(rows, row) of what is (rows, beats, lanes)."""
-    count, beats, lanes = codes.shape
-    return codes.reshape(count, beats * lanes)[:, : rows.logits.shape[1]]
-
-
 def quantize(rows: Rows, kernel: Baps) -> NDArray[np.uint8]:
     """Code of each element, in the kernel's format."""
-    codes = _flat(_coded(rows, kernel)[0], rows)
+    codes = row_of(_coded(rows, kernel)[0], rows)
     if kernel.code_format == "hif8":
         codes = hif8_codes(codes, HIF8_LIFT)
     return codes.astype(np.uint8)
@@ -276,4 +236,4 @@ def softmax(rows: Rows, kernel: Baps) -> NDArray[np.unsignedinteger[Any]]:
         top = 2**kernel.format.prob_bits - 1
         given = np.minimum(each[number, mantissa] >> np.minimum(below, 62), top)
         given = np.where(codes > 0, given, 0)
-    return _flat(given, rows).astype(element_type(kernel.format.prob_bits, signed=False))
+    return row_of(given, rows).astype(element_type(kernel.format.prob_bits, signed=False))

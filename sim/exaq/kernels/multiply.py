@@ -19,13 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from math import comb, factorial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exaq.kernels.powers import halvings, round_exp2, round_exp2_series, round_log2_e
+from exaq.kernels.pieces import by_pieces, linear_pieces
+from exaq.kernels.powers import halvings, round_exp2_series, round_log2_e
 from exaq.kernels.reciprocal import reciprocal
 from exaq.kernels.weighted import Integers, Weighted
 from exaq.scalars import choice, integer
@@ -191,21 +191,10 @@ class Multiply(Weighted):
             found.append(self._below_one(value))
         return tuple(found)
 
-    @property
-    def piece_bits(self) -> int:
-        """Of linear pieces: bits of f that choose one."""
-        return int(self.exponential[-1]).bit_length() - 1
-
     @cached_property
     def pieces(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Of linear pieces: 2^-f where each begins, and how much it falls."""
-        count = 1 << self.piece_bits
-        ends = [
-            self._below_one(round_exp2(Fraction(-k, count), self.table_bits))
-            for k in range(count + 1)
-        ]
-        falls = [above - below for above, below in pairwise(ends)]
-        return tuple(ends[:-1]), tuple(falls)
+        return linear_pieces(int(self.exponential[-1]), self.table_bits)
 
     def weigh(self, distance: Integers) -> tuple[Integers, Integers]:
         near = distance & ((1 << self.reach_bits) - 1)
@@ -230,10 +219,7 @@ class Multiply(Weighted):
             one = 1 << self.table_bits
             return np.minimum(one - ((f << self.table_bits) >> (EXPONENT_FRAC + 1)), one - 1)
         if self.exponential.startswith("pwl"):
-            rest = EXPONENT_FRAC - self.piece_bits
-            starts, falls = (np.array(values, np.int64) for values in self.pieces)
-            piece = f >> rest
-            return starts[piece] - ((falls[piece] * (f & ((1 << rest) - 1))) >> rest)
+            return by_pieces(self.pieces, f, EXPONENT_FRAC)
         *lower, value = self.coefficients
         found: Integers = np.full_like(f, value)
         for coefficient in reversed(lower):

@@ -1,18 +1,13 @@
-"""What moves between the blocks of BAPS in one cycle.
-
-Inside the unit t and the reference are unsigned: both are counted from ``lowest`` on, which is not
-above the least t; and the reference, and how much it rises, in steps of ``reference_step`` octaves.
-"""
-
-from typing import Any
+"""What moves between the blocks of BAPS in one cycle, beside what ``online_layouts`` has."""
 
 from amaranth.hdl import Cat, Const, Value, signed, unsigned
 from amaranth.lib import data
 
 from exaq import Baps
-from exaq.kernels.baps_golden import CODE_BITS, MANTISSA_BITS, QUOTIENT_SHIFT, STEP_BITS
+from exaq.kernels.baps_golden import CODE_BITS, MANTISSA_BITS, QUOTIENT_SHIFT
 from exaq_hdl.checks import check_kernel
 from exaq_hdl.kernels.division.division import Division
+from exaq_hdl.kernels.online.online_layouts import lowest, reference_fields, reference_shape
 from exaq_hdl.shell.streams import row_flags
 
 
@@ -21,53 +16,15 @@ def check_baps(kernel: Baps) -> Baps:
     return check_kernel(kernel, Baps, "exaq.Baps")
 
 
-def lowest(kernel: Baps) -> int:
-    """The octave that t and references are counted from: a multiple of ``reference_step``."""
-    least = kernel.steps(kernel.format.logit_range[0])
-    return least >> STEP_BITS + kernel.step_bits << kernel.step_bits
-
-
-def highest_step(kernel: Baps) -> int:
-    """The largest t that there is, counted from ``lowest``."""
-    return kernel.steps(kernel.format.logit_range[1]) - (lowest(kernel) << STEP_BITS)
-
-
-def reference_shape(kernel: Baps) -> range:
-    """Values of a reference, counted from ``lowest``."""
-    least, most = (
-        reference - lowest(kernel) >> kernel.step_bits for reference in kernel.reference_range
-    )
-    return range(least, most + 1)
-
-
 def octaves_of(kernel: Baps, reference: Value) -> Value:
     """A reference as it leaves the unit."""
     return Cat(Const(0, kernel.step_bits), reference) + lowest(kernel)
 
 
-def octave_beat(kernel: Baps) -> data.StructLayout:
-    """A beat of logits as binary logarithms ``t`` in steps of 1/16; the least in dead lanes."""
-    steps = data.ArrayLayout(unsigned(highest_step(kernel).bit_length()), kernel.format.lanes)
-    return data.StructLayout({"t": steps} | row_flags(kernel.format))
-
-
-def _referred(kernel: Baps) -> dict[str, Any]:
-    shape = reference_shape(kernel)
-    return {"reference": shape, "rise": range(len(shape))}
-
-
-def referred_beat(kernel: Baps) -> data.StructLayout:
-    """The same with its ``reference``, and by how many octaves that ``rise``s with the beat; where
-    a row begins, by any number.
-    """
-    beat = octave_beat(kernel)
-    return data.StructLayout({name: beat[name].shape for name, _ in beat} | _referred(kernel))
-
-
 def coded_beat(kernel: Baps) -> data.StructLayout:
     """Codes of ``e5m3``, 0 in lanes that are not live, with what ``referred_beat`` has besides."""
     codes = data.ArrayLayout(unsigned(CODE_BITS), kernel.format.lanes)
-    return data.StructLayout({"codes": codes} | row_flags(kernel.format) | _referred(kernel))
+    return data.StructLayout({"codes": codes} | row_flags(kernel.format) | reference_fields(kernel))
 
 
 def stored_beat(kernel: Baps) -> data.StructLayout:
@@ -103,13 +60,7 @@ def table_word(kernel: Baps) -> data.StructLayout:
     return data.StructLayout(fields | {"reference": reference_shape(kernel)} | place)
 
 
-def summed_row(kernel: Baps) -> data.StructLayout:
-    """A row's sum, relative to its last ``reference``, and whether it was in error."""
-    reference = {"reference": reference_shape(kernel)}
-    return data.StructLayout({"sum": kernel.sum_bits} | reference | {"error": 1})
-
-
 def result_row(kernel: Baps) -> data.StructLayout:
-    """The same as it leaves the unit: the reference signed and in octaves."""
+    """A row's sum as it leaves the unit: the reference signed and in octaves."""
     reference = {"reference": signed(kernel.reference_bits)}
     return data.StructLayout({"sum": kernel.sum_bits} | reference | {"error": 1})

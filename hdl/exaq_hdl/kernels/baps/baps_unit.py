@@ -25,16 +25,18 @@ from exaq_hdl.kernels.baps.baps_layouts import (
     octaves_of,
     result_row,
     stored_beat,
-    summed_row,
 )
+from exaq_hdl.kernels.baps.code_weights import CodeWeights
 from exaq_hdl.kernels.baps.encoder import Encoder
 from exaq_hdl.kernels.baps.float_normalizer import FloatNormalizer
 from exaq_hdl.kernels.baps.mantissa_reader import MantissaReader
-from exaq_hdl.kernels.baps.octaves import Octaves
-from exaq_hdl.kernels.baps.running_reference import RunningReference
-from exaq_hdl.kernels.baps.shifting_sum import ShiftingSum
 from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.kernel_unit import KernelUnit, hardware_of
+from exaq_hdl.kernels.online.octaves import Octaves
+from exaq_hdl.kernels.online.online_layouts import summed_row
+from exaq_hdl.kernels.online.running_reference import RunningReference
+from exaq_hdl.kernels.online.shifting_sum import ShiftingSum
+from exaq_hdl.kernels.online.waiting_rows import WaitingRows
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
@@ -61,7 +63,7 @@ class BapsUnit(KernelUnit):
         self._octaves = Octaves(kernel, memories=memories)
         self._reference = RunningReference(kernel)
         self._encoder = Encoder(kernel)
-        self._sum = ShiftingSum(kernel)
+        self._sum = ShiftingSum(CodeWeights(kernel))
         coded = self._octaves.latency + self._reference.latency + self._encoder.latency
         #: Cycles from a look at ``room`` to the beat behind the encoder that follows from it.
         reaction = Receiver.reaction_of(kernel.format) + coded
@@ -200,23 +202,17 @@ class _Probabilities(_Output):
             self._normalizer = FloatNormalizer(kernel, memories=memories)
         else:
             self._normalizer = Normalizer(division_of(kernel), MantissaReader)
-        behind = Fifo.latency + self._normalizer.latency + self._emitter.latency
-        self.latency = sum_latency + behind
-        # A row waits for its table while its followers go on arriving.
-        self._store = Fifo(
+        waiting = WaitingRows(
+            kernel.format,
             stored_beat(kernel),
-            capacity=kernel.format.beats + self.latency,
-            slack=slack,
-            memories=memories,
-        )
-        self._sums = Fifo(
             summed_row(kernel),
-            capacity=kernel.format.rows_within(behind),
-            slack=slack + sum_latency,
-            lazy=True,
+            slack=slack,
+            sum_latency=sum_latency,
+            behind=self._normalizer.latency + self._emitter.latency,
             memories=memories,
         )
-        self.room, self.o = self._store.room & self._sums.room, self._emitter.o
+        self._store, self._sums = waiting.beats, waiting.sums
+        self.latency, self.room, self.o = waiting.latency, waiting.room, self._emitter.o
         self.blocks = {
             "store": self._store,
             "sum_queue": self._sums,

@@ -15,8 +15,9 @@ from exaq.kernels.baps_golden import (
     STEP_BITS,
     TOP,
 )
-from exaq_hdl.kernels.baps.baps_layouts import check_baps, coded_beat, referred_beat
+from exaq_hdl.kernels.baps.baps_layouts import check_baps, coded_beat
 from exaq_hdl.kernels.baps.hif8 import rounded
+from exaq_hdl.kernels.online.online_layouts import referred_beat
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.streams import live_lanes
 

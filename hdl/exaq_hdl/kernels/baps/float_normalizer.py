@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from exaq import Baps
 from exaq.kernels.baps_golden import FLOAT_WORDS, MANTISSA_BITS, SUM_DIGITS
-from exaq_hdl.kernels.baps.baps_layouts import check_baps, summed_row, table_word
+from exaq_hdl.kernels.baps.baps_layouts import check_baps, table_word
+from exaq_hdl.kernels.online.online_layouts import summed_row
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 

@@ -5,7 +5,9 @@ from abc import ABC, abstractmethod
 from amaranth.hdl import Cat, Const, Mux, Value
 
 from exaq.kernels.multiply import EXPONENT_FRAC, GUARD, Multiply
+from exaq_hdl.kernels.weighted.falling_pieces import PIECES_LATENCY, falling_pieces
 from exaq_hdl.kernels.weighted.steps import Steps
+from exaq_hdl.parts.arithmetic import half_up, less
 
 # Bits of the exponent to base 2 that the last of two shifts is by.
 _FINE = 2
@@ -102,18 +104,10 @@ class Taylor(Base2):
 class Pieces(Base2):
     """Linear pieces, each by where it begins and how much it falls."""
 
-    exp2_latency = 3
+    exp2_latency = PIECES_LATENCY
 
     def exp2(self, steps: Steps, place: int, f: Value) -> Value:
-        kernel = self._kernel
-        bits, rest = kernel.table_bits, EXPONENT_FRAC - kernel.piece_bits
-        starts, falls = kernel.pieces
-        start = steps.look_up(place, starts, bits, f[rest:], "start_table")
-        fall = steps.look_up(place, falls, max(falls).bit_length(), f[rest:], "fall_table")
-        part = steps.step(place, f[:rest], "part")
-        product = steps.step(place + 1, fall * part, "fallen")
-        start = steps.step(place + 1, start, "start")
-        return steps.step(place + 2, less(start, product[rest:]), "value")
+        return falling_pieces(steps, place, self._kernel.pieces, self._kernel.table_bits, f)
 
 
 class Schraudolph(Base2):
@@ -127,17 +121,6 @@ class Schraudolph(Base2):
         x = (Cat(Const(0, bits), f) >> (EXPONENT_FRAC + 1))[: bits - 1]
         whole = less(Const(1 << bits), x)
         return steps.step(place, Mux(x.any(), whole, (1 << bits) - 1)[:bits], "value")
-
-
-def less(a: Value, b: Value) -> Value:
-    """a - b, which is not negative, in the width of a."""
-    return (a - b)[: len(a)]
-
-
-def half_up(value: Value, bits: int) -> Value:
-    """value / 2 rounded half up, saturated at ``bits`` bits."""
-    rounded = (value + 1)[1:]
-    return Mux(rounded[bits:].any(), (1 << bits) - 1, rounded[:bits])
 
 
 def exponential_of(kernel: Multiply) -> Exponential:

@@ -4,11 +4,12 @@ from amaranth.hdl import Mux, Value
 
 from exaq.kernels.multiply import Multiply
 from exaq_hdl.kernels.kernel_unit import hardware_of
-from exaq_hdl.kernels.multiply.exponentials import exponential_of, half_up
+from exaq_hdl.kernels.multiply.exponentials import exponential_of
 from exaq_hdl.kernels.weighted.datapath import Datapath
 from exaq_hdl.kernels.weighted.reciprocal import Reciprocal
 from exaq_hdl.kernels.weighted.steps import RowItem, Steps
 from exaq_hdl.kernels.weighted.weighted_unit import WeightedUnit
+from exaq_hdl.parts.arithmetic import half_up
 from exaq_hdl.parts.component import Component
 
 

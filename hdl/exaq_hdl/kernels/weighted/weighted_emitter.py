@@ -10,6 +10,7 @@ from exaq_hdl.kernels.weighted.datapath import Datapath, check_datapath
 from exaq_hdl.kernels.weighted.steps import RowItem, Steps
 from exaq_hdl.kernels.weighted.weighted_layouts import row_item, stored_beat
 from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.item_ahead import ItemAhead
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.streams import live_lanes, probability_beat
@@ -57,25 +58,17 @@ class WeightedEmitter(Component):
         kernel, format = self._datapath.kernel, self._datapath.kernel.format
         beat, out = self.i.payload, self.o.payload
 
-        # The next row's item waits in `coming`, so that no way leads from o.ready to the finisher.
-        coming: Any = Signal(row_item(kernel), reset_less=True)
-        row: Any = Signal(row_item(kernel), name="row_now", reset_less=True)
-        complete, readable, move = Signal(), Signal(), Signal()
-        m.d.comb += self.row.ready.eq(~complete)
-        with m.If(move):
-            m.d.sync += [complete.eq(0), readable.eq(complete), row.eq(coming)]
-        with m.If(~complete):
-            m.d.sync += [complete.eq(self.row.valid), coming.eq(self.row.payload)]
-
+        ahead = ItemAhead(m, self.row, row_item(kernel), "row_now")
+        row, readable = ahead.now, ahead.readable
         end = self.beat_latency
         pipeline = Pipeline(m, end, self.i.valid & readable, ~self.o.ready)
         take = Signal()
         m.d.comb += [
             self.i.ready.eq(readable & pipeline.moves[0]),
             take.eq(self.i.valid & self.i.ready),
-            move.eq(~readable | (take & beat.last)),
             self.o.valid.eq(pipeline.held[end]),
         ]
+        ahead.move(take & beat.last)
         for name in ("tail", "last", "error"):
             m.d.comb += out[name].eq(pipeline.carry(0, beat[name], name, end))
         if kernel.zero is None:

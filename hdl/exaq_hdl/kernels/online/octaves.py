@@ -1,4 +1,4 @@
-"""First block of BAPS: binary logarithms of what the logits stand for."""
+"""Binary logarithms of what the logits stand for."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,13 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value, unsigned
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from exaq import Baps
-from exaq.kernels.baps_golden import STEP_BITS
-from exaq_hdl.kernels.baps.baps_layouts import check_baps, highest_step, lowest, octave_beat
+from exaq.kernels.online import Online
+from exaq_hdl.kernels.online.online_layouts import (
+    check_online,
+    first_step,
+    highest_step,
+    octave_beat,
+)
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.streams import row_beat, row_flags
@@ -19,7 +23,7 @@ _WIDEST_TABLE = 10
 
 
 class Octaves(Component):
-    """t of each lane's logit: floor(logit * M / 2**F + 1/2), M / 2**F being ``Baps.factor``.
+    """t of each lane's logit: floor(logit * M / 2**F + 1/2), M / 2**F being ``Online.factor``.
 
     Where M is 1 that is the logit, shifted. Else narrow logits are looked up in block RAM, and of
     wide ones the product is a sum of shifted logits. Latency ``latency`` cycles; throughput 1 beat
@@ -28,7 +32,9 @@ class Octaves(Component):
     Parameters
     ----------
     kernel
-        BAPS's parameters.
+        Parameters of the kernel.
+    early
+        Whether t is counted from one step later; see ``online_layouts``.
     memories
         Makes the tables.
 
@@ -38,8 +44,9 @@ class Octaves(Component):
     o : stream of octave_beat, always ready
     """
 
-    def __init__(self, kernel: Baps, *, memories: Memories = SIMULATED):
-        self.kernel = check_baps(kernel)
+    def __init__(self, kernel: Online, *, early: bool = False, memories: Memories = SIMULATED):
+        self.kernel = check_online(kernel)
+        self._early = early
         self._memories = memories
         multiplier, _ = kernel.factor
         self._looks_up = multiplier > 1 and kernel.format.logit_width <= _WIDEST_TABLE
@@ -47,7 +54,7 @@ class Octaves(Component):
         super().__init__(
             {
                 "i": In(stream.Signature(row_beat(kernel.format), always_ready=True)),
-                "o": Out(stream.Signature(octave_beat(kernel), always_ready=True)),
+                "o": Out(stream.Signature(octave_beat(kernel, early), always_ready=True)),
             }
         )
 
@@ -55,7 +62,7 @@ class Octaves(Component):
         m = Module()
         kernel = self.kernel
         beat: Any = self.i.payload
-        out: Any = Signal(octave_beat(kernel), reset_less=True)
+        out: Any = Signal(octave_beat(kernel, self._early), reset_less=True)
         valid: Value = self.i.valid
         logits = [beat.logits[lane] for lane in range(kernel.format.lanes)]
         steps = self._looked_up(m, logits) if self._looks_up else [*map(self._product, logits)]
@@ -73,9 +80,9 @@ class Octaves(Component):
         """t of each logit, a cycle later."""
         kernel = self.kernel
         low, high = kernel.format.logit_range
-        first = lowest(kernel) << STEP_BITS
+        first = first_step(kernel, self._early)
         words = [kernel.steps(logit) - first for logit in range(low, high + 1)]
-        shape = unsigned(highest_step(kernel).bit_length())
+        shape = unsigned(highest_step(kernel, self._early).bit_length())
         found = []
         # Two ports are what a block RAM has.
         for pair in range(0, len(logits), 2):
@@ -92,10 +99,10 @@ class Octaves(Component):
         multiplier, shift = kernel.factor
         down = max(shift, 0)
         up = Const(0, max(-shift, 0))
-        # For logits from the lowest one on, counted from ``lowest``.
+        # For logits from the lowest one on, counted from ``first_step``.
         start = (1 << down) >> 1
         start += kernel.format.logit_range[0] * multiplier << len(up)
-        start -= lowest(kernel) << STEP_BITS + down
+        start -= first_step(kernel, self._early) << down
         total: Value = Const(start)
         for place, digit in digits(multiplier):
             term = Cat(Const(0, place), up, logit)

@@ -6,10 +6,9 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
-from exaq import Baps
-from exaq.kernels.baps_golden import STEP_BITS
-from exaq_hdl.kernels.baps.baps_layouts import (
-    check_baps,
+from exaq.kernels.online import Online
+from exaq_hdl.kernels.online.online_layouts import (
+    check_online,
     octave_beat,
     reference_shape,
     referred_beat,
@@ -22,13 +21,16 @@ from exaq_hdl.parts.component import Component
 class RunningReference(Component):
     """Gives each beat the reference of its row up to and with itself.
 
-    Ceilings, a registered tree over the lanes, then one running register. Latency ``latency``
+    Ceilings, where they are not there, a registered tree over the lanes, then one running register.
+    Latency ``latency``
     cycles; throughput 1 beat per cycle, rows back to back.
 
     Parameters
     ----------
     kernel
-        BAPS's parameters.
+        Parameters of the kernel.
+    early
+        Whether t is counted from one step later; see ``online_layouts``.
 
     Members
     -------
@@ -36,13 +38,14 @@ class RunningReference(Component):
     o : stream of referred_beat, always ready
     """
 
-    def __init__(self, kernel: Baps):
-        self.kernel = check_baps(kernel)
-        self.latency = tree_depth(kernel.format.lanes) + 2
+    def __init__(self, kernel: Online, *, early: bool = False):
+        self.kernel = check_online(kernel)
+        self._early = early
+        self.latency = tree_depth(kernel.format.lanes) + 2 - early
         super().__init__(
             {
-                "i": In(stream.Signature(octave_beat(kernel), always_ready=True)),
-                "o": Out(stream.Signature(referred_beat(kernel), always_ready=True)),
+                "i": In(stream.Signature(octave_beat(kernel, early), always_ready=True)),
+                "o": Out(stream.Signature(referred_beat(kernel, early), always_ready=True)),
             }
         )
 
@@ -54,15 +57,21 @@ class RunningReference(Component):
             return Mux(a < b, b, a)
 
         # Ceiled first: the maximum of ceilings is the ceiling of the maximum, and narrower.
-        values = []
-        places = STEP_BITS + kernel.step_bits
+        values: list[Value] = []
+        valid: Value = self.i.valid
+        places = kernel.step_frac + kernel.step_bits
+        shape = reference_shape(kernel, self._early)
         for lane in range(kernel.format.lanes):
             step = self.i.payload.t[lane]
-            ceiled = Signal(reference_shape(kernel), name=f"lane{lane}_ceiled", reset_less=True)
+            if self._early:
+                values.append(step[places:])
+                continue
+            ceiled = Signal(shape, name=f"lane{lane}_ceiled", reset_less=True)
             m.d.sync += ceiled.eq(step[places:] + step[:places].any())
             values.append(ceiled)
-        valid = Signal()
-        m.d.sync += valid.eq(self.i.valid)
+        if not self._early:
+            valid = Signal()
+            m.d.sync += valid.eq(self.i.valid)
         for level in range(tree_depth(kernel.format.lanes)):
             pairs = [values[k : k + 2] for k in range(0, len(values), 2)]
             values = []
@@ -76,10 +85,9 @@ class RunningReference(Component):
         (most,) = values
 
         beat: Any = late(m, self.i.payload, self.latency - 1, "beat")
-        least = reference_shape(kernel).start
-        running = Signal(reference_shape(kernel), init=least)
+        running = Signal(shape, init=shape.start)
         reached = Signal.like(running)
-        out: Any = Signal(referred_beat(kernel), reset_less=True)
+        out: Any = Signal(referred_beat(kernel, self._early), reset_less=True)
         before = Signal.like(running, reset_less=True)
         m.d.comb += [
             reached.eq(larger(running, most)),
@@ -88,10 +96,10 @@ class RunningReference(Component):
         ]
         m.d.sync += [
             self.o.valid.eq(valid),
-            *(out[name].eq(beat[name]) for name, _ in octave_beat(kernel)),
+            *(out[name].eq(beat[name]) for name, _ in octave_beat(kernel, self._early)),
             out.reference.eq(reached),
             before.eq(running),
         ]
         with m.If(valid):
-            m.d.sync += running.eq(Mux(beat.last, least, reached))
+            m.d.sync += running.eq(Mux(beat.last, shape.start, reached))
         return m
