@@ -10,7 +10,7 @@ from exaq.formats import (
     probabilities_to_float,
     round_logits,
 )
-from exaq.kernels import KERNELS, Baps, Exaq, Kernel, Lut, Multiply, Shift
+from exaq.kernels import KERNELS, Baps, Exaq, Kernel, Lut, Multiply, Shift, Softermax
 from exaq.masks import MaskWarning, live_addends, live_scores
 from exaq.model import beat_references, quantize, row_results, softmax
 from exaq.notices import ExaqWarning
@@ -33,6 +33,7 @@ __all__ = [
     "Multiply",
     "RowResults",
     "Shift",
+    "Softermax",
     "SoftmaxConfig",
     "StreamFormat",
     "TableFile",

@@ -236,6 +236,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "baps-x16-float": {"lanes": 16, **_BAPS_FLOAT},
     "multiply-x4": {"kernel": "multiply", "lanes": 4},
     "multiply-x16": {"kernel": "multiply", "lanes": 16},
+    "softermax-x4": {"kernel": "softermax", "lanes": 4},
+    "softermax-x16": {"kernel": "softermax", "lanes": 16},
     "shift-x4": {"kernel": "shift", "lanes": 4},
     "shift-x16": {"kernel": "shift", "lanes": 16},
     "lut-x4": {"kernel": "lut", "lanes": 4},

@@ -7,6 +7,7 @@ from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit, hardware_of, mak
 from exaq_hdl.kernels.exaq.exaq_unit import ExaqUnit
 from exaq_hdl.kernels.baps.baps_unit import BapsUnit
 from exaq_hdl.kernels.multiply.multiply_unit import MultiplyUnit
+from exaq_hdl.kernels.softermax.softermax_unit import SoftermaxUnit
 from exaq_hdl.kernels.shift.shift_unit import ShiftUnit
 from exaq_hdl.kernels.lut.lut_unit import LutUnit
 
@@ -20,6 +21,7 @@ __all__ = [
     "LutUnit",
     "MultiplyUnit",
     "ShiftUnit",
+    "SoftermaxUnit",
     "hardware_of",
     "make_unit",
     "unit_kind",

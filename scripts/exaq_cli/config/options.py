@@ -156,7 +156,8 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     ),
     "exp_bits": (
         int,
-        f"multiply: fraction bits of an exponential: 8 to 24.  [default: {Multiply().exp_bits}]",
+        "multiply, softermax: fraction bits of an exponential: 8 to 24.  "
+        f"[default: {Multiply().exp_bits}]",
     ),
     "variant": (
         click.Choice((*SHIFTS, *LUTS)),

@@ -17,9 +17,10 @@ from exaq.kernels.weighted import Weighted
 from exaq.kernels.exaq import Exaq
 from exaq.kernels.baps import Baps
 from exaq.kernels.multiply import Multiply
+from exaq.kernels.softermax import Softermax
 from exaq.kernels.shift import Shift
 from exaq.kernels.lut import Lut
 
 # isort: on
 
-__all__ = ["KERNELS", "Baps", "Exaq", "Kernel", "Lut", "Multiply", "Shift", "Weighted"]
+__all__ = ["KERNELS", "Baps", "Exaq", "Kernel", "Lut", "Multiply", "Shift", "Softermax", "Weighted"]
