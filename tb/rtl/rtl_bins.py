@@ -16,7 +16,7 @@ from rtl_rows import Row
 from rtl_stalls import STALLS
 from rtl_tables import BAD_LOADS
 
-from exaq import Baps, Exaq, Lut, Multiply, Shift, SoftmaxConfig, quantize
+from exaq import Baps, Exaq, Lut, Multiply, Shift, Softermax, SoftmaxConfig, quantize
 from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.layouts import division_of
 from exaq_hdl.kernels.exaq.tables.provider import tables_of
@@ -72,6 +72,8 @@ _BINS = {
         "shift_ita",
         "lut_rexp",
         "lut_2d",
+        "softermax_table",
+        "softermax_sum",
     ),
     "number": (
         "nan",
@@ -282,6 +284,8 @@ def config_bins(config: SoftmaxConfig) -> Iterator[str]:
         hit[f"multiply_{_WAYS[config.kernel.exponential]}"] = True
     if isinstance(config.kernel, Shift | Lut):
         hit[f"{config.kernel.name}_{config.kernel.variant}"] = True
+    if isinstance(config.kernel, Softermax):
+        hit[f"softermax_{'table' if config.logit_width <= 10 else 'sum'}"] = True
     return (f"config.{name}" for name, is_hit in hit.items() if is_hit)
 
 

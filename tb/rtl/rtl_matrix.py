@@ -261,6 +261,34 @@ MATRIX: dict[str, SoftmaxConfig] = {
     "lut-x3-2d": SoftmaxConfig(
         kernel="lut", variant="2d", lanes=3, code_bits=5, max_row=36, prob_bits=8
     ),
+    # One pass to exponentials of linear pieces: logarithms from a table, references of many
+    # octaves, full rate from its least legal row on.
+    "softermax-x4": SoftmaxConfig(kernel="softermax", max_row=128, logit_scale=0.125),
+    # Logarithms by sums of shifted logits, exponentials of another width than probabilities, lanes
+    # of no power of two, no masks.
+    "softermax-x3-wide-nomask": SoftmaxConfig(
+        kernel="softermax",
+        exp_bits=11,
+        lanes=3,
+        masking=False,
+        max_row=87,
+        prob_bits=9,
+        logit_width=13,
+        logit_scale=0.003,
+    ),
+    # One lane; the widest exponentials and probabilities, references of two octaves,
+    # windows and a logit that masks.
+    "softermax-x1-narrow": SoftmaxConfig(
+        kernel="softermax",
+        exp_bits=24,
+        lanes=1,
+        mask_value="lowest",
+        max_row=40,
+        prob_bits=24,
+        logit_width=6,
+        logit_scale=0.02,
+        window=True,
+    ),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.
@@ -286,5 +314,6 @@ QUICK = (
     "verilator-multiply-x1-pwl4",
     "verilator-shift-x4",
     "verilator-lut-x4",
+    "verilator-softermax-x4",
     "icarus-2bit-x4-free",
 )
