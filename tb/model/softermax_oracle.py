@@ -17,6 +17,8 @@ from exaq import SoftmaxConfig
 
 #: Steps of t in an octave.
 STEPS = 256
+#: Octaves of a step of a sum's reference.
+FOURS = 4
 
 Row = Sequence[int | None]
 
@@ -89,34 +91,38 @@ class Softermax:
             for beat, reference in zip(self.beats(row), self.references(row), strict=True)
         ]
 
-    def sum(self, row: Row) -> int:
-        """Relative to the row's last reference."""
-        total, before = 0, self.lowest
+    def sum(self, row: Row) -> tuple[int, int]:
+        """In units of an eighth of an exponential's, and the multiple of four octaves that it is
+        relative to.
+        """
+        total, before = 0, FOURS * ceil(Fraction(self.lowest, FOURS))
         for reference, beat in zip(self.references(row), self.exponentials(row), strict=True):
-            total = floor(Fraction(total, 2 ** (reference - before))) + sum(beat)
-            before = reference
-        return total
+            coarse = FOURS * ceil(Fraction(reference, FOURS))
+            total = floor(Fraction(total, 2 ** (coarse - before)))
+            total += sum(int(Fraction(8 * each, 2 ** (coarse - reference))) for each in beat)
+            before = coarse
+        return total, before
 
     def factor_of(self, total: int, rise: int) -> int:
-        """What exponentials are multiplied by whose reference the row's last one is above by
-        ``rise``: half steps of a probability over the sum, which is in units of 2**-exp_bits.
+        """What exponentials are multiplied by whose reference the sum's is above by ``rise``: half
+        steps of a probability over the sum.
         """
         ones = 2 ** (self.prob_bits + 1)
         if total & (total - 1):
-            return floor(Fraction(ones * 2**self.exp_bits, total * 2**rise))
+            return floor(Fraction(8 * ones * 2**self.exp_bits, total * 2**rise))
         # The reciprocal of a power of two is a bit short.
-        places = total.bit_length() - self.exp_bits + rise
+        places = total.bit_length() - self.exp_bits + rise - 3
         return floor(Fraction(2 * ones - 1, 2**places))
 
     def probabilities(self, row: Row) -> list[int]:
-        references, total = self.references(row), self.sum(row)
+        references, (total, last) = self.references(row), self.sum(row)
         found = []
         for beat, reference in zip(self.exponentials(row), references, strict=True):
             for exponential in beat:
                 if not exponential:
                     found.append(0)
                     continue
-                factor = self.factor_of(total, references[-1] - reference)
+                factor = self.factor_of(total, last - reference)
                 exact = Fraction(exponential * factor, 2 ** (self.exp_bits + 1))
                 found.append(min(half_up(exact), 2**self.prob_bits - 1))
         return found

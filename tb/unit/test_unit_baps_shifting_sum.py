@@ -10,9 +10,8 @@ from unit_bench import Bench, ceil_log2, pack, stalls, unpack
 
 from exaq import SoftmaxConfig
 from exaq_hdl.kernels.baps.baps_layouts import coded_beat
-from exaq_hdl.kernels.baps.code_weights import CodeWeights
+from exaq_hdl.kernels.baps.shifting_sum import ShiftingSum
 from exaq_hdl.kernels.online.online_layouts import reference_shape, summed_row
-from exaq_hdl.kernels.online.shifting_sum import ShiftingSum
 
 # A beat: by how many steps the reference rises, and a code for each lane.
 Beat = tuple[int, list[int]]
@@ -44,7 +43,7 @@ def run(config: SoftmaxConfig, rows: list[list[Beat]], *, seed: int | None = Non
             words.append(pack(coded_beat(config.kernel), beat))
         ends.append(len(words) - 1)
         expected.append({"sum": total, "reference": reference, "error": beat["error"]})
-    block = ShiftingSum(CodeWeights(config.kernel))
+    block = ShiftingSum(config.kernel)
     bench = Bench(block, limit=4 * len(words) + 200)
     feed = bench.feed(block.i, words, None if seed is None else stalls(seed))
     drain = bench.drain(block.o, len(rows))

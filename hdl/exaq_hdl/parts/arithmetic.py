@@ -1,6 +1,9 @@
-"""Trees of adders."""
+"""Trees of adders and such, and sums and differences that stay in their width."""
 
-from amaranth.hdl import Mux, Value
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
 
 
 def tree_depth(leaves: int) -> int:
@@ -14,6 +17,24 @@ def ones(bits: Value) -> Value:
         return bits
     middle = len(bits) // 2
     return ones(bits[:middle]) + ones(bits[middle:])
+
+
+def registered_tree(
+    m: Module, values: Sequence[Value], join: Callable[[Any, Any], Any], name: str
+) -> Value:
+    """All of ``values`` joined two by two, a register behind each level: ``tree_depth`` cycles.
+
+    ``name`` is what the registers of a level are called.
+    """
+    for level in range(tree_depth(len(values))):
+        pairs = [values[k : k + 2] for k in range(0, len(values), 2)]
+        joined = [join(*pair) if len(pair) == 2 else pair[0] for pair in pairs]
+        values = []
+        for k, value in enumerate(joined):
+            node = Signal.like(value, name=f"level{level}_{name}{k}", reset_less=True)
+            m.d.sync += node.eq(value)
+            values.append(node)
+    return values[0]
 
 
 def less(a: Value, b: Value) -> Value:

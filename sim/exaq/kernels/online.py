@@ -52,6 +52,11 @@ class Online(Kernel, ABC):
         return self.reference_step.bit_length() - 1
 
     @property
+    def aligned_bits(self) -> int:
+        """Low bits that are 0 of the octave from which a unit counts t and references."""
+        return self.step_bits
+
+    @property
     def factor(self) -> tuple[int, int]:
         """Multiplier M and shift F that make t of a logit: t = floor(logit * M / 2**F + 1/2).
 

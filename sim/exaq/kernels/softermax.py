@@ -10,9 +10,14 @@ that is said of rounding. With P = prob_bits and B = exp_bits the kernel defines
     r = the ceiled maximum of t/256 over the elements of the row up to those of the same beat
     E = floor(2^-f / 2^(r - a)) with t/256 = a - f, a an integer and f in [0, 1), where 2^-f has B
         fraction bits, is made of four linear pieces and at most 1 - 2^-B
-    S = sum of E; whenever r rises by k, S becomes floor(S / 2^k); m is the row's last r
+    c = the least multiple of 4 that is not below r
+    S = sum of E * 2^(3 - c + r); whenever c rises by k, S becomes floor(S / 2^k)
     e = floor(log2 S) - (B - 1), R = min(floor(2^(P + 2) * 2^(e + B - 1) / S), 2^(P + 2) - 1)
-    p = min(round half up(E * floor(R / 2^(e + m - r)) / 2^(B + 1)), 2^P - 1)
+    p = min(round half up(E * floor(R / 2^(e - 3 + m - r)) / 2^(B + 1)), 2^P - 1), with the row's
+        last c as m
+
+The sum's reference rises by fours, with three more bits of the sum, so that the shift in its loop
+is a choice of few words.
 
     >>> import exaq
     >>> config = exaq.SoftmaxConfig(kernel="softermax", lanes=4)
@@ -38,6 +43,10 @@ from exaq.stream_format import StreamFormat, element_type
 
 #: Linear pieces of an octave.
 PIECES = 4
+#: The sum's reference is a multiple of 2**SUM_STEP_BITS octaves.
+SUM_STEP_BITS = 2
+#: Bits of a sum below the last one of an exponential that has its reference.
+SUM_LIFT = 2**SUM_STEP_BITS - 1
 
 # Legal range, both ends included.
 _EXP_BITS = (8, 24)
@@ -80,7 +89,13 @@ class Softermax(Online):
         return self._widest_sum(format) - self.exp_bits + format.prob_bits + 2 + 1
 
     def _widest_sum(self, format: StreamFormat) -> int:
-        return (format.max_row * (2**self.exp_bits - 1)).bit_length()
+        most = (2**self.exp_bits - 1) << SUM_LIFT
+        return (format.max_row * most).bit_length()
+
+    @property
+    def aligned_bits(self) -> int:
+        """A reference of a sum has that many low bits, as it is counted."""
+        return SUM_STEP_BITS
 
     @property
     def sum_bits(self) -> int:
@@ -89,7 +104,7 @@ class Softermax(Online):
 
     @property
     def least_sum(self) -> int:
-        """1/2: the exponential of the row's maximum is not less."""
+        """The exponential of the row's maximum is not below 1/2."""
         return 1 << (self.exp_bits - 1)
 
     @property
@@ -138,10 +153,13 @@ class Softermax(Online):
         # What takes no part can be above the reference.
         low = np.where(live, t, references[..., None] << self.step_frac)
         found = np.where(live, self.exponentials(low, references[..., None]), 0)
-        sums = np.maximum(shifting_sums(found, references), self.least_sum)
+        coarse = -(-references >> SUM_STEP_BITS) << SUM_STEP_BITS
+        weights = found << (SUM_LIFT - (coarse - references))[..., None]
+        sums = np.maximum(shifting_sums(weights, coarse), self.least_sum)
         mantissa, exponent = reciprocal(sums, self.reciprocal_bits)
-        places = (exponent - (self.exp_bits - 1))[:, None] + references[:, -1:] - references
-        factor = mantissa[:, None] >> np.minimum(places, 63)
+        places = (exponent - (self.exp_bits - 1) - SUM_LIFT)[:, None] + coarse[:, -1:] - references
+        # Negative in a row without a live element alone.
+        factor = mantissa[:, None] >> np.clip(places, 0, 63)
         product = found * factor[..., None]
         rounded = ((product >> self.exp_bits) + 1) >> 1
         return np.minimum(rounded, 2**self.format.prob_bits - 1)

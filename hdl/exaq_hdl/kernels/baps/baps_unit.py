@@ -26,16 +26,15 @@ from exaq_hdl.kernels.baps.baps_layouts import (
     result_row,
     stored_beat,
 )
-from exaq_hdl.kernels.baps.code_weights import CodeWeights
 from exaq_hdl.kernels.baps.encoder import Encoder
 from exaq_hdl.kernels.baps.float_normalizer import FloatNormalizer
 from exaq_hdl.kernels.baps.mantissa_reader import MantissaReader
+from exaq_hdl.kernels.baps.shifting_sum import ShiftingSum
 from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.kernel_unit import KernelUnit, hardware_of
 from exaq_hdl.kernels.online.octaves import Octaves
 from exaq_hdl.kernels.online.online_layouts import summed_row
 from exaq_hdl.kernels.online.running_reference import RunningReference
-from exaq_hdl.kernels.online.shifting_sum import ShiftingSum
 from exaq_hdl.kernels.online.waiting_rows import WaitingRows
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
@@ -63,7 +62,7 @@ class BapsUnit(KernelUnit):
         self._octaves = Octaves(kernel, memories=memories)
         self._reference = RunningReference(kernel)
         self._encoder = Encoder(kernel)
-        self._sum = ShiftingSum(CodeWeights(kernel))
+        self._sum = ShiftingSum(kernel)
         coded = self._octaves.latency + self._reference.latency + self._encoder.latency
         #: Cycles from a look at ``room`` to the beat behind the encoder that follows from it.
         reaction = Receiver.reaction_of(kernel.format) + coded

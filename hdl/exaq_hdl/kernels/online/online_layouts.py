@@ -24,9 +24,9 @@ def check_online(kernel: Any) -> Any:
 
 
 def lowest(kernel: Online, early: bool = False) -> int:
-    """The octave that t and references are counted from: a multiple of ``reference_step``."""
+    """The octave that t and references are counted from, with ``aligned_bits``."""
     least = kernel.steps(kernel.format.logit_range[0]) - early
-    return least >> kernel.step_frac + kernel.step_bits << kernel.step_bits
+    return least >> kernel.step_frac + kernel.aligned_bits << kernel.aligned_bits
 
 
 def first_step(kernel: Online, early: bool = False) -> int:

@@ -2,19 +2,19 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Softermax
-from exaq_hdl.kernels.online.online_layouts import summed_row
-from exaq_hdl.kernels.softermax.softermax_layouts import EARLY, check_softermax, row_item
+from exaq.kernels.softermax import SUM_STEP_BITS
+from exaq_hdl.kernels.softermax.softermax_layouts import check_softermax, row_item, summed_row
 from exaq_hdl.kernels.weighted.reciprocal import Reciprocal
 from exaq_hdl.parts.component import Component
 
 
 class RowReciprocal(Component):
-    """The reciprocal of a row's sum; to its exponent the row's reference is added.
+    """The reciprocal of a row's sum; to its exponent the sum's reference is added.
 
     Latency ``latency`` cycles, whatever the sum is; throughput a row in ``period`` cycles.
     Back-pressure on ``o`` holds its payload, and stops ``i``. A row without a live element gives
@@ -39,7 +39,7 @@ class RowReciprocal(Component):
         self.latency, self.period = self._reciprocal.latency, self._reciprocal.period
         super().__init__(
             {
-                "i": In(stream.Signature(summed_row(kernel, EARLY))),
+                "i": In(stream.Signature(summed_row(kernel))),
                 "o": Out(stream.Signature(row_item(kernel))),
             }
         )
@@ -56,7 +56,7 @@ class RowReciprocal(Component):
             self.o.valid.eq(reciprocal.o.valid),
             reciprocal.o.ready.eq(self.o.ready),
             item.mantissa.eq(reciprocal.o.payload.mantissa),
-            item.place.eq(reciprocal.o.payload.exponent + reference),
+            item.place.eq(reciprocal.o.payload.exponent + Cat(Const(0, SUM_STEP_BITS), reference)),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += reference.eq(row.reference)

@@ -7,7 +7,7 @@ from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Softermax
-from exaq_hdl.kernels.softermax.softermax_layouts import check_softermax, row_item, stored_beat
+from exaq_hdl.kernels.softermax.softermax_layouts import check_softermax, exponential_beat, row_item
 from exaq_hdl.parts.arithmetic import half_up
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.item_ahead import ItemAhead
@@ -26,8 +26,7 @@ class SoftermaxEmitter(Component):
     probabilities, so what is lost of it is less than half a step of them. Latency ``latency``
     cycles from an item offered to the row's first beat, ``beat_latency`` from beat to beat;
     throughput 1 beat per cycle, rows of two beats and more back to back where the next row's item
-    is there in time. Back-pressure on ``o`` holds its payload; the beats behind it close up, then
-    ``i`` stops.
+    is there in time. Back-pressure on ``o`` holds its payload, and stops ``i``.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ class SoftermaxEmitter(Component):
 
     Members
     -------
-    i : stream of stored_beat, in; taken once its row's item was
+    i : stream of exponential_beat, in; taken once its row's item was
     row : stream of row_item, in; one item a row
     o : stream of probability_beat, out
     """
@@ -48,7 +47,7 @@ class SoftermaxEmitter(Component):
         self.kernel = check_softermax(kernel)
         super().__init__(
             {
-                "i": In(stream.Signature(stored_beat(kernel))),
+                "i": In(stream.Signature(exponential_beat(kernel))),
                 "row": In(stream.Signature(row_item(kernel))),
                 "o": Out(stream.Signature(probability_beat(kernel.format))),
             }
@@ -61,7 +60,7 @@ class SoftermaxEmitter(Component):
         row, readable = ahead.now, ahead.readable
 
         end = self.beat_latency
-        pipeline = Pipeline(m, end, self.i.valid & readable, ~self.o.ready)
+        pipeline = Pipeline(m, end, self.i.valid & readable, ~self.o.ready, closes_up=False)
         take = Signal()
         m.d.comb += [
             self.i.ready.eq(readable & pipeline.moves[0]),

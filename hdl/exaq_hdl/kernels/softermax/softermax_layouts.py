@@ -1,6 +1,7 @@
 """What moves between the blocks of Softermax in one cycle, beside what ``online_layouts`` has.
 
-The unit counts ``early``: what t is below its ceiling are then its inverted low bits.
+The unit counts ``early``: what t is below its ceiling are then its inverted low bits. It counts
+from a multiple of four octaves, so that the high bits of a reference are the sum's.
 """
 
 from typing import Any
@@ -9,10 +10,10 @@ from amaranth.hdl import unsigned
 from amaranth.lib import data
 
 from exaq import Softermax
+from exaq.kernels.softermax import SUM_STEP_BITS
 from exaq_hdl.checks import check_kernel
-from exaq_hdl.kernels.online.online_layouts import reference_fields, reference_shape
+from exaq_hdl.kernels.online.online_layouts import reference_shape
 from exaq_hdl.kernels.weighted.reciprocal import reciprocal_fields
-from exaq_hdl.shell.streams import row_flags
 
 EARLY = True
 
@@ -22,22 +23,22 @@ def check_softermax(kernel: Any) -> Softermax:
     return check_kernel(kernel, Softermax, "exaq.Softermax")
 
 
-def _exponentials(kernel: Softermax) -> dict[str, Any]:
-    return {"exponentials": data.ArrayLayout(unsigned(kernel.exp_bits), kernel.format.lanes)}
-
-
 def exponential_beat(kernel: Softermax) -> data.StructLayout:
-    """A beat of ``exponentials``, 0 in lanes that are not live, with its ``reference_fields``."""
-    flags = row_flags(kernel.format)
-    flags.pop("live", None)
-    return data.StructLayout(_exponentials(kernel) | flags | reference_fields(kernel, EARLY))
-
-
-def stored_beat(kernel: Softermax) -> data.StructLayout:
-    """A beat of exponentials that waits for its row's sum: tail, last and error with it."""
+    """A beat of ``exponentials``, 0 in lanes that are not live, relative to its ``reference``."""
+    exponentials = data.ArrayLayout(unsigned(kernel.exp_bits), kernel.format.lanes)
     reference = {"reference": reference_shape(kernel, EARLY)}
     flags = {"tail": kernel.format.lanes, "last": 1, "error": 1}
-    return data.StructLayout(_exponentials(kernel) | reference | flags)
+    return data.StructLayout({"exponentials": exponentials} | reference | flags)
+
+
+def sum_references(kernel: Softermax) -> range:
+    """Values of a sum's reference: the high bits of a beat's."""
+    return range((reference_shape(kernel, EARLY)[-1] >> SUM_STEP_BITS) + 1)
+
+
+def summed_row(kernel: Softermax) -> data.StructLayout:
+    """A row's sum, relative to its last ``reference``, in steps of four octaves."""
+    return data.StructLayout({"sum": kernel.sum_bits, "reference": sum_references(kernel)})
 
 
 def row_item(kernel: Softermax) -> data.StructLayout:
@@ -45,5 +46,5 @@ def row_item(kernel: Softermax) -> data.StructLayout:
     octaves that is to be shifted down for an exponential with reference 0.
     """
     fields = reciprocal_fields(kernel.sum_bits, kernel.reciprocal_bits, kernel.least_sum)
-    most = kernel.sum_bits - kernel.exp_bits + reference_shape(kernel, EARLY)[-1]
+    most = kernel.sum_bits - kernel.exp_bits + (sum_references(kernel)[-1] << SUM_STEP_BITS)
     return data.StructLayout({"mantissa": fields["mantissa"], "place": range(most + 1)})

@@ -2,7 +2,7 @@
 
 row beats --> octaves --> running reference --> power of two --+--> store ----------> emitter --> o
                                                                |                         ^
-                                                               +--> shifting sum --> reciprocal
+                                                               +--> row sum -------> reciprocal
 
 What is stored of an element is its exponential, relative to the reference of its beat: t would be
 as few bits, but from it the exponential would have to be made a second time, and the pieces and the
@@ -10,49 +10,27 @@ shift are most of what a lane costs. What a row's reference rose by since then i
 reciprocal, once a beat.
 """
 
-from typing import Any
-
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 
 from exaq import Softermax
 from exaq_hdl.kernels.kernel_unit import KernelUnit, hardware_of
 from exaq_hdl.kernels.online.octaves import Octaves
-from exaq_hdl.kernels.online.online_layouts import summed_row
 from exaq_hdl.kernels.online.running_reference import RunningReference
-from exaq_hdl.kernels.online.shifting_sum import ShiftingSum, Weights
 from exaq_hdl.kernels.online.waiting_rows import WaitingRows
 from exaq_hdl.kernels.softermax.power_of_two import PowerOfTwo
 from exaq_hdl.kernels.softermax.row_reciprocal import RowReciprocal
+from exaq_hdl.kernels.softermax.row_sum import RowSum
 from exaq_hdl.kernels.softermax.softermax_emitter import SoftermaxEmitter
 from exaq_hdl.kernels.softermax.softermax_layouts import (
     EARLY,
     check_softermax,
     exponential_beat,
-    stored_beat,
+    summed_row,
 )
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.receiver import Receiver
-
-
-class ExponentialWeights(Weights):
-    """What exponentials add to a sum: themselves.
-
-    Parameters
-    ----------
-    kernel
-        Parameters of Softermax.
-    """
-
-    latency = 0
-
-    def __init__(self, kernel: Softermax):
-        self.kernel = check_softermax(kernel)
-        self.beat, self.row = exponential_beat(kernel), summed_row(kernel, EARLY)
-
-    def of(self, m: Module, beat: Any) -> list[Value]:
-        return list(beat.exponentials)
 
 
 @hardware_of(Softermax)
@@ -66,14 +44,14 @@ class SoftermaxUnit(KernelUnit):
         self._octaves = Octaves(kernel, early=EARLY, memories=memories)
         self._reference = RunningReference(kernel, early=EARLY)
         self._power = PowerOfTwo(kernel, memories=memories)
-        self._sum = ShiftingSum(ExponentialWeights(kernel))
+        self._sum = RowSum(kernel)
         self._reciprocal = RowReciprocal(kernel)
         self._emitter = SoftermaxEmitter(kernel)
         known = self._octaves.latency + self._reference.latency + self._power.latency
         self._waiting = waiting = WaitingRows(
             kernel.format,
-            stored_beat(kernel),
-            summed_row(kernel, EARLY),
+            exponential_beat(kernel),
+            summed_row(kernel),
             slack=Receiver.reaction_of(kernel.format) + known + 1,
             sum_latency=self._sum.latency,
             behind=self._reciprocal.latency + self._emitter.latency,
@@ -89,7 +67,7 @@ class SoftermaxUnit(KernelUnit):
             "reference": self._reference,
             "power_of_two": self._power,
             "store": self._waiting.beats,
-            "shifting_sum": self._sum,
+            "row_sum": self._sum,
             "sum_queue": self._waiting.sums,
             "reciprocal": self._reciprocal,
             "emitter": self._emitter,
@@ -98,14 +76,9 @@ class SoftermaxUnit(KernelUnit):
     def connect(self, m: Module, unit: Component) -> None:
         wiring.connect(m, self._octaves.o, self._reference.i)
         wiring.connect(m, self._reference.o, self._power.i)
-        beat: Any = self._power.o.payload
-        stored: Any = self._waiting.beats.i.payload
-        m.d.comb += [
-            self._sum.i.valid.eq(self._power.o.valid),
-            self._sum.i.payload.eq(beat),
-            self._waiting.beats.i.valid.eq(self._power.o.valid),
-            *(stored[name].eq(beat[name]) for name, _ in stored_beat(self._kernel)),
-        ]
+        power = self._power.o
+        for taker in (self._sum.i, self._waiting.beats.i):
+            m.d.comb += [taker.valid.eq(power.valid), taker.payload.eq(power.payload)]
         wiring.connect(m, self._sum.o, self._waiting.sums.i)
         wiring.connect(m, self._waiting.sums.o, self._reciprocal.i)
         wiring.connect(m, self._reciprocal.o, self._emitter.row)
