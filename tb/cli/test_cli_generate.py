@@ -290,6 +290,10 @@ REFUSALS = {
     ),
     "--kernel baps --reference-step 3": "reference_step must be 1, 2, 4 or 8, not 3",
     "--kernel multiply --sink 3": ("the kernel multiply has no sinks: sink must be left out"),
+    "--kernel softermax --exp-bits 7": "exp_bits must be in 8..24, not 7",
+    "--kernel softermax --exponential pwl4": (
+        "exponential is a setting of multiply, not of softermax"
+    ),
     "--zzz": "No such option '--zzz'.",
     "more": "Got unexpected extra argument (more)",
 }

@@ -76,8 +76,9 @@ def test_codes_with_references_and_results_make_the_softmax() -> None:
     [
         {"kernel": "baps", "prob_bits": 8, "probability_format": "float"},
         {"kernel": "multiply", "window": True},
+        {"kernel": "softermax", "window": True},
     ],
-    ids=["baps", "multiply"],
+    ids=["baps", "multiply", "softermax"],
 )
 def test_probabilities(settings: dict[str, Any]) -> None:
     config = SoftmaxConfig(**settings, lanes=3, max_row=48)

@@ -86,7 +86,7 @@ def test_hif8_is_what_the_table_says() -> None:
     assert all(eightfold[bits] in (number,) for bits, number in told.items() if number <= 8)
 
 
-@pytest.mark.parametrize("name", ["baps", "multiply", "shift", "lut"])
+@pytest.mark.parametrize("name", ["baps", "multiply", "softermax", "shift", "lut"])
 def test_every_setting_is_in_the_kernels_section(name: str) -> None:
     named = set(re.findall(r"^\| `(\w+)` \|", section(name), re.MULTILINE))
     assert named == set(KERNELS[name].setting_names())
@@ -103,6 +103,7 @@ def test_least_rows_of_full_rate_are_those_of_the_table(lanes: int, longest: int
             ({"kernel": "baps", "output": "codes", "row_results": "sum"}, 1),
             ({"kernel": "baps"}, 16),
             ({"kernel": "multiply"}, p + 3 + (longest - 1).bit_length()),
+            ({"kernel": "softermax"}, p + 6 + (longest - 1).bit_length()),
             ({"kernel": "shift"}, 2),
             ({"kernel": "shift", "variant": "ita"}, p + 1),
             ({"kernel": "lut"}, 2),

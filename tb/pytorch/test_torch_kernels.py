@@ -16,6 +16,7 @@ KERNELS: dict[str, dict[str, Any]] = {
     "baps": {"kernel": "baps", "lanes": 2},
     "baps of eight bits": {"kernel": "baps", "prob_bits": 8, "probability_format": "float"},
     "multiply": {"kernel": "multiply"},
+    "softermax": {"kernel": "softermax"},
     "shift": {"kernel": "shift"},
     "lut": {"kernel": "lut"},
 }
