@@ -20,8 +20,8 @@ DASH = "-"
 #: Elements of a row that the short table is of.
 USUAL_ROW = 512
 
-_KERNELS = ("exaq", "baps", "multiply", "shift", "lut")
-_MARKS = ("o", "s", "^", "D", "v")
+_KERNELS = ("exaq", "baps", "multiply", "softermax", "shift", "lut")
+_MARKS = ("o", "s", "^", "P", "D", "v")
 _PEER_COLOUR = "#6b7280"
 
 

@@ -86,6 +86,7 @@ VARIANTS = (
         Variant(name=f"multiply, {kind}", kernel="multiply", settings={"exponential": kind})
         for kind in ("taylor2", "taylor3", "pwl4", "pwl8", "schraudolph")
     ),
+    Variant(name="softermax", kernel="softermax", units=("softermax-x{}",)),
     Variant(name="shift, e2softmax", kernel="shift", units=("shift-x{}",)),
     Variant(name="shift, ita", kernel="shift", settings={"variant": "ita"}),
     Variant(name="lut, rexp", kernel="lut", units=("lut-x{}",)),
