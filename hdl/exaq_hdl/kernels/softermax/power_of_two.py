@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Const, Module, Mux, Shape, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Value
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from exaq import Softermax
-from exaq_hdl.kernels.online.online_layouts import reference_shape, referred_beat
+from exaq_hdl.kernels.online.online_layouts import referred_beat
 from exaq_hdl.kernels.softermax.softermax_layouts import EARLY, check_softermax, exponential_beat
 from exaq_hdl.kernels.weighted.falling_pieces import PIECES_LATENCY, falling_pieces
 from exaq_hdl.kernels.weighted.steps import Steps
@@ -15,6 +15,9 @@ from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.streams import live_lanes
+
+# Bits of a shift that its last register makes.
+_FINE = 2
 
 
 class PowerOfTwo(Component):
@@ -36,11 +39,10 @@ class PowerOfTwo(Component):
     o : stream of exponential_beat, always ready
     """
 
+    latency = PIECES_LATENCY + 2
+
     def __init__(self, kernel: Softermax, *, memories: Memories = SIMULATED):
         self.kernel = check_softermax(kernel)
-        below = Shape.cast(reference_shape(kernel, EARLY)).width
-        self._shifts = min((kernel.exp_bits - 1).bit_length(), below)
-        self.latency = PIECES_LATENCY + self._shifts
         self._memories = memories
         super().__init__(
             {
@@ -74,12 +76,9 @@ class PowerOfTwo(Component):
         kernel, place = self.kernel, PIECES_LATENCY
         value = falling_pieces(steps, 0, kernel.pieces, kernel.exp_bits, f)
         below = steps.carry(0, below, "below", place)
-        value = Mux(live & ~below[self._shifts :].any(), value, 0)
-        # Bit by bit, a register behind each: of FPGAs, a choice among two is a lookup table and one
-        # among four is three or four of them.
-        for bit in reversed(range(self._shifts)):
-            value = Mux(below[bit], value >> (1 << bit), value)
-            value = steps.step(place, value, f"shifted{bit}")
-            below = steps.step(place, below[:bit], f"rest{bit}") if bit else below
-            place += 1
-        return value
+        near = (kernel.exp_bits - 1).bit_length()
+        there = live & ~below[near:].any()
+        coarse = value >> Cat(Const(0, _FINE), below[_FINE:near])
+        coarse = steps.step(place, Mux(there, coarse, 0), "coarse")
+        fine = steps.step(place, below[:_FINE], "fine")
+        return steps.step(place + 1, coarse >> fine, "exponential")
