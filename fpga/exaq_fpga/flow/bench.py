@@ -45,6 +45,16 @@ class Case:
         return ".".join(parts)
 
 
+# Kernels beside EXAQ, with what follows the lanes in the names of their presets.
+_KERNELS = (
+    ("baps", ""),
+    ("baps", "-float"),
+    ("multiply", ""),
+    ("softermax", ""),
+    ("shift", ""),
+    ("lut", ""),
+)
+_MULTIPLYING = ("multiply", "softermax", "lut")
 #: The published configurations, in the order of their table.
 CASES = (
     Case("2bit-x4", "ecp5-85"),
@@ -76,17 +86,16 @@ CASES = (
     Case("6bit-x4", "ice40-hx8k"),
     Case("6bit-x16", "ecp5-85"),
     *(
-        Case(f"{kernel}-x4{kind}", device)
-        for kernel, kind in (
-            ("baps", ""),
-            ("baps", "-float"),
-            ("multiply", ""),
-            ("shift", ""),
-            ("lut", ""),
-        )
-        for device in ("ecp5-85", "ice40-hx8k")
-        # Multipliers of logic for 16 bits a lane do not fit.
-        if (kernel, device) != ("multiply", "ice40-hx8k")
+        Case(f"{kernel}-x{lanes}{kind}", "ecp5-85")
+        for lanes in (4, 16)
+        for kernel, kind in _KERNELS
+    ),
+    # Multipliers of adders: none of the device's own are taken.
+    Case("multiply-x4", "ecp5-85", dsp=False),
+    Case("softermax-x4", "ecp5-85", dsp=False),
+    *(
+        Case(f"{kernel}-x4{kind}", "ice40-hx8k", dsp=kernel not in _MULTIPLYING)
+        for kernel, kind in _KERNELS
     ),
 )
 
