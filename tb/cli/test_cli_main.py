@@ -19,7 +19,17 @@ from exaq_cli.config.partial_config import PartialConfig
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 COMMANDS = ["generate", "simulate", "calibrate", "evaluate"]
-COMMANDS += ["boards", "build", "program", "stream", "board", "demo-board", "bench", "demo"]
+COMMANDS += [
+    "boards",
+    "build",
+    "program",
+    "stream",
+    "board",
+    "demo-board",
+    "bench",
+    "explore",
+    "demo",
+]
 
 
 @click.command

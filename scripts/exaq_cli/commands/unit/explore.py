@@ -190,6 +190,8 @@ def command(
         if max_kl is not None:
             raise UserError("give --max-kl or --min-cosine, not both")
         require("torch")
+    # All of it now, rather than one after another in the middle of a search.
+    require("fpga", "plot", "cluster")
     if row > max_row:
         raise UserError(f"--row must be at most --max-row ({max_row}), not {row}")
     if no_dsp and max_dsp is not None:
