@@ -168,7 +168,7 @@ def explore(
     seeds
         Of place and route; the clock is the median.
     dsp
-        Whether multipliers may be the device's own, where it has any.
+        Whether multipliers may be the device's own, as in ``synthesis.implement``.
     record
         Of what was measured before.
     lost
@@ -183,8 +183,6 @@ def explore(
     """
     for tool in ("yosys", f"nextpnr-{DEVICES[device].family}"):
         tools.version(tool)
-    if not DEVICES[device].dsp:
-        dsp = False
     course = _Courses(logits, device, limits, row, list(seeds), dsp)
     measured = drive(
         [course.of(unit) for unit in units],

@@ -110,6 +110,7 @@ def test_search_survives_a_worker_and_goes_on_from_its_record(tmp_path: Path) ->
     assert running.returncode == 0, told
     document = json.loads((tmp_path / "found" / "explore.json").read_text())
     assert [each["name"] for each in document["best"]] == ["shift, variant e2softmax, lanes 1"]
+    assert document["dsp"] is False
     assert document["chosen"] == "shift, variant e2softmax, lanes 1"
     reasons = [each.get("dropped", "") for each in document["units"]]
     assert [reason.startswith("error ") for reason in reasons] == [True, False]

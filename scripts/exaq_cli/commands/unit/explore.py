@@ -205,7 +205,7 @@ def command(
     units = space.units()
     if not units:
         raise UserError(f"no unit can be made: {next(iter(space.left_out().values()))}")
-    logits = _logits(min_cosine, sigma, row)
+    logits, dsp = _logits(min_cosine, sigma, row), DEVICES[device].dsp and not no_dsp
     limits = Limits(
         most_error=max_kl if min_cosine is None else 1 - min_cosine[1],
         min_rate=min_rate,
@@ -235,14 +235,14 @@ def command(
                 row=row,
                 goal=goal,
                 seeds=seeds,
-                dsp=not no_dsp,
+                dsp=dsp,
                 record=record,
                 lost=lost(),
                 told=told,
             )
         lines = {each.unit.name: _generate(each, out) for each in found.best}
         asked = {"device": device, "row": row, "max_row": max_row, "goal": goal}
-        asked |= {"seeds": list(seeds), "dsp": not no_dsp, "logits": logits.to_dict()}
+        asked |= {"seeds": list(seeds), "dsp": dsp, "logits": logits.to_dict()}
         document = _document(found, space, asked, limits, lines)
         report.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         draw(found, logits, limits, picture)
