@@ -91,7 +91,7 @@ def test_table_shows_the_figures_at_the_median() -> None:
         "config": {"full_rate_row": 512, "max_row": 1024},
         "device": "ecp5-85",
         "output_registers_in_block_ram": False,
-        "size": {"lut4": 2000, "ff": 900, "bram": 7, "dsp": 0},
+        "size": {"lut4": 2000, "ff": 900, "bram": 7, "dsp": 5},
         "mhz": {"median": 150.0, "min": 140.4, "max": 160.6, "seeds": {"1": 140.4, "2": 150.0}},
         "versions": {"yosys": "yosys 1", "nextpnr": "nextpnr 2"},
         "cycles": cycles,
@@ -102,8 +102,8 @@ def test_table_shows_the_figures_at_the_median() -> None:
     assert figures["elements_per_second_per_lut4"] == 16 * 150e6 / 2000
     lines = table([("name", report)]).splitlines()
     assert lines[2] == (
-        "| name | ECP5 LFE5UM-85F-6, plain `synth_ecp5` | 2000 | 900 | 7 | **150** (140 to 161) "
-        "| 6.4 (16 from rows of 512 on) | 62 cycles | 2400 | 1200 |"
+        "| name | ECP5 LFE5UM-85F-6, plain `synth_ecp5` | 2000 | 900 | 7 | 5 | **150** (140 to "
+        "161) | 6.4 (16 from rows of 512 on) | 62 cycles | 2400 | 1200 |"
     )
     assert lines[-1].startswith("Measured by `exaq bench` with nextpnr 2, yosys 1: ")
 

@@ -44,6 +44,11 @@ class Case:
         parts += [] if self.dsp else ["no-dsp"]
         return ".".join(parts)
 
+    @property
+    def title(self) -> str:
+        """What its line of the table is called."""
+        return self.preset if self.dsp else f"{self.preset}, `--no-dsp`"
+
 
 # Kernels beside EXAQ, with what follows the lanes in the names of their presets.
 _KERNELS = (
@@ -92,11 +97,11 @@ CASES = (
     ),
     # Multipliers of adders: none of the device's own are taken.
     Case("multiply-x4", "ecp5-85", dsp=False),
-    Case("softermax-x4", "ecp5-85", dsp=False),
     *(
         Case(f"{kernel}-x4{kind}", "ice40-hx8k", dsp=kernel not in _MULTIPLYING)
         for kernel, kind in _KERNELS
     ),
+    Case("baps-x16", "ice40-hx8k"),
 )
 
 
@@ -224,10 +229,10 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
 def table(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
     """A Markdown table of (configuration's name, report) pairs, and what its columns mean."""
     lines = [
-        "| configuration | device | LUT4 | flip-flops | block RAM | MHz: median (seeds) "
-        f"| elements a cycle, rows of {ROW} | row of {ROW}, first in to last out "
-        "| M elements/s | k elements/s per LUT4 |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "| configuration | device | LUT4 | flip-flops | block RAM | multipliers "
+        f"| MHz: median (seeds) | elements a cycle, rows of {ROW} "
+        f"| row of {ROW}, first in to last out | M elements/s | k elements/s per LUT4 |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     ]
     seeds: set[int] = set()
     versions: set[str] = set()
@@ -241,6 +246,7 @@ def table(reports: Iterable[tuple[str, dict[str, Any]]]) -> str:
             f"{size['lut4']}" + (f" ({size['lc']} cells)" if "lc" in size else ""),
             f"{size['ff']}",
             f"{size['bram']}",
+            f"{size['dsp']}",
             f"**{mhz['median']:.0f}** ({mhz['min']:.0f} to {mhz['max']:.0f})",
             _rate(report, figures),
             f"{figures['first_in_to_last_out']} cycles",
@@ -268,8 +274,9 @@ def _legend(seeds: int, versions: list[str]) -> str:
         f"Measured by `exaq bench` with {', '.join(versions)}: the AXI4-Stream top, placed and "
         "routed out of context between registers that are not counted, Fmax the median over "
         f"{seeds} fixed seeds. LUT4 is TRELLIS_COMB on ECP5 (carry chains and distributed RAM "
-        "included) and SB_LUT4 on iCE40 (logic cells taken in brackets). On ECP5 the registers "
-        "behind block RAM are mapped to the block RAM's own, but for rows marked plain. Elements "
+        "included) and SB_LUT4 on iCE40 (logic cells taken in brackets). Multipliers are those of "
+        "ECP5; with `--no-dsp` they are made of adders. On ECP5 the registers behind block RAM are "
+        "mapped to the block RAM's own, but for rows marked plain. Elements "
         "a second are for rows that reach the full rate, or for the longest ones where these do "
         "not, at the median Fmax; cycles are counted on the compiled Verilog."
     )

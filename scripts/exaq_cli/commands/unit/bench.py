@@ -212,10 +212,7 @@ def _around_table(page: Path) -> tuple[str, str]:
 def _table(results: dict[Case, Any]) -> str:
     from exaq_fpga.flow.bench import table
 
-    return table(
-        (case.preset if case.dsp else f"{case.preset}, `--no-dsp`", result)
-        for case, result in results.items()
-    )
+    return table((case.title, result) for case, result in results.items())
 
 
 def _text(result: dict[str, Any]) -> str:
