@@ -175,8 +175,8 @@ def command(
     Every combination of kernels and settings is measured: first how far it is from float softmax,
     then its cycles in simulation, then its size and clock by place and route. A unit that breaks a
     limit is not measured further. Shown are the units within the limits that no other one beats in
-    size, multipliers, rate, latency and error together, and how to generate the chosen one. All
-    kernels take about an hour on two cores; limits shorten that. A run that is cut off goes on
+    size, multipliers, rate, latency and error together, and how to generate the chosen one. Place
+    and route can take minutes for a large unit, which limits spare. A run that is cut off goes on
     where it was, and so does one with other limits.
 
     \b
