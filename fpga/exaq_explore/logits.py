@@ -1,6 +1,7 @@
 """The logits that a unit is to be right on: their step, tables for them, and a unit's error.
 
->>> Gaussian(sigma=2.0, row=128).scale(8)
+>>> logits = Gaussian(sigma=2.0, row=128)
+>>> logits.scale(8)
 0.125
 
 Methods that take long are run by workers, far away perhaps: they take and give plain values.

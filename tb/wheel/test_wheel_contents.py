@@ -16,6 +16,7 @@ HOMES = {
     "exaq": "sim/exaq",
     "exaq_cosim": "sim/exaq_cosim",
     "exaq_eval": "sim/exaq_eval",
+    "exaq_explore": "fpga/exaq_explore",
     "exaq_hdl": "hdl/exaq_hdl",
     "exaq_fpga": "fpga/exaq_fpga",
     "exaq_cli": "scripts/exaq_cli",
