@@ -63,8 +63,9 @@ def test_codes_are_measured_as_what_they_stand_for() -> None:
     assert kl["codes"] != kl["probabilities"]
 
 
-@pytest.fixture(scope="module")
-def minilm() -> Model:
+@pytest.fixture
+def minilm(monkeypatch: pytest.MonkeyPatch) -> Model:
+    monkeypatch.setattr("exaq_explore.logits._CALIBRATION", 1)
     return Model.of("minilm", texts=2)
 
 
