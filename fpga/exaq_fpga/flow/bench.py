@@ -101,7 +101,9 @@ CASES = (
         Case(f"{kernel}-x4{kind}", "ice40-hx8k", dsp=kernel not in _MULTIPLYING)
         for kernel, kind in _KERNELS
     ),
+    # Of the others with 16 lanes none fits: they lack block RAM or, multiply, logic cells.
     Case("baps-x16", "ice40-hx8k"),
+    Case("shift-x16", "ice40-hx8k"),
 )
 
 
