@@ -22,10 +22,8 @@ from numpy.typing import NDArray
 
 import exaq
 from exaq import SoftmaxConfig, TableFile, reference
-from exaq_eval.studies.subjects.kernel_variants import fitting_step, given
+from exaq_eval.studies.subjects.kernel_variants import fitting_step, given, of_probabilities
 
-#: Width of probabilities that stand for codes, so many bits that their rounding counts little.
-_FINE_BITS = 24
 #: Elements of all Gaussian rows, about, and how many rows there are at least.
 _ELEMENTS, _ROWS = 200_000, 64
 #: A model's texts that scales and tables come from.
@@ -106,8 +104,6 @@ class Gaussian(Logits):
 
     def error(self, config: dict[str, Any]) -> dict[str, float]:
         unit = SoftmaxConfig.from_dict(config)
-        if unit.output == "codes" and not unit.kernel.beat_reference_bits:
-            unit = _of_probabilities(unit)
         logits = self._rows()
         integers = exaq.logits_to_integers(logits, unit)
         return {"kl": given(integers, unit).kl(reference.softmax(logits))}
@@ -186,9 +182,7 @@ class Model(Logits):
     def error(self, config: dict[str, Any]) -> dict[str, float]:
         from exaq.torch import set_tables
 
-        unit = SoftmaxConfig.from_dict(config)
-        if unit.output == "codes":
-            unit = _of_probabilities(unit)
+        unit = of_probabilities(SoftmaxConfig.from_dict(config))
         with _ALONE:
             loaded = self._loaded()
             longest = max(map(len, loaded.task.texts))
@@ -197,7 +191,7 @@ class Model(Logits):
                 unit = unit.replace(max_row=most, full_rate_row=None)
             try:
                 set_tables(loaded.task.model, unit)
-                outputs = _outputs(loaded.task)
+                outputs = loaded.task.outputs()
             finally:
                 set_tables(loaded.task.model, None)
         scores = loaded.task.scores(loaded.exact, outputs, 0)
@@ -226,18 +220,7 @@ def _load(name: str, texts: int, identity: str) -> _Loaded:
     with record(task.model) as recording:
         for text in task.calibration[:_CALIBRATION]:
             task.run(text)
-    return _Loaded(task=task, exact=_outputs(task), recorded=list(recording.layers))
-
-
-def _outputs(task: Any) -> NDArray[np.float64]:
-    return np.concatenate([task.run(text) for text in task.texts])
-
-
-def _of_probabilities(unit: SoftmaxConfig) -> SoftmaxConfig:
-    """The unit that gives the probabilities which codes stand for, nearly unrounded."""
-    return unit.replace(
-        output="probabilities", row_results="none", prob_bits=_FINE_BITS, full_rate_row=None
-    )
+    return _Loaded(task=task, exact=task.outputs(), recorded=list(recording.layers))
 
 
 def tables_of(values: dict[str, Any]) -> exaq.Tables:

@@ -86,6 +86,15 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def made_folder(path: Path) -> Path:
+    """The folder, made with all above it where it is missing; UserError where that cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    return path
+
+
 @contextmanager
 def write_text(path: Path) -> Iterator[TextIO]:
     """A UTF-8 text file with plain line feeds that appears at ``path`` when the body ends well."""

@@ -62,12 +62,14 @@ class Workers(Executor):
         self._executor.shutdown(wait and not cancel_futures)
 
 
-def scheduler_option(does: str, more: str = "") -> Callable[[F], F]:
+def scheduler_option(does: str, more: str = "", *, default: str | None = None) -> Callable[[F], F]:
     """The option ``--scheduler`` of a command; ``does`` is what it does with workers."""
     return click.option(
         "--scheduler",
         metavar="ADDRESS",
         type=Address(),
+        default=default,
+        show_default=default is not None,
         help=f"{does}, in the workers of the Dask scheduler at that address, such as "
         f"tcp://host:8786; {LOCAL}: in a process for each core of this machine. Changes no "
         f"figure.{more}",

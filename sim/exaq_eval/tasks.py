@@ -66,6 +66,10 @@ class Task(ABC):
     def run(self, text: Tensor) -> NDArray[np.float64]:
         """The model's output for one text, with one row."""
 
+    def outputs(self) -> NDArray[np.float64]:
+        """The model's output for all texts, a row each."""
+        return np.concatenate([self.run(text) for text in self.texts])
+
     @abstractmethod
     def scores(
         self, exact: NDArray[np.float64], given: NDArray[np.float64], calibrated: int

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from noting_executor import NotingExecutor
 
 import exaq
 from exaq.calibration import source
@@ -62,21 +63,6 @@ def executor(request: pytest.FixtureRequest) -> Executor:
     return request.getfixturevalue(request.param)
 
 
-class Noting(ThreadPoolExecutor):
-    """Threads that note what is submitted, and how much at a time."""
-
-    def __init__(self, workers: int) -> None:
-        super().__init__(workers)
-        self.futures: list[Future[Any]] = []
-        self.most = 0
-
-    def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
-        future = super().submit(*arguments, **options)
-        self.futures.append(future)
-        self.most = max(self.most, sum(not each.done() for each in self.futures))
-        return future
-
-
 @pytest.mark.parametrize("case", list(CASES))
 def test_tables_are_those_without(case: str, executor: Executor) -> None:
     layers, options = CASES[case]
@@ -114,7 +100,7 @@ def test_a_mask_is_sent_once_however_often_it_is_repeated() -> None:
 
 
 def test_a_single_part_stays_here() -> None:
-    with Noting(1) as executor:
+    with NotingExecutor(1) as executor:
         exaq.calibrate(FLOATS, per="all", rule="paper", executor=executor)
         exaq.calibrate(FLOATS[:1], rule="paper", executor=executor)
         assert executor.futures == []
@@ -124,7 +110,7 @@ def test_a_single_part_stays_here() -> None:
 
 @pytest.mark.parametrize("most", [1, 3, np.int64(2)])
 def test_so_many_parts_are_in_flight(most: int) -> None:
-    with Noting(2) as executor:
+    with NotingExecutor(2) as executor:
         exaq.calibrate(FLOATS, per="head", rule="paper", executor=executor, in_flight=most)
         assert len(executor.futures) == 12
         assert executor.most <= most
@@ -133,7 +119,7 @@ def test_so_many_parts_are_in_flight(most: int) -> None:
 def test_by_default_twice_as_many_as_there_are_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     free = threading.Event()
-    with Noting(1) as executor:
+    with NotingExecutor(1) as executor:
         executor.submit(free.wait, 30)
         threading.Timer(0.3, free.set).start()
         exaq.calibrate(FLOATS, per="head", rule="paper", executor=executor)

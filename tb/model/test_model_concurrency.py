@@ -5,29 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any
 
 import numpy as np
 import pytest
+from noting_executor import NotingExecutor
 
 from exaq.concurrency import in_order
-
-
-class Counting(ThreadPoolExecutor):
-    """Threads that note the most calls that were under way at a time, and all futures."""
-
-    def __init__(self, workers: int) -> None:
-        super().__init__(workers)
-        self.futures: list[Future[Any]] = []
-        self.most = 0
-
-    def submit(self, *arguments: Any, **options: Any) -> Future[Any]:
-        future = super().submit(*arguments, **options)
-        self.futures.append(future)
-        self.most = max(self.most, sum(not each.done() for each in self.futures))
-        return future
 
 
 def late_square(x: int, seconds: float) -> int:
@@ -38,7 +23,7 @@ def late_square(x: int, seconds: float) -> int:
 @pytest.mark.parametrize("most", [1, 2, 5, 100])
 def test_results_come_in_order_and_no_more_calls_are_under_way_than_asked_for(most: int) -> None:
     seconds = np.random.default_rng(most).random(30) * 0.01
-    with Counting(4) as executor:
+    with NotingExecutor(4) as executor:
         found = list(in_order(executor, late_square, enumerate(seconds), most))
     assert found == [x * x for x in range(30)]
     assert executor.most <= most
@@ -85,7 +70,7 @@ def test_an_error_comes_in_its_turn_and_cancels_what_waits() -> None:
         return x
 
     found: list[int] = []
-    with Counting(1) as executor:
+    with NotingExecutor(1) as executor:
         results = in_order(executor, call, ((x,) for x in range(100)), 50)
         with pytest.raises(ValueError, match=r"^not 2$"):
             found.extend(results)
@@ -94,7 +79,7 @@ def test_an_error_comes_in_its_turn_and_cancels_what_waits() -> None:
 
 
 def test_closing_cancels_what_waits() -> None:
-    with Counting(1) as executor:
+    with NotingExecutor(1) as executor:
         results = in_order(executor, late_square, ((x, 0.01) for x in range(100)), 100)
         assert next(results) == 0
         results.close()

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exaq import TableFile
 from exaq_cli.commands.model.evaluate import BUILT_IN
 from exaq_cli.errors import UserError, user_errors
-from exaq_cli.files import replacing
+from exaq_cli.files import made_folder, replacing
+from exaq_cli.output.progress import staged
 from exaq_cli.workers import executor_of
 from exaq_eval.settings import LogitFormat, Setting, grid
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _CONSOLE = Console(stderr=True)
 # Options that say where things go and where they run, not what is measured.
 _PLACES = {"out", "reports", "scheduler"}
-
-Told = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,16 +175,16 @@ def _run_model(
             set_tables(task.model, tables)
     made = [setting for setting in settings if setting.texts]
     stem = file_stem(task.name, choice.logit_format.logit_width)
-    targets = [_make(folder) / f"{stem}{suffix}" for suffix in (".json", ".md", ".png")]
+    targets = [made_folder(folder) / f"{stem}{suffix}" for suffix in (".json", ".md", ".png")]
     targets += [folder / f"{stem}.{setting.slug}.tables.json" for setting in made]
-    kept = None if reports is None else _make(reports) / f"{stem}.json"
+    kept = None if reports is None else made_folder(reports) / f"{stem}.json"
     before = None
     if kept is not None and kept.exists():
         with user_errors():
             before = load(kept)
     with replacing(*targets, *([kept] if kept else [])) as (json_file, text_file, picture, *others):
         logit_format = choice.logit_format
-        with _progress(task.name) as told:
+        with staged(task.name, console=_CONSOLE) as told:
             try:
                 if choice.choose_scale:
                     few = task.calibration[: min(task.calibration_counts.values())]
@@ -222,11 +220,11 @@ def run_studies(names: Sequence[str], quick: bool, folder: Path, reports: Path |
     for name in names:
         study = type(STUDIES[name]).quick() if quick else STUDIES[name]
         stem = study_stem(study)
-        targets = [_make(folder) / f"{stem}.json", folder / f"{stem}.md"]
-        targets += [_make(reports) / f"{stem}.json"] if reports is not None else []
+        targets = [made_folder(folder) / f"{stem}.json", folder / f"{stem}.md"]
+        targets += [made_folder(reports) / f"{stem}.json"] if reports is not None else []
         targets += [folder / f"{stem}.png"] if has_plot(study) else []
         with replacing(*targets) as (json_file, text_file, *others):
-            with _progress(name) as told:
+            with staged(name, console=_CONSOLE) as told:
                 try:
                     result = study.run(told)
                 except StudyError as error:
@@ -251,7 +249,7 @@ def make_docs(folder: Path, reports: Path) -> None:
     pages = [folder / "accuracy.md"]
     with user_errors():
         stems = accuracy_page.pictures(reports)
-    targets = [_make(folder / "accuracy") / f"{stem}.png" for stem in stems]
+    targets = [made_folder(folder / "accuracy") / f"{stem}.png" for stem in stems]
     kernels = folder / "kernels.md"
     if kernels.is_file() and kernels_page.report_of(reports).is_file():
         pages.append(kernels)
@@ -267,14 +265,6 @@ def make_docs(folder: Path, reports: Path) -> None:
         text_file.write_text(text, encoding="utf-8")
     drawings = len(targets) - len(pages) + 1
     click.echo(f"Written: {', '.join(map(str, pages))}, {drawings} pictures")
-
-
-def _make(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from error
-    return folder
 
 
 def _command(model: str) -> str:
@@ -304,21 +294,3 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         if "attention" in setting:
             figures += f"; KL {setting['attention']['kl']:.2e} nats a row"
         yield f"{setting['name']:{wide}}  {figures}"
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Told]:
-    """A bar that shows the present stage of ``what``; yields the function told of its steps."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=_CONSOLE, disable=not _CONSOLE.is_terminal) as progress:
-        task = progress.add_task(what, total=None)
-
-        def told(done: int, total: int, now: str) -> None:
-            progress.update(task, description=f"{what}: {now}", completed=done, total=total)
-
-        yield told

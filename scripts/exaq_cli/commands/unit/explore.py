@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from exaq import KERNELS
 from exaq.extras import require
 from exaq_cli.commands.unit.bench import seeds_option
 from exaq_cli.config.command_line import generate_line
 from exaq_cli.errors import UserError, tool_errors, user_errors
-from exaq_cli.files import replacing, write_text
-from exaq_cli.workers import LOCAL, Address, lost, workers
+from exaq_cli.files import made_folder, replacing, write_text
+from exaq_cli.output.progress import staged
+from exaq_cli.workers import LOCAL, lost, scheduler_option, workers
 from exaq_fpga.boards.devices import DEVICES
 
 if TYPE_CHECKING:
@@ -133,14 +133,7 @@ def _value(text: str) -> int | str:
     help="What the chosen unit is the best in, of those within the limits.",
 )
 @seeds_option("1")
-@click.option(
-    "--scheduler",
-    metavar="ADDRESS",
-    type=Address(),
-    default=LOCAL,
-    show_default=True,
-    help="Dask scheduler whose workers measure; local: one for each core of this machine.",
-)
+@scheduler_option("Measure", default=LOCAL)
 @click.option(
     "--out",
     metavar="FOLDER",
@@ -224,7 +217,7 @@ def command(
             _told_where_it_goes_on(record),
             tool_errors(),
             workers(scheduler) as executor,
-            _progress(len(units)) as told,
+            staged("Exploring", console=_CONSOLE, transient=True) as told,
         ):
             found = explore(
                 units,
@@ -285,10 +278,7 @@ def _told_where_it_goes_on(record: Record) -> Iterator[None]:
 def _folder(path: Path) -> Iterator[None]:
     """The folder is there; one that was made goes again if nothing is left in it."""
     made = not path.exists()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror}") from error
+    made_folder(path)
     try:
         yield
     finally:
@@ -387,24 +377,3 @@ def _others(found: Found, space: Space) -> Iterator[str]:
     if left_out := space.left_out():
         name, why = next(iter(left_out.items()))
         yield f"  {len(left_out)} that cannot be made, such as {name}: {why}"
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar over the units, with what was done last; on a terminal alone."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[now]}"),
-    )
-    quiet = not _CONSOLE.is_terminal
-    with Progress(*columns, console=_CONSOLE, transient=True, disable=quiet) as progress:
-        task = progress.add_task("", total=total, now="starting")
-
-        def told(done: int, total: int, now: str) -> None:
-            progress.update(task, completed=done, total=total)
-            if now:
-                progress.update(task, now=now)
-
-        yield told

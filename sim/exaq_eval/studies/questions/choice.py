@@ -8,9 +8,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
 import exaq
 from exaq import TableFile, Tables, TableSet
 from exaq_eval.progress import Progress, silent
@@ -21,7 +18,7 @@ from exaq_eval.studies.panels import COLOURS, panels
 from exaq_eval.studies.study import Study, StudyError
 
 if TYPE_CHECKING:
-    from exaq_eval.tasks import Task
+    pass
 
 #: IndexSoftmax among the rows, and its width.
 INDEX, INDEX_BITS = "IndexSoftmax", 5
@@ -107,11 +104,11 @@ class Choice(Study):
             )
         progress(done + 1 + len(self.widths), total, f"{name}: running")
         try:
-            exact = _outputs(task)
+            exact = task.outputs()
             outputs = {}
             for softmax, tables in given.items():
                 set_tables(task.model, tables, prob_bits=logit_format.prob_bits)
-                outputs[softmax] = _outputs(task)
+                outputs[softmax] = task.outputs()
         finally:
             set_tables(task.model, None)
         return {
@@ -175,10 +172,6 @@ class Choice(Study):
                 axes.set_ylabel(label)
                 axes.set_title(model["name"])
         return path
-
-
-def _outputs(task: Task) -> NDArray[np.float64]:
-    return np.concatenate([task.run(text) for text in task.texts])
 
 
 def index_tables(logit_format: LogitFormat) -> TableFile:

@@ -171,7 +171,7 @@ def _through(task: Any, calibrated: int, step: Callable[[str], None]) -> dict[st
     longest = max(map(len, task.texts))
     rows = []
     try:
-        exact = _outputs(task)
+        exact = task.outputs()
         for variant in VARIANTS:
             step(f"{task.name}: {variant.name}")
             if variant.bits is None:
@@ -192,15 +192,11 @@ def _through(task: Any, calibrated: int, step: Callable[[str], None]) -> dict[st
                     **logits,
                 )
                 set_tables(task.model, tables, prob_bits=form.prob_bits)
-            scores = task.scores(exact, _outputs(task), 0)
+            scores = task.scores(exact, task.outputs(), 0)
             rows.append({"softmax": variant.name} | scores)
     finally:
         set_tables(task.model, None)
     return {"task": task.describe(), "calibration_texts": calibrated, "rows": rows}
-
-
-def _outputs(task: Any) -> NDArray[np.float64]:
-    return np.concatenate([task.run(text) for text in task.texts])
 
 
 def _shipped(rows: RealRows) -> dict[str, Any]:

@@ -54,11 +54,8 @@ class Variant:
         return SoftmaxConfig(kernel=self.kernel, **self.settings, **given)
 
     def probability_config(self, **given: Any) -> SoftmaxConfig:
-        """The same for whatever takes probabilities: codes become probabilities of 24 bits."""
-        settings = {key: value for key, value in self.settings.items() if key not in _CODES}
-        if settings != self.settings:
-            settings["prob_bits"] = _FINE_BITS
-        return SoftmaxConfig(kernel=self.kernel, **given | settings)
+        """The same for whatever takes probabilities; see ``of_probabilities``."""
+        return of_probabilities(SoftmaxConfig(kernel=self.kernel, **{**given, **self.settings}))
 
 
 _FLOAT = {"probability_format": "float", "prob_bits": 8}
@@ -92,6 +89,15 @@ VARIANTS = (
     Variant(name="lut, rexp", kernel="lut", units=("lut-x{}",)),
     Variant(name="lut, 2d", kernel="lut", settings={"variant": "2d"}),
 )
+
+
+def of_probabilities(config: SoftmaxConfig) -> SoftmaxConfig:
+    """The unit, but for one that gives codes: in its place one of probabilities of 24 bits."""
+    if config.output != "codes":
+        return config
+    return config.replace(
+        output="probabilities", row_results="none", prob_bits=_FINE_BITS, full_rate_row=None
+    )
 
 
 def fitting_step(sigma: float, logit_width: int = 8) -> float:
@@ -128,8 +134,9 @@ def given(
     contexts: NDArray[np.intp] | None = None,
 ) -> Given:
     """What ``config`` makes of rows (rows, row) of integer logits."""
-    if config.output == "codes":
+    if config.beat_reference_bits:
         return together(integers, config, live)
+    config = of_probabilities(config)
     values = exaq.probabilities_to_float(exaq.softmax(integers, config, live, contexts), config)
     least = 2.0**-config.prob_bits
     if getattr(config, "probability_format", "linear") == "float":
