@@ -162,18 +162,24 @@ def attention(
             _refuse(module, {"sliding_window without a mask"})
     serves = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(serves, dim=1) if serves > 1 else x for x in (key, value))
-    scores = query @ key.transpose(2, 3) * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    scores = query @ key.transpose(2, 3)
+    scores *= query.shape[-1] ** -0.5 if scaling is None else scaling
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
-    masks = {"position_bias": position_bias, "attention_mask": attention_mask}
-    for name, mask in masks.items():
-        scores = _masked(scores, mask, name)
-    sink = _sink(scores, s_aux if sinks is None else sinks)
-
     attached: Attached = getattr(module, _ATTACHED, None) or Attached()
     unit = attached.config(scores.shape[1])
+    masks = [
+        _checked(mask, name)
+        for name, mask in (("position_bias", position_bias), ("attention_mask", attention_mask))
+        if mask is not None
+    ]
     if unit is not None or attached.collect is not None:
-        live = _live(scores, masks.values())
+        live = _live(scores, masks)
+    for mask in masks:
+        # The unit is told apart what is masked: only biases are left to add.
+        scores = _with_mask(scores, mask, biases=unit is not None)
+    sink = _sink(scores, s_aux if sinks is None else sinks)
+
     if attached.collect is not None:
         attached.collect(scores, live, sink)
     if unit is None:
@@ -205,23 +211,29 @@ def _refuse(module: nn.Module, arguments: set[str]) -> None:
         )
 
 
-def _masked(scores: Tensor, mask: Tensor | None, name: str) -> Tensor:
-    """Scores with the mask in them."""
-    if mask is None:
-        return scores
-    if mask.dtype == torch.bool:
-        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-    if not mask.is_floating_point():
+def _checked(mask: Tensor, name: str) -> Tensor:
+    if mask.dtype != torch.bool and not mask.is_floating_point():
         raise TypeError(f"{name} must be boolean or floating-point, not {mask.dtype}")
-    return scores + mask
+    return mask
 
 
-def _live(scores: Tensor, masks: Iterable[Tensor | None]) -> Tensor:
+def _with_mask(scores: Tensor, mask: Tensor, *, biases: bool) -> Tensor:
+    """Scores with the mask in them; with ``biases`` only what it adds to elements that are live."""
+    if not biases:
+        if mask.dtype == torch.bool:
+            return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+        return scores + mask
+    if mask.dtype == torch.bool:
+        return scores
+    bias = mask.masked_fill(~live_addends(mask), 0)
+    return scores + bias if bias.any() else scores
+
+
+def _live(scores: Tensor, masks: Iterable[Tensor]) -> Tensor:
     """Flags of the elements that no mask masks; they broadcast to the scores' shape."""
     live = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
     for mask in masks:
-        if mask is not None:
-            live = live & (mask if mask.dtype == torch.bool else live_addends(mask))
+        live = live & (mask if mask.dtype == torch.bool else live_addends(mask))
     return live
 
 

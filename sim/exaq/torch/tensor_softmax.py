@@ -1,8 +1,22 @@
-"""The golden model in PyTorch: the same bits as ``exaq.softmax``, rows of any length."""
+"""The golden model in PyTorch: the same bits as ``exaq.softmax``, rows of any length.
+
+    >>> import torch
+    >>> import exaq, exaq.torch
+    >>> unit = exaq.SoftmaxConfig(bits=2, clip=-4.0)
+    >>> exaq.torch.softmax(torch.tensor([1.0, 0.5, -3.0]), unit)
+    tensor([0.4922, 0.4922, 0.0155])
+
+Rows are computed in blocks that fit a cache, whatever heads they are of, so that beside scores and
+probabilities little memory is needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +24,7 @@ from torch import Tensor
 from exaq.config import SoftmaxConfig
 from exaq.formats import probabilities_to_float
 from exaq.kernels import Exaq
+from exaq.masks import GAP, MASKED, Doubt
 from exaq.rows import (
     Rows,
     check_contexts,
@@ -21,10 +36,18 @@ from exaq.rows import (
     rows_misfit,
 )
 from exaq.table_file import TableFile
-from exaq.torch.tensor_masks import live_scores
+from exaq.torch.tensor_masks import find_live
 
-# Above every distance and every threshold.
-_FAR = 2**30
+Optional = TypeVar("Optional", Tensor, Tensor | None)
+
+# Elements of a block: on the CPU what caches hold, elsewhere what memory bears.
+_BLOCK, _BLOCK_ELSEWHERE = 2**18, 2**26
+# Entries of all contexts' codes by distance at most; beyond, thresholds are searched instead.
+_MOST_ENTRIES = 2**21
+# Widest logits that float32 holds with all that is added to them, and what is: the distance of
+# what is masked, which is above that of any two logits.
+_WIDEST_SINGLE = 20
+_MASKED_AWAY = 2**26
 
 
 @torch.no_grad()
@@ -86,41 +109,167 @@ def softmax(
         A gap alone masks scores for which there is no mask.
     """
     config = _config(tables, contexts)
-    logits, live = _logits(scores, config, mask)
+    _check(scores, config, mask)
+    kept = scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
     if not isinstance(config.kernel, Exaq):
-        return _by_golden_model(logits, live, config, scores, contexts, sink)
-    thresholds, rom = _tables(config, contexts, scores)
-    low, _ = config.logit_range
-    peak = logits.masked_fill(~live, low).amax(dim=-1, keepdim=True)
-    sinks = _sinks(sink, scores, config, contexts)
-    if sinks is not None:
-        peak = torch.maximum(peak, sinks)
-    distance = (peak - logits).masked_fill_(~live, _FAR)
+        return _by_golden_model(scores, mask, config, contexts, sink).to(kept)
+    numbers = _contexts(config, contexts, scores)
+    sinks = _sinks(sink, scores, config, numbers)
+    result = torch.empty(scores.shape, dtype=kept, device=scores.device)
+    if not scores.numel():
+        return result
+    coder = _coder(config, numbers is not None, scores.device)
+    doubt = None
+    rows, filled = (scores[None], result[None]) if scores.ndim == 1 else (scores, result)
+    for block in _blocks(rows):
+        steps, dead, unsure = _steps(_of_block(rows, block), _of_block(mask, block), config)
+        doubt = doubt if unsure is None else unsure | doubt
+        number, apart = _of_block(numbers, block), _of_block(sinks, block)
+        coder.probabilities(steps, dead, number, apart, _of_block(filled, block))
+    if doubt is not None:
+        doubt.warn()
+    return result
 
-    # An element that reaches k thresholds has E_k = E_0 + (E_1 - E_0) + ..., so sums and
-    # probabilities are made of one addend for each threshold reached, and one for being live.
-    reaches = (-thresholds).unbind(dim=-1)
-    flags = [live, *(distance <= reach for reach in reaches)]
-    hits = torch.stack([_count(flag) for flag in flags], dim=-1)
-    if sinks is not None:
-        apart = peak - sinks
-        hits += torch.cat([torch.ones_like(apart), *(apart <= reach for reach in reaches)], dim=-1)
-    sums = (hits * _rises(rom)).sum(dim=-1, keepdim=True)
-    quotients = _divide(rom, sums.clamp(min=1), config.prob_bits)
 
-    kept = torch.float64 if scores.dtype == torch.float64 else torch.float32
-    steps = (_rises(quotients).to(kept) * 2.0**-config.prob_bits).split(1, dim=-1)
-    result = torch.zeros(scores.shape, dtype=kept, device=scores.device)
-    for flag, step in zip(flags, steps, strict=True):
-        result.addcmul_(flag.to(kept), step)
-    return result.to(scores.dtype if scores.is_floating_point() else torch.get_default_dtype())
+@dataclass(frozen=True)
+class _Coder:
+    """Tables of a configuration on a device; the last code, one more than the table has, is masked.
+
+    Members
+    -------
+    reaches
+        (contexts, K - 1): how far below the maximum an element may be to reach each threshold,
+        ascending: the highest threshold first.
+    exponentials
+        (contexts, K + 1): by code, that of what is masked 0.
+    far
+        A distance from which on the code is 0.
+    codes
+        (contexts * (far + 2)): code by distance up to ``far``, then that of what is masked. None:
+        there would be too many.
+    prob_bits
+        Width of a probability.
+    """
+
+    reaches: Tensor
+    exponentials: Tensor
+    far: int
+    codes: Tensor | None
+    prob_bits: int
+
+    @classmethod
+    def of(cls, config: SoftmaxConfig, by_context: bool, device: torch.device) -> _Coder:
+        """That of the contexts' tables, or of ``config.tables``."""
+        each = config.context_tables if by_context else [config.tables]
+        # No distance is as far as 2**logit_width: thresholds below are as good as that.
+        most = 2**config.logit_width
+        reaches = [[min(-threshold, most) for threshold in reversed(t.thresholds)] for t in each]
+        far = max(max(reach) for reach in reaches) + 1
+        coder = cls(
+            reaches=torch.tensor(reaches, device=device),
+            exponentials=torch.tensor([[*t.exp_rom, 0] for t in each], device=device),
+            far=far,
+            codes=None,
+            prob_bits=config.prob_bits,
+        )
+        if len(each) * (far + 2) > _MOST_ENTRIES:
+            return coder
+        distances = torch.arange(far + 2, device=device).expand(len(each), -1).contiguous()
+        codes = coder._search(distances, torch.arange(len(each), device=device)[:, None])
+        return cls(**(vars(coder) | {"codes": codes.flatten()}))
+
+    def probabilities(
+        self,
+        steps: Tensor,
+        dead: Tensor | None,
+        number: Tensor | None,
+        sinks: Tensor | None,
+        result: Tensor,
+    ) -> None:
+        """Fill ``result`` with the probabilities of a block.
+
+        Parameters
+        ----------
+        steps
+            Logits (..., row) as whole numbers in floating-point; overwritten.
+        dead
+            1 where an element is masked, else 0; broadcasts. None: none is.
+        number
+            The context of each row, (..., 1). None: the only one.
+        sinks
+            Sinks in steps, (..., 1), or None.
+        result
+            Shape of ``steps``.
+        """
+        if dead is not None:
+            steps.sub_(dead, alpha=_MASKED_AWAY)
+        peak = steps.amax(dim=-1, keepdim=True)
+        if dead is not None:
+            # A row without a live element is far below any maximum, and stays so.
+            peak.clamp_(min=-_MASKED_AWAY / 2)
+        if sinks is not None:
+            peak = torch.maximum(peak, sinks)
+        distances = torch.sub(peak, steps, out=steps).clamp_(max=self.far)
+        if dead is not None:
+            distances.add_(dead).clamp_(max=self.far + 1)
+        codes = self._of(distances.long(), number)
+
+        exponentials = _of_row(self.exponentials, number, codes)
+        sums = exponentials.gather(-1, codes).sum(dim=-1, keepdim=True)
+        if sinks is not None:
+            apart = (peak - sinks).clamp_(max=self.far).long()
+            sums += exponentials.gather(-1, self._of(apart, number))
+        quotients = (exponentials << self.prob_bits) + (sums >> 1)
+        quotients //= sums.clamp_(min=1)
+        quotients.clamp_(max=2**self.prob_bits - 1)
+        exact = torch.float64 if result.dtype == torch.float64 else torch.float32
+        each = (quotients.to(exact) * 2.0**-self.prob_bits).to(result.dtype)
+        torch.gather(each, -1, codes, out=result)
+
+    def _of(self, distances: Tensor, number: Tensor | None) -> Tensor:
+        """Codes of distances, int64, at most ``far``, ``far + 1`` where masked; overwritten."""
+        if self.codes is None:
+            return self._search(distances, number)
+        if number is not None:
+            distances += number * (self.far + 2)
+        return self.codes.expand(*distances.shape[:-1], -1).gather(-1, distances)
+
+    def _search(self, distances: Tensor, number: Tensor | None) -> Tensor:
+        reaches = _of_row(self.reaches, number, distances)
+        levels = reaches.shape[-1] + 1
+        reached = levels - 1 - torch.searchsorted(reaches.contiguous(), distances.contiguous())
+        return torch.where(distances > self.far, levels, reached)
+
+
+def _of_row(tables: Tensor, number: Tensor | None, rows: Tensor) -> Tensor:
+    """The table (..., entries) of each of ``rows`` (..., row), by its context's number."""
+    found = tables[0] if number is None else tables[number.squeeze(-1)]
+    return found.expand(*rows.shape[:-1], -1)
+
+
+# Models call it with the same few configurations all the time.
+_coder = lru_cache(maxsize=1024)(_Coder.of)
+
+
+def _blocks(scores: Tensor) -> Iterator[slice]:
+    """Parts of the second last axis, so that their rows have a block's elements at most."""
+    most = _BLOCK if scores.device.type == "cpu" else _BLOCK_ELSEWHERE
+    rows = scores.shape[-2]
+    step = max(1, most * rows // scores.numel())
+    return (slice(first, first + step) for first in range(0, rows, step))
+
+
+def _of_block(each: Optional, block: slice) -> Optional:
+    """A block of what broadcasts to the scores: a single row, or a lone axis, is for all rows."""
+    if each is None or each.ndim < 2 or each.shape[-2] == 1:
+        return each
+    return each[..., block, :]
 
 
 def _by_golden_model(
-    logits: Tensor,
-    live: Tensor,
-    config: SoftmaxConfig,
     scores: Tensor,
+    mask: Tensor | None,
+    config: SoftmaxConfig,
     contexts: object,
     sink: object,
 ) -> Tensor:
@@ -129,13 +278,13 @@ def _by_golden_model(
         check_contexts(config.format)
     if sink is not None:
         raise ValueError(f"the kernel {config.kernel.name} takes no sinks")
-    rows = Rows.of(
-        logits.cpu().numpy(), config.format, mask=live.expand(logits.shape).cpu().numpy()
-    )
+    steps, dead, doubt = _steps(scores, mask, config)
+    if doubt is not None:
+        doubt.warn()
+    live = None if dead is None else (dead == 0).expand(scores.shape).cpu().numpy()
+    rows = Rows.of(steps.to(torch.int32).cpu().numpy(), config.format, mask=live)
     given = probabilities_to_float(config.kernel.compute(rows), config)
-    result = torch.from_numpy(given).reshape(scores.shape).to(scores.device)
-    kept = scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
-    return result.to(kept)
+    return torch.from_numpy(given).reshape(scores.shape).to(scores.device)
 
 
 def _config(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfig:
@@ -161,55 +310,89 @@ def check_integers(config: SoftmaxConfig) -> SoftmaxConfig:
     return config
 
 
-def _logits(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Integer logits, int32, and a flag for each that is live; masked ones have any value."""
+def _check(scores: Tensor, config: SoftmaxConfig, mask: Tensor | None) -> None:
+    """Refuse scores and masks of a wrong type, shape or range."""
     check_shape(tuple(scores.shape))
-    live = None
     if mask is not None:
         if mask.dtype != torch.bool:
             raise TypeError(f"mask must be boolean, not {mask.dtype}")
         try:
-            live = mask.expand(scores.shape)
+            mask.expand(scores.shape)
         except RuntimeError:
             raise mask_misfit(tuple(mask.shape), tuple(scores.shape)) from None
-    if scores.is_floating_point():
-        live = live_scores(scores, live)
+    if scores.dtype == torch.bool or scores.is_complex():
+        raise TypeError(f"logits must be real numbers or integers, not {scores.dtype}")
+    if not scores.is_floating_point() and scores.numel():
+        check_logit_range(int(scores.min()), int(scores.max()), config.format)
+
+
+def _steps(
+    scores: Tensor, live: Tensor | None, config: SoftmaxConfig
+) -> tuple[Tensor, Tensor | None, Doubt | None]:
+    """Logits in steps as floating-point numbers, and what is masked among them.
+
+    That is 1 or more where an element is masked, else 0, and broadcasts, or None; then what a gap
+    alone has masked. Masked elements have any finite steps.
+    """
+    if not scores.is_floating_point():
+        flags = None if live is None else ~live
+        if (masked := config.format.masked_logit) is not None:
+            own = scores == masked
+            flags = own if flags is None else flags | own
+        kept = _working(config)
+        return scores.to(kept), None if flags is None else flags.to(kept), None
+    doubt = None
+    lowest, highest = map(float, scores.aminmax()) if scores.numel() else (0.0, 0.0)
+    if live is None and highest - lowest > GAP:
+        live, doubt = find_live(scores)
+    if not highest < math.inf:
+        live = find_live(
+            scores, torch.ones_like(scores, dtype=torch.bool) if live is None else live
+        )[0]
         wrong = live & ~torch.isfinite(scores)
         if wrong.any():
             raise ValueError(
                 f"logits must be finite, not {scores[wrong][0].item()}; "
                 f"use a mask to leave elements out"
             )
-        return _steps(scores.masked_fill(~live, 0), config), live
-    if live is None:
-        live = torch.ones((), dtype=torch.bool, device=scores.device).expand(scores.shape)
-    if scores.dtype == torch.bool or scores.is_complex():
-        raise TypeError(f"logits must be real numbers or integers, not {scores.dtype}")
-    if scores.numel():
-        check_logit_range(int(scores.min()), int(scores.max()), config.format)
-    if config.format.masked_logit is not None:
-        live = live & (scores != config.format.masked_logit)
-    return scores.to(torch.int32), live
+        scores, lowest = scores.masked_fill(~live, 0), 0.0
+    steps = _rounded(scores, config)
+    dead = None if live is None else (~live).to(steps.dtype)
+    if lowest <= MASKED:
+        low = (scores <= MASKED).to(steps.dtype)
+        dead = low if dead is None else low.add_(dead)
+    return steps, dead, doubt
+
+
+def _rounded(real: Tensor, config: SoftmaxConfig) -> Tensor:
+    """Real logits in steps, whole numbers in a floating-point tensor of its own; none is NaN."""
+    kept, scale = _working(config), float(config.logit_scale)
+    # A power of two divides exactly; else the quotient is rounded once, as the golden model does.
+    if kept == torch.float32 and real.dtype != torch.float64 and math.frexp(scale)[0] == 0.5:
+        steps = real.to(kept) * (1 / scale)
+    else:
+        steps = real.double() / scale
+    return steps.round_().clamp_(*config.format.live_range).to(kept)
+
+
+def _working(config: SoftmaxConfig) -> torch.dtype:
+    """Floating-point numbers that hold every distance of two logits."""
+    return torch.float32 if config.logit_width <= _WIDEST_SINGLE else torch.float64
 
 
 def _sinks(
     sink: Tensor | float | None,
     scores: Tensor,
     config: SoftmaxConfig,
-    contexts: Tensor | Sequence[int] | int | None,
+    contexts: Tensor | None,
 ) -> Tensor | None:
-    """The sink of each row in logit steps, int32, shape (..., 1), or one for all."""
+    """The sink of each row in logit steps, floating-point, shape (..., 1), or one for all."""
+    kept = _working(config)
     if config.sinks:
         if sink is not None:
             raise own_sink(config.format)
-        each = torch.tensor(config.sinks, dtype=torch.int32, device=scores.device)
-        if contexts is None:
-            return each[0]
-        return (
-            each[torch.as_tensor(contexts, device=scores.device).long()]
-            .expand(scores.shape[:-1])
-            .unsqueeze(-1)
-        )
+        each = torch.tensor(config.sinks, dtype=kept, device=scores.device)
+        return each[:1] if contexts is None else each[contexts]
     if sink is None:
         return None
     given = torch.as_tensor(sink, device=scores.device)
@@ -222,31 +405,18 @@ def _sinks(
     if not given.is_floating_point():
         if given.numel():
             check_range("sink", int(given.min()), int(given.max()), *config.format.live_range)
-        return given.to(torch.int32)
+        return given.to(kept)
     if not torch.isfinite(given).all():
         raise ValueError(f"sink must be finite, not {given[~torch.isfinite(given)][0].item()}")
-    return _steps(given, config)
+    return _rounded(given, config)
 
 
-def _steps(real: Tensor, config: SoftmaxConfig) -> Tensor:
-    """Finite real logits in steps, int32."""
-    steps = (real.double() / float(config.logit_scale)).round_()
-    return steps.clamp_(*config.format.live_range).to(torch.int32)
-
-
-def _tables(
+def _contexts(
     config: SoftmaxConfig, contexts: Tensor | Sequence[int] | int | None, scores: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Thresholds (..., 1, K - 1), int32, and ExpRom (..., K), int64, of each row or of all."""
-    each = [config.tables] if contexts is None else config.context_tables
-    thresholds = torch.tensor(
-        [[max(threshold, -_FAR + 1) for threshold in tables.thresholds] for tables in each],
-        dtype=torch.int32,
-        device=scores.device,
-    )
-    rom = torch.tensor([tables.exp_rom for tables in each], device=scores.device)
+) -> Tensor | None:
+    """The context of each row, int64, shape (..., 1); None: there are none."""
     if contexts is None:
-        return thresholds[0], rom[0]
+        return None
     numbers = torch.as_tensor(contexts, device=scores.device)
     if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
         raise TypeError(f"contexts must be integers, not {numbers.dtype}")
@@ -257,20 +427,4 @@ def _tables(
         raise rows_misfit("contexts", tuple(numbers.shape), tuple(scores.shape)) from None
     if numbers.numel():
         check_range("contexts", int(numbers.min()), int(numbers.max()), 0, config.contexts - 1)
-    return thresholds[of_row].unsqueeze(-2), rom[of_row]
-
-
-def _count(flags: Tensor) -> Tensor:
-    """Number of flags set in each row."""
-    return flags.view(torch.uint8).sum(dim=-1, dtype=torch.int64)  # of bool it is slower by far
-
-
-def _rises(values: Tensor) -> Tensor:
-    """The first of each row's values, and how much each other one is above the one before."""
-    return torch.diff(values, prepend=torch.zeros_like(values[..., :1]), dim=-1)
-
-
-def _divide(rom: Tensor, sums: Tensor, prob_bits: int) -> Tensor:
-    """floor((E * 2**prob_bits + floor(S / 2)) / S), saturated at 2**prob_bits - 1."""
-    numerators = (rom << prob_bits) + (sums >> 1)
-    return (numerators // sums).clamp(max=2**prob_bits - 1)
+    return of_row.unsqueeze(-1)
