@@ -10,10 +10,12 @@ with needing("exaq.torch"):
     from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
     from exaq.torch.tensor_softmax import softmax
+    from exaq.torch.uncalibrated import Uncalibrated
 
 __all__ = [
     "PartialModelWarning",
     "Recording",
+    "Uncalibrated",
     "attention",
     "attention_layers",
     "record",

@@ -19,6 +19,7 @@ from exaq.table_file import TableFile
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
 from exaq.torch.tensor_masks import live_addends
 from exaq.torch.tensor_softmax import check_integers, softmax
+from exaq.torch.uncalibrated import Uncalibrated
 
 #: The name to set: ``model.set_attn_implementation("exaq")``.
 IMPLEMENTATION = "exaq"
@@ -67,25 +68,30 @@ class Attached:
         broadcast to that shape, and the sinks (batch, heads, queries, 1) or None.
     """
 
-    tables: SoftmaxConfig | TableFile | None = None
+    tables: SoftmaxConfig | TableFile | Uncalibrated | None = None
     number: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
     collect: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
     _chosen: dict[int, tuple[SoftmaxConfig, bool]] = field(default_factory=dict)
 
     def set(
-        self, tables: SoftmaxConfig | TableFile | None, number: int, changes: dict[str, Any]
+        self,
+        tables: SoftmaxConfig | TableFile | Uncalibrated | None,
+        number: int,
+        changes: dict[str, Any],
     ) -> None:
         """Go by other tables from now on."""
         self.tables, self.number, self.changes, self._chosen = tables, number, changes, {}
 
-    def config(self, heads: int) -> tuple[SoftmaxConfig, bool] | None:
-        """The softmax unit for so many heads, and whether head h uses its context h.
+    def config(self, scores: Tensor, live: Tensor) -> tuple[SoftmaxConfig, bool]:
+        """The softmax unit for a call's scores, and whether head h uses its context h.
 
-        Without contexts all heads use its ``tables``. None: float softmax.
+        Without contexts all heads use its ``tables``, which must not be None here.
         """
-        if self.tables is None:
-            return None
+        assert self.tables is not None
+        if isinstance(self.tables, Uncalibrated):
+            return self.tables.of(scores, live, **self.changes), False
+        heads = scores.shape[1]
         if heads not in self._chosen:
             self._chosen[heads] = _choose(self.tables, self.number, heads, self.changes)
         return self._chosen[heads]
@@ -167,25 +173,25 @@ def attention(
     if softcap is not None:
         scores = torch.tanh(scores / softcap) * softcap
     attached: Attached = getattr(module, _ATTACHED, None) or Attached()
-    unit = attached.config(scores.shape[1])
+    served = attached.tables is not None
     masks = [
         _checked(mask, name)
         for name, mask in (("position_bias", position_bias), ("attention_mask", attention_mask))
         if mask is not None
     ]
-    if unit is not None or attached.collect is not None:
+    if served or attached.collect is not None:
         live = _live(scores, masks)
     for mask in masks:
         # The unit is told apart what is masked: only biases are left to add.
-        scores = _with_mask(scores, mask, biases=unit is not None)
+        scores = _with_mask(scores, mask, biases=served)
     sink = _sink(scores, s_aux if sinks is None else sinks)
 
     if attached.collect is not None:
         attached.collect(scores, live, sink)
-    if unit is None:
+    if not served:
         weights = _float_softmax(scores, sink).to(query.dtype)
     else:
-        config, by_head = unit
+        config, by_head = attached.config(scores, live)
         if sink is not None and config.sink is not None:
             raise ValueError(
                 f"{type(module).__name__} has attention sinks of its own, and its tables have "
@@ -265,7 +271,9 @@ def attached(layer: nn.Module) -> Attached:
     return found
 
 
-def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **changes: Any) -> None:
+def set_tables(
+    model: nn.Module, tables: SoftmaxConfig | TableFile | Uncalibrated | None, **changes: Any
+) -> None:
     """Let every attention layer of ``model`` use ``tables``; sets its implementation to "exaq".
 
     Warns by ``PartialModelWarning`` of ``unswitched_layers``, which keep their float softmax.
@@ -278,6 +286,7 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
         None: float softmax. A configuration: its ``tables`` in each layer. A file: each layer and
         head gets the set that ``TableFile.of`` chooses, heads by contexts. A layer without any set,
         as one that did not run where they were calibrated, is refused when it runs.
+        ``Uncalibrated``: each call has the paper's clip for its own logits.
     changes
         Further fields of ``SoftmaxConfig``, such as ``prob_bits=12``.
 
@@ -296,6 +305,8 @@ def set_tables(model: nn.Module, tables: SoftmaxConfig | TableFile | None, **cha
         for number, count in enumerate(heads):
             if served & {number, None}:
                 _choose(tables, number, count or 1, changes)
+    elif isinstance(tables, Uncalibrated):
+        check_integers(tables.config(clip=-1.0, **changes))
     elif tables is not None:
         check_integers(tables.replace(**changes))
     for each in models:
