@@ -49,7 +49,8 @@ def test_equal_scores_have_a_clip_of_one_step(scores: list[list[float]]) -> None
 def test_nothing_live_has_some_clip() -> None:
     given = torch.zeros(1, 3)
     found = exaq.torch.Uncalibrated(bits=2).of(given, torch.zeros(1, 3, dtype=torch.bool))
-    assert found.clip is not None and found.clip < 0
+    assert found.clip is not None
+    assert found.clip < 0
 
 
 def test_a_model_has_another_clip_at_each_call() -> None:
@@ -70,5 +71,5 @@ def test_a_model_has_another_clip_at_each_call() -> None:
 
 
 def test_other_widths_are_refused() -> None:
-    with pytest.raises(ValueError, match="^the paper's clip is for 2 to 4 bits, not for 5$"):
+    with pytest.raises(ValueError, match=r"^the paper's clip is for 2 to 4 bits, not for 5$"):
         exaq.torch.Uncalibrated(bits=5)
