@@ -309,13 +309,17 @@ def test_blocks_hold_all_rows_in_order(
     values = np.arange(math.prod(shape)).reshape(shape)
     mask = values % 3 > 0
     config = exaq.SoftmaxConfig(logit_width=16, logit_scale=0.5)
-    blocks = list(source.read(source.Call(values, mask, "", settled=mask is not None), config))
+    weighed = np.stack([values, -values])
+    call = source.Call(values, mask, weighed, "", settled=mask is not None)
+    blocks = list(source.read(call, config))
     assert all(len(block.live) <= max(1, min(rows, elements // 7)) for block in blocks)
     assert (np.concatenate([b.live for b in blocks]) == mask.reshape(-1, 7)).all()
     steps = np.concatenate([b.steps for b in blocks])
     exact = np.where(mask, values, -1).reshape(-1, 7)
     below = exact - exact.max(-1, keepdims=True)
     assert (steps == np.where(exact >= 0, below, 0)).all()
+    found = np.concatenate([b.values for b in blocks], axis=1)
+    assert (found == weighed.reshape(2, -1, 7)).all()
 
 
 def test_files_are_read_as_arrays_are(tmp_path: Path) -> None:

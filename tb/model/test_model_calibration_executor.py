@@ -84,10 +84,12 @@ def test_files_are_sent_as_data(tmp_path: Path, processes: Executor) -> None:
 
 @pytest.mark.parametrize("mask", [None, MASK, MASK[0], np.ones((), bool), np.zeros((20,), bool)])
 def test_a_call_is_what_it_was_after_its_way(mask: Any) -> None:
-    (part,) = source.collect({4: (FLOATS[0], mask)}, "layer", -3)
+    values = np.arange(2.0 * FLOATS[0].shape[-1]).reshape(2, *(1,) * (FLOATS[0].ndim - 1), -1)
+    (part,) = source.collect({4: (FLOATS[0], mask, values)}, "layer", -3)
     (there,) = pickle.loads(pickle.dumps(part)).calls
     (here,) = part.calls
     np.testing.assert_array_equal(there.logits, here.logits)
+    np.testing.assert_array_equal(there.values, here.values)
     assert (there.where, there.settled) == (here.where, here.settled)
     assert (there.mask is None) == (mask is None)
     if mask is not None:
@@ -95,7 +97,7 @@ def test_a_call_is_what_it_was_after_its_way(mask: Any) -> None:
 
 
 def test_a_mask_is_sent_once_however_often_it_is_repeated() -> None:
-    (part,) = source.collect({0: (np.zeros((50, 40, 6, 20), np.int8), MASK[0])}, "layer", -3)
+    (part,) = source.collect({0: (np.zeros((50, 40, 6, 20), np.int8), MASK[0], None)}, "layer", -3)
     assert len(pickle.dumps(part)) < 50 * 40 * 6 * 20 + 2000
 
 
@@ -232,7 +234,7 @@ def test_the_layout_of_the_data_plays_no_part() -> None:
     blocks = []
     for logits in (real, np.asfortranarray(real), real[::-1].copy()[::-1]):
         for live in (mask, np.asfortranarray(mask)):
-            call = source.Call(logits, live, "", settled=True)
+            call = source.Call(logits, live, np.empty((0, 40, 257)), "", settled=True)
             (block,) = source.read(call, exaq.SoftmaxConfig())
             blocks.append(block)
     for block in blocks:

@@ -15,7 +15,7 @@ from test_model_calibration import integers, logits, slow_errors
 
 import exaq
 from exaq.calibration import summary
-from exaq.calibration.objective import OBJECTIVES, Bins
+from exaq.calibration.objective import OBJECTIVES, Bins, Moved
 from exaq.calibration.source import Call, read
 
 STAGES = ["clip", "levels", "thresholds"]
@@ -178,7 +178,8 @@ def bins(seed: int, codes: int = 4, rows: int = 7) -> Bins:
     counts[-1] += 1
     masses = rng.random((codes, rows)) * (counts > 0)
     masses /= masses.sum(0)
-    return Bins(counts, masses, rng.random(rows), -rng.random(rows))
+    values = rng.normal(0, 1, (codes, 3, rows)) * (counts > 0)[:, None]
+    return Bins(counts, masses, rng.random(rows), -rng.random(rows), values)
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
@@ -201,19 +202,22 @@ def test_slope_is_that_of_the_total(name: str, seed: int) -> None:
 def test_a_shifted_threshold_is_another_cut(name: str) -> None:
     real = logits(6, (20, 15))
     builder = summary.Builder(range(-90, 1), 2**20)
-    for block in read(Call(real, None, "", settled=False), exaq.SoftmaxConfig()):
+    values = np.random.default_rng(7).normal(0, 1, (2, *real.shape))
+    call = Call(real, None, values, "", settled=False)
+    for block in read(call, exaq.SoftmaxConfig()):
         builder.add(block)
     (columns,) = builder.finish().blocks
     exponentials = np.array([0.02, 0.1, 0.4, 1.0])
     objective, cut = OBJECTIVES[name], [30, 50, 75]
     for k in range(3):
         places = np.arange(cut[k - 1] if k else 0, cut[k + 1] if k < 2 else 90)
-        counts = columns.counts[places] - columns.counts[cut[k]].astype(float)
-        masses = columns.masses[places] - columns.masses[cut[k]]
-        errors = objective.shifted(columns.bins(cut), exponentials, k, counts, masses)
+        moved = columns.moved(cut[k], places)
+        assert isinstance(moved, Moved)
+        errors = objective.shifted(columns.bins(cut), exponentials, k, moved)
         for place, error in zip(places, errors, strict=True):
             other = [*cut[:k], int(place), *cut[k + 1 :]]
-            assert error == pytest.approx(objective.total(columns.bins(other), exponentials))
+            wanted = objective.total(columns.bins(other), exponentials)
+            assert error == pytest.approx(wanted, rel=1e-5)
 
 
 def many_rows() -> NDArray[np.float64]:

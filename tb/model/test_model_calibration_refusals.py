@@ -192,7 +192,13 @@ REFUSALS: list[tuple[str, Any, dict[str, Any], type[Exception], str]] = [
         ValueError,
         "rule must be paper, naive or optimal, not 'best'",
     ),
-    ("objective", [ROWS], {"minimise": "mae"}, ValueError, "minimise must be mse or kl, not 'mae'"),
+    (
+        "objective",
+        [ROWS],
+        {"minimise": "mae"},
+        ValueError,
+        "minimise must be mse, kl or values, not 'mae'",
+    ),
     (
         "stage",
         [ROWS],

@@ -48,6 +48,7 @@ def calibrate(
     layers: Sequence[_Layer] | Mapping[int, _Layer],
     *,
     masks: Sequence[Any] | Mapping[int, Any] | None = None,
+    values: Sequence[Any] | Mapping[int, Any] | None = None,
     bits: int = 2,
     logit_width: int = 8,
     logit_scale: float | Fraction = 0.0625,
@@ -80,6 +81,10 @@ def calibrate(
     masks
         For the same layers, nested alike: booleans that broadcast to each array, True = live;
         None: all are, but for what the logits themselves say.
+    values
+        For the same layers, nested alike: floating-point arrays (values, ...), the rest of whose
+        shape broadcasts to that of the logits: what the probabilities weigh, such as a few
+        components of each key's value vector. For the objective "values" alone.
     bits, logit_width, logit_scale, exp_frac, mask_value
         Format of the unit; see ``SoftmaxConfig``. Integers that are the mask value are masked.
     rule
@@ -88,8 +93,9 @@ def calibrate(
         thresholds and exponentials that minimise the error of the softmax output; never worse on
         these logits than "paper", or than "naive" at 5 and 6 bits.
     minimise
-        "mse": the mean over rows of sum (p - q)**2; "kl": of sum p ln(p / q), nats. q is E / S
-        with the integer exponentials, before the unit's last rounding.
+        "mse": the mean over rows of sum (p - q)**2; "kl": of sum p ln(p / q), nats; "values": of
+        (sum (p - q) z)**2, added up over the values z. q is E / S with the integer exponentials,
+        before the unit's last rounding.
     stage
         How far "optimal" goes: "clip", a searched clip with end-point levels; "levels", its
         thresholds with the best exponentials; "thresholds", both free.
@@ -141,6 +147,12 @@ def calibrate(
             raise ValueError(
                 f"{name} must be {', '.join(legal[:-1])} or {legal[-1]}, not {value!r}"
             )
+    if (minimise == "values") != (values is not None):
+        raise ValueError(
+            "the objective values needs values"
+            if values is None
+            else f"values are for the objective values, not {minimise}"
+        )
     config = SoftmaxConfig(
         bits=bits,
         logit_width=logit_width,
@@ -160,7 +172,7 @@ def calibrate(
     if in_flight is None:
         in_flight = 2 * (os.cpu_count() or 1)
     in_flight = integer("in_flight", in_flight, 1)
-    given = numbered(layers, masks)
+    given = numbered(layers, masks, values)
     parts = collect(given, per, head_axis)
     total = sum(map(_steps, parts))
     done = 0
@@ -338,6 +350,7 @@ def _errors(summary: Summary, tables: Tables) -> dict[str, float | None]:
     return {
         name: _figure(summary.error(objective, cut, exponentials))
         for name, objective in OBJECTIVES.items()
+        if name != "values" or summary.values
     }
 
 

@@ -3,11 +3,13 @@
 A row's thresholds cut its live elements into K bins. Bin k holds n_k elements whose exact
 probabilities add up to m_k, and gives each the probability q_k = E_k / S, S = sum n_k E_k. Then
 
-    MSE:  sum (p - q)**2 = sum p**2 - 2 sum m_k q_k + sum n_k q_k**2     (a row's squared error)
-    KL:   sum p ln(p/q)  = sum p ln p - sum m_k ln q_k                   (nats)
+    MSE:     sum (p - q)**2 = sum p**2 - 2 sum m_k q_k + sum n_k q_k**2  (a row's squared error)
+    KL:      sum p ln(p/q)  = sum p ln p - sum m_k ln q_k                (nats)
+    values:  (sum (q - p) z)**2 = (sum b_k q_k)**2,   b_k = sum over the bin of z - sum p z
 
-exactly, at a cost of K figures a row. Both are means over rows. An objective is a few functions of
-arrays whose last axis is the rows; both depend on the ratios of the E_k only.
+exactly, at a cost of K figures a row; z is a value that each element has, and there may be several
+of them, whose squared errors add up. All are means over rows. An objective is a few functions of
+arrays whose last axis is the rows; all depend on the ratios of the E_k only.
 """
 
 from __future__ import annotations
@@ -31,12 +33,32 @@ class Bins:
         (K, rows): n_k and m_k.
     squares, entropies
         (rows,): sum p**2 and sum p ln p of each row.
+    values
+        (K, values, rows): b_k of each value; none where elements have no values.
     """
 
     counts: Floats
     masses: Floats
     squares: Floats
     entropies: Floats
+    values: Floats
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a threshold's new places move from its lower bin to its upper one.
+
+    Members
+    -------
+    counts, masses
+        (candidates, rows), negative where elements move down.
+    values
+        (candidates, values, rows).
+    """
+
+    counts: Floats
+    masses: Floats
+    values: Floats
 
 
 class Objective(Protocol):
@@ -51,14 +73,8 @@ class Objective(Protocol):
     def slope(self, bins: Bins, exponentials: Floats) -> tuple[float, Floats, Floats]:
         """Error, gradient (K,) and a curvature (K, K) not below 0, both in ln E_k."""
 
-    def shifted(
-        self, bins: Bins, exponentials: Floats, k: int, counts: Floats, masses: Floats
-    ) -> Floats:
-        """Errors with threshold k elsewhere: (candidates,).
-
-        ``counts`` and ``masses``, (candidates, rows), is what threshold k's new places move from
-        bin k to bin k + 1, negative where they move it down.
-        """
+    def shifted(self, bins: Bins, exponentials: Floats, k: int, moved: Moved) -> Floats:
+        """Errors with threshold k elsewhere, (candidates,): ``moved`` from bin k to bin k + 1."""
 
 
 class MeanSquare:
@@ -82,14 +98,12 @@ class MeanSquare:
         curvature = np.diag(bend.sum(1)) - mixed - mixed.T + (share * bend.sum(0)) @ share.T
         return error, gradient, 2 * curvature
 
-    def shifted(
-        self, bins: Bins, exponentials: Floats, k: int, counts: Floats, masses: Floats
-    ) -> Floats:
+    def shifted(self, bins: Bins, exponentials: Floats, k: int, moved: Moved) -> Floats:
         rise = exponentials[k + 1] - exponentials[k]
         rise_squared = exponentials[k + 1] ** 2 - exponentials[k] ** 2
-        total = exponentials @ bins.counts + rise * counts
-        product = exponentials @ bins.masses + rise * masses
-        square = exponentials**2 @ bins.counts + rise_squared * counts
+        total = exponentials @ bins.counts + rise * moved.counts
+        product = exponentials @ bins.masses + rise * moved.masses
+        square = exponentials**2 @ bins.counts + rise_squared * moved.counts
         return ((square / total - 2 * product) / total).sum(-1) + bins.squares.sum()
 
 
@@ -112,14 +126,41 @@ class Divergence:
         curvature = np.diag(share.sum(1)) - share @ share.T
         return self.total(bins, exponentials), gradient, curvature
 
-    def shifted(
-        self, bins: Bins, exponentials: Floats, k: int, counts: Floats, masses: Floats
-    ) -> Floats:
+    def shifted(self, bins: Bins, exponentials: Floats, k: int, moved: Moved) -> Floats:
         rise = exponentials[k + 1] - exponentials[k]
         logs = np.log(np.maximum(exponentials, 1e-300))
-        total = np.log(exponentials @ bins.counts + rise * counts).sum(-1)
-        wanted = logs @ bins.masses.sum(1) + (logs[k + 1] - logs[k]) * masses.sum(-1)
+        total = np.log(exponentials @ bins.counts + rise * moved.counts).sum(-1)
+        wanted = logs @ bins.masses.sum(1) + (logs[k + 1] - logs[k]) * moved.masses.sum(-1)
         return bins.entropies.sum() + total - wanted
 
 
-OBJECTIVES: dict[str, Objective] = {"mse": MeanSquare(), "kl": Divergence()}
+class Values:
+    """Squared error of sums of values that the probabilities weigh, as attention makes them."""
+
+    least = 0
+
+    def total(self, bins: Bins, exponentials: Floats) -> float:
+        missed = np.tensordot(exponentials, bins.values, 1) / (exponentials @ bins.counts)
+        return float((missed * missed).sum())
+
+    def slope(self, bins: Bins, exponentials: Floats) -> tuple[float, Floats, Floats]:
+        q = exponentials[:, None] / (exponentials @ bins.counts)
+        each = q[:, None] * bins.values
+        missed = each.sum(0)
+        steep = (each - (q * bins.counts)[:, None] * missed).reshape(len(q), -1)
+        # Gauss-Newton, as above.
+        return float((missed * missed).sum()), 2 * (steep @ missed.ravel()), 2 * (steep @ steep.T)
+
+    def shifted(self, bins: Bins, exponentials: Floats, k: int, moved: Moved) -> Floats:
+        rise = exponentials[k + 1] - exponentials[k]
+        total = exponentials @ bins.counts + rise * moved.counts
+        missed = np.tensordot(exponentials, bins.values, 1) + rise * moved.values
+        missed /= total[:, None]
+        return np.einsum("cvr,cvr->c", missed, missed)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    "mse": MeanSquare(),
+    "kl": Divergence(),
+    "values": Values(),
+}

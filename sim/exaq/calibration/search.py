@@ -181,9 +181,8 @@ class Search:
         places = near[(near >= low) & (near <= high)]
         errors = np.zeros(len(places))
         for block in summary.blocks:
-            counts = block.counts[places] - block.counts[here].astype(float)
-            masses = block.masses[places] - block.masses[here]
-            errors += self.objective.shifted(block.bins(cut), real, k, counts, masses)
+            moved = block.moved(here, places)
+            errors += self.objective.shifted(block.bins(cut), real, k, moved)
         return int(places[int(errors.argmin())])
 
     def _optimum(

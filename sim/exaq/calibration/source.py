@@ -31,6 +31,8 @@ class Call:
         (..., row) real logits, -inf masked, or integers. A view: nothing is read yet.
     mask
         Booleans of the same shape, True = live, or None.
+    values
+        (values, *shape of logits) of each element; of no values where there are none. A view.
     where
         What a message calls it.
     settled
@@ -39,6 +41,7 @@ class Call:
 
     logits: NDArray[Any]
     mask: NDArray[np.bool_] | None
+    values: NDArray[Any]
     where: str
     settled: bool
 
@@ -46,22 +49,32 @@ class Call:
         """The part of one head."""
         logits = np.moveaxis(self.logits, axis, 0)[number]
         mask = None if self.mask is None else np.moveaxis(self.mask, axis, 0)[number]
-        return Call(logits, mask, f"{self.where}, head {number}", self.settled)
+        values = np.moveaxis(self.values, axis if axis < 0 else axis + 1, 0)[number]
+        return Call(logits, mask, values, f"{self.where}, head {number}", self.settled)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Of what a mask repeats, once is enough on the way to another process.
-        once = self.mask
-        if once is not None:
-            once = once[tuple(slice(None if stride else 1) for stride in once.strides)]
-        # Logits of a file become those of an array: the file may be out of reach there.
-        return _unpacked, (np.asarray(self.logits), once, self.where, self.settled)
+        # Of what repeats, once is enough on the way to another process; and logits of a file
+        # become those of an array: the file may be out of reach there.
+        mask = None if self.mask is None else _once(self.mask)
+        logits, values = np.asarray(self.logits), _once(np.asarray(self.values))
+        return _unpacked, (logits, mask, values, self.where, self.settled)
+
+
+def _once(array: NDArray[Any]) -> NDArray[Any]:
+    """Of an array that repeats along some axes, what is repeated."""
+    return array[tuple(slice(None if stride else 1) for stride in array.strides)]
 
 
 def _unpacked(
-    logits: NDArray[Any], mask: NDArray[np.bool_] | None, where: str, settled: bool
+    logits: NDArray[Any],
+    mask: NDArray[np.bool_] | None,
+    values: NDArray[Any],
+    where: str,
+    settled: bool,
 ) -> Call:
     whole = None if mask is None else np.broadcast_to(mask, logits.shape)
-    return Call(logits, whole, where, settled)
+    each = np.broadcast_to(values, (len(values), *logits.shape))
+    return Call(logits, whole, each, where, settled)
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Part:
     @property
     def blocks(self) -> int:
         """Blocks that ``read`` cuts its calls into."""
-        return sum(1 for call in self.calls for _ in _cut(call.logits, call.mask))
+        return sum(1 for call in self.calls for _ in _cut(call.logits, call.mask, call.values))
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,8 @@ class Block:
         The same of the logits as given, in real units: not rounded, not saturated.
     exponentials
         e**distances; 0 where not live.
+    values
+        (values, rows, row); any where not live.
     saturated
         Live logits beyond the integers' range.
     doubt
@@ -110,6 +125,7 @@ class Block:
     steps: NDArray[np.int32]
     distances: NDArray[np.float64]
     exponentials: NDArray[np.float64]
+    values: NDArray[Any]
     saturated: int
     doubt: Doubt | None
 
@@ -120,7 +136,7 @@ def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
     masked = config.format.masked_logit
     scale = float(config.logit_scale)
     row = call.logits.shape[-1]
-    for piece, mask in _cut(call.logits, call.mask):
+    for piece, mask, given_values in _cut(call.logits, call.mask, call.values):
         logits = piece.reshape(-1, row)
         live = np.ones(logits.shape, bool) if mask is None else mask.reshape(-1, row)
         saturated = 0
@@ -153,6 +169,7 @@ def read(call: Call, config: SoftmaxConfig) -> Iterator[Block]:
             steps=_below_maximum(integers[used], live),
             distances=distances,
             exponentials=np.where(live, np.exp(distances), 0.0),
+            values=given_values.reshape(len(given_values), *logits.shape)[:, used],
             saturated=saturated,
             doubt=doubt,
         )
@@ -165,37 +182,43 @@ def _below_maximum(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any
 
 
 def _cut(
-    logits: NDArray[Any], mask: NDArray[np.bool_] | None
-) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None]]:
+    logits: NDArray[Any], mask: NDArray[np.bool_] | None, values: NDArray[Any]
+) -> Iterator[tuple[NDArray[Any], NDArray[np.bool_] | None, NDArray[Any]]]:
     """Views of at most a block each, in the order of the rows; nothing is read."""
     if logits.size == 0:
         return
     row = logits.shape[-1]
     most = max(1, min(BLOCK_ROWS, BLOCK_ELEMENTS // row))
     if logits.ndim == 1 or logits.size // row <= most:
-        yield logits, mask
+        yield logits, mask, values
         return
     each = logits[0].size // row
     stride = max(1, most // each)
     for first in range(0, len(logits), stride):
         # A piece of a single entry that is still too long is cut along its next axis.
         part = slice(first, first + stride) if each <= most else first
-        yield from _cut(logits[part], None if mask is None else mask[part])
+        yield from _cut(logits[part], None if mask is None else mask[part], values[:, part])
 
 
-def numbered(layers: Any, masks: Any) -> dict[int, tuple[Any, Any]]:
-    """Logits and mask of each layer that ran, by its number, ascending.
+def numbered(layers: Any, masks: Any, values: Any) -> dict[int, tuple[Any, Any, Any]]:
+    """Logits, mask and values of each layer that ran, by its number, ascending.
 
     A layer that did not run is an empty list, or not in the mapping.
     """
     entries = _by_number("layers", layers)
     if not entries:
         raise ValueError("there are no layers to calibrate")
-    live = dict.fromkeys(entries) if masks is None else _by_number("masks", masks)
-    if odd := entries.keys() ^ live.keys():
-        raise ValueError(f"masks must be given for just the layers of logits; see layer {min(odd)}")
+    beside = []
+    for name, given in (("masks", masks), ("values", values)):
+        each = dict.fromkeys(entries) if given is None else _by_number(name, given)
+        if odd := entries.keys() ^ each.keys():
+            raise ValueError(
+                f"{name} must be given for just the layers of logits; see layer {min(odd)}"
+            )
+        beside.append(each)
+    live, of_elements = beside
     ran = {
-        number: (entry, live[number])
+        number: (entry, live[number], of_elements[number])
         for number, entry in sorted(entries.items(), key=lambda item: item[0])
         if not isinstance(entry, list | tuple) or entry
     }
@@ -213,7 +236,7 @@ def _by_number(name: str, values: Any) -> dict[int, Any]:
     return dict(enumerate(values))
 
 
-def collect(layers: Mapping[int, tuple[Any, Any]], per: str, head_axis: int) -> list[Part]:
+def collect(layers: Mapping[int, tuple[Any, Any, Any]], per: str, head_axis: int) -> list[Part]:
     """The parts of a model that get tables of their own, in the order of the sets.
 
     ``layers`` are as ``numbered`` gives them.
@@ -230,29 +253,50 @@ def collect(layers: Mapping[int, tuple[Any, Any]], per: str, head_axis: int) -> 
     ]
 
 
-def _calls(layer: int, entry: Any, mask: Any) -> list[Call]:
+def _calls(layer: int, entry: Any, mask: Any, values: Any) -> list[Call]:
     many = isinstance(entry, list | tuple)
     arrays = list(entry) if many else [entry]
-    masks = list(mask) if many and isinstance(mask, list | tuple) else [mask] * len(arrays)
-    if len(masks) != len(arrays):
-        raise ValueError(
-            f"layer {layer}: masks must be given for each of {len(arrays)} calls, not {len(masks)}"
-        )
+    beside = []
+    for name, given in (("masks", mask), ("values", values)):
+        each = list(given) if many and isinstance(given, list | tuple) else [given] * len(arrays)
+        if len(each) != len(arrays):
+            raise ValueError(
+                f"layer {layer}: {name} must be given for each of {len(arrays)} calls, "
+                f"not {len(each)}"
+            )
+        beside.append(each)
     result = []
-    for number, (values, live) in enumerate(zip(arrays, masks, strict=True)):
+    for number, (logits, live, of_elements) in enumerate(zip(arrays, *beside, strict=True)):
         where = f"layer {layer}, call {number}" if many else f"layer {layer}"
-        result.append(_call(values, live, where))
+        result.append(_call(logits, live, of_elements, where))
     return result
 
 
-def _call(values: Any, mask: Any, where: str) -> Call:
-    logits, live = split_masked(values)
-    if logits.dtype.kind not in "iuf":
-        raise TypeError(f"{where}: logits must be integers or real numbers, not {logits.dtype}")
+def _call(logits: Any, mask: Any, values: Any, where: str) -> Call:
+    numbers, live = split_masked(logits)
+    if numbers.dtype.kind not in "iuf":
+        raise TypeError(f"{where}: logits must be integers or real numbers, not {numbers.dtype}")
     with _named(where):
-        check_shape(logits.shape)
-        live = joined_mask(live, mask, logits.shape)
-    return Call(logits, live, where, settled=live is not None)
+        check_shape(numbers.shape)
+        live = joined_mask(live, mask, numbers.shape)
+        each = _values(values, numbers.shape)
+    return Call(numbers, live, each, where, settled=live is not None)
+
+
+def _values(given: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Values (values, *shape) of the elements of ``shape``, none where none are given."""
+    values = np.empty((0, *(1 for _ in shape)), np.float32) if given is None else np.asarray(given)
+    if values.dtype.kind != "f":
+        raise TypeError(f"values must be floating-point numbers, not {values.dtype}")
+    if not np.isfinite(values).all():
+        raise ValueError(f"values must be finite, not {values[~np.isfinite(values)][0]}")
+    try:
+        return np.broadcast_to(values, (len(values), *shape))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"values must have the shape (values, ...), the rest of which broadcasts to {shape}, "
+            f"not {values.shape}"
+        ) from None
 
 
 @contextmanager
@@ -280,19 +324,21 @@ def _heads(calls: list[Call], axis: int) -> int:
     return counts[0]
 
 
-def digest(entry: Any, mask: Any) -> dict[str, Any]:
-    """What identifies a layer's data: shapes, types and a SHA-256 of values and masks."""
-    calls = _calls(0, entry, mask)
+def digest(entry: Any, mask: Any, values: Any) -> dict[str, Any]:
+    """What identifies a layer's data: shapes, types and a SHA-256 of logits, masks and values."""
+    calls = _calls(0, entry, mask, values)
     shapes, types = [], []
     sha = hashlib.sha256()
     for call in calls:
         shapes.append(list(call.logits.shape))
         types.append(str(call.logits.dtype.newbyteorder("=")))
         sha.update(f"{types[-1]} {shapes[-1]} {call.mask is not None};".encode())
-        for logits, live in _cut(call.logits, call.mask):
+        for logits, live, _ in _cut(call.logits, call.mask, call.values):
             sha.update(np.ascontiguousarray(logits, logits.dtype.newbyteorder("<")).tobytes())
             if live is not None:
                 sha.update(np.packbits(live).tobytes())
+        if len(call.values):
+            sha.update(np.ascontiguousarray(_once(call.values), "<f8").tobytes())
     return {
         "shapes": [shapes[0]] if all(s == shapes[0] for s in shapes) else shapes,
         "batches": len(calls),

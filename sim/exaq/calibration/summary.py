@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exaq.calibration.objective import Bins, Floats, Objective
+from exaq.calibration.objective import Bins, Floats, Moved, Objective
 from exaq.calibration.source import Block
 
 #: Rows of a summary's block.
@@ -35,28 +35,45 @@ class Columns:
         (rows,): sum p**2 and sum p ln p.
     partitions
         (rows,): sum of e**distance.
+    values
+        (borders, values, rows): sums over those elements of z - sum p z, for each value z;
+        float32.
+    whole_values
+        (values, rows): the same over all live elements.
     """
 
     counts: NDArray[np.int32]
     masses: Floats
+    values: NDArray[np.float32]
     elements: Floats
     squares: Floats
     entropies: Floats
     partitions: Floats
+    whole_values: Floats
 
     def bins(self, cut: Sequence[int]) -> Bins:
         """The rows cut at the borders of these numbers, ascending."""
         counts = np.empty((len(cut) + 1, len(self.elements)))
         masses = np.empty_like(counts)
+        values = np.empty((len(cut) + 1, *self.values.shape[1:]))
         for above, whole, reached in (
             (counts, self.elements, self.counts),
             (masses, 1.0, self.masses),
+            (values, self.whole_values, self.values),
         ):
             above[0] = whole
             for k, border in enumerate(cut):
                 above[k + 1] = reached[border]
             above[:-1] -= above[1:]
-        return Bins(counts, np.maximum(masses, 0.0), self.squares, self.entropies)
+        return Bins(counts, np.maximum(masses, 0.0), self.squares, self.entropies, values)
+
+    def moved(self, here: int, places: NDArray[np.int64]) -> Moved:
+        """What moves up where a threshold goes from border ``here`` to each of ``places``."""
+        return Moved(
+            self.counts[places] - self.counts[here].astype(float),
+            self.masses[places] - self.masses[here],
+            self.values[places] - self.values[here].astype(float),
+        )
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,11 @@ class Summary:
     def rows(self) -> int:
         """Rows with a live element."""
         return sum(len(block.elements) for block in self.blocks)
+
+    @property
+    def values(self) -> int:
+        """How many values an element has."""
+        return self.blocks[0].values.shape[1]
 
     def cut(self, thresholds: Sequence[int]) -> list[int]:
         """Numbers of the borders that serve these thresholds: the nearest ones."""
@@ -114,8 +136,9 @@ class Summary:
 class Builder:
     """Makes a ``Summary`` of blocks of rows.
 
-    The columns take 12 bytes a border and row. Up to ``memory`` bytes of them stay in memory, the
-    rest go to a temporary file that has no name; the figures are the same.
+    The columns take 12 bytes a border and row, and 4 more for each value of an element. Up to
+    ``memory`` bytes of them stay in memory, the rest go to a temporary file that has no name; the
+    figures are the same.
     """
 
     def __init__(self, borders: Sequence[int], memory: int) -> None:
@@ -129,9 +152,14 @@ class Builder:
         for first in range(0, len(block.steps), _ROWS):
             part = slice(first, first + _ROWS)
             self._waiting.append(
-                self._columns(block.steps[part], block.exponentials[part], block.live[part])
+                self._columns(
+                    block.steps[part],
+                    block.exponentials[part],
+                    block.live[part],
+                    block.values[:, part],
+                )
             )
-        while sum(len(columns[2]) for columns in self._waiting) >= _ROWS:
+        while sum(len(columns[3]) for columns in self._waiting) >= _ROWS:
             self._flush()
 
     def finish(self) -> Summary:
@@ -141,7 +169,11 @@ class Builder:
         return Summary(self._borders, tuple(self._blocks))
 
     def _columns(
-        self, steps: NDArray[np.int32], exponentials: Floats, live: NDArray[np.bool_]
+        self,
+        steps: NDArray[np.int32],
+        exponentials: Floats,
+        live: NDArray[np.bool_],
+        values: NDArray[Any],
     ) -> tuple[Any, ...]:
         rows, width = len(steps), len(self._borders) + 1
         partition = exponentials.sum(-1, keepdims=True)
@@ -150,27 +182,31 @@ class Builder:
         place = np.searchsorted(self._borders, steps, side="right")
         place += np.arange(rows)[:, None] * width
         place = place[live]
+        centred = [z - (p * z).sum(-1, keepdims=True) for z in values]
         reached = []
-        for weights in (None, p[live]):
+        for weights in (None, p[live], *(z[live] for z in centred)):
             held = np.bincount(place, weights, minlength=rows * width).reshape(rows, width)
             reached.append(held[:, ::-1].cumsum(-1)[:, ::-1].T)
+        above = np.array(reached[2:]).reshape(len(values), width, rows)
         logs = np.log(p, out=np.zeros_like(p), where=p > 0)
         return (
             reached[0][1:].astype(np.int32),
             reached[1][1:],
+            above[:, 1:].swapaxes(0, 1).astype(np.float32),
             reached[0][0].astype(np.float64),
             (p * p).sum(-1),
             (p * logs).sum(-1),
             partition[:, 0],
+            above[:, 0],
         )
 
     def _flush(self) -> None:
         joined = [np.concatenate(a, axis=-1) for a in zip(*self._waiting, strict=True)]
         self._waiting = []
-        if len(joined[2]) > _ROWS:
+        if len(joined[3]) > _ROWS:
             self._waiting.append(tuple(a[..., _ROWS:] for a in joined))
         kept = [a[..., :_ROWS] for a in joined]
-        kept[:2] = [self._store(a) for a in kept[:2]]
+        kept[:3] = [self._store(a) if a.size else a for a in kept[:3]]
         self._blocks.append(Columns(*kept))
 
     def _store(self, array: NDArray[Any]) -> NDArray[Any]:
