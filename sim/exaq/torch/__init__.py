@@ -7,6 +7,7 @@ with needing("exaq.torch"):
     import transformers as _transformers
 
     from exaq.torch.layers import PartialModelWarning, attention, set_tables
+    from exaq.torch.model_calibration import calibrate
     from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
     from exaq.torch.tensor_softmax import softmax
@@ -18,6 +19,7 @@ __all__ = [
     "Uncalibrated",
     "attention",
     "attention_layers",
+    "calibrate",
     "record",
     "set_tables",
     "softmax",

@@ -51,6 +51,31 @@ class PartialModelWarning(ExaqWarning):
     """Some attention layers of a model keep a float softmax of their own."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a call of an attention layer computed.
+
+    Members
+    -------
+    scores
+        (batch, heads, queries, keys). Masked ones may be any.
+    live
+        Flags of the live ones; they broadcast to that shape.
+    sink
+        (batch, heads, queries, 1), or None.
+    value
+        (batch, heads, keys, head size), of each head of the queries.
+    output
+        (batch, queries, heads, head size), what the layer goes on with.
+    """
+
+    scores: Tensor
+    live: Tensor
+    sink: Tensor | None
+    value: Tensor
+    output: Tensor
+
+
 @dataclass
 class Attached:
     """What an attention layer goes by.
@@ -64,14 +89,13 @@ class Attached:
     changes
         Further fields of the configuration.
     collect
-        Called with scores (batch, heads, queries, keys), the flags of the live ones, which
-        broadcast to that shape, and the sinks (batch, heads, queries, 1) or None.
+        Called with what each call computed, at its end.
     """
 
     tables: SoftmaxConfig | TableFile | Uncalibrated | None = None
     number: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
-    collect: Callable[[Tensor, Tensor, Tensor | None], None] | None = None
+    collect: Callable[[Seen], None] | None = None
     _chosen: dict[int, tuple[SoftmaxConfig, bool]] = field(default_factory=dict)
 
     def set(
@@ -186,8 +210,6 @@ def attention(
         scores = _with_mask(scores, mask, biases=served)
     sink = _sink(scores, s_aux if sinks is None else sinks)
 
-    if attached.collect is not None:
-        attached.collect(scores, live, sink)
     if not served:
         weights = _float_softmax(scores, sink).to(query.dtype)
     else:
@@ -206,7 +228,10 @@ def attention(
             sink=None if sink is None else sink.squeeze(-1),
         )
     weights = functional.dropout(weights, p=dropout, training=module.training)
-    return (weights @ value).transpose(1, 2).contiguous(), weights
+    output = (weights @ value).transpose(1, 2).contiguous()
+    if attached.collect is not None:
+        attached.collect(Seen(scores, live, sink, value, output))
+    return output, weights
 
 
 def _refuse(module: nn.Module, arguments: set[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from exaq.torch.layers import IMPLEMENTATION, attached, warn_if_partial
+from exaq.torch.layers import IMPLEMENTATION, Seen, attached, warn_if_partial
 from exaq.torch.modules import attention_layers, outermost_models
 
 Floats = NDArray[np.float32]
@@ -71,26 +71,15 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
     ------
     Recording
     """
-    models, layers = outermost_models(model), attention_layers(model)
-    recording = Recording(len(layers))
+    recording = Recording(len(attention_layers(model)))
     with ExitStack() as stack:
         spools: dict[int, _Spool] = {}
         if folder is not None:
             Path(folder).mkdir(parents=True, exist_ok=True)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-            spools = {n: _Spool(scratch / f"layer{n}.npy") for n in range(len(layers))}
-        for number, layer in enumerate(layers):
-            kept = spools.get(number, recording.layers[number])
-            state, collector = attached(layer), _Collector(kept.append)
-            stack.callback(setattr, state, "collect", state.collect)
-            state.collect = collector
-            hook = layer.register_forward_pre_hook(collector.called, with_kwargs=True)
-            stack.callback(hook.remove)
-        for config, implementation in reversed(_implementations(models)):
-            stack.callback(setattr, config, "_attn_implementation", implementation)
-        for each in models:
-            each.set_attn_implementation(IMPLEMENTATION)
-        warn_if_partial(model)
+            spools = {n: _Spool(scratch / f"layer{n}.npy") for n in range(len(recording.layers))}
+        kept = [spools.get(n, calls) for n, calls in enumerate(recording.layers)]
+        stack.enter_context(watching(model, {n: _keep(each.append) for n, each in enumerate(kept)}))
         yield recording
         ran = {number: spool for number, spool in spools.items() if spool.shapes}
         for spool in ran.values():
@@ -99,6 +88,32 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
             file = spool.path.replace(Path(folder or "") / spool.path.name)
             recording.files.append(file)
             recording.layers[number].append(np.load(file, mmap_mode="r"))
+
+
+#: Called with what a layer's call computed, and which of its rows (batch, queries) are no padding.
+Watcher = Callable[[Seen, Tensor], None]
+
+
+@contextmanager
+def watching(model: nn.Module, watchers: Mapping[int, Watcher]) -> Iterator[None]:
+    """Let each of ``watchers`` see the calls of the layer of its number, in the ``with`` block.
+
+    The model is on the implementation "exaq" for that time, as ``record`` says.
+    """
+    models, layers = outermost_models(model), attention_layers(model)
+    with ExitStack() as stack:
+        for number, watcher in watchers.items():
+            state, collector = attached(layers[number]), _Collector(watcher)
+            stack.callback(setattr, state, "collect", state.collect)
+            state.collect = collector
+            hook = layers[number].register_forward_pre_hook(collector.called, with_kwargs=True)
+            stack.callback(hook.remove)
+        for config, implementation in reversed(_implementations(models)):
+            stack.callback(setattr, config, "_attn_implementation", implementation)
+        for each in models:
+            each.set_attn_implementation(IMPLEMENTATION)
+        warn_if_partial(model)
+        yield
 
 
 def _implementations(models: list[PreTrainedModel]) -> list[tuple[PreTrainedConfig, str | None]]:
@@ -121,10 +136,10 @@ def _implementations(models: list[PreTrainedModel]) -> list[tuple[PreTrainedConf
 
 
 class _Collector:
-    """Takes the rows of a layer's calls and hands them to ``keep``."""
+    """Tells a watcher of a layer's calls, and which of their rows are no padding."""
 
-    def __init__(self, keep: Callable[[Floats], None]) -> None:
-        self._keep = keep
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
         self._crosses = False
 
     def called(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -137,17 +152,28 @@ class _Collector:
         )
 
     @torch.no_grad()
-    def __call__(self, scores: Tensor, live: Tensor, sink: Tensor | None) -> None:
-        """Keep rows of the scores (batch, heads, queries, keys); ``live`` broadcasts to these."""
-        queries, keys = scores.shape[-2:]
-        alive = live.expand(scores.shape)
+    def __call__(self, seen: Seen) -> None:
+        queries, keys = seen.scores.shape[-2:]
+        alive = seen.live.expand(seen.scores.shape)
         kept = alive.any(dim=-1)
         if queries == keys and not self._crosses:
             kept = kept & alive.any(dim=-2)
-        rows = scores.float().masked_fill(~alive, -torch.inf)
-        if sink is not None:
-            rows = torch.cat([rows, sink.float()], dim=-1)
-        self._keep(rows.transpose(0, 1)[:, kept.any(dim=1)].cpu().numpy())
+        self._watcher(seen, kept.any(dim=1))
+
+
+def recorded(seen: Seen) -> Tensor:
+    """Logits (batch, heads, queries, keys [+ 1]) as recorded: masked ones -inf, the sink last."""
+    rows = seen.scores.float().masked_fill(~seen.live, -torch.inf)
+    return rows if seen.sink is None else torch.cat([rows, seen.sink.float()], dim=-1)
+
+
+def _keep(keep: Callable[[Floats], None]) -> Watcher:
+    """A watcher that hands arrays (heads, rows, row) on."""
+
+    def watcher(seen: Seen, kept: Tensor) -> None:
+        keep(recorded(seen).transpose(0, 1)[:, kept].cpu().numpy())
+
+    return watcher
 
 
 class _Spool:
