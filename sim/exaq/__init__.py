@@ -1,7 +1,7 @@
 """EXAQ softmax in integers: configuration, tables and golden model. Needs NumPy alone."""
 
 from exaq import metrics, reference
-from exaq.calibration import calibrate
+from exaq.calibration import calibrate, share_bits
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import (
     causal_windows,
@@ -55,5 +55,6 @@ __all__ = [
     "reference",
     "round_logits",
     "row_results",
+    "share_bits",
     "softmax",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -155,6 +155,22 @@ class TableFile:
         each += each[:1] * (contexts - len(each))
         changes["sink"] = _sink_beside(sets, changes.get("sink"))
         return self._config(**changes, contexts=contexts, context_tables=tuple(each))
+
+    def by_bits(self) -> dict[int, TableFile]:
+        """The units that the sets need: those that so many bits suffice for, by number of bits.
+
+        The contexts of a unit share the width of their codes. Sets of fewer bits than the file
+        may be among its sets, as ``exaq.share_bits`` makes them; here each is in the file of its
+        own width, ascending, to generate a unit from.
+        """
+        narrow: dict[int, list[TableSet]] = {}
+        for entry in self.sets:
+            tables = entry.tables.narrowed()
+            narrow.setdefault(tables.bits, []).append(replace(entry, tables=tables))
+        return {
+            bits: replace(self, bits=bits, sets=tuple(sets))
+            for bits, sets in sorted(narrow.items())
+        }
 
     def find(self, name: str) -> TableSet:
         """The set of that name."""

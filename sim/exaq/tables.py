@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
@@ -234,6 +234,39 @@ class Tables:
     def bits(self) -> int:
         """Width of a code."""
         return len(self.exp_rom).bit_length() - 1
+
+    def widened(self, bits: int) -> Tables:
+        """The same function of the logits with codes of ``bits`` bits: the lowest is repeated."""
+        more = 2 ** integer("bits", bits, self.bits, MAX_BITS) - len(self.exp_rom)
+        return replace(
+            self,
+            thresholds=(*self.thresholds[:1] * more, *self.thresholds),
+            exp_rom=(*self.exp_rom[:1] * more, *self.exp_rom),
+        )
+
+    def narrowed(self) -> Tables:
+        """The same function of the logits with the fewest bits, at least 2.
+
+        Codes that no logit has go, and so do thresholds between equal exponentials.
+        """
+        thresholds: list[int] = []
+        exp_rom = [self.exp_rom[0]]
+        for threshold, exponential in zip(self.thresholds, self.exp_rom[1:], strict=True):
+            if thresholds and threshold == thresholds[-1]:
+                exp_rom[-1] = exponential
+            elif exponential != exp_rom[-1]:
+                thresholds.append(threshold)
+                exp_rom.append(exponential)
+            if len(exp_rom) > 1 and exp_rom[-1] == exp_rom[-2]:
+                del thresholds[-1], exp_rom[-1]
+        levels = max(2**MIN_BITS, 2 ** (len(exp_rom) - 1).bit_length())
+        more = levels - len(exp_rom)
+        lowest = thresholds[:1] or [self.thresholds[0]]
+        return replace(
+            self,
+            thresholds=(*lowest * more, *thresholds),
+            exp_rom=(*exp_rom[:1] * more, *exp_rom),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; ``Tables(**values)`` takes them back. A sink only if there is."""

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike
 from exaq.calibration.objective import OBJECTIVES
 from exaq.calibration.rules import Survey
 from exaq.calibration.search import Search
+from exaq.calibration.shared_bits import share_bits
 from exaq.calibration.source import Part, collect, digest, numbered, read
 from exaq.calibration.summary import Builder, Summary
 from exaq.concurrency import WorkerError, in_order
@@ -31,7 +32,7 @@ from exaq.scalars import integer
 from exaq.table_file import TableFile, TableSet
 from exaq.tables import PAPER_BITS, Tables
 
-__all__ = ["OBJECTIVES", "PARTS", "RULES", "STAGES", "calibrate"]
+__all__ = ["OBJECTIVES", "PARTS", "RULES", "STAGES", "calibrate", "share_bits"]
 
 RULES = ("paper", "naive", "optimal")
 PARTS = ("all", "layer", "head")
