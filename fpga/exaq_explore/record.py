@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from exaq.code_state import code_hash
 
 _FORMAT, _VERSION = "exaq-measurements", 1
 
@@ -75,27 +76,13 @@ class Record:
 
 def state_of(packages: Sequence[str], wheels: Sequence[str]) -> dict[str, str]:
     """What there is of both here: hashes of the code of ``packages``, versions of ``wheels``."""
-    return {each: _code(each) for each in packages} | {each: _version(each) for each in wheels}
+    return {each: code_hash(each) for each in packages} | {each: _version(each) for each in wheels}
 
 
 def key_of(what: Sequence[Any], state: Mapping[str, str]) -> str:
     """Key of a measurement: what it is of, and the code and the versions that make it."""
     text = json.dumps([list(what), state], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@functools.cache
-def _code(package: str) -> str:
-    """Hash of the Python files of a package."""
-    found = importlib.util.find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-    digest = hashlib.sha256()
-    for folder in map(Path, found.submodule_search_locations):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 @functools.cache

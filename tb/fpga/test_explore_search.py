@@ -178,24 +178,6 @@ def test_workers_with_other_code_or_versions_are_refused(name: str) -> None:
         _run(half, (3,), ("exaq",), ("numpy",), wanted | {name: "other"})
 
 
-def test_the_hash_of_code_sees_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "some_code"
-    (package / "deep").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "deep" / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    from exaq_explore.record import _code
-
-    seen = set()
-    for text in ("a = 1\n", "a = 2\n"):
-        (package / "deep" / "one.py").write_text(text)
-        _code.cache_clear()
-        seen.add(_code("some_code"))
-    (package / "deep" / "one.py").rename(package / "deep" / "two.py")
-    _code.cache_clear()
-    assert len(seen | {_code("some_code")}) == 3
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "exaq-explore"}', "no JSON"])
 def test_other_files_are_not_written_over(tmp_path: Path, text: str) -> None:
     path = tmp_path / "measurements.json"
