@@ -167,6 +167,33 @@ def test_folder_of_nothing_run_is_empty(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_receiver_gets_each_call_as_it_runs() -> None:
+    model = MODELS["gpt2"]()
+    texts = [torch.zeros(2, 5, dtype=torch.long), torch.ones(1, 7, dtype=torch.long)]
+    with exaq.torch.record(model) as kept:
+        for text in texts:
+            model(text)
+    got: list[tuple[int, NDArray[np.float32]]] = []
+    with exaq.torch.record(model, receive=lambda *call: got.append(call)) as recording:
+        model(texts[0])
+        assert len(got) == LAYERS
+        model(texts[1])
+    assert recording.layers == [[], []]
+    assert [layer for layer, _ in got] == [0, 1, 0, 1]
+    for number, (layer, rows) in enumerate(got):
+        np.testing.assert_array_equal(rows, kept.layers[layer][number // LAYERS])
+
+
+def test_a_folder_and_a_receiver_are_refused_together(tmp_path: Path) -> None:
+    message = "^logits are recorded to a folder or to a receiver, not to both$"
+    with (
+        pytest.raises(ValueError, match=message),
+        exaq.torch.record(MODELS["gpt2"](), tmp_path, receive=print),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_recording_calibrates_tables_that_the_model_takes() -> None:
     model = MODELS["bert"]()
     with exaq.torch.record(model) as recording:

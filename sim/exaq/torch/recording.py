@@ -6,6 +6,7 @@ import inspect
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Recording:
         A list for each layer, of float32 arrays (heads, rows, row), masked elements -inf: one for
         each time that the layer ran. Where the layer has attention sinks, the last element of a
         row is its sink. Recorded to a folder, it is filled at the end of the block, with one array
-        for each layer that ran, mapped from its file.
+        for each layer that ran, mapped from its file. What is handed to a receiver is not in it.
     files
         The files of the layers that ran, where there is a folder.
     """
@@ -44,7 +45,12 @@ class Recording:
 
 
 @contextmanager
-def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recording]:
+def record(
+    model: nn.Module,
+    folder: Path | str | None = None,
+    *,
+    receive: Callable[[int, Floats], None] | None = None,
+) -> Iterator[Recording]:
     """Collect the attention logits of whatever ``model`` computes inside the ``with`` block.
 
     The model runs with the softmax it has, on the implementation "exaq" for the time of the block.
@@ -66,11 +72,22 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
         row), float32, rows of different lengths filled up with -inf. What is recorded goes to disk
         call by call and is not kept in memory, but takes twice its size on the disk. Where the
         block raises, no file is written.
+    receive
+        Called instead, each time that a layer runs, with its number and its array, as it would
+        stand in ``Recording.layers``: for logits that are used at once, call by call.
+
+    Raises
+    ------
+    ValueError
+        The model has no attention layer that can be recorded, one is outside any model of
+        Transformers, or there are both a folder and a receiver.
 
     Yields
     ------
     Recording
     """
+    if folder is not None and receive is not None:
+        raise ValueError("logits are recorded to a folder or to a receiver, not to both")
     recording = Recording(len(attention_layers(model)))
     with ExitStack() as stack:
         spools: dict[int, _Spool] = {}
@@ -78,8 +95,11 @@ def record(model: nn.Module, folder: Path | str | None = None) -> Iterator[Recor
             Path(folder).mkdir(parents=True, exist_ok=True)
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
             spools = {n: _Spool(scratch / f"layer{n}.npy") for n in range(len(recording.layers))}
-        kept = [spools.get(n, calls) for n, calls in enumerate(recording.layers)]
-        stack.enter_context(watching(model, {n: _keep(each.append) for n, each in enumerate(kept)}))
+        watchers = {}
+        for number, calls in enumerate(recording.layers):
+            keep = spools.get(number, calls).append if receive is None else partial(receive, number)
+            watchers[number] = _keep(keep)
+        stack.enter_context(watching(model, watchers))
         yield recording
         ran = {number: spool for number, spool in spools.items() if spool.shapes}
         for spool in ran.values():
