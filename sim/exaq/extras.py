@@ -28,7 +28,7 @@ EXTRAS = {
     ),
     "plot": _PLOT,
     "torch": _TORCH,
-    "eval": (*_TORCH, *_PLOT),
+    "eval": (*_TORCH, *_PLOT, "gguf", "accelerate"),
     "cluster": ("distributed",),
 }
 

@@ -16,10 +16,15 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from exaq_eval.measures.scores import embedding_scores, loss_scores
-from exaq_eval.models import EvaluationModel, from_folder, minilm, tiny_decoder
+from exaq_eval.models import EvaluationModel, from_folder, minilm, smollm2, tiny_decoder
+from exaq_eval.models.folder import is_large
 
-#: Windows that a language model is evaluated on, and those there are to calibrate on.
-WINDOWS, CALIBRATION_WINDOWS = 64, 256
+#: Windows that a language model is evaluated on, those that tables are calibrated on, those that
+#: may be chosen for it, and those at most that attention is compared on.
+WINDOWS, CALIBRATED_WINDOWS, CALIBRATION_WINDOWS, COMPARED_WINDOWS = 64, 16, 256, 16
+#: The same of a model of many weights (``exaq_eval.models.folder.LARGE``).
+LARGE_WINDOWS, LARGE_CALIBRATED_WINDOWS = 16, 4
+LARGE_CALIBRATION_WINDOWS, LARGE_COMPARED_WINDOWS = 32, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +48,6 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
-    #: Texts that tables are calibrated on unless said otherwise, by granularity.
-    calibration_counts: ClassVar[dict[str, int]]
 
     name: str
     model: PreTrainedModel
@@ -61,6 +64,11 @@ class Task(ABC):
     def attention_texts(self) -> Sequence[Tensor]:
         """Texts that attention is compared on."""
         return self.texts
+
+    @property
+    @abstractmethod
+    def calibration_counts(self) -> dict[str, int]:
+        """Texts that tables are calibrated on unless said otherwise, by granularity."""
 
     @abstractmethod
     def run(self, text: Tensor) -> NDArray[np.float64]:
@@ -111,8 +119,11 @@ class Embedding(Task):
     """Sentence embeddings of an encoder: the mean of the last layer's states."""
 
     kind = "encoder"
-    # Per head there is less data for each set of tables.
-    calibration_counts: ClassVar[dict[str, int]] = {"layer": 12, "head": 36}
+
+    @property
+    def calibration_counts(self) -> dict[str, int]:
+        # Per head there is less data for each set of tables.
+        return {"layer": 12, "head": 36}
 
     def run(self, text: Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
@@ -125,21 +136,39 @@ class Embedding(Task):
         return embedding_scores(exact, given, calibrated)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Prediction(Task):
     """Prediction of the next token by a causal language model; a text is a window.
 
     The first token of a window is not predicted, its last one is not an input.
+
+    Members
+    -------
+    window
+        Inputs of a window, where they are not as many as the model's windows usually have.
     """
 
     kind = "decoder"
-    calibration_counts: ClassVar[dict[str, int]] = {"layer": 16, "head": 16}
-    #: Windows that attention is compared on at most, spread over all.
-    compared: ClassVar[int] = 16
+
+    window: int | None = None
+
+    @property
+    def calibration_counts(self) -> dict[str, int]:
+        large = is_large(self.model)
+        count = LARGE_CALIBRATED_WINDOWS if large else CALIBRATED_WINDOWS
+        return {"layer": count, "head": count}
 
     @property
     def attention_texts(self) -> Sequence[Tensor]:
-        step = -(-len(self.texts) // self.compared)
+        # Spread over all.
+        most = LARGE_COMPARED_WINDOWS if is_large(self.model) else COMPARED_WINDOWS
+        step = -(-len(self.texts) // most)
         return self.texts[::step]
+
+    def describe(self) -> dict[str, Any]:
+        """As of every task; and ``window``, where its length was chosen."""
+        window = {} if self.window is None else {"window": self.window}
+        return super().describe() | window
 
     def run(self, text: Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
@@ -163,8 +192,14 @@ def _sha256(texts: Sequence[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def load(name: str, texts: int | None = None, *, partial: bool = False) -> Task:
-    """The task of a model: ``"minilm"``, ``"decoder"``, or that of a Transformers folder.
+#: Models that are built in, by name.
+BUILT_IN = {"minilm": minilm, "decoder": tiny_decoder, "smollm2": smollm2}
+
+
+def load(
+    name: str, texts: int | None = None, *, partial: bool = False, tokens: int | None = None
+) -> Task:
+    """The task of a model: one of ``BUILT_IN``, or that of a Transformers folder.
 
     Parameters
     ----------
@@ -174,19 +209,26 @@ def load(name: str, texts: int | None = None, *, partial: bool = False) -> Task:
         Take so many of the texts only: the first docstrings, or so many windows.
     partial
         As for ``from_folder``.
+    tokens
+        Inputs of a decoder's windows, instead of the usual number.
 
     Raises
     ------
     ModelError
-        The model is missing or cannot be evaluated.
+        The model is missing or cannot be evaluated, or has no such windows.
     """
-    built_in = {"minilm": minilm, "decoder": tiny_decoder}
-    found = built_in[name]() if name in built_in else from_folder(name, partial=partial)
-    return task_of(found, texts)
+    found = BUILT_IN[name]() if name in BUILT_IN else from_folder(name, partial=partial)
+    return task_of(found, texts, tokens)
 
 
-def task_of(found: EvaluationModel, texts: int | None = None) -> Task:
-    """The task of ``found``; ``texts`` as for ``load``."""
+def task_of(found: EvaluationModel, texts: int | None = None, tokens: int | None = None) -> Task:
+    """The task of ``found``; ``texts`` and ``tokens`` as for ``load``.
+
+    A model of many weights is measured on fewer windows.
+    """
+    usual = found.max_tokens
+    if tokens is not None:
+        found = found.with_windows(tokens)
     if found.kind == "encoder":
         read = [found.tokenizer(text) for text in found.texts]
         return Embedding(
@@ -196,11 +238,14 @@ def task_of(found: EvaluationModel, texts: int | None = None) -> Task:
             calibration=read,
             what="docstrings of the Python standard library",
         )
+    large = is_large(found.model)
     return Prediction(
         name=found.name,
         model=found.model,
-        texts=found.windows(texts or WINDOWS).unbind(),
-        calibration=found.windows(CALIBRATION_WINDOWS, calibration=True).unbind(),
-        what=f"windows of {found.max_tokens} tokens of Python's standard library, of files that "
-        "calibration does not see",
+        texts=found.windows(texts or (LARGE_WINDOWS if large else WINDOWS)).unbind(),
+        calibration=found.windows(
+            LARGE_CALIBRATION_WINDOWS if large else CALIBRATION_WINDOWS, calibration=True
+        ).unbind(),
+        what=f"windows of {found.max_tokens} tokens of {found.source}",
+        window=None if found.max_tokens == usual else found.max_tokens,
     )

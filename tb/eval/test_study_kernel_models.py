@@ -133,7 +133,7 @@ def test_each_model_can_be_left_out(study: Kernels) -> None:
 def test_the_decoder_s_task_is_that_of_its_own_evaluation() -> None:
     """So that the figures of the page of accuracy can be put beside these."""
     assert Kernels().windows == tasks.WINDOWS
-    assert Kernels().calibrated_windows == Prediction.calibration_counts["head"]
+    assert Kernels().calibrated_windows == tasks.CALIBRATED_WINDOWS
 
 
 def test_a_missing_decoder_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

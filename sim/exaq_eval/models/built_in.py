@@ -1,12 +1,13 @@
-"""The two models that are built in: an encoder of a package, a decoder that is trained here."""
+"""The models that are built in: an encoder and a decoder of packages, one that is trained here."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from exaq_eval.models import character_decoder, corpus
+from exaq_eval.models import character_decoder, corpus, packaged_decoder, prose
 from exaq_eval.models.evaluation_model import EvaluationModel, ModelError
 from exaq_eval.models.folder import from_folder, load_decoder
 
@@ -52,4 +53,19 @@ def tiny_decoder(
         max_tokens=character_decoder.CONTEXT,
         texts=(corpus.validation_text(),),
         calibration=(corpus.training_text(),),
+        positions=character_decoder.CONTEXT,
+    )
+
+
+def smollm2() -> EvaluationModel:
+    """The language model SmolLM2-135M-Instruct, from the files of an installed package.
+
+    Its texts are English prose, ``exaq_eval.models.prose``. The first time it takes about half a
+    minute; see ``exaq_eval.models.packaged_decoder``, whose errors it raises.
+    """
+    return replace(
+        from_folder(packaged_decoder.folder(), name="smollm2"),
+        texts=(prose.validation_text(),),
+        calibration=(prose.training_text(),),
+        source="Python's help in English, of topics that calibration does not see",
     )

@@ -26,13 +26,17 @@ from exaq_eval.models import corpus
 from exaq_eval.models.evaluation_model import EvaluationModel, ModelError
 from exaq_eval.models.quiet import quiet
 
-#: Longest text that an encoder reads, longest window of a decoder, in tokens.
+#: Longest text that an encoder reads, longest window of a small decoder, in tokens.
 MAX_TOKENS = 256
+#: Decoders of so many weights and more have longer windows, and are measured on fewer of them.
+LARGE, LARGE_TOKENS = 50_000_000, 512
 
 # What a file begins with that git-lfs left in the place of a large one.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 # Files that each hold an object of JSON, where they are there.
 _OBJECTS = ("config.json", "tokenizer.json", "tokenizer_config.json")
+# Tokens that no text here has.
+_ANY_LENGTH = 2**24
 # A layer that encoders may have on top. Embeddings do without, so it may lack its weights.
 _POOLER = "pooler"
 
@@ -67,13 +71,16 @@ def from_folder(
     # Without its files, Transformers makes one up that knows no word.
     if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
         _refuse(folder, "its tokenizer has no vocabulary: are files missing?")
-    most = min(MAX_TOKENS, getattr(config, "max_position_embeddings", MAX_TOKENS))
-    limit = most + 1 if causal else most
+    positions = getattr(config, "max_position_embeddings", None)
+    usual = LARGE_TOKENS if causal and is_large(model) else MAX_TOKENS
+    most = usual if positions is None else min(usual, positions)
+    # Windows are cut from what is read, whatever their length; more than a window is not needed.
+    limit = (positions or _ANY_LENGTH) + 1 if causal else most
 
     def encode(text: str) -> Tensor:
         return torch.tensor(tokenizer(text, truncation=True, max_length=limit)["input_ids"])
 
-    docstrings = tuple(corpus.docstrings())
+    docstrings = () if causal else tuple(corpus.docstrings())
     return EvaluationModel(
         name=name or folder.resolve().name,
         kind="decoder" if causal else "encoder",
@@ -82,7 +89,13 @@ def from_folder(
         max_tokens=most,
         texts=(corpus.validation_text(),) if causal else docstrings,
         calibration=(corpus.training_text(),) if causal else docstrings,
+        positions=positions if causal else None,
     )
+
+
+def is_large(model: PreTrainedModel) -> bool:
+    """Whether the model has so many weights that a look at it must be a short one."""
+    return sum(weight.numel() for weight in model.parameters()) >= LARGE
 
 
 def load_decoder(folder: Path) -> PreTrainedModel:
