@@ -11,8 +11,11 @@ from typing import Any
 from exaq import SoftmaxConfig
 from exaq.tables import MAX_BITS, MIN_BITS, PAPER_BITS
 
-#: Rules that a setting may have; ``float`` is the model as it is.
-RULES = ("float", "naive", "paper", "optimal")
+#: Rules that a setting may have. ``float`` is the model as it is. ``dynamic`` is the paper's clip
+#: without calibration: each call of a layer has its own, of its own logits.
+RULES = ("float", "dynamic", "naive", "paper", "optimal")
+#: Rules by the paper's clip, which it has for some widths only.
+CLIPPED = ("dynamic", "paper")
 #: Objectives of the rule ``optimal``: the error that is minimised, and with "-levels" by clip and
 #: exponentials alone, thresholds staying half-way between the levels of the clip.
 OBJECTIVES = ("mse", "mse-levels", "kl")
@@ -83,6 +86,8 @@ class Setting:
             return f"{self.bits}-bit, {self.title}"
         if self.rule == "float":
             return "float"
+        if self.per is None:
+            return f"{self.bits}-bit {self.rule}"
         objective = f" ({self.minimise})" if self.minimise else ""
         return f"{self.bits}-bit {self.rule}{objective}, per {self.per}"
 
@@ -116,7 +121,8 @@ def grid(
 
     ``texts`` gives the calibration texts of each granularity. The order is that of the constants
     above, whatever the order of the arguments; float always is among them, as all else is
-    measured against it. The rule paper is left out at widths that the paper has no clip for.
+    measured against it. The rules paper and dynamic are left out at widths that the paper has no
+    clip for; dynamic has neither granularity nor texts, and stands before all others of its width.
     """
     chosen: dict[str, set[Any]] = {
         "rules": set(rules),
@@ -125,12 +131,17 @@ def grid(
         "minimise": set(minimise),
     }
     yield Setting(rule="float")
-    for width, part, rule in itertools.product(BITS, GRANULARITIES, RULES[1:]):
-        if rule == "paper" and width not in PAPER_BITS:
+    for width in BITS:
+        if width not in chosen["bits"]:
             continue
-        if width in chosen["bits"] and part in chosen["per"] and rule in chosen["rules"]:
-            for objective in OBJECTIVES if rule == "optimal" else (None,):
-                if objective is None or objective in chosen["minimise"]:
-                    yield Setting(
-                        rule=rule, bits=width, per=part, minimise=objective, texts=texts[part]
-                    )
+        for part, rule in ((None, "dynamic"), *itertools.product(GRANULARITIES, RULES[2:])):
+            if rule not in chosen["rules"] or (rule in CLIPPED and width not in PAPER_BITS):
+                continue
+            if part is None:
+                yield Setting(rule=rule, bits=width)
+            elif part in chosen["per"]:
+                for objective in OBJECTIVES if rule == "optimal" else (None,):
+                    if objective is None or objective in chosen["minimise"]:
+                        yield Setting(
+                            rule=rule, bits=width, per=part, minimise=objective, texts=texts[part]
+                        )

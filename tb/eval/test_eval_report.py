@@ -14,11 +14,12 @@ from matplotlib.image import imread
 
 from exaq_eval.reports import picture as plots
 from exaq_eval.reports import report
-from exaq_eval.settings import Setting, grid
+from exaq_eval.settings import RULES, Setting, grid
 from exaq_eval.studies import accuracy_page as document
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = {"layer": 12, "head": 36}
+CALIBRATED = ("naive", "paper", "optimal")
 
 
 def figures(kind: str, place: int) -> dict[str, float]:
@@ -44,7 +45,7 @@ def figures(kind: str, place: int) -> dict[str, float]:
 def make_report(
     kind: str = "encoder", name: str = "minilm", settings: list[Setting] | None = None
 ) -> report.Report:
-    usual = grid(minimise=["mse", "kl"], texts=TEXTS)
+    usual = grid(rules=CALIBRATED, minimise=["mse", "kl"], texts=TEXTS)
     chosen = list(usual) if settings is None else settings
     return {
         "format": "exaq-evaluation",
@@ -156,6 +157,14 @@ def test_names_of_files(name: str, stem: str) -> None:
     assert report.stem(make_report(name=name)) == stem
 
 
+def test_windows_that_were_chosen_are_in_names_and_titles() -> None:
+    chosen = make_report("decoder", "decoder")
+    assert report.title(chosen) == "decoder, 16-bit logits"
+    chosen["task"]["window"] = 2048
+    assert report.stem(chosen) == "decoder-int16-2048"
+    assert report.title(chosen) == "decoder, 16-bit logits, windows of 2048 tokens"
+
+
 def test_reports_come_back_from_their_files(tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     path.write_text(report.to_json(make_report()), encoding="utf-8")
@@ -179,7 +188,7 @@ def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> 
 
 
 def test_runs_of_one_model_join_in_order() -> None:
-    every = list(grid(minimise=["mse", "kl"], texts=TEXTS))
+    every = list(grid(rules=RULES, minimise=["mse", "kl"], texts=TEXTS))
     narrow = [setting for setting in every if setting.bits in (None, 2)]
     wide = [setting for setting in every if setting.bits in (None, 3, 4)]
     file = Setting(rule="file", bits=2, title="t.json")
@@ -293,6 +302,27 @@ def test_page_sums_up_what_each_width_costs(folder: Path) -> None:
         "| naive, per layer | lossy |",
     ]
     assert any("is the right one in 98% of rows" in line for line in lines)
+
+
+def test_page_sets_what_is_not_calibrated_beside_what_others_measured(folder: Path) -> None:
+    made = report.load(folder / "decoder-int16.json")
+    reports = [report.load(folder / "minilm-int16.json"), made]
+    assert "dynamic below" not in document.text(reports, [])
+    rules = ("dynamic", *CALIBRATED)
+    settings = list(grid(rules=rules, minimise=["mse"], texts=TEXTS))
+    reports[1] = make_report("decoder", "decoder", settings)
+    text = document.text(reports, [])
+    others = _section(text, "What others measured")
+    # From tables 3 and 4 of arXiv 2511.21513: 12.66 in float, 17.75 and 13.76.
+    assert cells(others, "LLaMA-3.2-1B, quoted")[1:] == ["+0.338", "+0.083"]
+    place = [setting.name for setting in settings].index("3-bit dynamic")
+    assert cells(others, "decoder, 16-bit logits, here")[1:] == ["+0.010", f"+{place / 100:.3f}"]
+    lines = [line for line in _section(text, "In short").splitlines() if line.startswith("|")]
+    assert lines[0].startswith("| model | bits | not calibrated | naive, per layer |")
+    assert lines[2].startswith("| minilm, 16-bit logits | 2 |  | 0.9990 (0.9980) |")
+    # It is best of its width, as its place is the first, but has no tables that a unit could hold.
+    assert lines[5].startswith("| decoder, 16-bit logits | 2 | +0.010 (+1.0%) | +0.020 (+2.0%) |")
+    assert "| **+0.020 (+2.0%)** | naive, per layer |" in lines[5]
 
 
 def test_page_calls_nothing_best_where_no_rule_optimal_was_measured(folder: Path) -> None:

@@ -18,10 +18,12 @@ def test_all_settings_stand_once_in_order() -> None:
     assert names == [
         "float",
         *(
-            f"{bits}-bit {rule}, per {part}"
+            name
             for bits in (2, 3, 4)
-            for part in ("layer", "head")
-            for rule in rules
+            for name in (
+                f"{bits}-bit dynamic",
+                *(f"{bits}-bit {rule}, per {part}" for part in ("layer", "head") for rule in rules),
+            )
         ),
     ]
 
@@ -44,7 +46,23 @@ def test_the_papers_rule_is_left_out_where_it_has_no_clip() -> None:
     rules = [
         (s.bits, s.rule) for s in grid(bits=[4, 5, 6], per=["layer"], minimise=[], texts=TEXTS)
     ]
-    assert rules == [(None, "float"), (4, "naive"), (4, "paper"), (5, "naive"), (6, "naive")]
+    assert rules == [
+        (None, "float"),
+        (4, "dynamic"),
+        (4, "naive"),
+        (4, "paper"),
+        (5, "naive"),
+        (6, "naive"),
+    ]
+
+
+def test_what_is_not_calibrated_has_neither_granularity_nor_texts() -> None:
+    chosen = list(grid(rules=["dynamic"], bits=[4, 2], per=["layer", "head"], texts=TEXTS))
+    assert chosen[1:] == [Setting(rule="dynamic", bits=2), Setting(rule="dynamic", bits=4)]
+    assert chosen[1].name == "2-bit dynamic"
+    assert chosen[1].slug == "2bit-dynamic"
+    assert chosen[1].to_dict()["calibration_texts"] == 0
+    assert list(grid(rules=["dynamic"], bits=[2], per=[], texts=TEXTS))[1:] == chosen[1:2]
 
 
 def test_plain_values() -> None:

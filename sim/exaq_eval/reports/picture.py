@@ -21,6 +21,7 @@ _ROW = 0.24
 _SMALL = 1e-3
 _INK, _FAINT = "#22252b", "#6b7280"
 _COLOURS = {
+    ("dynamic", None): "#dc2626",
     ("naive", None): "#9ca3af",
     ("paper", None): "#d97706",
     ("optimal", "mse"): "#2563eb",

@@ -70,26 +70,30 @@ def _order(setting: dict[str, Any]) -> tuple[Any, ...]:
     return (
         1,
         setting["bits"],
-        GRANULARITIES.index(setting["per"]),
+        GRANULARITIES.index(setting["per"]) if setting["per"] else -1,
         RULES.index(setting["rule"]),
         OBJECTIVES.index(objective) if objective else 0,
     )
 
 
 def title(report: Report) -> str:
-    """``MODEL, 16-bit logits``, for headings and pictures."""
-    return f"{report['model']['name']}, {report['logits']['logit_width']}-bit logits"
+    """``MODEL, 16-bit logits``, for headings and pictures; with windows that were chosen."""
+    words = f"{report['model']['name']}, {report['logits']['logit_width']}-bit logits"
+    window = report["task"].get("window")
+    return words if window is None else f"{words}, windows of {window} tokens"
 
 
 def stem(report: Report) -> str:
-    """Name of the report's files, without suffix: model and width of the logits."""
-    return file_stem(report["model"]["name"], report["logits"]["logit_width"])
+    """Name of the report's files, without suffix: model, width of the logits, chosen windows."""
+    return file_stem(
+        report["model"]["name"], report["logits"]["logit_width"], report["task"].get("window")
+    )
 
 
-def file_stem(model: str, logit_width: int) -> str:
+def file_stem(model: str, logit_width: int, window: int | None = None) -> str:
     """As ``stem``, before there is a report."""
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in model).strip(".-") or "model"
-    return f"{plain}-int{logit_width}"
+    return f"{plain}-int{logit_width}" + ("" if window is None else f"-{window}")
 
 
 def markdown(report: Report, image: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ Setting = dict[str, Any]
 NEARLY_ONE_HOT = 0.75
 
 #: Models whose sections come first, in this order.
-_FIRST = ("minilm", "decoder")
+_FIRST = ("minilm", "decoder", "smollm2")
 
 _HEAD = """\
 # Accuracy: what 2 to 6 bits of softmax cost a model
 
 The unit gives every attention row only 4 to 64 different probabilities, because each logit
 becomes a code of 2 to 6 bits. This page says what that costs: first what others measured of
-EXAQ, then what this project's golden model costs two small models, then what each width costs
+EXAQ, then what this project's golden model costs models that run here, then what each width costs
 and brings, and studies that answer the questions of EXAQ's paper.
 
 Every figure of this project's is from a report in `reports/accuracy`, this page is made of these
@@ -56,10 +57,15 @@ So used, language models of a billion parameters lose much at 2 bits and between
 3; vision models lose little. Thresholds and exponentials are free numbers at no cost in hardware,
 and the sections below show that choosing them on the model's own logits is worth a bit and more."""
 
+# The first row of the table above: perplexity in float, and with so many bits.
+_QUOTED_MODEL, _QUOTED_FLOAT, _QUOTED = "LLaMA-3.2-1B", 12.66, {2: 17.75, 3: 13.76}
+
 _RULES = """\
 The *clip* C is a distance below a row's maximum: logits that lie lower are treated as if they lay
 at C. The rules differ in how they choose it. **naive** clips at the mean of the smallest logits, so
 nothing is cut off. **paper** is EXAQ's linear fit of the clip to the logits' standard deviation.
+**dynamic** is the same fit without calibration, as in the table above: each call of a layer has a
+clip of its own, of its own logits, so it has no tables that a unit could hold.
 **optimal** needs no clip: it chooses the thresholds between the codes and the level that each code
 stands for so that they minimise the error of the softmax's output on calibration logits, as mean
 squared error (mse) or as KL divergence (kl); with mse-levels only clip and levels are chosen so,
@@ -127,7 +133,8 @@ def make(reports: Path, picture: Callable[[str], Path]) -> str:
 
 def text(evaluations: list[Report], studies: list[tuple[Study, Result]]) -> str:
     """The page, of reports in their order."""
-    parts = [_HEAD, "## What others measured", _PUBLISHED, "## Rules", _RULES]
+    parts = [_HEAD, "## What others measured", _PUBLISHED, *_uncalibrated(evaluations)]
+    parts += ["## Rules", _RULES]
     parts += ["## What the columns mean", _COLUMNS]
     parts += ["## In short", *_in_short(evaluations)]
     for report in evaluations:
@@ -175,20 +182,53 @@ def _image(name: str, text: str) -> str:
     return f"![{text}](accuracy/{name}.png)"
 
 
-def _place(report: Report) -> tuple[int, str, int]:
-    """MiniLM, the decoder, then others by name; wide logits first."""
+def _place(report: Report) -> tuple[int, str, int, int]:
+    """Built-in models, then others by name; wide logits first, and usual windows."""
     name = report["model"]["name"]
     known = _FIRST.index(name) if name in _FIRST else len(_FIRST)
-    return known, name, -report["logits"]["logit_width"]
+    return known, name, -report["logits"]["logit_width"], report["task"].get("window", 0)
+
+
+def _uncalibrated(evaluations: list[Report]) -> Iterator[str]:
+    """What EXAQ without calibration costs a language model here, beside what others measured."""
+    rows = []
+    for report in evaluations:
+        rises = {
+            setting["bits"]: setting["task"]["increase"]
+            for setting in report["settings"]
+            if setting["rule"] == "dynamic"
+        }
+        if rises and report["model"]["kind"] == "decoder":
+            rows.append([f"{title(report)}, here", *(_nats(rises.get(bits)) for bits in _QUOTED)])
+    if not rows:
+        return
+    quoted = [math.log(perplexity / _QUOTED_FLOAT) for perplexity in _QUOTED.values()]
+    rows.insert(0, [f"{_QUOTED_MODEL}, quoted", *map(_nats, quoted)])
+    yield (
+        "The same use of EXAQ as the rule dynamic below, on language models that run here; figures "
+        "are rises of the loss in nats, of the quoted ones the logarithm of the ratio of the "
+        "perplexities. Models, texts and lengths of context differ, so only the order of magnitude "
+        "can be compared."
+    )
+    yield table(["model", *(f"{bits} bits, not calibrated" for bits in _QUOTED)], rows)
+
+
+def _nats(rise: float | None) -> str:
+    return "" if rise is None else f"{rise:+.3f}"
 
 
 def _in_short(evaluations: list[Report]) -> Iterator[str]:
     heads = ["model", "bits", "naive, per layer", "paper, per layer", "best", "by", "verdict"]
+    dynamic = any(s["rule"] == "dynamic" for report in evaluations for s in report["settings"])
+    if dynamic:
+        heads.insert(2, "not calibrated")
     rows = []
     for report in evaluations:
         for bits in _widths(report):
             best = _best(report, bits)
             others = [_find(report, rule, bits, "layer") for rule in ("naive", "paper")]
+            if dynamic:
+                others.insert(0, _find(report, "dynamic", bits, None))
             cells = [title(report), str(bits), *(_cost(report, each) for each in others)]
             if any(s["bits"] == bits and s["rule"] == "optimal" for s in report["settings"]):
                 which = best["name"].partition(" ")[2]
@@ -285,14 +325,14 @@ def _ties(report: Report) -> str:
 
 def _best(report: Report, bits: int) -> Setting:
     """The calibrated setting of that width with the best task figure; the first of equal ones."""
-    settings = [s for s in report["settings"] if s["bits"] == bits and s["rule"] != "file"]
+    settings = [s for s in report["settings"] if s["bits"] == bits and s["calibration_texts"]]
     if report["model"]["kind"] == "encoder":
         return max(settings, key=lambda setting: float(setting["task"]["cosine_mean"]))
     return min(settings, key=lambda setting: float(setting["task"]["loss"]))
 
 
 def _find(
-    report: Report, rule: str, bits: int, per: str, minimise: str | None = None
+    report: Report, rule: str, bits: int, per: str | None, minimise: str | None = None
 ) -> Setting | None:
     wanted = {"rule": rule, "bits": bits, "per": per, "minimise": minimise}
     for setting in report["settings"]:
@@ -304,4 +344,4 @@ def _find(
 
 def _widths(report: Report) -> list[int]:
     """Widths that have calibrated settings."""
-    return sorted({s["bits"] for s in report["settings"] if s["bits"] and s["rule"] != "file"})
+    return sorted({s["bits"] for s in report["settings"] if s["calibration_texts"]})
