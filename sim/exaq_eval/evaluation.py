@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import exaq.torch
 from exaq import TableFile
 from exaq.scalars import plain_real
 from exaq.torch.modules import head_count
+from exaq_eval.estimate import Estimate, estimate
 from exaq_eval.measurement import Measurement, measure
 from exaq_eval.models import ModelError, unswitched
+from exaq_eval.parts import Parts
 from exaq_eval.progress import Progress, silent
 from exaq_eval.remote import Remote
 from exaq_eval.reports.figures import rounded
@@ -48,6 +51,8 @@ def evaluate(
     given: dict[str, TableFile] | None = None,
     progress: Progress = silent,
     remote: Remote | None = None,
+    parts: Parts | None = None,
+    foresee: Callable[[Estimate], None] | None = None,
 ) -> Evaluation:
     """Measure ``settings`` on a task.
 
@@ -69,6 +74,11 @@ def evaluate(
         Told of every step.
     remote
         Measures the settings elsewhere, at the same time, to the same report. None: all runs here.
+    parts
+        What is finished already, which is not measured again; what gets finished goes there. It
+        changes no figure.
+    foresee
+        Told at the beginning what there is to do and about how long it takes.
 
     Raises
     ------
@@ -79,11 +89,15 @@ def evaluate(
         A worker cannot load the task, or has another one.
     """
     given = given or {}
+    progress(0, 1, "trying the model")
     _check_runs(task, list(given.values()))
+    if foresee is not None:
+        foresee(estimate(task, settings, logit_format, parts))
+    progress(1, 1, "trying the model")
     if remote is None:
-        measured = measure(task, settings, logit_format, given, progress)
+        measured = measure(task, settings, logit_format, given, progress, parts)
     else:
-        measured = remote.measure(task, settings, logit_format, given, progress)
+        measured = remote.measure(task, settings, logit_format, given, progress, parts)
     exact = measured[0]
     report = {
         "format": FORMAT,
@@ -97,7 +111,7 @@ def evaluate(
         "settings": [
             setting.to_dict()
             | {"task": task.scores(exact.output, each.output, setting.texts)}
-            | _table_figures(each)
+            | _table_figures(setting, each)
             for setting, each in zip(settings, measured, strict=True)
         ],
         "versions": versions(),
@@ -116,15 +130,19 @@ def _check_runs(task: Task, given: Sequence[TableFile]) -> None:
     The shortest text shows it, before anything is measured.
     """
     exaq.torch.set_tables(task.model, None)
-    with exaq.torch.record(task.model) as recording:
+    heads: dict[int, int] = {}
+
+    def take(layer: int, logits: NDArray[np.float32]) -> None:
+        heads.setdefault(layer, len(logits))
+
+    with exaq.torch.record(task.model, receive=take):
         output = task.run(min(task.texts, key=len))
     if not np.isfinite(output).all():
         raise ModelError(f"the output of {task.name} is not finite, with float softmax")
-    if not any(recording.layers):
+    if not heads:
         raise ModelError(f"no attention layer of {task.name} runs that EXAQ can serve")
-    heads = {layer: len(calls[0]) for layer, calls in enumerate(recording.layers) if calls}
     for tables in given:
-        for layer, count in heads.items():
+        for layer, count in sorted(heads.items()):
             for head in range(count):
                 try:
                     tables.of(layer, head)
@@ -132,10 +150,12 @@ def _check_runs(task: Task, given: Sequence[TableFile]) -> None:
                     raise ModelError(str(error)) from None
 
 
-def _table_figures(measured: Measurement) -> dict[str, Any]:
-    """Figures of a softmax with tables, and what they are; nothing where there are none."""
-    if measured.tables is None:
+def _table_figures(setting: Setting, measured: Measurement) -> dict[str, Any]:
+    """Figures of a softmax that is not float, and its tables, where it has some."""
+    if setting.rule == "float":
         return {}
+    if measured.tables is None:
+        return {"attention": measured.attention}
     return {
         "attention": measured.attention,
         "tables": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -75,7 +76,16 @@ def test_a_folders_model_is_evaluated_and_written(model: Path, run: Run, tmp_pat
     options += ["--minimise", "mse", "--out", "out", "--reports", "kept"]
     done = run("mine", *options)
     assert done.code == 0, done.stderr
-    assert done.stderr == ""
+    plan, foreseen = done.stderr.splitlines()
+    assert plan == (
+        "mine: BertModel, 5,536 weights, 2 attention layers; 4 texts, 256 tokens; 3 settings, 2 of "
+        "them with tables from 2 texts or less"
+    )
+    assert re.fullmatch(
+        r"mine: 2 texts to record, 2 calibrations, 12 texts to run, 4 texts to compare attention "
+        r"on: about \d+ s",
+        foreseen,
+    )
     names = {
         "mine-int12.json",
         "mine-int12.md",
@@ -152,7 +162,7 @@ def test_study_writes_figures_section_and_picture(option: str, run: Run, tmp_pat
 
 
 @pytest.fixture
-def inputs(model: Path, tmp_path: Path) -> Path:
+def inputs(model: Path, decoder_folder: Path, tmp_path: Path) -> Path:
     def tables(name: str, scale: float, layer: int | None, head: int | None) -> None:
         made = Tables.from_clip(-4, bits=2, logit_scale=scale, exp_frac=13)
         entry = TableSet(name="x", tables=made, layer=layer, head=head)
@@ -164,6 +174,7 @@ def inputs(model: Path, tmp_path: Path) -> Path:
     tables("b.json", 0.125, None, None)
     tables("part.json", 0.0625, 0, None)
     tables("beyond.json", 0.0625, 2, None)
+    shutil.copytree(decoder_folder, tmp_path / "llama")
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "kept").mkdir()
@@ -174,8 +185,11 @@ def inputs(model: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nowhere", "nowhere is neither minilm nor decoder nor a folder"),
-        ("mine nowhere", "nowhere is neither minilm nor decoder nor a folder"),
+        ("nowhere", "nowhere is none of minilm, decoder, smollm2, and no folder"),
+        ("mine nowhere", "nowhere is none of minilm, decoder, smollm2, and no folder"),
+        ("mine --tokens 8", "mine is an encoder, whose texts are not cut into windows"),
+        ("mine --tokens 0", "Invalid value for '--tokens': 0 is not in the range x>=1."),
+        ("llama --tokens 33", "windows of llama must be of 1..32 tokens, not 33"),
         ("empty", "empty holds no config.json: no folder of a Transformers model"),
         (
             "decoder",
@@ -187,6 +201,7 @@ def inputs(model: Path, tmp_path: Path) -> Path:
             "Invalid value for '--bits': '7' is not one of '2', '3', '4', '5', '6'.",
         ),
         ("mine --bits 5 --rule paper", "the rule paper is for 2 to 4 bits, not for 5"),
+        ("mine --bits 6 --rule dynamic", "the rule dynamic is for 2 to 4 bits, not for 6"),
         ("mine --logit-width 3", "logit_width must be in 4..24, not 3"),
         (
             "mine --logit-scale wide",

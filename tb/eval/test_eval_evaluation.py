@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -197,7 +198,7 @@ def test_attention_of_a_language_model_is_compared_on_windows_spread_over_all(
         next(k for k, t in enumerate(decoder.texts) if t is c) for c in decoder.attention_texts
     ]
     assert chosen == list(range(0, 18, 2))
-    assert len(chosen) <= Prediction.compared
+    assert len(chosen) <= tasks.COMPARED_WINDOWS
 
 
 def test_same_evaluation_gives_the_same_report(encoder: Embedding, of_encoder: Evaluation) -> None:
@@ -250,6 +251,43 @@ def test_given_tables_take_the_place_of_calibration(
     assert given["calibration_texts"] == 0
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+def test_the_rule_dynamic_clips_each_call_by_its_own_logits(bits: int, decoder: Prediction) -> None:
+    setting = Setting(rule="dynamic", bits=bits)
+    result = evaluate(decoder, [SETTINGS[0], setting], FORMAT)
+    found = by_name(result)[setting.name]
+    assert result.tables == {}
+    assert "tables" not in found
+    slope, constant = {2: (1.66, 1.85), 4: (1.83, 2.27)}[bits]
+    errors = []
+    for text in decoder.attention_texts:
+        with exaq.torch.record(decoder.model) as recording:
+            decoder.run(text)
+        for (logits,) in recording.layers:
+            live = np.isfinite(logits)
+            real = logits.astype(np.float64)
+            distances = real - real.max(axis=-1, keepdims=True)
+            spread = distances[live].std(ddof=1)
+            clip = max(distances[live].min(), -slope * spread - constant)
+            config = FORMAT.config(bits=bits, clip=clip)
+            integers = exaq.logits_to_integers(np.where(live, logits, 0), config)
+            given = exaq.softmax(integers, config, live) / 2**12
+            p = np.exp(distances)
+            p /= p.sum(axis=-1, keepdims=True)
+            errors += list(((p - given) ** 2).sum(axis=-1).ravel())
+    assert found["attention"]["rows"] == len(errors)
+    assert found["attention"]["squared_error"] == pytest.approx(np.mean(errors), rel=1e-4)
+    exaq.torch.set_tables(
+        decoder.model, exaq.torch.Uncalibrated(bits=bits, changes=dataclasses.asdict(FORMAT))
+    )
+    served = decoder.outputs()
+    exaq.torch.set_tables(decoder.model, None)
+    assert found["task"]["loss"] == pytest.approx(served.mean(), rel=1e-5)
+    assert found["task"]["increase"] == pytest.approx(
+        served.mean() - decoder.outputs().mean(), rel=1e-3
+    )
+
+
 def test_best_scale_has_the_least_divergence(encoder: Embedding) -> None:
     texts = encoder.texts[:3]
     chosen = best_scale(encoder, texts, LogitFormat(logit_width=6))
@@ -283,6 +321,7 @@ def test_progress_ends_each_stage(encoder: Embedding) -> None:
     evaluate(encoder, settings, FORMAT, progress=told)
     assert all(done == total for done, total in last.values())
     assert list(last) == [
+        "trying the model",
         "recording logits",
         "calibrating 2-bit paper, per layer",
         "running float",

@@ -26,8 +26,9 @@ from exaq_cli.main import main
 from exaq_cli.workers import workers
 from exaq_eval import remote, tasks, versions
 from exaq_eval.evaluation import Evaluation, evaluate
-from exaq_eval.measurement import measure
+from exaq_eval.measurement import is_whole, measure
 from exaq_eval.models import corpus
+from exaq_eval.parts import Parts
 from exaq_eval.remote import Remote
 from exaq_eval.reports import report
 from exaq_eval.settings import LogitFormat, Setting
@@ -120,13 +121,61 @@ def test_report_of_processes_is_that_of_one(
         progress=lambda *step: told.append(step),
     )
     assert_same(found, alone)
-    assert told == [(done, 5, "measuring settings") for done in range(6)]
+    assert told == [
+        *((done, 1, "trying the model") for done in range(2)),
+        *((done, 5, "measuring settings") for done in range(6)),
+    ]
 
 
 def test_report_of_a_decoder(processes: Executor, decoder_folder: Path) -> None:
     task = tasks.load(str(decoder_folder), 3)
     found = evaluate(task, SETTINGS[:2], FORMAT, remote=by(processes, decoder_folder, 3))
     assert_same(found, evaluate(task, SETTINGS[:2], FORMAT))
+
+
+def test_windows_that_were_chosen_are_those_of_the_workers(
+    processes: Executor, decoder_folder: Path
+) -> None:
+    task = tasks.load(str(decoder_folder), 2, tokens=24)
+    assert {len(text) for text in task.texts} == {25}
+    remote = Remote(executor=processes, name=str(decoder_folder), texts=2, tokens=24)
+    found = evaluate(task, SETTINGS[:2], FORMAT, remote=remote)
+    assert_same(found, evaluate(task, SETTINGS[:2], FORMAT))
+    assert found.report["task"]["window"] == 24
+
+
+def test_what_workers_have_finished_is_kept(
+    task: Task, alone: Evaluation, encoder_folder: Path, tmp_path: Path
+) -> None:
+    """It is not sent again; what is left is, and the process alone goes on likewise."""
+    state = {"of": "test"}
+    parts = Parts(tmp_path, state, FORMAT, GIVEN)
+
+    def some(done: int, total: int, now: str) -> None:
+        if (done, now) == (3, "measuring settings"):
+            raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(1) as executor:
+        workers_ = by(executor, encoder_folder)
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(
+                task, SETTINGS, FORMAT, given=GIVEN, remote=workers_, parts=parts, progress=some
+            )
+        left = [each for each in SETTINGS if not is_whole(parts.of(each), each, task)]
+        assert left == list(SETTINGS[3:])
+        told: list[tuple[int, int, str]] = []
+        found = evaluate(
+            task,
+            SETTINGS,
+            FORMAT,
+            given=GIVEN,
+            remote=workers_,
+            parts=parts,
+            progress=lambda *step: told.append(step),
+        )
+    assert_same(found, alone)
+    assert told[2:] == [(done, 5, "measuring settings") for done in (3, 4, 5)]
+    assert_same(evaluate(task, SETTINGS, FORMAT, given=GIVEN, parts=parts), alone)
 
 
 def test_threads_of_one_worker_do_not_mix_their_settings(
@@ -275,7 +324,7 @@ def test_a_worker_that_is_killed_costs_a_try(
         killed: list[int] = []
 
         def tell(done: int, total: int, now: str) -> None:
-            if done == 0:
+            if (done, now) == (0, "measuring settings"):
                 killer.start()
 
         def kill() -> None:
@@ -314,7 +363,9 @@ def test_the_command_writes_the_same_files(
         with pytest.raises(SystemExit) as ended:
             main([*line.split(), "--per", "layer", "--out", "out", *more])
         said = capfd.readouterr()
-        assert (ended.value.code, said.err) == (0, "")
+        assert ended.value.code == 0, said.err
+        # What it will do, for about how long, and on a slow machine how far it is.
+        assert {line.partition(":")[0] for line in said.err.splitlines()} == {"mine"}
         printed.append(said.out)
         written.append({path.name: path.read_bytes() for path in Path("out").iterdir()})
         shutil.rmtree("out")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,8 @@ Array = NDArray[Any]
 #: Floor for softmaxes that do not round: it only keeps the logarithm finite.
 TINY = float(np.finfo(np.float64).tiny)
 
-# Rows as long as any unit takes.
-_LONGEST = 65536
+#: Elements of a row, as many as any unit takes.
+LONGEST = 65536
 
 
 @dataclass
@@ -106,6 +106,10 @@ class Sharpness:
             "entropy": self.entropy / self.rows,
         }
 
+    def state(self) -> dict[str, Any]:
+        """Plain values from which ``Sharpness`` goes on: ``Sharpness(**state)``."""
+        return asdict(self)
+
 
 #: Probabilities (heads, rows, row), float64, of logits of a layer with -inf for masked ones.
 Softmax = Callable[[int, Array], Array]
@@ -133,12 +137,24 @@ class Comparison:
     def __post_init__(self) -> None:
         self._figures = {name: [Figures() for _ in range(self.layers)] for name in self.softmaxes}
 
-    def add(self, layer: int, logits: Array) -> None:
-        """Compare on ``logits``, shape (heads, rows, row), -inf where masked."""
+    def add(self, layer: int, logits: Array, names: Collection[str] | None = None) -> None:
+        """Compare on ``logits``, shape (heads, rows, row), -inf where masked.
+
+        ``names``: those of the softmaxes to compare; None: all.
+        """
         live = np.isfinite(logits)
         exact = reference.softmax(np.where(live, logits, 0), live)
-        for name, softmax in self.softmaxes.items():
-            self._figures[name][layer].add(exact, softmax(layer, logits), live, floor=self.floor)
+        for name in self.softmaxes if names is None else names:
+            given = self.softmaxes[name](layer, logits)
+            self._figures[name][layer].add(exact, given, live, floor=self.floor)
+
+    def state(self, name: str) -> list[dict[str, Any]]:
+        """Plain values of one softmax's sums, layer by layer, for ``resume``."""
+        return [asdict(figures) for figures in self._figures[name]]
+
+    def resume(self, name: str, state: list[Mapping[str, Any]]) -> None:
+        """Go on with the sums of ``state``, in the place of those of the softmax."""
+        self._figures[name] = [Figures(**each) for each in state]
 
     def to_dict(self, name: str) -> dict[str, Any]:
         """Figures of one softmax over all layers, and the divergence of each one that ran."""
@@ -162,7 +178,7 @@ def unit_softmax(tables: TableFile, prob_bits: int) -> Softmax:
             logit_scale=tables.logit_scale,
             exp_frac=tables.exp_frac,
             prob_bits=prob_bits,
-            max_row=_LONGEST,
+            max_row=LONGEST,
             contexts=heads,
             context_tables=each,
         )

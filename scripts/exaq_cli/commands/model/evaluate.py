@@ -11,10 +11,19 @@ from exaq.tables import PAPER_BITS
 from exaq_cli.errors import UserError
 from exaq_cli.files import load_tables
 from exaq_cli.workers import scheduler_option
-from exaq_eval.settings import BITS, DEFAULT_BITS, GRANULARITIES, OBJECTIVES, RULES, LogitFormat
+from exaq_eval.settings import (
+    BITS,
+    CLIPPED,
+    DEFAULT_BITS,
+    GRANULARITIES,
+    OBJECTIVES,
+    RULES,
+    LogitFormat,
+)
 
-#: Models that are evaluated where none is named.
-BUILT_IN = ("minilm", "decoder")
+#: Models that are built in, and those of them that are evaluated where none is named: small ones.
+BUILT_IN = ("minilm", "decoder", "smollm2")
+DEFAULT = BUILT_IN[:2]
 
 _PATH = click.Path(path_type=Path)
 _DEFAULT = LogitFormat()
@@ -36,7 +45,8 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "rules",
     multiple=True,
     type=click.Choice(RULES[1:]),
-    help="Rules of calibration; repeatable.  [default: all]",
+    help="Rules of calibration; dynamic: none, each call is clipped by its own logits; "
+    "repeatable.  [default: all]",
 )
 @click.option(
     "--bits",
@@ -87,13 +97,22 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     help=f"Width of a probability.  [default: {_DEFAULT.prob_bits}]",
 )
 @click.option(
-    "--texts", type=click.IntRange(2), help="Evaluate on so many texts only, for a first look."
+    "--texts",
+    type=click.IntRange(2),
+    help="Evaluate on so many texts only, for a first look.  [default: encoders, 60 docstrings; "
+    "decoders, 64 windows, and from 50 M weights on 16]",
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(1),
+    help="Length of a decoder's windows.  [default: 256, and from 50 M weights on 512]",
 )
 @click.option(
     "--calibration-texts",
     type=click.IntRange(1),
     help="Calibrate on so many texts.  "
-    "[default: encoders, 12 per layer and 36 per head; decoders, 16 windows]",
+    "[default: encoders, 12 per layer and 36 per head; decoders, 16 windows, and from 50 M weights "
+    "on 4]",
 )
 @click.option(
     "--partial",
@@ -146,6 +165,7 @@ def command(
     exp_frac: int | None,
     prob_bits: int | None,
     texts: int | None,
+    tokens: int | None,
     calibration_texts: int | None,
     partial: bool,
     out: Path | None,
@@ -158,15 +178,18 @@ def command(
     """Measure what softmax of few bits costs on a model.
 
     MODEL is minilm (an encoder), decoder (a small one that scripts/train_tiny_decoder.py trains),
-    or the folder of a Transformers model; none: both built-in ones. Tables are calibrated on the
+    smollm2 (a language model of 135 M weights), or the folder of a Transformers model; none:
+    minilm and decoder, which are small. Tables are calibrated on the
     model's attention logits by each rule, width and granularity, and the model runs its task with
     each: embeddings of texts, or prediction of the next token. Written for each model: figures as
-    JSON, the same as Markdown, a picture, and the tables.
+    JSON, the same as Markdown, a picture, and the tables. What is finished is kept beside them,
+    so a run that was interrupted goes on where it stopped.
 
     \b
     exaq evaluate minilm
     exaq evaluate decoder --bits 2 --rule optimal --per head
     exaq evaluate minilm --logit-width 8 --logit-scale auto
+    exaq evaluate my_model --bits 2 --rule paper
     exaq evaluate my_model --tables tables.json
     exaq evaluate --study clip
     exaq evaluate --docs
@@ -186,6 +209,7 @@ def command(
         "--exp-frac": exp_frac,
     }
     of_models = formats | calibrating | {"--prob-bits": prob_bits, "--texts": texts}
+    of_models |= {"--tokens": tokens}
     of_models |= {"--partial": partial, "--tables": files, "MODEL": models}
     of_models |= {"--scheduler": scheduler}
     if docs:
@@ -203,10 +227,11 @@ def command(
         _refuse("--tables", calibrating)
     for model in models:
         if model not in BUILT_IN and not Path(model).is_dir():
-            raise UserError(f"{model} is neither {' nor '.join(BUILT_IN)} nor a folder")
+            raise UserError(f"{model} is none of {', '.join(BUILT_IN)}, and no folder")
     wide = [each for each in bits if int(each) not in PAPER_BITS]
-    if "paper" in rules and wide:
-        raise UserError(f"the rule paper is for 2 to 4 bits, not for {wide[0]}")
+    for rule in CLIPPED:
+        if rule in rules and wide:
+            raise UserError(f"the rule {rule} is for 2 to 4 bits, not for {wide[0]}")
     given = {str(path): load_tables(path) for path in files}
     choice = evaluate_models.Choice(
         rules=rules or RULES,
@@ -218,9 +243,8 @@ def command(
         logit_format=evaluate_models.settle_format(given, formats, prob_bits),
         choose_scale=logit_scale == "auto",
     )
-    evaluate_models.run_models(
-        models or BUILT_IN, texts, partial, choice, folder, reports, scheduler
-    )
+    chosen = evaluate_models.Texts(count=texts, tokens=tokens, partial=partial)
+    evaluate_models.run_models(models or DEFAULT, chosen, choice, folder, reports, scheduler)
 
 
 def _refuse(option: str, others: dict[str, Any]) -> None:

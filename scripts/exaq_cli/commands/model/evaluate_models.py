@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +22,13 @@ from exaq import TableFile
 from exaq_cli.commands.model.evaluate import BUILT_IN
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import made_folder, replacing
-from exaq_cli.output.progress import staged
+from exaq_cli.output.progress import duration, staged
 from exaq_cli.workers import executor_of
 from exaq_eval.settings import LogitFormat, Setting, grid
 
 if TYPE_CHECKING:
+    from exaq_eval.estimate import Estimate
+    from exaq_eval.parts import Parts
     from exaq_eval.remote import Remote
     from exaq_eval.tasks import Task
 
@@ -106,10 +109,24 @@ def settle_format(
         return LogitFormat(**wanted)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """What is taken of each model's texts, and of which models.
+
+    Members
+    -------
+    count, tokens, partial
+        ``texts``, ``tokens`` and ``partial`` of ``exaq_eval.tasks.load``.
+    """
+
+    count: int | None
+    tokens: int | None
+    partial: bool
+
+
 def run_models(
     names: Sequence[str],
-    texts: int | None,
-    partial: bool,
+    texts: Texts,
     choice: Choice,
     folder: Path,
     reports: Path | None,
@@ -118,19 +135,25 @@ def run_models(
     """Evaluate each model, print its task figures and write its files."""
     with executor_of(scheduler) as executor:
         for name in names:
-            task = _load(name, texts, partial)
+            task = _load(name, texts)
             settings = choice.settings(task)
-            remote = None if executor is None else _remote(executor, name, texts, partial)
+            remote = None if executor is None else _remote(executor, name, texts)
             with _partial_unwarned():
                 _run_model(name, task, settings, choice, folder, reports, remote)
 
 
-def _remote(executor: Executor, name: str, texts: int | None, partial: bool) -> Remote:
+def _remote(executor: Executor, name: str, texts: Texts) -> Remote:
     from exaq_eval.remote import Remote
 
     # Workers have working folders of their own.
     path = name if name in BUILT_IN else str(Path(name).resolve())
-    return Remote(executor=executor, name=path, texts=texts, partial=partial)
+    return Remote(
+        executor=executor,
+        name=path,
+        texts=texts.count,
+        partial=texts.partial,
+        tokens=texts.tokens,
+    )
 
 
 @contextmanager
@@ -143,14 +166,16 @@ def _partial_unwarned() -> Iterator[None]:
         yield
 
 
-def _load(name: str, texts: int | None, partial: bool) -> Task:
+def _load(name: str, texts: Texts) -> Task:
     from exaq_eval import tasks
     from exaq_eval.models import ModelError
 
-    try:
-        return tasks.load(name, texts, partial=partial)
-    except ModelError as error:
-        raise UserError(str(error)) from error
+    with staged(name, console=_CONSOLE, transient=True) as told:
+        told(0, 1, "reading the model and its texts")
+        try:
+            return tasks.load(name, texts.count, partial=texts.partial, tokens=texts.tokens)
+        except ModelError as error:
+            raise UserError(str(error)) from error
 
 
 def _run_model(
@@ -165,6 +190,8 @@ def _run_model(
     from exaq.torch import set_tables
     from exaq_eval.evaluation import evaluate
     from exaq_eval.models import ModelError
+    from exaq_eval.parts import Parts
+    from exaq_eval.remote import identity
     from exaq_eval.reports.picture import draw
     from exaq_eval.reports.report import file_stem, load, markdown, merge, to_json
     from exaq_eval.scale import best_scale
@@ -174,7 +201,7 @@ def _run_model(
         with user_errors():
             set_tables(task.model, tables)
     made = [setting for setting in settings if setting.texts]
-    stem = file_stem(task.name, choice.logit_format.logit_width)
+    stem = file_stem(task.name, choice.logit_format.logit_width, task.describe().get("window"))
     targets = [made_folder(folder) / f"{stem}{suffix}" for suffix in (".json", ".md", ".png")]
     targets += [folder / f"{stem}.{setting.slug}.tables.json" for setting in made]
     kept = None if reports is None else made_folder(reports) / f"{stem}.json"
@@ -190,8 +217,17 @@ def _run_model(
                     few = task.calibration[: min(task.calibration_counts.values())]
                     scale = best_scale(task, few, logit_format, told)
                     logit_format = dataclasses.replace(logit_format, logit_scale=scale)
+                parts = Parts(folder / f"{stem}.parts", identity(task), logit_format, given)
+                plan = [_plan(task, settings), *_reused(settings, parts)]
                 result = evaluate(
-                    task, settings, logit_format, given=given, progress=told, remote=remote
+                    task,
+                    settings,
+                    logit_format,
+                    given=given,
+                    progress=told,
+                    remote=remote,
+                    parts=parts,
+                    foresee=partial(_foretell, task.name, plan, remote),
                 )
             except ModelError as error:
                 raise UserError(str(error)) from error
@@ -204,9 +240,56 @@ def _run_model(
         if kept:
             joined = merge(before, report) if before else report
             others[-1].write_text(to_json(joined), encoding="utf-8")
+    parts.remove(settings)
     for line in _lines(report):
         click.echo(line)
     click.echo(f"Written: {targets[0]}, .md, .png" + (f", {len(made)} tables" if made else ""))
+
+
+def _foretell(name: str, plan: list[str], remote: Remote | None, foreseen: Estimate) -> None:
+    """Lines that say what is going to happen, on stderr, above any bar."""
+    for line in (*plan, _foreseen(foreseen, remote)):
+        _CONSOLE.print(f"{name}: {line}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _plan(task: Task, settings: Sequence[Setting]) -> str:
+    """What will be measured: model, texts and settings."""
+    from exaq.torch import attention_layers
+
+    weights = sum(weight.numel() for weight in task.model.parameters())
+    made = sum(bool(setting.texts) for setting in settings)
+    most = max((setting.texts for setting in settings), default=0)
+    tables = f", {made} of them with tables from {most} texts or less" if made else ""
+    return (
+        f"{type(task.model).__name__}, {weights:,} weights, "
+        f"{len(attention_layers(task.model))} attention layers; {len(task.texts)} texts, "
+        f"{task.tokens:,} tokens; {len(settings)} settings{tables}"
+    )
+
+
+def _foreseen(foreseen: Estimate, remote: Remote | None) -> str:
+    """What there is to do, and about how long it takes."""
+    steps = [
+        (foreseen.recorded, "texts to record"),
+        (foreseen.calibrated, "calibrations"),
+        (foreseen.run, "texts to run"),
+        (foreseen.compared, "texts to compare attention on"),
+    ]
+    words = ", ".join(f"{count:,} {what}" for count, what in steps if count) or "nothing to do"
+    where = "" if remote is None else " of one process"
+    return f"{words}: about {duration(max(foreseen.seconds, 1))}{where}"
+
+
+def _reused(settings: Sequence[Setting], parts: Parts) -> Iterator[str]:
+    """A line that says what an earlier run has left, if anything."""
+    found = [parts.of(setting) for setting in settings]
+    tables = sum(part.tables() is not None for part in found)
+    run = sum(0 if (rows := part.output()) is None else len(rows) for part in found)
+    compared = sum(part.attention().get("texts", 0) for part in found)
+    steps = [(tables, "tables"), (run, "texts run"), (compared, "texts compared")]
+    words = ", ".join(f"{count:,} {what}" for count, what in steps if count)
+    if words:
+        yield f"goes on where an earlier run stopped, with {words}"
 
 
 def run_studies(names: Sequence[str], quick: bool, folder: Path, reports: Path | None) -> None:
@@ -290,7 +373,10 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
         if report["model"]["kind"] == "encoder":
             figures = f"cosine {task['cosine_mean']:.4f}, least {task['cosine_min']:.4f}"
         else:
-            figures = f"loss {task['loss']:.4f} nats, {task['increase']:+.4f}"
+            figures = (
+                f"loss {task['loss']:.4f} nats, {task['increase']:+.4f}; "
+                f"perplexity {task['perplexity']:.3f}"
+            )
         if "attention" in setting:
             figures += f"; KL {setting['attention']['kl']:.2e} nats a row"
         yield f"{setting['name']:{wide}}  {figures}"
