@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -67,7 +66,7 @@ def estimate(
 
     seconds, recorded, calibrated, run, compared = 0.0, 0, 0, 0, 0
     softmaxes: dict[int | None, tuple[float, float]] = {}
-    calibrations: dict[Any, float] = {}
+    calibrations: dict[tuple[str, str | None], float] = {}
     for setting in settings:
         part = of[setting.name]
         if setting.bits not in softmaxes:
@@ -83,9 +82,10 @@ def estimate(
         if setting.texts and part.tables() is None:
             calibrated += 1
             recorded = max(recorded, setting.texts)
-            kind = setting.bits, setting.rule, setting.minimise, setting.per
+            kind = setting.rule, setting.minimise
             if kind not in calibrations:
-                calibrations[kind] = _calibration_seconds(logits, setting, logit_format)
+                alike = [each for each in settings if (each.rule, each.minimise) == kind]
+                calibrations[kind] = _calibration_seconds(logits, alike, logit_format)
             share = _share(task.calibration[: setting.texts], text, 2)
             seconds += layers * calibrations[kind] * share
     seconds += passing * _share(task.calibration[:recorded], text, 1)
@@ -130,9 +130,14 @@ def _softmax_seconds(
     )
 
 
-def _calibration_seconds(logits: Floats, setting: Setting, logit_format: LogitFormat) -> float:
-    """Of the tables of a layer on one text: those of one head stand for all."""
-    heads = len(logits)
-    one = logits[:1] if setting.per == "head" else logits
-    work = _seconds(lambda: exaq.calibrate([one], **calibration_options(setting, logit_format)))
-    return work * heads if setting.per == "head" else work
+def _calibration_seconds(
+    logits: Floats, alike: Sequence[Setting], logit_format: LogitFormat
+) -> float:
+    """Of the tables of a layer on one text, by the rule of settings that are alike.
+
+    The widest of them stands for all, and it is tried once whether it is per layer or head: many
+    small sets take about as long as few large ones, and trying each would take too long.
+    """
+    widest = max(alike, key=lambda setting: setting.bits or 0)
+    options = calibration_options(widest, logit_format)
+    return _seconds(lambda: exaq.calibrate([logits], **(options | {"per": "layer"})))
