@@ -24,7 +24,9 @@ from exaq_eval.models.folder import is_large
 WINDOWS, CALIBRATED_WINDOWS, CALIBRATION_WINDOWS, COMPARED_WINDOWS = 64, 16, 256, 16
 #: The same of a model of many weights (``exaq_eval.models.folder.LARGE``).
 LARGE_WINDOWS, LARGE_CALIBRATED_WINDOWS = 16, 4
-LARGE_CALIBRATION_WINDOWS, LARGE_COMPARED_WINDOWS = 32, 2
+LARGE_CALIBRATION_WINDOWS = 32
+#: Tokens of the windows that the attention of such a model is compared on; one window at least.
+LARGE_COMPARED_TOKENS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +163,9 @@ class Prediction(Task):
     @property
     def attention_texts(self) -> Sequence[Tensor]:
         # Spread over all.
-        most = LARGE_COMPARED_WINDOWS if is_large(self.model) else COMPARED_WINDOWS
+        most = COMPARED_WINDOWS
+        if is_large(self.model):
+            most = max(LARGE_COMPARED_TOKENS // (len(self.texts[0]) - 1), 1)
         step = -(-len(self.texts) // most)
         return self.texts[::step]
 

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 import exaq
-from exaq import SoftmaxConfig, TableFile, Tables, TableSet
+from exaq import SoftmaxConfig, TableFile, Tables, TableSet, reference
+from exaq_eval.measures import attention
 from exaq_eval.measures.attention import Comparison, Sharpness, rounded_softmax, unit_softmax
 from exaq_eval.settings import LogitFormat
 
@@ -119,6 +120,24 @@ def test_rows_without_a_live_element_do_not_count(per_head: TableFile) -> None:
     assert doubled["rows"] == 2 * alone["rows"]
     for name in ("kl", "squared_error", "top1"):
         assert doubled[name] == pytest.approx(alone[name])
+
+
+def test_of_many_rows_some_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "MOST_ROWS", 2)
+    logits = np.random.default_rng(4).normal(size=(3, 5, 5)).astype(np.float32)
+    seen = []
+
+    def softmax(layer: int, given: attention.Array) -> attention.Array:
+        seen.append(given)
+        return reference.softmax(given) + np.arange(5)[:, None] / 100
+
+    whole = Comparison({"x": softmax}, layers=1, floor=1e-9)
+    whole.add(0, logits)
+    # The softmax gets the whole call; rows 0 and 3 are compared.
+    np.testing.assert_array_equal(seen[0], logits)
+    figures = whole.to_dict("x")
+    assert figures["rows"] == 6
+    assert figures["squared_error"] == pytest.approx(5 * 0.03**2 / 2)
 
 
 def test_sharpness_is_a_mean_over_live_rows() -> None:

@@ -17,6 +17,7 @@ import exaq.torch
 from exaq_eval import tasks
 from exaq_eval.evaluation import Evaluation, evaluate
 from exaq_eval.measures.scores import embedding_scores
+from exaq_eval.models import folder
 from exaq_eval.reports import report
 from exaq_eval.scale import POWERS_OF_TWO, best_scale
 from exaq_eval.settings import LogitFormat, Setting, grid
@@ -356,3 +357,30 @@ def test_models_from_folders_get_their_tasks(encoder_folder: Path, decoder_folde
     assert {len(text) for text in prediction.texts} == {33}
     assert prediction.tokens == 5 * 32
     assert len(prediction.calibration) == tasks.CALIBRATION_WINDOWS
+
+
+def test_a_large_decoder_gets_a_short_look(
+    decoder_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tasks.load(str(decoder_folder))
+    assert (len(small.texts), len(small.calibration)) == (64, 256)
+    assert small.calibration_counts == {"layer": 16, "head": 16}
+    assert len(small.attention_texts) == 16
+    assert "window" not in small.describe()
+
+    weights = sum(weight.numel() for weight in small.model.parameters())
+    monkeypatch.setattr(folder, "LARGE", weights)
+    large = tasks.load(str(decoder_folder))
+    assert (len(large.texts), len(large.calibration)) == (16, 32)
+    assert large.calibration_counts == {"layer": 4, "head": 4}
+    # The windows of either are as long as the model has positions.
+    assert {len(text) for text in (*small.texts, *large.texts)} == {33}
+    for tokens, count in ((64, 2), (33, 1), (16, 1)):
+        monkeypatch.setattr(tasks, "LARGE_COMPARED_TOKENS", tokens)
+        assert len(large.attention_texts) == count
+
+    monkeypatch.setattr(folder, "LARGE", weights + 1)
+    assert len(tasks.load(str(decoder_folder)).texts) == 64
+    chosen = tasks.load(str(decoder_folder), 2, tokens=24)
+    assert chosen.describe()["window"] == 24
+    assert chosen.tokens == 2 * 24

@@ -152,7 +152,10 @@ def test_parts_of_anything_else_have_other_keys(tmp_path: Path) -> None:
     )
     parts = [
         parts_in(tmp_path).of(setting),
-        parts_in(tmp_path).of(SETTINGS[2]),
+        parts_in(tmp_path).of(Setting(rule="paper", bits=3, per="layer", texts=2)),
+        parts_in(tmp_path).of(Setting(rule="naive", bits=2, per="layer", texts=2)),
+        parts_in(tmp_path).of(Setting(rule="paper", bits=2, per="head", texts=2)),
+        parts_in(tmp_path).of(Setting(rule="paper", bits=2, per="layer", texts=1)),
         parts_in(tmp_path, LogitFormat(logit_width=12, logit_scale=2.0**-5)).of(setting),
         Parts(tmp_path, STATE | {"weights": "v"}, FORMAT, {}).of(setting),
         Parts(tmp_path, STATE, FORMAT, {setting.name: tables}).of(setting),
