@@ -29,6 +29,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _patient_commands() -> None:
+    """Commands in this process write no lines of progress, which a slow machine would see."""
+    from exaq_cli.output import progress
+
+    progress.PATIENCE = float("inf")
+
+
 @pytest.fixture
 def unused_components() -> Iterator[None]:
     """For tests that make components to see whether they can be made, and put them in no design."""

@@ -29,6 +29,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time of the log, which looks at it only when it is told to."""
     clock = Clock()
     monkeypatch.setattr(progress, "time", clock)
+    # Tests in general have all the patience in the world.
+    monkeypatch.setattr(progress, "PATIENCE", 10.0)
     return clock
 
 

@@ -67,3 +67,4 @@ def test_a_run_that_was_ended_goes_on_to_the_same_files(
     assert len(reused) == 1
     assert reused[0].startswith("mine: goes on where an earlier run stopped, with 4 tables, ")
     assert "goes on" not in said["straight"].err
+    assert "; perplexity " in said["straight"].out

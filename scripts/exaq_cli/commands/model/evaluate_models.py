@@ -22,13 +22,12 @@ from exaq import TableFile
 from exaq_cli.commands.model.evaluate import BUILT_IN
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import made_folder, replacing
-from exaq_cli.output.progress import duration, staged
+from exaq_cli.output import evaluation_plan
+from exaq_cli.output.progress import staged
 from exaq_cli.workers import executor_of
 from exaq_eval.settings import LogitFormat, Setting, grid
 
 if TYPE_CHECKING:
-    from exaq_eval.estimate import Estimate
-    from exaq_eval.parts import Parts
     from exaq_eval.remote import Remote
     from exaq_eval.tasks import Task
 
@@ -218,7 +217,9 @@ def _run_model(
                     scale = best_scale(task, few, logit_format, told)
                     logit_format = dataclasses.replace(logit_format, logit_scale=scale)
                 parts = Parts(folder / f"{stem}.parts", identity(task), logit_format, given)
-                plan = [_plan(task, settings), *_reused(settings, parts)]
+                foretell = partial(
+                    evaluation_plan.foretell, task, settings, parts, remote, _CONSOLE
+                )
                 result = evaluate(
                     task,
                     settings,
@@ -227,7 +228,7 @@ def _run_model(
                     progress=told,
                     remote=remote,
                     parts=parts,
-                    foresee=partial(_foretell, task.name, plan, remote),
+                    foresee=foretell,
                 )
             except ModelError as error:
                 raise UserError(str(error)) from error
@@ -244,52 +245,6 @@ def _run_model(
     for line in _lines(report):
         click.echo(line)
     click.echo(f"Written: {targets[0]}, .md, .png" + (f", {len(made)} tables" if made else ""))
-
-
-def _foretell(name: str, plan: list[str], remote: Remote | None, foreseen: Estimate) -> None:
-    """Lines that say what is going to happen, on stderr, above any bar."""
-    for line in (*plan, _foreseen(foreseen, remote)):
-        _CONSOLE.print(f"{name}: {line}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _plan(task: Task, settings: Sequence[Setting]) -> str:
-    """What will be measured: model, texts and settings."""
-    from exaq.torch import attention_layers
-
-    weights = sum(weight.numel() for weight in task.model.parameters())
-    made = sum(bool(setting.texts) for setting in settings)
-    most = max((setting.texts for setting in settings), default=0)
-    tables = f", {made} of them with tables from {most} texts or less" if made else ""
-    return (
-        f"{type(task.model).__name__}, {weights:,} weights, "
-        f"{len(attention_layers(task.model))} attention layers; {len(task.texts)} texts, "
-        f"{task.tokens:,} tokens; {len(settings)} settings{tables}"
-    )
-
-
-def _foreseen(foreseen: Estimate, remote: Remote | None) -> str:
-    """What there is to do, and about how long it takes."""
-    steps = [
-        (foreseen.recorded, "texts to record"),
-        (foreseen.calibrated, "calibrations"),
-        (foreseen.run, "texts to run"),
-        (foreseen.compared, "texts to compare attention on"),
-    ]
-    words = ", ".join(f"{count:,} {what}" for count, what in steps if count) or "nothing to do"
-    where = "" if remote is None else " of one process"
-    return f"{words}: about {duration(max(foreseen.seconds, 1))}{where}"
-
-
-def _reused(settings: Sequence[Setting], parts: Parts) -> Iterator[str]:
-    """A line that says what an earlier run has left, if anything."""
-    found = [parts.of(setting) for setting in settings]
-    tables = sum(part.tables() is not None for part in found)
-    run = sum(0 if (rows := part.output()) is None else len(rows) for part in found)
-    compared = sum(part.attention().get("texts", 0) for part in found)
-    steps = [(tables, "tables"), (run, "texts run"), (compared, "texts compared")]
-    words = ", ".join(f"{count:,} {what}" for count, what in steps if count)
-    if words:
-        yield f"goes on where an earlier run stopped, with {words}"
 
 
 def run_studies(names: Sequence[str], quick: bool, folder: Path, reports: Path | None) -> None:
