@@ -90,7 +90,7 @@ def slow_error(
 
 @pytest.mark.parametrize("name", list(MODELS))
 @pytest.mark.parametrize("minimise", ["output", "block", "loss"])
-def test_error_is_that_of_the_definition(name: str, minimise: str) -> None:
+def test_error_is_that_of_the_definition(name: str, minimise: Any) -> None:
     model = MODELS[name]()
     # As many components as a head has make the squared length exact.
     file = exaq.torch.calibrate(
