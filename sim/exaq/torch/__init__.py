@@ -7,19 +7,23 @@ with needing("exaq.torch"):
     import transformers as _transformers
 
     from exaq.torch.layers import PartialModelWarning, attention, set_tables
+    from exaq.torch.learned_tables import LearnedTables
     from exaq.torch.model_calibration import calibrate
     from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
-    from exaq.torch.tensor_softmax import softmax
+    from exaq.torch.straight_through import softmax
+    from exaq.torch.training import learn_tables
     from exaq.torch.uncalibrated import Uncalibrated
 
 __all__ = [
+    "LearnedTables",
     "PartialModelWarning",
     "Recording",
     "Uncalibrated",
     "attention",
     "attention_layers",
     "calibrate",
+    "learn_tables",
     "record",
     "set_tables",
     "softmax",

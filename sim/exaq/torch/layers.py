@@ -16,13 +16,17 @@ from transformers.masking_utils import eager_mask
 from exaq.config import SoftmaxConfig
 from exaq.notices import ExaqWarning, warn_user
 from exaq.table_file import TableFile
+from exaq.torch.learned_tables import LearnedTables
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
+from exaq.torch.straight_through import check_gradient, softmax
 from exaq.torch.tensor_masks import live_addends
-from exaq.torch.tensor_softmax import check_integers, softmax
+from exaq.torch.tensor_softmax import check_integers
 from exaq.torch.uncalibrated import Uncalibrated
 
 #: The name to set: ``model.set_attn_implementation("exaq")``.
 IMPLEMENTATION = "exaq"
+#: The same attention, through whose softmax gradients flow.
+TRAINING_IMPLEMENTATION = "exaq-train"
 
 # The attribute of an attention layer that holds its ``Attached``.
 _ATTACHED = "_exaq"
@@ -83,7 +87,7 @@ class Attached:
     Members
     -------
     tables
-        What its tables are chosen from; None: float softmax.
+        What its tables are chosen from, or tables that learn; None: float softmax.
     number
         The layer's number in ``tables``.
     changes
@@ -92,7 +96,7 @@ class Attached:
         Called with what each call computed, at its end.
     """
 
-    tables: SoftmaxConfig | TableFile | Uncalibrated | None = None
+    tables: SoftmaxConfig | TableFile | Uncalibrated | LearnedTables | None = None
     number: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
     collect: Callable[[Seen], None] | None = None
@@ -100,7 +104,7 @@ class Attached:
 
     def set(
         self,
-        tables: SoftmaxConfig | TableFile | Uncalibrated | None,
+        tables: SoftmaxConfig | TableFile | Uncalibrated | LearnedTables | None,
         number: int,
         changes: dict[str, Any],
     ) -> None:
@@ -116,6 +120,9 @@ class Attached:
         if isinstance(self.tables, Uncalibrated):
             return self.tables.of(scores, live, **self.changes), False
         heads = scores.shape[1]
+        if isinstance(self.tables, LearnedTables):
+            config, _, by_head = self.tables.unit(self.number, heads)
+            return config, by_head
         if heads not in self._chosen:
             self._chosen[heads] = _choose(self.tables, self.number, heads, self.changes)
         return self._chosen[heads]
@@ -136,6 +143,7 @@ def attention(
     sinks: Tensor | None = None,
     is_causal: bool | None = None,
     sliding_window: int | None = None,
+    gradient: str | None = None,
     **others: Any,
 ) -> tuple[Tensor, Tensor]:
     """Attention with the softmax that ``set_tables`` gave to ``module``; else with a float one.
@@ -165,6 +173,8 @@ def attention(
         has no output. Shape (heads,), or one that broadcasts to (batch, heads, queries, 1).
     is_causal, sliding_window
         Which keys a query sees; the mask must say it too, since it alone decides.
+    gradient
+        As for ``exaq.torch.softmax``: "ste" lets gradients through, to tables that learn as well.
     others
         None, or of no effect on attention: what the model returns and keeps, and positions.
 
@@ -219,14 +229,19 @@ def attention(
                 f"{type(module).__name__} has attention sinks of its own, and its tables have "
                 f"the sink {config.sink}: give tables without a sink"
             )
-        heads = torch.arange(scores.shape[1], device=scores.device)[:, None]
-        weights = softmax(
-            scores,
-            config,
-            live,
-            heads if by_head else None,
-            sink=None if sink is None else sink.squeeze(-1),
-        )
+        of_row = None if sink is None else sink.squeeze(-1)
+        if gradient is not None and isinstance(attached.tables, LearnedTables):
+            weights = attached.tables.softmax(attached.number, scores, live, of_row)
+        else:
+            heads = torch.arange(scores.shape[1], device=scores.device)[:, None]
+            weights = softmax(
+                scores,
+                config,
+                live,
+                heads if by_head else None,
+                sink=of_row,
+                gradient=gradient,
+            )
     weights = functional.dropout(weights, p=dropout, training=module.training)
     output = (weights @ value).transpose(1, 2).contiguous()
     if attached.collect is not None:
@@ -297,7 +312,11 @@ def attached(layer: nn.Module) -> Attached:
 
 
 def set_tables(
-    model: nn.Module, tables: SoftmaxConfig | TableFile | Uncalibrated | None, **changes: Any
+    model: nn.Module,
+    tables: SoftmaxConfig | TableFile | Uncalibrated | None,
+    *,
+    gradient: str | None = None,
+    **changes: Any,
 ) -> None:
     """Let every attention layer of ``model`` use ``tables``; sets its implementation to "exaq".
 
@@ -312,6 +331,9 @@ def set_tables(
         head gets the set that ``TableFile.of`` chooses, heads by contexts. A layer without any set,
         as one that did not run where they were calibrated, is refused when it runs.
         ``Uncalibrated``: each call has the paper's clip for its own logits.
+    gradient
+        None: no gradient flows through the softmax. "ste": straight through, as
+        ``exaq.torch.softmax`` has it; the implementation is "exaq-train" then.
     changes
         Further fields of ``SoftmaxConfig``, such as ``prob_bits=12``.
 
@@ -322,10 +344,11 @@ def set_tables(
         there, or an attention layer is outside any model of Transformers. The model is unchanged
         then.
     """
+    implementation = IMPLEMENTATION if check_gradient(gradient) is None else TRAINING_IMPLEMENTATION
     models, layers = outermost_models(model), attention_layers(model)
     if isinstance(tables, TableFile):
         heads = [head_count(layer) for layer in layers]
-        _check_fit(tables, heads)
+        check_fit(tables, heads)
         served = {entry.layer for entry in tables.sets}
         for number, count in enumerate(heads):
             if served & {number, None}:
@@ -335,7 +358,7 @@ def set_tables(
     elif tables is not None:
         check_integers(tables.replace(**changes))
     for each in models:
-        each.set_attn_implementation(IMPLEMENTATION)
+        each.set_attn_implementation(implementation)
     for number, layer in enumerate(layers):
         attached(layer).set(tables, number, changes)
     if tables is not None:
@@ -366,7 +389,7 @@ def _choose(
     return tables.config_of(sets, **changes), True
 
 
-def _check_fit(tables: TableFile, heads: list[int | None]) -> None:
+def check_fit(tables: TableFile, heads: list[int | None]) -> None:
     """Refuse sets for what is not there; heads that are not known may be any."""
     known = [count for count in heads if count is not None]
     for entry in tables.sets:
