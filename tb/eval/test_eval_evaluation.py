@@ -134,7 +134,8 @@ def test_losses_are_those_that_transformers_computes(
 ) -> None:
     for setting in SETTINGS:
         tables = of_decoder.tables.get(setting.name)
-        exaq.torch.set_tables(decoder.model, tables, **({"prob_bits": 12} if tables else {}))
+        changes: dict[str, Any] = {"prob_bits": 12} if tables else {}
+        exaq.torch.set_tables(decoder.model, tables, **changes)
         losses = []
         for text in decoder.texts:
             with torch.no_grad():

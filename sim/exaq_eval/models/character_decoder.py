@@ -33,10 +33,13 @@ STEPS = 2000
 ALPHABET = "\n" + "".join(map(chr, range(32, 127)))
 UNKNOWN = len(ALPHABET)
 
-_BATCH = 8
+#: Windows of an optimizer step.
+BATCH = 8
 _SEED = 0
 _WARM_UP = 30
-_RATE = 2e-3
+#: Learning rate and momenta of a full training.
+RATE = 2e-3
+BETAS = (0.9, 0.98)
 # Windows of either text that a training reports its losses on.
 _FINAL_WINDOWS = 128
 
@@ -82,6 +85,57 @@ def loss(model: PreTrainedModel, stretches: Tensor, batch: int = 16) -> float:
     return total / stretches[:, 1:].numel()
 
 
+def fit(
+    model: PreTrainedModel,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    *,
+    text: Tensor,
+    context: int = CONTEXT,
+    seed: int = _SEED,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> None:
+    """Train what ``optimizer`` has to predict the next token; the model ends in evaluation mode.
+
+    The learning rate rises for 30 steps, then falls along half a cosine to a thirtieth.
+
+    Parameters
+    ----------
+    model
+        A decoder, with any attention implementation.
+    optimizer
+        Of the model's weights or of what its softmax has to learn; gradients of all together are
+        clipped at norm 1.
+    steps
+        Each of 8 windows.
+    text
+        Token numbers (tokens,), from which windows are drawn.
+    context
+        Tokens of a window that are predicted.
+    seed
+        Of the choice of windows.
+    progress
+        Called after each step with (steps done, steps, loss of the step in nats).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    learning = [each for group in optimizer.param_groups for each in group["params"]]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_of(steps))
+    model.train()
+    for step in range(steps):
+        starts = torch.randint(len(text) - context, (BATCH,), generator=generator)
+        stretches = text.unfold(0, context + 1, 1)[starts]
+        logits = model(stretches[:, :-1]).logits
+        error = cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten())
+        error.backward()
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        if progress is not None:
+            progress(step + 1, steps, error.item())
+    model.eval()
+
+
 def train(
     steps: int = STEPS, progress: Callable[[int, int, float], None] | None = None
 ) -> tuple[GPT2LMHeadModel, dict[str, Any]]:
@@ -102,30 +156,15 @@ def train(
         Plain values: steps, losses in nats a character, processor time, and the Python whose text
         it was.
     """
-    generator = torch.Generator().manual_seed(_SEED)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
         model = GPT2LMHeadModel(config())
     text = encode(corpus.training_text())
     # AdamW alone, as decoders mostly are trained. Muon reaches a lower loss in the time, but makes
     # attention so sharp that a hard maximum does as well as a softmax: nothing to learn from.
-    optimizer = torch.optim.AdamW(model.parameters(), lr=_RATE, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _rate_of(steps))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=BETAS)
     began = time.process_time()
-    model.train()
-    for step in range(steps):
-        starts = torch.randint(len(text) - CONTEXT, (_BATCH,), generator=generator)
-        stretches = text.unfold(0, CONTEXT + 1, 1)[starts]
-        logits = model(stretches[:, :-1]).logits
-        error = cross_entropy(logits.flatten(0, 1), stretches[:, 1:].flatten())
-        error.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        if progress is not None:
-            progress(step + 1, steps, error.item())
-    model.eval()
+    fit(model, optimizer, steps, text=text, progress=progress)
 
     def final(text: str) -> float:
         return loss(model, corpus.windows(text, _FINAL_WINDOWS, CONTEXT + 1, encode))
