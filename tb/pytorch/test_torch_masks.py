@@ -119,7 +119,7 @@ def test_linear_biases_stay_biases(name: str) -> None:
     lives: list[Tensor] = []
     layer = Layer()
     attached = exaq.torch.layers.attached(layer)
-    attached.collect = lambda scores, live, sink: lives.append(live.expand(scores.shape))
+    attached.collect = lambda seen: lives.append(seen.live.expand(seen.scores.shape))
     exaq.torch.attention(layer, query, key, value, **arguments)
     (live,) = lives
     assert live.all()
@@ -138,7 +138,7 @@ def test_masks_of_two_arguments_join() -> None:
     first[..., 0] = -100.0
     lives: list[Tensor] = []
     layer = Layer()
-    exaq.torch.layers.attached(layer).collect = lambda scores, live, sink: lives.append(live)
+    exaq.torch.layers.attached(layer).collect = lambda seen: lives.append(seen.live)
     exaq.torch.attention(layer, query, key, value, causal[None, None], position_bias=first)
     want = causal.clone()
     want[:, 0] = False
