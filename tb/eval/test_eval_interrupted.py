@@ -65,6 +65,8 @@ def test_a_run_that_was_ended_goes_on_to_the_same_files(
     assert said["ended"].out == said["straight"].out
     reused = [line for line in said["ended"].err.splitlines() if "goes on" in line]
     assert len(reused) == 1
-    assert reused[0].startswith("mine: goes on where an earlier run stopped, with 4 tables, ")
+    assert reused[0].startswith(
+        "mine: goes on where an earlier run stopped; settings calibrated: 4, texts run: "
+    )
     assert "goes on" not in said["straight"].err
     assert "; perplexity " in said["straight"].out

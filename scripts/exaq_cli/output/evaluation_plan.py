@@ -68,7 +68,7 @@ def _reused(settings: Sequence[Setting], parts: Parts) -> Iterator[str]:
     tables = sum(part.tables() is not None for part in found)
     run = sum(0 if (rows := part.output()) is None else len(rows) for part in found)
     compared = sum(part.attention().get("texts", 0) for part in found)
-    steps = [(tables, "tables"), (run, "texts run"), (compared, "texts compared")]
-    words = ", ".join(f"{count:,} {what}" for count, what in steps if count)
+    steps = (("settings calibrated", tables), ("texts run", run), ("compared", compared))
+    words = ", ".join(f"{what}: {count:,}" for what, count in steps if count)
     if words:
-        yield f"goes on where an earlier run stopped, with {words}"
+        yield f"goes on where an earlier run stopped; {words}"
