@@ -22,6 +22,7 @@ help:
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
 	@echo 'make boards       bitstreams for all boards, proven, their reports and docs/boards.md; an hour'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
+	@echo 'make bench-torch  time of a pass of SmolLM2 with few bits of softmax beside eager attention'
 	@echo 'make bench-cosim  speed of the compiled Verilog'
 	@echo 'make test-wheel   the wheel in environments of its own, one for each extra'
 	@echo 'make test-newest  all tests with the newest versions of everything, in .venv-newest'
@@ -93,6 +94,9 @@ boards: .venv/.fpga
 bench-model: .venv/.base
 	$(BIN)/python scripts/bench_model.py $(ARGS)
 
+bench-torch: .venv/.all
+	$(BIN)/python scripts/bench_torch.py $(ARGS)
+
 bench-cosim: .venv/.base
 	$(BIN)/python scripts/bench_cosim.py $(ARGS)
 
@@ -140,4 +144,4 @@ done; \
 endef
 
 .PHONY: help setup demo demo-board test regression test-wheel test-newest lint docs lock bench boards
-.PHONY: bench-model bench-cosim clean
+.PHONY: bench-model bench-torch bench-cosim clean

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from exaq.table_file import TableFile
 from exaq.torch.learned_tables import LearnedTables
 from exaq.torch.modules import attention_layers, head_count, outermost_models, unswitched_layers
 from exaq.torch.straight_through import check_gradient, softmax
-from exaq.torch.tensor_masks import live_addends
+from exaq.torch.tensor_masks import parted
 from exaq.torch.tensor_softmax import check_integers
 from exaq.torch.uncalibrated import Uncalibrated
 
@@ -213,11 +213,16 @@ def attention(
         for name, mask in (("position_bias", position_bias), ("attention_mask", attention_mask))
         if mask is not None
     ]
-    if served or attached.collect is not None:
-        live = _live(scores, masks)
+    live = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
     for mask in masks:
-        # The unit is told apart what is masked: only biases are left to add.
-        scores = _with_mask(scores, mask, biases=served)
+        if served or attached.collect is not None:
+            flags, bias = parted(mask)
+            live = live & flags
+        if not served:
+            scores = _with_mask(scores, mask)
+        elif bias is not None:
+            # The unit is told apart what is masked: only biases are left to add.
+            scores = scores + bias
     sink = _sink(scores, s_aux if sinks is None else sinks)
 
     if not served:
@@ -263,24 +268,10 @@ def _checked(mask: Tensor, name: str) -> Tensor:
     return mask
 
 
-def _with_mask(scores: Tensor, mask: Tensor, *, biases: bool) -> Tensor:
-    """Scores with the mask in them; with ``biases`` only what it adds to elements that are live."""
-    if not biases:
-        if mask.dtype == torch.bool:
-            return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
-        return scores + mask
+def _with_mask(scores: Tensor, mask: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
-        return scores
-    bias = mask.masked_fill(~live_addends(mask), 0)
-    return scores + bias if bias.any() else scores
-
-
-def _live(scores: Tensor, masks: Iterable[Tensor]) -> Tensor:
-    """Flags of the elements that no mask masks; they broadcast to the scores' shape."""
-    live = torch.ones((1, 1, 1, 1), dtype=torch.bool, device=scores.device)
-    for mask in masks:
-        live = live & (mask if mask.dtype == torch.bool else live_addends(mask))
-    return live
+        return scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return scores + mask
 
 
 def _sink(scores: Tensor, given: Tensor | None) -> Tensor | None:

@@ -17,6 +17,28 @@ def live_addends(addend: Tensor) -> Tensor:
     return find_live(addend)[0]
 
 
+def parted(mask: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Flags of what a mask leaves live, and what it adds to their scores, if anything.
+
+    Parameters
+    ----------
+    mask
+        Shape (..., row): booleans, True = live, or floating-point numbers, of which
+        ``live_addends`` tells those that mask.
+    """
+    if mask.dtype == torch.bool:
+        return mask, None
+    if mask.numel():
+        # Most masks are nothing but zeros and what masks: then no row has a gap. Numbers are
+        # compared several times as fast as flags are made.
+        low = torch.le(mask, MASKED, out=torch.empty_like(mask))
+        zero = torch.eq(mask, 0, out=torch.empty_like(mask))
+        if zero.add_(low).amin() > 0:
+            return low == 0, None
+    live = live_addends(mask)
+    return live, mask.masked_fill(~live, 0)
+
+
 def live_scores(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """Which elements take part, by their scores, a mask being part of them.
 

@@ -4,7 +4,7 @@
     >>> import exaq, exaq.torch
     >>> unit = exaq.SoftmaxConfig(bits=2, clip=-4.0)
     >>> exaq.torch.softmax(torch.tensor([1.0, 0.5, -3.0]), unit)
-    tensor([0.4922, 0.4922, 0.0155])
+    tensor([0.4955, 0.4955, 0.0091])
 
 Rows are computed in blocks that fit a cache, whatever heads they are of, so that beside scores and
 probabilities little memory is needed.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar
 
@@ -48,6 +48,8 @@ _MOST_ENTRIES = 2**21
 # what is masked, which is above that of any two logits.
 _WIDEST_SINGLE = 20
 _MASKED_AWAY = 2**26
+# Bits of an entry that are the code, below its exponential.
+_CODE = 32
 
 
 @torch.no_grad()
@@ -144,9 +146,11 @@ class _Coder:
         (contexts, K + 1): by code, that of what is masked 0.
     far
         A distance from which on the code is 0.
-    codes
-        (contexts * (far + 2)): code by distance up to ``far``, then that of what is masked. None:
-        there would be too many.
+    entries
+        (contexts * (far + 2)): by distance up to ``far``, then for what is masked, the exponential
+        times 2**32 and the code. None: there would be too many.
+    exponential_bits
+        Bits of the largest exponential.
     prob_bits
         Width of a probability.
     """
@@ -154,7 +158,8 @@ class _Coder:
     reaches: Tensor
     exponentials: Tensor
     far: int
-    codes: Tensor | None
+    entries: Tensor | None
+    exponential_bits: int
     prob_bits: int
 
     @classmethod
@@ -169,14 +174,15 @@ class _Coder:
             reaches=torch.tensor(reaches, device=device),
             exponentials=torch.tensor([[*t.exp_rom, 0] for t in each], device=device),
             far=far,
-            codes=None,
+            entries=None,
+            exponential_bits=max(max(t.exp_rom) for t in each).bit_length(),
             prob_bits=config.prob_bits,
         )
         if len(each) * (far + 2) > _MOST_ENTRIES:
             return coder
         distances = torch.arange(far + 2, device=device).expand(len(each), -1).contiguous()
-        codes = coder._search(distances, torch.arange(len(each), device=device)[:, None])
-        return cls(**(vars(coder) | {"codes": codes.flatten()}))
+        entries = coder._search(distances, torch.arange(len(each), device=device)[:, None])
+        return replace(coder, entries=entries.flatten())
 
     def probabilities(
         self,
@@ -211,14 +217,19 @@ class _Coder:
             peak = torch.maximum(peak, sinks)
         distances = torch.sub(peak, steps, out=steps).clamp_(max=self.far)
         if dead is not None:
-            distances.add_(dead).clamp_(max=self.far + 1)
-        codes = self._of(distances.long(), number)
-
-        exponentials = _of_row(self.exponentials, number, codes)
-        sums = exponentials.gather(-1, codes).sum(dim=-1, keepdim=True)
+            distances.add_(dead)
+        entries = self._of(distances.long(), number)
+        # Codes of a row add up to less than 2**32; where the exponentials do too, one sum has both.
+        if self.exponential_bits + steps.shape[-1].bit_length() < 63 - _CODE:
+            sums = entries.sum(dim=-1, keepdim=True) >> _CODE
+        else:
+            sums = (entries >> _CODE).sum(dim=-1, keepdim=True)
         if sinks is not None:
             apart = (peak - sinks).clamp_(max=self.far).long()
-            sums += exponentials.gather(-1, self._of(apart, number))
+            sums += self._of(apart, number) >> _CODE
+        codes = entries.bitwise_and_(2**_CODE - 1)
+
+        exponentials = _of_row(self.exponentials, number, codes)
         quotients = (exponentials << self.prob_bits) + (sums >> 1)
         quotients //= sums.clamp_(min=1)
         quotients.clamp_(max=2**self.prob_bits - 1)
@@ -227,18 +238,20 @@ class _Coder:
         torch.gather(each, -1, codes, out=result)
 
     def _of(self, distances: Tensor, number: Tensor | None) -> Tensor:
-        """Codes of distances, int64, at most ``far``, ``far + 1`` where masked; overwritten."""
-        if self.codes is None:
+        """Entries for distances, int64, at most ``far``, ``far + 1`` where masked; overwritten."""
+        if self.entries is None:
             return self._search(distances, number)
         if number is not None:
             distances += number * (self.far + 2)
-        return self.codes.expand(*distances.shape[:-1], -1).gather(-1, distances)
+        return self.entries.expand(*distances.shape[:-1], -1).gather(-1, distances)
 
     def _search(self, distances: Tensor, number: Tensor | None) -> Tensor:
         reaches = _of_row(self.reaches, number, distances)
         levels = reaches.shape[-1] + 1
         reached = levels - 1 - torch.searchsorted(reaches.contiguous(), distances.contiguous())
-        return torch.where(distances > self.far, levels, reached)
+        codes = torch.where(distances > self.far, levels, reached)
+        exponentials = _of_row(self.exponentials, number, distances)
+        return (exponentials.gather(-1, codes) << _CODE) + codes
 
 
 def _of_row(tables: Tensor, number: Tensor | None, rows: Tensor) -> Tensor:
@@ -359,8 +372,8 @@ def _steps(
     steps = _rounded(scores, config)
     dead = None if live is None else (~live).to(steps.dtype)
     if lowest <= MASKED:
-        low = (scores <= MASKED).to(steps.dtype)
-        dead = low if dead is None else low.add_(dead)
+        low = torch.le(scores, MASKED, out=torch.empty_like(steps))
+        dead = low if dead is None else torch.maximum(low, dead)
     return steps, dead, doubt
 
 
@@ -372,7 +385,8 @@ def _rounded(real: Tensor, config: SoftmaxConfig) -> Tensor:
         steps = real.to(kept) * (1 / scale)
     else:
         steps = real.double() / scale
-    return steps.round_().clamp_(*config.format.live_range).to(kept)
+    steps.round_().clamp_(*config.format.live_range)
+    return steps.to(kept)
 
 
 def _working(config: SoftmaxConfig) -> torch.dtype:
