@@ -1,6 +1,6 @@
 """EXAQ softmax in integers: configuration, tables and golden model. Needs NumPy alone."""
 
-from exaq import metrics, reference
+from exaq import dint, metrics, reference
 from exaq.calibration import calibrate, share_bits
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import (
@@ -43,6 +43,7 @@ __all__ = [
     "calibrate",
     "causal_windows",
     "clip_levels",
+    "dint",
     "length_mask",
     "live_addends",
     "live_scores",
