@@ -8,6 +8,7 @@ with needing("exaq.torch"):
 
     from exaq.torch.layers import PartialModelWarning, attention, set_tables
     from exaq.torch.learned_tables import LearnedTables
+    from exaq.torch.linears import QuantizedLinears, quantize_linears
     from exaq.torch.model_calibration import calibrate
     from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
@@ -18,12 +19,14 @@ with needing("exaq.torch"):
 __all__ = [
     "LearnedTables",
     "PartialModelWarning",
+    "QuantizedLinears",
     "Recording",
     "Uncalibrated",
     "attention",
     "attention_layers",
     "calibrate",
     "learn_tables",
+    "quantize_linears",
     "record",
     "set_tables",
     "softmax",
