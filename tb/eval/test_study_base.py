@@ -33,6 +33,7 @@ def test_there_are_the_studies_of_the_paper() -> None:
         "phases",
         "architectures",
         "widths",
+        "training",
         "kernels",
     ]
     assert all(each.name == name for name, each in STUDIES.items())

@@ -13,6 +13,7 @@ from exaq_eval.studies.questions.kernels import Kernels
 from exaq_eval.studies.questions.lut_size import LutSize
 from exaq_eval.studies.questions.phases import Phases
 from exaq_eval.studies.questions.shapes import Shapes
+from exaq_eval.studies.questions.training import Training
 from exaq_eval.studies.questions.widths import Widths
 from exaq_eval.studies.study import Study, StudyError
 
@@ -28,6 +29,7 @@ STUDIES: dict[str, Study] = {
         Phases(),
         Architectures(),
         Widths(),
+        Training(),
         Kernels(),
     )
 }
