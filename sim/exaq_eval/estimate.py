@@ -81,7 +81,12 @@ def estimate(
         seconds += comparing * _share(left, text, 2)
         if setting.texts and part.tables() is None:
             calibrated += 1
-            recorded = max(recorded, setting.texts)
+            if setting.by_model:
+                # A pass for each layer, half of which is needed, or one for some layers.
+                passes = layers / 2 if "sequential" in setting.slug else 2
+                seconds += passes * passing * _share(task.calibration[: setting.texts], text, 1)
+            else:
+                recorded = max(recorded, setting.texts)
             kind = setting.rule, setting.minimise
             if kind not in calibrations:
                 alike = [each for each in settings if (each.rule, each.minimise) == kind]
@@ -140,4 +145,8 @@ def _calibration_seconds(
     """
     widest = max(alike, key=lambda setting: setting.bits or 0)
     options = calibration_options(widest, logit_format)
+    if widest.by_model:
+        # Other sums of the same rows take about as long.
+        options["minimise"] = "mse"
+        options.pop("sequential", None)
     return _seconds(lambda: exaq.calibrate([logits], **(options | {"per": "layer"})))

@@ -120,28 +120,44 @@ def _calibrate(
     wanted = [setting for setting in settings if setting.texts and setting.name not in tables]
     if not wanted:
         return tables
+    by_logits = [setting for setting in wanted if not setting.by_model]
     with tempfile.TemporaryDirectory(prefix="exaq-") as folder:
-        recorded = _record(task, max(setting.texts for setting in wanted), Path(folder), progress)
+        if by_logits:
+            most = max(setting.texts for setting in by_logits)
+            recorded = _record(task, most, Path(folder), progress)
         for setting in wanted:
 
             def tell(done: int, total: int, name: str = setting.name) -> None:
                 progress(done, total, f"calibrating {name}")
 
-            tables[setting.name] = exaq.calibrate(
-                recorded.layers(setting.texts),
-                progress=tell,
-                **calibration_options(setting, logit_format),
-            )
+            options = calibration_options(setting, logit_format)
+            if setting.by_model:
+                tables[setting.name] = exaq.torch.calibrate(
+                    task.model,
+                    task.calibration[: setting.texts],
+                    run=lambda model, text: task.forward(text),
+                    loss=task.loss if options["minimise"] == "loss" else None,
+                    prob_bits=logit_format.prob_bits,
+                    progress=tell,
+                    **options,
+                )
+            else:
+                tables[setting.name] = exaq.calibrate(
+                    recorded.layers(setting.texts), progress=tell, **options
+                )
             parts[setting.name].keep_tables(tables[setting.name])
     return tables
 
 
 def calibration_options(setting: Setting, logit_format: LogitFormat) -> dict[str, Any]:
-    """Arguments of ``exaq.calibrate`` by which a setting is calibrated."""
+    """Arguments of ``exaq.calibrate``, or of ``exaq.torch.calibrate``, for a setting."""
     options: dict[str, Any] = {"bits": setting.bits, "per": setting.per, "rule": setting.rule}
     if setting.minimise:
-        options["minimise"], _, stage = setting.minimise.partition("-")
-        options |= {"stage": stage} if stage else {}
+        options["minimise"], _, how = setting.minimise.partition("-")
+        if how == "sequential":
+            options["sequential"] = True
+        elif how:
+            options["stage"] = how
     return options | {
         "logit_width": logit_format.logit_width,
         "logit_scale": logit_format.logit_scale,

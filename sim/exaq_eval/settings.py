@@ -17,8 +17,16 @@ RULES = ("float", "dynamic", "naive", "paper", "optimal")
 #: Rules by the paper's clip, which it has for some widths only.
 CLIPPED = ("dynamic", "paper")
 #: Objectives of the rule ``optimal``: the error that is minimised, and with "-levels" by clip and
-#: exponentials alone, thresholds staying half-way between the levels of the clip.
-OBJECTIVES = ("mse", "mse-levels", "kl")
+#: exponentials alone, thresholds staying half-way between the levels of the clip. Those after
+#: "kl" are of ``exaq.torch.calibrate``, which the model takes part in; "-sequential" calibrates
+#: each layer on what the layers before, with their tables, give it.
+OBJECTIVES = (
+    *("mse", "mse-levels", "kl", "output", "block", "loss"),
+    *("mse-sequential", "kl-sequential"),
+    *("output-sequential", "block-sequential", "loss-sequential"),
+)
+#: Those that are evaluated where none is chosen.
+DEFAULT_OBJECTIVES = OBJECTIVES[:3]
 #: Widths of a code, and those that are evaluated where none is chosen.
 BITS, DEFAULT_BITS = tuple(range(MIN_BITS, MAX_BITS + 1)), (2, 3, 4)
 #: What gets tables of its own.
@@ -92,6 +100,11 @@ class Setting:
         return f"{self.bits}-bit {self.rule}{objective}, per {self.per}"
 
     @property
+    def by_model(self) -> bool:
+        """Whether the model takes part in the calibration, beyond its logits."""
+        return self.minimise in OBJECTIVES[3:]
+
+    @property
     def slug(self) -> str:
         """For names of files: ``2bit-optimal-mse-head``."""
         words = (f"{self.bits}bit", self.rule, self.minimise, self.per)
@@ -114,7 +127,7 @@ def grid(
     rules: Iterable[str] = RULES,
     bits: Iterable[int] = DEFAULT_BITS,
     per: Iterable[str] = GRANULARITIES,
-    minimise: Iterable[str] = OBJECTIVES,
+    minimise: Iterable[str] = DEFAULT_OBJECTIVES,
     texts: dict[str, int],
 ) -> Iterator[Setting]:
     """All combinations, float first, then by width, granularity and rule.

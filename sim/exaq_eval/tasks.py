@@ -73,6 +73,14 @@ class Task(ABC):
         """Texts that tables are calibrated on unless said otherwise, by granularity."""
 
     @abstractmethod
+    def forward(self, text: Tensor) -> Any:
+        """What the model gives for one text; gradients flow where they are enabled."""
+
+    def loss(self, output: Any, text: Tensor) -> Tensor:
+        """The task's loss of what ``forward`` gave; ``ValueError`` where there is none."""
+        raise ValueError(f"{self.name} has no loss: the objective loss is for decoders")
+
+    @abstractmethod
     def run(self, text: Tensor) -> NDArray[np.float64]:
         """The model's output for one text, with one row."""
 
@@ -127,9 +135,12 @@ class Embedding(Task):
         # Per head there is less data for each set of tables.
         return {"layer": 12, "head": 36}
 
+    def forward(self, text: Tensor) -> Any:
+        return self.model(input_ids=text[None])
+
     def run(self, text: Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
-            states = self.model(input_ids=text[None]).last_hidden_state
+            states = self.forward(text).last_hidden_state
         return states.double().mean(dim=1).numpy()
 
     def scores(
@@ -174,9 +185,16 @@ class Prediction(Task):
         window = {} if self.window is None else {"window": self.window}
         return super().describe() | window
 
+    def forward(self, text: Tensor) -> Any:
+        return self.model(input_ids=text[None, :-1], use_cache=False)
+
+    def loss(self, output: Any, text: Tensor) -> Tensor:
+        """Mean cross entropy of the next token, nats."""
+        return functional.cross_entropy(output.logits[0], text[1:])
+
     def run(self, text: Tensor) -> NDArray[np.float64]:
         with torch.inference_mode():
-            logits = self.model(input_ids=text[None, :-1], use_cache=False).logits
+            logits = self.forward(text).logits
         return functional.cross_entropy(logits[0].double(), text[1:]).numpy()[None]
 
     def scores(

@@ -89,6 +89,15 @@ REFUSALS = {
     "first.npy -o t.json --bits 5 --rule paper": (
         "the rule paper is for 2 to 4 bits, not for 5; naive and optimal take all"
     ),
+    "first.npy -o t.json --minimise values": (
+        "Invalid value for '--minimise': 'values' is not one of 'mse', 'kl'."
+    ),
+    "first.npy -o t.json --average-bits 1.5": "--average-bits must be at least 2, not 1.5",
+    "first.npy -o t.json --average-bits 2.5 --bits 2": "give --bits or --average-bits, not both",
+    "first.npy -o t.json --average-bits nan": "average_bits must be finite, not nan",
+    "layer1.2bit.npy -o layer1.npy --average-bits 2": (
+        "cannot read layer1.2bit.npy: No such file or directory"
+    ),
     "first.npy -o t.json --logit-scale nan": "logit_scale must be finite, not nan",
     "first.npy -o t.json --per head --head-axis -1": (
         "first.npy: head_axis must be one of the axes before the row, "
@@ -283,6 +292,28 @@ def test_one_set_of_all_files_and_the_same_file_twice(folder: Path) -> None:
     assert (entry.name, entry.statistics["rows"]) == ("all", 6)
 
 
+def test_bits_are_shared_out_and_each_unit_has_its_file(folder: Path) -> None:
+    line = "calibrate layer0.npy layer4.npy -o t.json --per head --average-bits 2.75"
+    done = run_exaq(*shlex.split(line), folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    whole = exaq.TableFile.load(folder / "t.json")
+    arrays = {k: SPREADS[k] for k in (0, 4)}
+    files = [exaq.calibrate(arrays, bits=bits, per="head", head_axis=-3) for bits in (2, 3, 4)]
+    wanted = exaq.share_bits(files, 2.75)
+    assert [entry.tables for entry in whole.sets] == [entry.tables for entry in wanted.sets]
+    assert whole.provenance["average_bits"] == wanted.provenance["average_bits"] <= 2.75
+    units = wanted.by_bits()
+    assert len(units) > 1
+    assert sorted(path.name for path in folder.glob("t.*")) == [
+        *(f"t.{bits}bit.json" for bits in units),
+        "t.json",
+    ]
+    for bits, unit in units.items():
+        found = exaq.TableFile.load(folder / f"t.{bits}bit.json")
+        assert (found.bits, found.sets) == (bits, unit.sets)
+        assert f"Written: t.{bits}bit.json, for a unit of {bits} bits" in done.stdout
+
+
 def test_the_command_line_is_the_function(folder: Path) -> None:
     done = run_exaq("calibrate", "integers.npy", "-o", "t.json", "--rule", "naive", folder=folder)
     assert (done.returncode, done.stderr) == (0, "")
@@ -302,6 +333,7 @@ def test_help_names_every_option(tmp_path: Path) -> None:
         "--mask",
         "--lengths",
         "--scheduler",
+        "--average-bits",
     ):
         assert option in done.stdout
     assert "calibrate" in run_exaq("--help", folder=tmp_path).stdout

@@ -385,3 +385,32 @@ def test_a_large_decoder_gets_a_short_look(
     chosen = tasks.load(str(decoder_folder), 2, tokens=24)
     assert chosen.describe()["window"] == 24
     assert chosen.tokens == 2 * 24
+
+
+@pytest.mark.parametrize("minimise", ["output", "block-sequential", "loss", "kl-sequential"])
+def test_the_model_takes_part_in_calibration(decoder: Prediction, minimise: str) -> None:
+    setting = Setting(rule="optimal", bits=2, per="head", minimise=minimise, texts=3)
+    result = evaluate(decoder, (Setting(rule="float"), setting), FORMAT)
+    objective, _, sequential = minimise.partition("-")
+    tables = exaq.torch.calibrate(
+        decoder.model,
+        [text[None] for text in decoder.calibration[:3]],
+        run=lambda model, text: model(text[:, :-1]),
+        loss=(lambda output, text: decoder.loss(output, text[0])) if objective == "loss" else None,
+        minimise=objective,  # type: ignore[arg-type]
+        sequential=bool(sequential),
+        bits=2,
+        logit_width=12,
+        logit_scale=2.0**-5,
+        exp_frac=10,
+        prob_bits=12,
+    )
+    found = result.tables[setting.name]
+    assert [entry.tables for entry in found.sets] == [entry.tables for entry in tables.sets]
+    assert by_name(result)[setting.name]["tables"]["provenance"]["minimise"] == objective
+
+
+def test_an_encoder_has_no_loss(encoder: Embedding) -> None:
+    setting = Setting(rule="optimal", bits=2, per="head", minimise="loss", texts=1)
+    with pytest.raises(ValueError, match=r"^tiny has no loss: the objective loss is for decoders$"):
+        evaluate(encoder, (Setting(rule="float"), setting), FORMAT)

@@ -218,7 +218,5 @@ def test_a_hidden_projection_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     model = MODELS["llama"]()
 
     monkeypatch.setattr(model.model.layers[1].self_attn, "o_proj", nn.Identity())
-    with pytest.raises(
-        ValueError, match=r"^layer 1 of LlamaForCausalLM shows no output"
-    ):
+    with pytest.raises(ValueError, match=r"^layer 1 of LlamaForCausalLM shows no output"):
         exaq.torch.calibrate(model, BATCHES, minimise="block", **FORMAT)

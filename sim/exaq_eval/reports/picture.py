@@ -27,6 +27,14 @@ _COLOURS = {
     ("optimal", "mse"): "#2563eb",
     ("optimal", "mse-levels"): "#0891b2",
     ("optimal", "kl"): "#7c3aed",
+    ("optimal", "output"): "#65a30d",
+    ("optimal", "block"): "#0d9488",
+    ("optimal", "loss"): "#db2777",
+    ("optimal", "mse-sequential"): "#1e3a8a",
+    ("optimal", "kl-sequential"): "#4c1d95",
+    ("optimal", "output-sequential"): "#3f6212",
+    ("optimal", "block-sequential"): "#134e4a",
+    ("optimal", "loss-sequential"): "#831843",
     ("file", None): "#059669",
 }
 

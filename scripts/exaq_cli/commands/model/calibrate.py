@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import TaskProgressColumn, TimeRemainingColumn
@@ -28,6 +29,9 @@ _DEFAULT = SoftmaxConfig()
 _FILE = click.Path(path_type=Path)
 # Parts that a worker has at a time: one that it calibrates, and one that is there already.
 _AHEAD = 2
+# Objectives that logits alone can have, and widths that --average-bits shares out.
+_OBJECTIVES = tuple(name for name in OBJECTIVES if name != "values")
+_SHARED = (2, 3, 4)
 # The number of a layer in a file's name, as in layer07.npy or encoder.layers.7.scores.npy.
 _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
 
@@ -52,7 +56,7 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
 )
 @click.option(
     "--minimise",
-    type=click.Choice(tuple(OBJECTIVES)),
+    type=click.Choice(_OBJECTIVES),
     default="mse",
     show_default=True,
     help="Error for --rule optimal: mse, the squared error of a row's probabilities; kl, the "
@@ -101,6 +105,13 @@ _LAYER = re.compile(r"(?<![a-z])layers?[._-]?([0-9]+)", re.IGNORECASE)
     "--bits", type=int, default=_DEFAULT.bits, show_default=True, help="Width of a code: 2 to 6."
 )
 @click.option(
+    "--average-bits",
+    type=float,
+    help="Instead of --bits: each set has 2, 3 or 4 bits, so that their mean is at most this and "
+    "the errors' sum is least. TABLES.json holds all sets with codes of the widest; beside it come "
+    "TABLES.2bit.json and so on, a file for each unit that the sets need.",
+)
+@click.option(
     "--logit-width",
     type=int,
     default=_DEFAULT.logit_width,
@@ -135,6 +146,7 @@ def command(
     masks: tuple[Path, ...],
     lengths: tuple[Path, ...],
     scheduler: str | None,
+    average_bits: float | None,
     **options: Any,
 ) -> None:
     """Make tables from calibration logits: a file a layer, of shape (..., row).
@@ -151,9 +163,15 @@ def command(
     exaq calibrate layer0.npy layer1.npy -o tables.json
     exaq calibrate layer*.npy -o tables.json --per head --bits 3 --minimise kl
     exaq calibrate scores.npy -o tables.json --lengths lengths.npy --rule paper
+    exaq calibrate layer*.npy -o tables.json --per head --average-bits 2.5
     """
     if masks and lengths:
         raise UserError("give --mask or --lengths, not both")
+    source = click.get_current_context().get_parameter_source("bits")
+    if average_bits is not None and source is not ParameterSource.DEFAULT:
+        raise UserError("give --bits or --average-bits, not both")
+    if average_bits is not None and average_bits < _SHARED[0]:
+        raise UserError(f"--average-bits must be at least {_SHARED[0]}, not {average_bits:g}")
     layers = _numbered(logits)
     what = "mask" if masks else "lengths"
     selections = _selections(f"--{what}", masks or lengths, layers)
@@ -163,14 +181,30 @@ def command(
             layer: _live(arrays[layer], layers[layer], path, what)
             for layer, path in selections.items()
         }
-        tables = _calibrate(arrays, live or None, layers, options, scheduler)
+        widths = [options["bits"]] if average_bits is None else _SHARED
+        files = [
+            _calibrate(arrays, live or None, layers, options | {"bits": bits}, scheduler)
+            for bits in widths
+        ]
+        tables = files[0]
+        if average_bits is not None:
+            with user_errors():
+                tables = exaq.share_bits(files, average_bits, by=options["minimise"])
         sources = {layer: {"file": path.name} for layer, path in layers.items()}
         for layer, path in selections.items():
             sources[layer][what] = path.name
         tables = _named(tables, sources)
         tables.save(temporary)
-    _print(tables, layers)
+        units = {} if average_bits is None else tables.by_bits()
+        paths = [out.with_suffix(f".{bits}bit{out.suffix}") for bits in units]
+        with replacing(*paths, inputs=(out, *logits, *masks, *lengths)) as others:
+            for unit, path in zip(units.values(), others, strict=True):
+                unit.save(path)
+    for unit in units.values() if units else [tables]:
+        _print(unit, layers)
     click.echo(f"Written: {out}, {len(tables.sets)} sets of tables")
+    for (bits, unit), path in zip(units.items(), paths, strict=True):
+        click.echo(f"Written: {path}, for a unit of {bits} bits, {len(unit.sets)} sets of tables")
 
 
 def _numbered(paths: Sequence[Path]) -> dict[int, Path]:

@@ -15,6 +15,7 @@ from exaq_eval.settings import (
     BITS,
     CLIPPED,
     DEFAULT_BITS,
+    DEFAULT_OBJECTIVES,
     GRANULARITIES,
     OBJECTIVES,
     RULES,
@@ -64,8 +65,11 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     "--minimise",
     multiple=True,
     type=click.Choice(OBJECTIVES),
-    help="Error that the rule optimal minimises; with -levels by clip and exponentials "
-    "alone, not by free thresholds; repeatable.  [default: all]",
+    help="Error that the rule optimal minimises: of the probabilities (mse, kl), of the "
+    "attention's output, of its block's output behind the projection, or of the loss to first "
+    "order (decoders only); with -levels by clip and exponentials alone, not by free thresholds; "
+    "with -sequential on what the layers before give with their tables; repeatable.  "
+    f"[default: {', '.join(DEFAULT_OBJECTIVES)}]",
 )
 @click.option(
     "--tables",
@@ -237,7 +241,7 @@ def command(
         rules=rules or RULES,
         bits=tuple(map(int, bits)) or DEFAULT_BITS,
         per=per or GRANULARITIES,
-        minimise=minimise or OBJECTIVES,
+        minimise=minimise or DEFAULT_OBJECTIVES,
         calibration_texts=calibration_texts,
         given=given,
         logit_format=evaluate_models.settle_format(given, formats, prob_bits),

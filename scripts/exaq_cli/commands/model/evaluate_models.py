@@ -79,6 +79,9 @@ class Choice:
                 raise UserError(
                     f"{task.name} has {len(task.calibration)} texts to calibrate on, not {count}"
                 )
+        lossy = [each for each in self.minimise if each.startswith("loss")]
+        if lossy and task.kind == "encoder":
+            raise UserError(f"{task.name} is an encoder and has no loss to minimise: {lossy[0]}")
         return list(
             grid(
                 rules=self.rules, bits=self.bits, per=self.per, minimise=self.minimise, texts=counts
