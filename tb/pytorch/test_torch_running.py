@@ -20,8 +20,8 @@ def test_compiled_models_give_the_same(name: str) -> None:
     model: Any = MODELS[name]()
     exaq.torch.set_tables(model, CONFIG)
     # The backend that runs what was traced as it is: no compiler of C++ is needed.
-    compiled = torch.compile(model, backend="eager")
-    with torch.no_grad():
+    compiled: Any = torch.compile(model, backend="eager")
+    with torch.inference_mode():
         assert torch.equal(compiled(IDS)[0], model(IDS)[0])
         exaq.torch.set_tables(model, CONFIG.replace(clip=-3.0))
         assert torch.equal(compiled(IDS)[0], model(IDS)[0])

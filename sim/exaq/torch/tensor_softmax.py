@@ -61,55 +61,7 @@ def softmax(
     *,
     sink: Tensor | float | None = None,
 ) -> Tensor:
-    """Probabilities of each row as the unit gives them, as real numbers.
-
-    Bit for bit those of ``exaq.softmax`` on the same integer logits, over 2**prob_bits.
-
-    Parameters
-    ----------
-    scores
-        Shape (..., row), any device. Floating-point: real logits, made integers as by
-        ``exaq.logits_to_integers``, to the nearest step, half to even, saturating. A mask that is
-        in them, as -inf or as a finite number, counts: ``exaq.live_scores`` has the rule.
-        Integers: logits in steps, taken as they are.
-    tables
-        A configuration of integer logits, of which ``max_row``, ``masking`` and ``window`` play no
-        part; of another kernel than EXAQ ``max_row`` does, and there are no sinks. Or a file of
-        tables, then its ``config()``. Integers that are ``mask_value`` are
-        masked.
-    mask
-        Booleans that broadcast to the shape of ``scores``, True = live. None: all are live, but
-        for what the scores themselves say.
-    contexts
-        The context whose tables a row goes by, integers that broadcast to the shape without its
-        last axis; needs a configuration with contexts. None: ``config.tables``, but a file of
-        several sets must not leave them open.
-    sink
-        A sink's score for each row, of the kind of ``scores``, which broadcasts to their shape
-        without its last axis: it takes part in the row's maximum and sum, and has no output. None:
-        that of the configuration, and of the row's context, if there is one.
-
-    Returns
-    -------
-    Tensor
-        Shape of ``scores``; their type where it is a floating-point one, else the default type.
-        Exact in float32 and float64; float16 and bfloat16 are rounded once, at the end. Masked
-        elements are 0, so are rows without a live one. No gradient flows.
-
-    Raises
-    ------
-    TypeError
-        A type is not the one above.
-    ValueError
-        A live score or a sink is NaN or infinite, an integer is out of range, a shape does not
-        fit, the configuration has a sink too, or its kernel takes none; a row is longer than
-        ``max_row`` of another kernel than EXAQ.
-
-    Warns
-    -----
-    MaskWarning
-        A gap alone masks scores for which there is no mask.
-    """
+    """As ``exaq.torch.softmax`` without a gradient, whose parameters and errors these are."""
     config = _config(tables, contexts)
     _check(scores, config, mask)
     kept = scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
