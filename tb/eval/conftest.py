@@ -18,6 +18,7 @@ _NEED_THEM = {
     "test_study_choice.py",
     "test_study_kernel_models.py",
     "test_study_training.py",
+    "test_study_weights.py",
 }
 
 _WORDS = ("the", "a", "of", "to", "in", "is", "and", "for", "file", "object", "class", "returns")

@@ -34,6 +34,7 @@ def test_there_are_the_studies_of_the_paper() -> None:
         "architectures",
         "widths",
         "training",
+        "weights",
         "kernels",
     ]
     assert all(each.name == name for name, each in STUDIES.items())

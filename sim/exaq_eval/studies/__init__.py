@@ -14,6 +14,7 @@ from exaq_eval.studies.questions.lut_size import LutSize
 from exaq_eval.studies.questions.phases import Phases
 from exaq_eval.studies.questions.shapes import Shapes
 from exaq_eval.studies.questions.training import Training
+from exaq_eval.studies.questions.weights import Weights
 from exaq_eval.studies.questions.widths import Widths
 from exaq_eval.studies.study import Study, StudyError
 
@@ -30,6 +31,7 @@ STUDIES: dict[str, Study] = {
         Architectures(),
         Widths(),
         Training(),
+        Weights(),
         Kernels(),
     )
 }
