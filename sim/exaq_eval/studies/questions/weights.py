@@ -77,11 +77,11 @@ class Weights(Study):
         Subject(name="minilm", texts=48, calibrated=12),
         Subject(
             name="smollm2",
-            texts=8,
+            texts=4,
             calibrated=4,
             tokens=512,
             groups=(64,),
-            lengths=(32, 128, 512, 2048),
+            lengths=(32, 512, 2048),
             tasks=(128, 512, 2048),
             recorded=1,
         ),
