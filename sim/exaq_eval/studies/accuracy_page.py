@@ -149,7 +149,10 @@ def text(evaluations: list[Report], studies: list[tuple[Study, Result]]) -> str:
 def _read(reports: Path) -> tuple[list[Report], list[tuple[Study, Result]]]:
     """All reports of a folder: evaluations in their order, and studies in theirs."""
     evaluations = [
-        load(path) for path in sorted(reports.glob("*.json")) if not path.name.startswith(_STUDY)
+        load(path)
+        for path in sorted(reports.glob("*.json"))
+        # A name with a dot in front is of a report that another command is about to write.
+        if not path.name.startswith((_STUDY, "."))
     ]
     if not evaluations:
         raise ValueError(f"{reports} holds no report of an evaluation")
