@@ -48,8 +48,9 @@ def _model(model: dict[str, Any]) -> Iterator[str]:
         yield from _lengths(model)
     if model["softmax"]:
         yield (
-            f"With EXAQ's softmax besides, tables for each head from {model['recorded_texts']} "
-            'calibration texts of the model with these weights, clip searched (`stage="clip"`); '
+            "With EXAQ's softmax besides, tables for each head from the first "
+            f"{model['recorded_texts']} of the calibration texts of the model with these weights, "
+            'clip searched (`stage="clip"`); '
             "dint4 is aqas+clip, a scale for each row:"
         )
         yield _softmax(model)
@@ -86,7 +87,7 @@ def _columns(model: dict[str, Any]) -> tuple[tuple[str, ...], Any]:
     return (
         ("increase, nats", "perplexity"),
         lambda row: (
-            f"{row['increase']:+.3f} ± {row['increase_error']:.3f}",
+            _rise(row),
             f"{row['perplexity']:.2f}",
         ),
     )
@@ -138,10 +139,7 @@ def _lengths(model: dict[str, Any]) -> Iterator[str]:
         (
             (
                 f"{length} tokens",
-                *(
-                    f"{find[length, t]['increase']:+.3f} ± {find[length, t]['increase_error']:.3f}"
-                    for t in tasks
-                ),
+                *(_rise(find[length, t]) for t in tasks),
             )
             for length in lengths
         ),
@@ -163,8 +161,9 @@ def _lengths(model: dict[str, Any]) -> Iterator[str]:
     )
     yield (
         f"The best length of calibration is {', '.join(said)}: that of the task in {agree} of "
-        f"{len(tasks)} cases. The errors are those of the rise over float; two columns of a row "
-        "share their model, and two rows of a column their windows."
+        f"{sum((tokens, tokens) in find for tokens in tasks)} cases where that was tried. The "
+        "errors are those of the rise over float; two columns of a row share their model, and two "
+        "rows of a column their windows."
     )
 
 
@@ -201,3 +200,9 @@ def _together(model: dict[str, Any]) -> str:
         said.append(f"{bits} bits {' and '.join(added)}")
     what = "of 1 - mean cosine" if model["kind"] == "encoder" else "nats"
     return f"So softmax adds, in {what}: {'; '.join(said)}."
+
+
+def _rise(row: dict[str, Any]) -> str:
+    """The rise of the loss, with its standard error where there is more than one window."""
+    error = f" ± {row['increase_error']:.3f}" if row["increase_error"] else ""
+    return f"{row['increase']:+.3f}{error}"
