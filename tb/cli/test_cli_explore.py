@@ -96,7 +96,7 @@ def children(process: int) -> list[int]:
 def test_search_survives_a_worker_and_goes_on_from_its_record(tmp_path: Path) -> None:
     command = exaq(*LINE.split())
     running = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     record = tmp_path / "found" / "measurements.json"
     for _ in range(1200):
@@ -106,8 +106,8 @@ def test_search_survives_a_worker_and_goes_on_from_its_record(tmp_path: Path) ->
         time.sleep(0.05)
     victim = children(running.pid)[0]
     os.kill(victim, signal.SIGKILL)
-    told, _ = running.communicate(timeout=300)
-    assert running.returncode == 0, told
+    told, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, errors
     document = json.loads((tmp_path / "found" / "explore.json").read_text())
     assert [each["name"] for each in document["best"]] == ["shift, variant e2softmax, lanes 1"]
     assert document["dsp"] is False

@@ -126,7 +126,11 @@ class Architectures(Study):
 
     def _settings(self) -> list[Setting]:
         texts = {"layer": self.calibrated}
-        return list(grid(bits=self.widths, per=("layer",), minimise=("mse", "kl"), texts=texts))
+        rules = ("naive", "paper", "optimal")
+        objectives = ("mse", "kl")
+        return list(
+            grid(rules=rules, bits=self.widths, per=("layer",), minimise=objectives, texts=texts)
+        )
 
     def _model(self, task: Task, tell: Progress) -> dict[str, Any]:
         from exaq_eval.evaluation import evaluate
