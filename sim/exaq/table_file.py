@@ -105,6 +105,15 @@ class TableFile:
             except (TypeError, ValueError) as error:
                 raise ValueError(f"set {entry.name!r}: {error}") from None
 
+    @classmethod
+    def of_config(cls, config: SoftmaxConfig) -> TableFile:
+        """The file of a single set, ``all``: the tables of ``config``, of EXAQ, and its sink."""
+        sink = config.sinks[0] if config.sinks else None
+        return cls(
+            **{name: getattr(config, name) for name in _SCALARS},
+            sets=(TableSet(name="all", tables=replace(config.tables, sink=sink)),),
+        )
+
     def _config(self, **changes: Any) -> SoftmaxConfig:
         return SoftmaxConfig(**{name: getattr(self, name) for name in _SCALARS} | changes)
 

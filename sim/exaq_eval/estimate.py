@@ -13,7 +13,7 @@ from torch import Tensor
 
 import exaq
 import exaq.torch
-from exaq import TableFile, TableSet
+from exaq import TableFile
 from exaq_eval.measurement import calibration_options
 from exaq_eval.measures.attention import Comparison, half_step, unit_softmax
 from exaq_eval.parts import NOWHERE, Parts
@@ -83,7 +83,7 @@ def estimate(
             calibrated += 1
             if setting.by_model:
                 # A pass for each layer, half of which is needed, or one for some layers.
-                passes = layers / 2 if "sequential" in setting.slug else 2
+                passes = layers / 2 if setting.sequential else 2
                 seconds += passes * passing * _share(task.calibration[: setting.texts], text, 1)
             else:
                 recorded = max(recorded, setting.texts)
@@ -119,15 +119,8 @@ def _softmax_seconds(
     if bits is None:
         return 0.0, 0.0
     config = logit_format.config(bits=bits)
-    tables = TableFile(
-        bits=bits,
-        logit_width=config.logit_width,
-        logit_scale=config.logit_scale,
-        exp_frac=config.exp_frac,
-        sets=(TableSet(name="all", tables=config.tables),),
-    )
     scores, live = torch.from_numpy(logits), torch.from_numpy(np.isfinite(logits))
-    softmax = unit_softmax(tables, logit_format.prob_bits)
+    softmax = unit_softmax(TableFile.of_config(config), logit_format.prob_bits)
     comparison = Comparison({"": softmax}, layers=1, floor=half_step(logit_format.prob_bits))
     return (
         _seconds(lambda: exaq.torch.softmax(scores, config, live)),

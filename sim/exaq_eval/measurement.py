@@ -154,7 +154,7 @@ def calibration_options(setting: Setting, logit_format: LogitFormat) -> dict[str
     options: dict[str, Any] = {"bits": setting.bits, "per": setting.per, "rule": setting.rule}
     if setting.minimise:
         options["minimise"], _, how = setting.minimise.partition("-")
-        if how == "sequential":
+        if setting.sequential:
             options["sequential"] = True
         elif how:
             options["stage"] = how

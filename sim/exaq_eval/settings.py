@@ -105,6 +105,11 @@ class Setting:
         return self.minimise in OBJECTIVES[3:]
 
     @property
+    def sequential(self) -> bool:
+        """Whether each layer is calibrated on what the layers before give with their tables."""
+        return self.minimise is not None and self.minimise.endswith("-sequential")
+
+    @property
     def slug(self) -> str:
         """For names of files: ``2bit-optimal-mse-head``."""
         words = (f"{self.bits}bit", self.rule, self.minimise, self.per)

@@ -138,17 +138,8 @@ def test_parts_go_and_the_folder_with_the_last(task: Task, tmp_path: Path) -> No
 
 def test_parts_of_anything_else_have_other_keys(tmp_path: Path) -> None:
     setting = SETTINGS[1]
-    tables = exaq.TableFile(
-        bits=2,
-        logit_width=12,
-        logit_scale=2.0**-5,
-        exp_frac=10,
-        sets=(
-            exaq.TableSet(
-                name="x",
-                tables=exaq.Tables.from_clip(-4, bits=2, logit_scale=2.0**-5, exp_frac=10),
-            ),
-        ),
+    tables = exaq.TableFile.of_config(
+        exaq.SoftmaxConfig(clip=-4, logit_width=12, logit_scale=2.0**-5, exp_frac=10)
     )
     parts = [
         parts_in(tmp_path).of(setting),

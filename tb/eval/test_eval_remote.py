@@ -44,17 +44,8 @@ SETTINGS = (
     FILE,
 )
 GIVEN = {
-    FILE.name: exaq.TableFile(
-        bits=2,
-        logit_width=12,
-        logit_scale=2.0**-5,
-        exp_frac=10,
-        sets=(
-            exaq.TableSet(
-                name="x",
-                tables=exaq.Tables.from_clip(-4, bits=2, logit_scale=2.0**-5, exp_frac=10),
-            ),
-        ),
+    FILE.name: exaq.TableFile.of_config(
+        exaq.SoftmaxConfig(clip=-4, logit_width=12, logit_scale=2.0**-5, exp_frac=10)
     )
 }
 TEXTS = 4

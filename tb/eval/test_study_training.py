@@ -102,17 +102,8 @@ def test_the_model_that_is_measured_is_left_as_it_was(
 
 
 def test_a_training_learns_what_it_is_told_to(subject: EvaluationModel) -> None:
-    tables = exaq.TableFile(
-        bits=2,
-        logit_width=16,
-        logit_scale=2**-8,
-        exp_frac=13,
-        sets=(
-            exaq.TableSet(
-                name="all",
-                tables=exaq.Tables.from_clip(-4.0, bits=2, logit_scale=2**-8, exp_frac=13),
-            ),
-        ),
+    tables = exaq.TableFile.of_config(
+        exaq.SoftmaxConfig(clip=-4.0, logit_width=16, logit_scale=2**-8, exp_frac=13)
     )
     text, held = numbers(subject.calibration[0]), subject.windows(2)
 

@@ -386,3 +386,13 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         f"{path} is no file of tables: it is not text",
         lambda: TableFile.load(path),
     )
+
+
+def test_a_configuration_is_a_file_of_one_set() -> None:
+    config = SoftmaxConfig(bits=3, logit_width=12, logit_scale=0.01, exp_frac=9, clip=-5.0)
+    file = TableFile.of_config(config)
+    assert (file.bits, file.logit_width, file.logit_scale, file.exp_frac) == (3, 12, 0.01, 9)
+    assert [(entry.name, entry.tables) for entry in file.sets] == [("all", config.tables)]
+    assert file.config().tables == config.tables
+    with_sink = TableFile.of_config(config.replace(sink=7))
+    assert with_sink.sets[0].tables.sink == 7

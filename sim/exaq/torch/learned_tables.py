@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -9,8 +10,7 @@ from torch import Tensor, nn
 
 from exaq.config import SoftmaxConfig
 from exaq.scalars import real
-from exaq.table_file import TableFile, TableSet
-from exaq.tables import Tables
+from exaq.table_file import TableFile
 from exaq.torch import tensor_softmax
 from exaq.torch.learned_softmax import learned_softmax
 
@@ -152,25 +152,17 @@ class LearnedTables(nn.Module):
 
     def _file(self, steps: Tensor, rom: Tensor) -> TableFile:
         sets = [
-            TableSet(
-                name=entry.name,
-                layer=entry.layer,
-                head=entry.head,
-                tables=Tables(
-                    thresholds=tuple(thresholds),
-                    exp_rom=tuple(exponentials),
-                    sink=entry.tables.sink,
+            replace(
+                entry,
+                tables=replace(
+                    entry.tables, thresholds=tuple(thresholds), exp_rom=tuple(exponentials)
                 ),
+                clip=None,
+                statistics={},
             )
             for entry, thresholds, exponentials in zip(
                 self.file.sets, steps.tolist(), rom.tolist(), strict=True
             )
         ]
-        return TableFile(
-            bits=self.file.bits,
-            logit_width=self.file.logit_width,
-            logit_scale=self.file.logit_scale,
-            exp_frac=self.file.exp_frac,
-            sets=tuple(sets),
-            provenance={"rule": "learned", "from": dict(self.file.provenance)},
-        )
+        provenance = {"rule": "learned", "from": dict(self.file.provenance)}
+        return replace(self.file, sets=tuple(sets), provenance=provenance)

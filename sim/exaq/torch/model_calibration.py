@@ -11,6 +11,7 @@ before, already quantized, give it; and that no more logits are held than of a f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -227,32 +228,25 @@ class _Source:
 
         def watcher(layer: int) -> Callable[[Seen, Tensor], None]:
             def watch(seen: Seen, kept: Tensor) -> None:
-                if projections is None:
-                    self._take(layer, seen, kept, number, None)
-                    waiting.discard(layer)
-                    if not waiting:
-                        raise _SeenEnoughError
-                    return
-
-                def found(weight: Tensor) -> None:
+                def take(weight: Tensor | None) -> None:
                     self._take(layer, seen, kept, number, weight)
                     waiting.discard(layer)
                     if not waiting:
                         raise _SeenEnoughError
 
-                projections.follow(seen.output, layer, found)
+                if projections is None:
+                    take(None)
+                else:
+                    projections.follow(seen.output, layer, take)
 
             return watch
 
-        with watching(model, {layer: watcher(layer) for layer in self.held}):
-            try:
-                if projections is None:
-                    run(model, batch)
-                else:
-                    with projections:
-                        run(model, batch)
-            except _SeenEnoughError:
-                pass
+        with (
+            watching(model, {layer: watcher(layer) for layer in self.held}),
+            suppress(_SeenEnoughError),
+            projections or nullcontext(),
+        ):
+            run(model, batch)
 
     def _take(
         self, layer: int, seen: Seen, kept: Tensor, number: int, weight: Tensor | None

@@ -103,7 +103,7 @@ def softmax(
         raise TypeError(f"a gradient needs floating-point scores, not {scores.dtype}")
     if not torch.is_grad_enabled():
         return tensor_softmax.softmax(scores, tables, mask, contexts, sink=sink)
-    config = tensor_softmax._config(tables, contexts)
+    config = tensor_softmax.config_of(tables, contexts)
     # The sink's probability is no output, so that its gradient needs more than these.
     if isinstance(sink, Tensor) and sink.requires_grad and isinstance(config.kernel, Exaq):
         numbers = None if contexts is None else torch.as_tensor(contexts, device=scores.device)

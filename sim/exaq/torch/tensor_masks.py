@@ -39,17 +39,6 @@ def parted(mask: Tensor) -> tuple[Tensor, Tensor | None]:
     return live, mask.masked_fill(~live, 0)
 
 
-def live_scores(scores: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Which elements take part, by their scores, a mask being part of them.
-
-    As ``exaq.live_scores``, with its ``MaskWarning``; ``mask`` broadcasts to the scores' shape.
-    """
-    live, doubt = find_live(scores, mask)
-    if doubt is not None:
-        doubt.warn()
-    return live
-
-
 @torch.no_grad()
 def find_live(numbers: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Doubt | None]:
     """What takes part, and what only a gap has masked; without gaps where there is a mask."""

@@ -62,7 +62,7 @@ def softmax(
     sink: Tensor | float | None = None,
 ) -> Tensor:
     """As ``exaq.torch.softmax`` without a gradient, whose parameters and errors these are."""
-    config = _config(tables, contexts)
+    config = config_of(tables, contexts)
     _check(scores, config, mask)
     kept = scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
     if not isinstance(config.kernel, Exaq):
@@ -252,7 +252,8 @@ def _by_golden_model(
     return torch.from_numpy(given).reshape(scores.shape).to(scores.device)
 
 
-def _config(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfig:
+def config_of(tables: SoftmaxConfig | TableFile, contexts: object) -> SoftmaxConfig:
+    """The configuration that ``tables`` stand for, where rows have ``contexts`` or None."""
     if isinstance(tables, TableFile):
         if len(tables.sets) > 1 and contexts is None:
             raise ValueError(

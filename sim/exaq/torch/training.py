@@ -12,7 +12,7 @@ from transformers.masking_utils import eager_mask
 from exaq.config import SoftmaxConfig
 from exaq.kernels import Exaq
 from exaq.scalars import choice
-from exaq.table_file import TableFile, TableSet
+from exaq.table_file import TableFile
 from exaq.torch.layers import (
     TRAINING_IMPLEMENTATION,
     attached,
@@ -112,15 +112,10 @@ def _file(
         raise ValueError(
             f"only tables of the kernel exaq learn, not those of the kernel {config.kernel.name}"
         )
-    own = replace(config.tables, sink=config.sinks[0] if config.sinks else None)
-    file = TableFile(
-        bits=config.bits,
-        logit_width=config.logit_width,
-        logit_scale=config.logit_scale,
-        exp_frac=config.exp_frac,
-        sets=(TableSet(name="all", tables=own),),
-    )
-    return file, {"prob_bits": config.prob_bits, "mask_value": config.mask_value}
+    return TableFile.of_config(config), {
+        "prob_bits": config.prob_bits,
+        "mask_value": config.mask_value,
+    }
 
 
 def _divided(file: TableFile, counts: list[int | None], *, by_head: bool) -> TableFile:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import exaq
-from exaq import TableFile, Tables, TableSet, reference
+from exaq import TableFile, Tables, reference
 from exaq_eval.progress import Progress, silent
 from exaq_eval.reports.figures import rounded
 from exaq_eval.settings import LogitFormat, Setting, grid
@@ -226,13 +226,7 @@ class Architectures(Study):
 def hard_tables(formats: LogitFormat) -> TableFile:
     """Tables that give all probability to the largest logits, in equal parts."""
     tables = Tables(thresholds=(0, 0, 0), exp_rom=(0, 0, 0, 1))
-    return TableFile(
-        bits=2,
-        logit_width=formats.logit_width,
-        logit_scale=formats.logit_scale,
-        exp_frac=formats.exp_frac,
-        sets=(TableSet(name="all", tables=tables),),
-    )
+    return TableFile.of_config(formats.config(bits=2, tables=tables))
 
 
 def _clips(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import exaq
-from exaq import TableFile, Tables, TableSet
+from exaq import TableFile, Tables
 from exaq_eval.progress import Progress, silent
 from exaq_eval.reports.figures import rounded, table
 from exaq_eval.reports.sizes import COLUMNS, lut4
@@ -177,13 +177,7 @@ class Choice(Study):
 def index_tables(logit_format: LogitFormat) -> TableFile:
     """The tables of IndexSoftmax for all heads."""
     made = Tables.index_softmax(logit_scale=logit_format.logit_scale, bits=INDEX_BITS)
-    return TableFile(
-        bits=INDEX_BITS,
-        logit_width=logit_format.logit_width,
-        logit_scale=logit_format.logit_scale,
-        exp_frac=logit_format.exp_frac,
-        sets=(TableSet(name="all", tables=made),),
-    )
+    return TableFile.of_config(logit_format.config(bits=INDEX_BITS, tables=made))
 
 
 def _unit(row: dict[str, Any]) -> str:
