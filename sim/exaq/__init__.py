@@ -1,6 +1,6 @@
 """EXAQ softmax in integers: configuration, tables and golden model. Needs NumPy alone."""
 
-from exaq import dint, metrics, reference
+from exaq import attention, dint, metrics, reference
 from exaq.calibration import calibrate, share_bits
 from exaq.config import PRESETS, SoftmaxConfig
 from exaq.formats import (
@@ -39,6 +39,7 @@ __all__ = [
     "TableFile",
     "TableSet",
     "Tables",
+    "attention",
     "beat_references",
     "calibrate",
     "causal_windows",

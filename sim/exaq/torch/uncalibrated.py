@@ -11,6 +11,7 @@ come from a fresh quantizer at each call.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,10 +56,16 @@ class Uncalibrated:
         alive = live.expand(scores.shape)
         lowest = torch.finfo(scores.dtype).min
         peak = scores.masked_fill(~alive, lowest).amax(dim=-1, keepdim=True)
-        distances = (scores - peak)[alive].double()
+        # The masked ones are 0, which changes no sum and, beside the maxima, not the minimum.
+        distances = (scores - peak).masked_fill_(~alive, 0)
+        count = int(alive.sum())
+        least = float(distances.min()) if count else 0.0
         # Two distances at least, else there is no deviation; a clip of a step, if all are 0.
-        sigma = float(distances.std()) if len(distances) > 1 else 0.0
-        least = float(distances.min()) if len(distances) else 0.0
+        sigma = 0.0
+        if count > 1:
+            mean = float(distances.sum(dtype=torch.float64)) / count
+            square = float(torch.linalg.vector_norm(distances, dtype=torch.float64)) ** 2
+            sigma = math.sqrt(max(square - count * mean**2, 0.0) / (count - 1))
         config = self.config(**changes)
         clip = max(least, paper_clip(sigma, self.bits))
         return config.replace(clip=min(clip, -float(config.logit_scale)))

@@ -1,0 +1,155 @@
+"""The configuration of an attention head: operands, and the softmax between its two products.
+
+>>> from exaq.attention import AttentionConfig
+>>> config = AttentionConfig(head_size=64, keys="dint4", bits=2, max_row=256)
+>>> config.softmax.logit_width, config.level_width, config.output_frac
+(18, 16, 8)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from exaq.attention.key_formats import KEY_FORMATS, KeyFormat
+from exaq.config import SoftmaxConfig
+from exaq.kernels import Exaq
+from exaq.scalars import choice, integer
+
+#: Legal sizes of a head, both ends included.
+HEAD_SIZES = (16, 256)
+#: Width of an element of q.
+QUERY_WIDTH = 8
+#: Legal widths of a value's and of an output's element.
+VALUE_WIDTHS, OUTPUT_WIDTHS = (4, 8), (8, 16)
+
+# What the head settles of its softmax.
+_SETTLED = {"output": "codes", "row_results": "sum"}
+# Integers that operands of a trained model usually have as standard deviation, where their largest
+# ones fill the range: of q and INT8 keys, and of the formats of 4 bits in their own steps.
+_USUAL_8BIT, _USUAL_4BIT = 32, 2.5
+_USUAL_SIGMA = 2.0
+
+
+@dataclass(frozen=True, init=False)
+class AttentionConfig:
+    """Parameters of an attention head.
+
+    Parameters
+    ----------
+    head_size
+        Elements of a row of q, of a key and of a value: 16 to 256.
+    keys
+        Format of a key's elements: ``"dint4"``, ``"int4"`` or ``"int8"``.
+    value_width
+        Width of a value's element, a signed integer: 8 or 4.
+    output_width
+        Width of an output's element, a signed integer: 16 or 8, with ``output_frac`` fraction
+        bits more than a value has.
+    settings
+        Those of ``SoftmaxConfig`` of the kernel EXAQ: ``lanes`` keys a cycle, ``max_row`` keys at
+        most, ``bits``, ``clip`` or ``tables``, ``window`` for causal attention, ... ``logit_scale``
+        is what a dot product of 1 is worth, by default what suits operands that fill their
+        ranges. The logits are the dot products, so ``logit_width`` follows, and so do ``output``
+        and ``row_results``.
+
+    Members
+    -------
+    softmax
+        The configuration of the softmax unit within: codes and row sums out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A setting is unknown or not legal, or is one that follows from others.
+    """
+
+    head_size: int
+    keys: str
+    value_width: int
+    output_width: int
+    softmax: SoftmaxConfig
+    # Settings of the softmax as they were given, for `replace`.
+    _given: dict[str, Any] = field(repr=False, compare=False)
+
+    def __init__(
+        self,
+        *,
+        head_size: int = 64,
+        keys: str = "dint4",
+        value_width: int = 8,
+        output_width: int = 16,
+        **settings: Any,
+    ) -> None:
+        def put(name: str, value: Any) -> None:
+            object.__setattr__(self, name, value)
+
+        put("head_size", integer("head_size", head_size, *HEAD_SIZES))
+        put("keys", choice("keys", keys, tuple(KEY_FORMATS)))
+        for name, value, legal in (
+            ("value_width", value_width, VALUE_WIDTHS),
+            ("output_width", output_width, OUTPUT_WIDTHS),
+        ):
+            if integer(name, value) not in legal:
+                raise ValueError(f"{name} must be {legal[0]} or {legal[1]}, not {value}")
+            put(name, int(value))
+        for name in ("logit_width", "logit_format", "mask_value", "format", *_SETTLED):
+            if name in settings:
+                raise TypeError(f"{name} of the softmax follows from the attention head")
+        if settings.get("kernel", Exaq.name) != Exaq.name:
+            raise ValueError(f"an attention head has the kernel exaq, not {settings['kernel']}")
+        if settings.get("contexts", 0):
+            raise ValueError("an attention head has its tables as constants, and no contexts")
+        defaults = {"logit_scale": self._usual_scale()}
+        put("_given", settings)
+        settled = _SETTLED | {"logit_width": self.score_width}
+        put("softmax", SoftmaxConfig(**defaults | settings | settled))
+
+    def _usual_scale(self) -> float:
+        key = _USUAL_8BIT if self.key_format.width == 8 else _USUAL_4BIT / self.key_format.unit
+        sigma = _USUAL_8BIT * key * math.sqrt(self.head_size)
+        return 2.0 ** round(math.log2(_USUAL_SIGMA / sigma))
+
+    @property
+    def key_format(self) -> KeyFormat:
+        """The format of a key's elements."""
+        return KEY_FORMATS[self.keys]
+
+    @property
+    def lanes(self) -> int:
+        """Keys, and values, of a beat."""
+        return self.softmax.format.lanes
+
+    @property
+    def score_width(self) -> int:
+        """Width of a dot product: what ``head_size`` products of the largest operands need."""
+        most = 2 ** (QUERY_WIDTH - 1) * self.key_format.most * self.head_size
+        return most.bit_length() + 1
+
+    @property
+    def level_width(self) -> int:
+        """Width of a level's sum of values: ``max_row`` values of the largest size add up."""
+        most: int = 2 ** (self.value_width - 1) * self.softmax.format.max_row
+        return (most - 1).bit_length() + 1
+
+    @property
+    def output_frac(self) -> int:
+        """Fraction bits of an output: an output of 2**output_frac is a value of 1."""
+        return self.output_width - self.value_width
+
+    def replace(self, **changes: Any) -> AttentionConfig:
+        """A copy with ``changes``; what was left to its default is settled anew."""
+        own = ("head_size", "keys", "value_width", "output_width")
+        mine = {name: getattr(self, name) for name in own}
+        return AttentionConfig(**mine | self._given | changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; ``softmax`` as of ``SoftmaxConfig.to_dict``."""
+        return {
+            "head_size": self.head_size,
+            "keys": self.keys,
+            "value_width": self.value_width,
+            "output_width": self.output_width,
+            "softmax": self.softmax.to_dict(),
+        }
