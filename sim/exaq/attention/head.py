@@ -80,7 +80,7 @@ def level_sums(
     """
     values = _integers("v", v, config.value_width)
     of_keys = plain(codes, "codes")
-    levels = config.softmax.kernel.levels
+    levels = config.softmax.levels
     if of_keys.size:
         check_range("codes", int(of_keys.min()), int(of_keys.max()), 0, levels - 1)
     if of_keys.ndim < 2 or values.ndim < 2 or of_keys.shape[-1] != values.shape[-2]:
