@@ -92,7 +92,7 @@ def estimate(
                 alike = [each for each in settings if (each.rule, each.minimise) == kind]
                 calibrations[kind] = _calibration_seconds(logits, alike, logit_format)
             share = _share(task.calibration[: setting.texts], text, 2)
-            seconds += layers * calibrations[kind] * share
+            seconds += layers * calibrations[kind] * share * 2 ** (setting.bits or 0)
     seconds += passing * _share(task.calibration[:recorded], text, 1)
     longest = task.attention_texts[len(task.attention_texts) - compared :]
     seconds += passing * _share(longest, text, 1)
@@ -131,15 +131,17 @@ def _softmax_seconds(
 def _calibration_seconds(
     logits: Floats, alike: Sequence[Setting], logit_format: LogitFormat
 ) -> float:
-    """Of the tables of a layer on one text, by the rule of settings that are alike.
+    """Of the tables of a layer on one text for each code, by the rule of settings that are alike.
 
-    The widest of them stands for all, and it is tried once whether it is per layer or head: many
-    small sets take about as long as few large ones, and trying each would take too long.
+    The narrowest of them stands for all, and it is tried once whether it is per layer or head: many
+    small sets take about as long as few large ones, and trying each would take too long. The time
+    grows about as the number of codes does.
     """
-    widest = max(alike, key=lambda setting: setting.bits or 0)
-    options = calibration_options(widest, logit_format)
-    if widest.by_model:
+    narrowest = min(alike, key=lambda setting: setting.bits or 0)
+    options = calibration_options(narrowest, logit_format)
+    if narrowest.by_model:
         # Other sums of the same rows take about as long.
         options["minimise"] = "mse"
         options.pop("sequential", None)
-    return _seconds(lambda: exaq.calibrate([logits], **(options | {"per": "layer"})))
+    whole = _seconds(lambda: exaq.calibrate([logits], **(options | {"per": "layer"})))
+    return whole / 2 ** (narrowest.bits or 0)

@@ -137,7 +137,7 @@ def test_width_of_scores_is_just_enough(keys: str, size: int) -> None:
 
 
 def test_windows_and_leading_axes() -> None:
-    config = AttentionConfig(head_size=16, max_row=8, window=True)
+    config = AttentionConfig(head_size=16, max_row=8)
     rng = np.random.default_rng(3)
     q = rng.integers(-128, 128, (2, 3, 8, 16))
     # One head of keys for three of q.
@@ -148,6 +148,13 @@ def test_windows_and_leading_axes() -> None:
         batch, _, row = place
         alone = attend(q[place][None], k[batch, 0, : row + 1], v[batch, 0, : row + 1], config)
         assert (causal[place] == alone[0]).all()
+    assert (attend(q, k, v, config.replace(causal=True)) == causal).all()
+    # A mask leaves out further keys; rows behind the last key meet all.
+    mask = rng.random((8, 8)) < 0.6
+    both = attend(q, k, v, config, mask & np.tri(8, dtype=bool))
+    assert (attend(q, k, v, config.replace(causal=True), mask) == both).all()
+    few = attend(q, k[..., :3, :], v[..., :3, :], config.replace(causal=True))
+    assert (few[..., 3:, :] == attend(q[..., 3:, :], k[..., :3, :], v[..., :3, :], config)).all()
 
 
 def test_real_operands_come_back_within_their_steps() -> None:

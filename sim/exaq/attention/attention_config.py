@@ -15,7 +15,7 @@ from typing import Any
 from exaq.attention.key_formats import KEY_FORMATS, KeyFormat
 from exaq.config import SoftmaxConfig
 from exaq.kernels import Exaq
-from exaq.scalars import choice, integer
+from exaq.scalars import choice, flag, integer
 
 #: Legal sizes of a head, both ends included.
 HEAD_SIZES = (16, 256)
@@ -25,7 +25,7 @@ QUERY_WIDTH = 8
 VALUE_WIDTHS, OUTPUT_WIDTHS = (4, 8), (8, 16)
 
 # What the head settles of its softmax.
-_SETTLED = {"output": "codes", "row_results": "sum"}
+_SETTLED = {"output": "codes", "row_results": "sum", "masking": False}
 # Integers that operands of a trained model usually have as standard deviation, where their largest
 # ones fill the range: of q and INT8 keys, and of the formats of 4 bits in their own steps.
 _USUAL_8BIT, _USUAL_4BIT = 32, 2.5
@@ -47,12 +47,15 @@ class AttentionConfig:
     output_width
         Width of an output's element, a signed integer: 16 or 8, with ``output_frac`` fraction
         bits more than a value has.
+    causal
+        Whether a row of q meets the keys up to its own number alone, counted from a head's first
+        row; else it meets all.
     settings
         Those of ``SoftmaxConfig`` of the kernel EXAQ: ``lanes`` keys a cycle, ``max_row`` keys at
-        most, ``bits``, ``clip`` or ``tables``, ``window`` for causal attention, ... ``logit_scale``
-        is what a dot product of 1 is worth, by default what suits operands that fill their
-        ranges. The logits are the dot products, so ``logit_width`` follows, and so do ``output``
-        and ``row_results``.
+        most, ``bits``, ``clip`` or ``tables``, ``sink``, ... ``logit_scale`` is what a dot product
+        of 1 is worth, by default what suits operands that fill their ranges. The logits are the
+        dot products, so ``logit_width`` follows, and so do ``output`` and ``row_results``; the
+        unit leaves keys out by the lengths of rows, not by masks or windows.
 
     Members
     -------
@@ -69,6 +72,7 @@ class AttentionConfig:
     keys: str
     value_width: int
     output_width: int
+    causal: bool
     softmax: SoftmaxConfig
     # Settings of the softmax as they were given, for `replace`.
     _given: dict[str, Any] = field(repr=False, compare=False)
@@ -80,6 +84,7 @@ class AttentionConfig:
         keys: str = "dint4",
         value_width: int = 8,
         output_width: int = 16,
+        causal: bool = False,
         **settings: Any,
     ) -> None:
         def put(name: str, value: Any) -> None:
@@ -94,7 +99,8 @@ class AttentionConfig:
             if integer(name, value) not in legal:
                 raise ValueError(f"{name} must be {legal[0]} or {legal[1]}, not {value}")
             put(name, int(value))
-        for name in ("logit_width", "logit_format", "mask_value", "format", *_SETTLED):
+        put("causal", flag("causal", causal))
+        for name in ("logit_width", "logit_format", "mask_value", "window", "format", *_SETTLED):
             if name in settings:
                 raise TypeError(f"{name} of the softmax follows from the attention head")
         if settings.get("kernel", Exaq.name) != Exaq.name:
@@ -140,7 +146,7 @@ class AttentionConfig:
 
     def replace(self, **changes: Any) -> AttentionConfig:
         """A copy with ``changes``; what was left to its default is settled anew."""
-        own = ("head_size", "keys", "value_width", "output_width")
+        own = ("head_size", "keys", "value_width", "output_width", "causal")
         mine = {name: getattr(self, name) for name in own}
         return AttentionConfig(**mine | self._given | changes)
 
@@ -151,5 +157,6 @@ class AttentionConfig:
             "keys": self.keys,
             "value_width": self.value_width,
             "output_width": self.output_width,
+            "causal": self.causal,
             "softmax": self.softmax.to_dict(),
         }

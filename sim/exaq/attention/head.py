@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from exaq.attention.attention_config import QUERY_WIDTH, AttentionConfig
 from exaq.model import quantize
 from exaq.model import row_results as results_of
-from exaq.rows import Rows, check_range, plain
+from exaq.rows import Rows, check_range, live_elements, plain
 
 
 def scores(q: ArrayLike, k: ArrayLike, config: AttentionConfig) -> NDArray[np.int32]:
@@ -144,10 +144,11 @@ def attend(
     config
         The head's parameters.
     mask
-        Booleans that broadcast to (..., rows, keys), True = takes part. None: all do.
+        Booleans that broadcast to (..., rows, keys), True = takes part. None: all do, of a causal
+        head the keys up to each row's number; with a mask those of them that it has.
     window
-        Starts and stops of each row, as for ``exaq.softmax``: causal attention is
-        ``exaq.causal_windows(rows, keys)``.
+        Starts and stops of each row, as for ``exaq.softmax``. The unit itself has neither masks nor
+        windows.
 
     Returns
     -------
@@ -161,6 +162,9 @@ def attend(
         As ``scores`` and ``exaq.softmax``.
     """
     logits = scores(q, k, config)
+    if config.causal:
+        own = np.tri(*logits.shape[-2:], dtype=np.bool_)
+        mask = own if mask is None else own & live_elements(mask, logits.shape)
     rows = Rows.of(logits, config.softmax.format, mask=mask, window=window)
     taking_part = rows.taking_part
     live = np.bool_(True) if taking_part is None else taking_part.reshape(logits.shape)
