@@ -9,6 +9,7 @@ from exaq_eval.studies.questions.architectures import Architectures
 from exaq_eval.studies.questions.choice import Choice
 from exaq_eval.studies.questions.clip import Clip
 from exaq_eval.studies.questions.distribution import Distribution
+from exaq_eval.studies.questions.heads import Heads
 from exaq_eval.studies.questions.kernels import Kernels
 from exaq_eval.studies.questions.lut_size import LutSize
 from exaq_eval.studies.questions.phases import Phases
@@ -32,6 +33,7 @@ STUDIES: dict[str, Study] = {
         Widths(),
         Training(),
         Weights(),
+        Heads(),
         Kernels(),
     )
 }

@@ -1,0 +1,97 @@
+"""Attention heads in integers: what their formats cost a model, one by one and together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, ClassVar, Self
+
+from exaq_eval.progress import Progress, silent
+from exaq_eval.reports.figures import rounded
+from exaq_eval.studies.questions import heads_text
+from exaq_eval.studies.study import Study, StudyError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads(Study):
+    """Models all of whose attention is that of the unit ``exaq.attention``.
+
+    Parameters
+    ----------
+    subjects
+        Names of built-in models or folders, the texts each is measured on, and those that its
+        scales and tables come from.
+    keys, widths
+        Formats of keys, and bits of a code.
+    """
+
+    name: ClassVar[str] = "heads"
+    title: ClassVar[str] = "Attention heads in integers"
+    question: ClassVar[str] = (
+        "What does it cost a model if its attention is that of the attention unit: INT8 q, keys of "
+        "4 or 8 bits, codes of few bits, values of 8 bits, and sums by level?"
+    )
+
+    subjects: Sequence[tuple[str, int, int]] = (("minilm", 48, 12), ("smollm2", 4, 2))
+    keys: Sequence[str] = ("int8", "int4", "dint4")
+    widths: Sequence[int] = (2, 3, 4)
+
+    @classmethod
+    def quick(cls) -> Self:
+        return cls(subjects=(("minilm", 3, 2),), keys=("int8", "dint4"), widths=(2,))
+
+    def run(self, progress: Progress = silent) -> dict[str, Any]:
+        # First of all: its message names the extra where PyTorch is missing.
+        import_module("exaq.torch")
+        from exaq_eval.models import ModelError
+        from exaq_eval.studies.subjects.integer_heads import HeadSetting, IntegerHeads
+        from exaq_eval.studies.subjects.quantized_models import QuantizedModel
+
+        bits: list[int | None] = [None, *self.widths]
+        total, done = len(self.subjects) * (1 + len(self.keys) * len(bits)), 0
+        models = []
+        for name, texts, calibrated in self.subjects:
+            progress(done, total, f"{name}: calibrating")
+            done += 1
+            try:
+                subject = QuantizedModel(name, texts, calibrated)
+            except ModelError as error:
+                raise StudyError(str(error)) from error
+            task = subject.task
+            exact = subject.scores()
+            heads = IntegerHeads(
+                model=task.model, run=_runner(task.model), texts=subject.calibration
+            )
+            rows = []
+            for keys in self.keys:
+                for width in bits:
+                    progress(done, total, f"{name}: {keys} keys, {width or 'float'}")
+                    done += 1
+                    with heads.using(HeadSetting(keys=keys, bits=width)):
+                        rows.append({"keys": keys, "bits": width} | subject.scores())
+            models.append(
+                {
+                    "name": task.name,
+                    "kind": task.kind,
+                    "task": task.describe(),
+                    "calibration_texts": len(subject.calibration),
+                    "float": exact,
+                    "rows": rows,
+                }
+            )
+        progress(total, total, "")
+        return rounded({"models": models})
+
+    def body(self, result: dict[str, Any]) -> list[str]:
+        return heads_text.paragraphs(result)
+
+
+def _runner(model: Any) -> Any:
+    import torch
+
+    def run(text: Any) -> None:
+        with torch.inference_mode():
+            model(input_ids=text[None])
+
+    return run

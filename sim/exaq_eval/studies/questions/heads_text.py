@@ -1,0 +1,69 @@
+"""The study of attention heads in integers in words and tables, of its figures alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exaq_eval.reports.figures import table
+
+_METHOD = (
+    "Every head is computed by `exaq.attention`, the golden model of the attention unit: q of 8 "
+    "bits with the scales of the keys' channels folded in, values of 8 bits, outputs of 16, tables "
+    "for each head. Scales are those with which no operand of the calibration texts saturates. "
+    "*Float* is the exact softmax of the integer dot products, so that its rows are what the "
+    "operands alone cost."
+)
+
+
+def paragraphs(result: dict[str, Any]) -> list[str]:
+    """The section's body."""
+    found = [_METHOD]
+    for model in result["models"]:
+        found += [_described(model), _table(model), _conclusion(model)]
+    return found
+
+
+def _described(model: dict[str, Any]) -> str:
+    loss = ""
+    if model["kind"] != "encoder":
+        loss = f" In float it has a loss of {model['float']['loss']:.4f} nats."
+    return (
+        f"**{model['name']}** on {model['task']['texts']} {model['task']['what']}; calibrated on "
+        f"{model['calibration_texts']} other texts.{loss}"
+    )
+
+
+def _table(model: dict[str, Any]) -> str:
+    encodes = model["kind"] == "encoder"
+    heads = ("cosine mean", "min", "nearest kept") if encodes else ("increase, nats", "perplexity")
+    rows = []
+    for row in model["rows"]:
+        width = "float" if row["bits"] is None else f"{row['bits']} bits"
+        if encodes:
+            names = {"cosine_mean": 4, "cosine_min": 4, "nearest_kept": 2}
+            cells = [f"{row[name]:.{digits}f}" for name, digits in names.items()]
+        else:
+            error = f" ± {row['increase_error']:.3f}" if row["increase_error"] else ""
+            cells = [f"{row['increase']:+.3f}{error}", f"{row['perplexity']:.2f}"]
+        rows.append((row["keys"], width, *cells))
+    return table(("keys", "softmax", *heads), rows, left=2)
+
+
+def _conclusion(model: dict[str, Any]) -> str:
+    """What keys of 4 bits add to those of 8, and a softmax of each width to a float one."""
+    encodes = model["kind"] == "encoder"
+
+    def cost(keys: str, bits: int | None) -> float:
+        (row,) = (r for r in model["rows"] if (r["keys"], r["bits"]) == (keys, bits))
+        return float(1 - row["cosine_mean"] if encodes else row["increase"])
+
+    kinds = list(dict.fromkeys(row["keys"] for row in model["rows"]))
+    widths = [bits for bits in dict.fromkeys(row["bits"] for row in model["rows"]) if bits]
+    operands = ", ".join(f"{cost(keys, None):+.4f} with {keys} keys" for keys in kinds)
+    added = "; ".join(
+        f"{bits} bits "
+        + ", ".join(f"{cost(keys, bits) - cost(keys, None):+.4f} beside {keys}" for keys in kinds)
+        for bits in widths
+    )
+    what = "1 - mean cosine" if encodes else "nats"
+    return f"In {what}, operands cost {operands}; the softmax adds {added}."
