@@ -1,0 +1,1 @@
+"""The attention head's own blocks: what stands before and behind the softmax."""
