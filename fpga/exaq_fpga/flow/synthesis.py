@@ -18,7 +18,7 @@ from typing import Any
 from exaq_cosim import ToolError
 from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP, Device
 from exaq_fpga.flow import tools
-from exaq_fpga.flow.netlists import multipliers
+from exaq_fpga.flow.netlists import carry_cells, multipliers
 from exaq_fpga.flow.netlists.boundary import bound_by_registers
 from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.flow.netlists.output_registers import fold_output_registers
@@ -113,7 +113,8 @@ def implement(
 
     The design is bounded by registers (see ``flow.netlists.boundary``). On ECP5, registers behind
     block RAM go into it (see ``flow.netlists.output_registers``) unless ``plain``. Multipliers are
-    the device's own or Yosys's, or where ``dsp`` is False those of ``flow.netlists.multipliers``.
+    the device's own or Yosys's, or where ``dsp`` is False those of ``flow.netlists.multipliers``;
+    on ECP5, adders with gates are those of ``flow.netlists.carry_cells``.
     ``folder`` keeps the build's files; ``step`` is told what starts.
 
     Raises
@@ -140,6 +141,8 @@ def implement(
     step("synthesis")
     netlist, command = _synthesise(verilog, top, device, dsp, folder)
     folded = 0
+    if _has_carry_cells(verilog, device):
+        carry_cells.trim_chains(netlist)
     if device.family == "ecp5" and not plain:
         folded = fold_output_registers(netlist)
     clock = next((name for name in CLOCKS if name in netlist.ports), None)
@@ -177,8 +180,16 @@ def _synthesise(
     if not dsp:
         (folder / multipliers.FILE).write_text(multipliers.MAP)
         script.insert(1, multipliers.passes(top))
+    if _has_carry_cells(verilog, device):
+        units = carry_cells.units_in(verilog)
+        (folder / carry_cells.FILE).write_text(carry_cells.map_text(units))
+        script.insert(1, carry_cells.PASSES)
     tools.run("yosys", ["-q", "-l", "yosys.log", "-p", "; ".join(script)], folder)
     return Netlist.read(folder / "synth.json", top), command
+
+
+def _has_carry_cells(verilog: str, device: Device) -> bool:
+    return device.family == "ecp5" and bool(carry_cells.units_in(verilog))
 
 
 def _place_and_route(device: Device, arguments: list[str], seed: int, folder: Path) -> Route:

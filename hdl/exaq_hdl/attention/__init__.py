@@ -1,1 +1,1 @@
-"""The attention head's own blocks: what stands before and behind the softmax."""
+"""The attention head: the blocks before and behind its softmax, and the whole."""

@@ -1,0 +1,255 @@
+"""Values of keys times the probabilities of their codes, without a multiplier for any key.
+
+    codes, values -> gates -> sums by level -> copies -> products -> queue -> division -> queue
+                     \\------ one of each dimension -----/        row sums ---/
+
+A key counts with one of K exponentials. So values are added up by code, and only the end of a row
+multiplies, K times for each dimension, and divides once:
+
+    o = round(sum of E_k * L_k / S),   L_k = sum of v over the live keys of code k
+
+    >>> from exaq.attention import AttentionConfig
+    >>> from exaq_hdl.attention.level_sums import LevelSums
+    >>> unit = LevelSums(AttentionConfig(head_size=64, max_row=256))
+    >>> unit.outputs_per_beat, unit.steps, unit.latency
+    (2, 32, 35)
+"""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq.attention import AttentionConfig
+from exaq.scalars import integer
+from exaq_hdl.attention.dimension_sums import DimensionSums
+from exaq_hdl.attention.level_layouts import output_fields, sum_fields, total_beat, value_fields
+from exaq_hdl.attention.level_products import LevelProducts
+from exaq_hdl.attention.row_divider import RowDivider
+from exaq_hdl.attention.sum_reader import SumReader
+from exaq_hdl.parts.adders import EXPRESSIONS, Adders
+from exaq_hdl.parts.assembly import add_named, late
+from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.fifo import Fifo
+from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.shell.ports import Ports, StreamPort, layout, members
+
+
+class LevelSums(Component):
+    """Outputs of an attention head from codes, values and row sums: ``exaq.attention.outputs``.
+
+    Latency: the first beat of a row's outputs is offered ``latency`` cycles after the row's last
+    beat was taken, if its sum was there ``latency - sum_latency`` cycles after it at the latest
+    and nothing before it has to wait; the others follow, one in a cycle. Throughput 1 beat per
+    cycle, and rows of ``steps`` beats and more, in any mixture, are taken without a bubble for ever
+    where the sums come no later than ``steps`` cycles behind their row's last beat: shorter rows
+    take ``steps`` cycles each. Back-pressure on ``o``, or a sum that does not come, holds what
+    follows; once the queues are full ``i`` is stopped, and nothing is lost. ``i.ready`` and
+    everything on ``o`` are registers.
+
+    Parameters
+    ----------
+    config
+        The head's parameters.
+    outputs_per_beat
+        Dimensions that are multiplied, divided and given in a cycle: a power of two that divides
+        the head's size. None: the least with which rows of ``full_rate_row`` keys, or of
+        ``max_row`` if that is less, need not wait here, and the greatest there is where none
+        suffices. Where ``full_rate_row`` is a single beat, as codes and sums alone have it by
+        default, it is taken to be what a softmax that gives probabilities has.
+    memories, adders
+        Make the RAMs of the queues and the adders.
+
+    Members
+    -------
+    i : stream of value_fields, in
+    sum : stream of sum_fields, an item for each row and in the order of rows, in; it may come
+        before its row does, or long after
+    o : stream of output_fields, out
+    """
+
+    def __init__(
+        self,
+        config: AttentionConfig,
+        *,
+        outputs_per_beat: int | None = None,
+        memories: Memories = SIMULATED,
+        adders: Adders = EXPRESSIONS,
+    ):
+        self.config = config = check_attention(config)
+        self.outputs_per_beat = per_beat = settle_outputs_per_beat(config, outputs_per_beat)
+        softmax, size = config.softmax, config.head_size
+        levels = softmax.levels
+        self._dimensions = [
+            DimensionSums(
+                lanes=config.lanes,
+                levels=levels,
+                value_width=config.value_width,
+                level_width=config.level_width,
+                adders=adders,
+            )
+            for _ in range(size)
+        ]
+        self._reader = SumReader(
+            dimensions=size, per_beat=per_beat, levels=levels, level_width=config.level_width
+        )
+        #: Beats of a row's outputs, and of the shortest rows that are taken without a bubble.
+        self.steps = self._reader.steps
+        self._products = [
+            LevelProducts(
+                softmax.tables.exp_rom,
+                level_width=config.level_width,
+                width=softmax.sum_bits + config.value_width,
+            )
+            for _ in range(per_beat)
+        ]
+        self._divider = RowDivider(config, per_beat=per_beat, adders=adders)
+        # From a row's last beat to the copy of its sums, and to its first totals.
+        self._to_copy = 1 + self._dimensions[0].latency
+        to_totals = self._to_copy + self._reader.latency + self._products[0].latency
+        # When a row is let through, its totals must have room, and so must all that are on
+        # their way already, which come one in a cycle.
+        self._totals = Fifo(
+            total_beat(config, per_beat),
+            capacity=self.steps,
+            slack=self.steps + to_totals,
+            memories=memories,
+        )
+        self._outputs = Fifo(
+            layout(output_fields(config, per_beat)),
+            capacity=2,
+            slack=self._divider.latency + 1,
+            memories=memories,
+        )
+        #: Cycles from a row's sum taken, if everything else has waited for it, to its outputs.
+        self.sum_latency = self._divider.sum_latency + self._divider.latency + Fifo.latency
+        self.latency = to_totals + Fifo.latency + self._divider.latency + Fifo.latency
+        super().__init__(members(level_sums_ports(config, per_beat)))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        reader, divider = self._reader, self._divider
+        totals, outputs = self._totals, self._outputs
+        for d, dimension in enumerate(self._dimensions):
+            add_named(m, f"dimension{d}", dimension)
+        for name, block in {"reader": reader, "totals": totals, "divider": divider}.items():
+            add_named(m, name, block)
+        add_named(m, "outputs", outputs)
+        copy = self._admit(m)
+        self._add_up(m)
+
+        m.d.comb += reader.copy.eq(late(m, copy, self._to_copy, "copy"))
+        for d, dimension in enumerate(self._dimensions):
+            m.d.comb += reader.sums[d].eq(dimension.sums)
+        delay = self._products[0].latency
+        for k, products in enumerate(self._products):
+            add_named(m, f"products{k}", products)
+            m.d.comb += [
+                products.sums.eq(reader.read[k]),
+                totals.i.payload.totals[k].eq(products.total),
+            ]
+        m.d.comb += [
+            totals.i.valid.eq(late(m, reader.valid, delay, "total_valid")),
+            totals.i.payload.last.eq(late(m, reader.last, delay, "total_last")),
+            divider.sum.valid.eq(self.sum.valid),
+            divider.sum.payload.eq(self.sum.payload.sum),
+            self.sum.ready.eq(divider.sum.ready),
+            divider.room.eq(outputs.room),
+        ]
+        wiring.connect(m, totals.o, divider.i)
+        wiring.connect(m, divider.o, outputs.i)
+        wiring.connect(m, outputs.o, wiring.flipped(self.o))
+        return m
+
+    def _admit(self, m: Module) -> Value:
+        """Takes beats; high when a row's end is let through, with its last beat or behind it.
+
+        A row's sums stand in the accumulators until its copy is made, and a beat of the next row
+        may follow as soon as it is sure when that is. So a row's end waits until the copy of the
+        row before will have been read, and there is room for its own totals; and while it
+        waits, beats wait too.
+        """
+        waiting, taking = Signal(), Signal()
+        left = Signal(range(self.steps))
+        ended = self.i.valid & taking & self.i.payload.last
+        asks, passes = Signal(), Signal()
+        m.d.comb += [
+            self.i.ready.eq(taking),
+            asks.eq(waiting | ended),
+            passes.eq(asks & (left == 0) & self._totals.room),
+        ]
+        m.d.sync += [
+            waiting.eq(asks & ~passes),
+            taking.eq(~asks | passes),
+            left.eq(Mux(passes, self.steps - 1, left - (left != 0))),
+        ]
+        return passes
+
+    def _add_up(self, m: Module) -> None:
+        """Beats to gates and values, a register each, and both to every dimension."""
+        beat = self.i.payload
+        lanes, levels = self.config.lanes, self.config.softmax.levels
+        taken = Signal()
+        first = Signal(init=1)
+        m.d.comb += taken.eq(self.i.valid & self.i.ready)
+        with m.If(taken):
+            m.d.sync += first.eq(beat.last)
+        values = Signal.like(beat.values, name="values", reset_less=True)
+        m.d.sync += values.eq(beat.values)
+        gates = []
+        for lane in range(lanes):
+            gate = Signal(levels, name=f"gates{lane}")
+            for level in range(levels):
+                here = taken & beat.live[lane] & (beat.codes[lane] == level)
+                m.d.sync += gate[level].eq(here)
+            gates.append(gate)
+        keep = late(m, ~(taken & first), 1 + self._dimensions[0].tree_latency, "keep")
+        for d, dimension in enumerate(self._dimensions):
+            m.d.comb += dimension.keep.eq(keep)
+            for lane in range(lanes):
+                m.d.comb += [
+                    dimension.values[lane].eq(values[lane][d]),
+                    dimension.gates[lane].eq(gates[lane]),
+                ]
+
+
+def level_sums_ports(config: AttentionConfig, outputs_per_beat: int) -> Ports:
+    """The ports of ``LevelSums``, each with what it is."""
+    return {
+        "i": StreamPort(In, value_fields(config), ready_is_register=True),
+        "sum": StreamPort(In, sum_fields(config), item="row"),
+        "o": StreamPort(Out, output_fields(config, outputs_per_beat)),
+    }
+
+
+def check_attention(config: AttentionConfig) -> AttentionConfig:
+    """``config``, which must be of an attention head; TypeError where it is not."""
+    if not isinstance(config, AttentionConfig):
+        raise TypeError(f"config must be an exaq.attention.AttentionConfig, not {config!r}")
+    return config
+
+
+def settle_outputs_per_beat(config: AttentionConfig, given: int | None) -> int:
+    """``given``, which must be a power of two that divides the head's size, or what suits."""
+    size = config.head_size
+    greatest = size & -size
+    if given is not None:
+        given = integer("outputs_per_beat", given, 1, size)
+        if greatest % given:
+            raise ValueError(
+                f"outputs_per_beat must be a power of two that divides head_size ({size}), "
+                f"not {given}"
+            )
+        return given
+    format = config.softmax.format
+    if format.full_rate_beats == 1:
+        # What codes and sums alone can do would take a divider for each dimension.
+        format = config.softmax.replace(
+            output="probabilities", row_results="none", full_rate_row=None
+        ).format
+    beats = min(format.full_rate_beats, format.beats)
+    found = 1
+    while found < greatest and size > found * beats:
+        found *= 2
+    return found
