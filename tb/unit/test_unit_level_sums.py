@@ -224,7 +224,5 @@ def test_outputs_per_beat_that_do_not_divide_are_refused(given: int) -> None:
 
 
 def test_a_configuration_of_something_else_is_refused() -> None:
-    with pytest.raises(
-        TypeError, match=r"config must be an exaq\.attention\.Attention"
-    ):
+    with pytest.raises(TypeError, match=r"config must be an exaq\.attention\.Attention"):
         LevelSums(SoftmaxConfig())  # type: ignore[arg-type]

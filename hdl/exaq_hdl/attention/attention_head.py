@@ -1,0 +1,176 @@
+"""One attention head: rows of q in, rows of o out, keys and values held inside.
+
+    keys ---> store -+                       values ---> store -+
+                     v                                          v
+    q ------> dot products --> queue --> softmax -- codes --> levels' sums --> o
+                     |                      +------ row sums ----^
+                     +------ what a row is ------ ... -------^
+
+Scores are integers and go into the softmax as they are. It gives codes, and a row's sum; so the
+values are added up by level, and a row's end multiplies and divides. Several rows are on the way at
+once: while one's codes meet the values, the scores of the next ones are made.
+
+    >>> from exaq.attention import AttentionConfig
+    >>> from exaq_hdl.attention.attention_head import AttentionHead
+    >>> head = AttentionHead(AttentionConfig(head_size=32, max_row=256))
+    >>> head.full_rate_row
+    64
+"""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq.attention import AttentionConfig
+from exaq_hdl.attention.level_layouts import output_fields
+from exaq_hdl.attention.level_sums import LevelSums
+from exaq_hdl.attention.score_rows import ScoreRows, query_fields, row_note, vector_fields
+from exaq_hdl.attention.value_rows import ValueRows
+from exaq_hdl.parts.adders import EXPRESSIONS, Adders
+from exaq_hdl.parts.assembly import add_named
+from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.fifo import Fifo
+from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.shell.ports import Field, Ports, StreamPort, members
+from exaq_hdl.shell.row_shell import Softmax
+
+# Rows between the keys and the values: what the softmax holds of short ones, and more.
+_ROWS_INSIDE = 62
+# Rows between the values and the outputs.
+_ROWS_LEAVING = 14
+
+
+class AttentionHead(Component):
+    """Outputs of rows of q, bit-exact with ``exaq.attention.attend``.
+
+    Keys and values of a head are loaded once and stay for as many rows as there are; meanwhile
+    those of the next one are loaded. A row waits for its keys, and its codes for their values.
+
+    Latency: of a row that meets keys in n beats the first beat of outputs is offered
+    2n + ``latency`` cycles after the row was taken, if keys and values are loaded and nothing
+    before it waits. Throughput: ``lanes`` keys a cycle, rows of ``full_rate_row`` keys and more
+    following each other without a pause. Back-pressure on ``o`` stops everything in the end, and
+    loses nothing. ``q.ready``, ``keys.ready`` and ``values.ready`` are registers.
+
+    Parameters
+    ----------
+    config
+        The head's parameters.
+    multipliers
+        As of ``DintDot``.
+    outputs_per_beat
+        As of ``LevelSums``; None: the least with which rows of as many keys as half of
+        ``max_row`` stream without a pause.
+    memories, adders
+        Make RAMs and adders.
+
+    Members
+    -------
+    q : stream of query_fields, in
+    keys, values : streams of vector_fields, in
+    o : stream of head_fields, out
+    """
+
+    def __init__(
+        self,
+        config: AttentionConfig,
+        *,
+        multipliers: str = "lut",
+        outputs_per_beat: int | None = None,
+        memories: Memories = SIMULATED,
+        adders: Adders = EXPRESSIONS,
+    ):
+        self.config = config
+        if outputs_per_beat is None:
+            outputs_per_beat = usual_outputs_per_beat(config)
+        self._scores = ScoreRows(config, multipliers=multipliers, memories=memories)
+        self.softmax = Softmax(config.softmax, memories=memories)
+        self._values = ValueRows(config, memories=memories)
+        self._levels = LevelSums(
+            config, outputs_per_beat=outputs_per_beat, memories=memories, adders=adders
+        )
+        self.outputs_per_beat = self._levels.outputs_per_beat
+        self._rows = Fifo(row_note(config), capacity=_ROWS_INSIDE, slack=1, memories=memories)
+        self._errors = Fifo(1, capacity=_ROWS_LEAVING, slack=1, memories=memories)
+        # A row's last beat is one less than its beats behind its first, twice.
+        self.latency = (
+            self._scores.latency
+            + self.softmax.latency
+            + ValueRows.latency
+            + self._levels.latency
+            - 2
+        )
+        #: Keys of the shortest rows that follow each other without a pause.
+        self.full_rate_row = max(2, self._levels.steps) * config.lanes
+        super().__init__(members(head_ports(config, self.outputs_per_beat)))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        scores, softmax, values, levels = self._scores, self.softmax, self._values, self._levels
+        blocks = {"scores": scores, "softmax": softmax, "values": values, "levels": levels}
+        for name, block in (blocks | {"rows": self._rows, "errors": self._errors}).items():
+            add_named(m, name, block)
+        for port, inside in (("q", scores.q), ("keys", scores.keys), ("values", values.values)):
+            wiring.connect(m, wiring.flipped(getattr(self, port)), inside)
+        wiring.connect(m, scores.o, softmax.i)
+        wiring.connect(m, scores.row, self._rows.i)
+        wiring.connect(m, self._rows.o, values.row)
+        wiring.connect(m, softmax.o, values.codes)
+        wiring.connect(m, values.o, levels.i)
+        wiring.connect(m, values.error, self._errors.i)
+        found, out = levels.o, self.o
+        m.d.comb += [
+            scores.room.eq(self._rows.room),
+            values.room.eq(self._errors.room),
+            levels.sum.valid.eq(softmax.row.valid),
+            levels.sum.payload.sum.eq(softmax.row.payload.sum),
+            softmax.row.ready.eq(levels.sum.ready),
+            out.valid.eq(found.valid),
+            out.payload.outputs.eq(found.payload.outputs),
+            out.payload.last.eq(found.payload.last),
+            # It was there long before the row's last outputs.
+            out.payload.error.eq(found.payload.last & self._errors.o.payload),
+            found.ready.eq(out.ready),
+            self._errors.o.ready.eq(found.valid & out.ready & found.payload.last),
+        ]
+        return m
+
+
+def usual_outputs_per_beat(config: AttentionConfig) -> int:
+    """The least power of two that divides the head's size, and with which the outputs of a row
+    leave in no more cycles than half of the longest row takes.
+    """
+    most = config.head_size & -config.head_size
+    beats = max(config.softmax.format.beats // 2, 1)
+    per_beat = 1
+    while per_beat < most and config.head_size // per_beat > beats:
+        per_beat *= 2
+    return per_beat
+
+
+def head_fields(config: AttentionConfig, per_beat: int) -> dict[str, Field]:
+    """A beat of a head's outputs."""
+    meaning = "keys or values were too many, or their numbers differ; with o_last only"
+    return output_fields(config, per_beat) | {"error": Field(1, meaning)}
+
+
+def head_ports(config: AttentionConfig, per_beat: int) -> Ports:
+    """The ports of ``AttentionHead``, each with what it is."""
+    return {
+        "q": StreamPort(In, query_fields(config), item="row", ready_is_register=True),
+        "keys": StreamPort(
+            In,
+            vector_fields("key", config.head_size, config.key_format.width, config.keys),
+            item="key",
+            ready_is_register=True,
+        ),
+        "values": StreamPort(
+            In,
+            vector_fields("value", config.head_size, config.value_width, "signed"),
+            item="value",
+            ready_is_register=True,
+        ),
+        "o": StreamPort(Out, head_fields(config, per_beat)),
+    }

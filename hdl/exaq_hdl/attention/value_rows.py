@@ -1,0 +1,101 @@
+"""Codes of rows meet the values of a bank: what the sums by level take, beat by beat."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq.attention import AttentionConfig
+from exaq_hdl.attention.level_layouts import value_fields
+from exaq_hdl.attention.operand_store import OperandStore
+from exaq_hdl.attention.score_rows import row_note
+from exaq_hdl.parts.assembly import add_named
+from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.parts.pipeline import Pipeline
+from exaq_hdl.shell.ports import layout
+from exaq_hdl.shell.streams import code_fields
+
+
+class ValueRows(Component):
+    """Reads the values beside the codes of each row, and says which rows are in error.
+
+    Latency ``latency`` cycles; throughput a beat a cycle. Back-pressure on ``o`` holds the beats
+    inside. ``values.ready`` is a register.
+
+    Parameters
+    ----------
+    config
+        The head's parameters.
+    memories
+        Makes the RAMs of values.
+
+    Members
+    -------
+    values : stream of a value's elements as one ``vector``, and ``last`` with a head's last one, in
+    codes : stream of code_fields, in
+    row : stream of row_note, in: what each row is; taken with its last beat
+    o : stream of value_fields, out
+    error : stream of a bit for each row, always ready, out: with its last beat's arrival here.
+        Keys or values were too many, or their numbers differ
+    room : whether ``error`` can be taken, in
+    """
+
+    latency = OperandStore.latency
+
+    def __init__(self, config: AttentionConfig, *, memories: Memories = SIMULATED):
+        self.config = config
+        softmax = config.softmax
+        width = config.head_size * config.value_width
+        self._store = OperandStore(
+            width=width, lanes=config.lanes, most=softmax.format.max_row, memories=memories
+        )
+        codes = layout(code_fields(softmax.format, softmax.bits))
+        super().__init__(
+            {
+                "values": In(self._store.i.signature.flip()),
+                "codes": In(stream.Signature(codes)),
+                "row": In(stream.Signature(row_note(config))),
+                "o": Out(stream.Signature(layout(value_fields(config)))),
+                "error": Out(stream.Signature(1, always_ready=True)),
+                "room": In(1),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        store, codes = self._store, self.codes.payload
+        add_named(m, "store", store)
+        wiring.connect(m, wiring.flipped(self.values), store.i)
+
+        there, taken, ends = Signal(), Signal(), Signal()
+        way = Pipeline(m, self.latency, valid=there, blocked=~self.o.ready)
+        beat = Signal.like(store.address)
+        row: Any = self.row.payload
+        m.d.comb += [
+            there.eq(self.codes.valid & self.row.valid & store.loaded & self.room),
+            taken.eq(there & way.moves[0]),
+            ends.eq(taken & codes.last),
+            self.codes.ready.eq(taken),
+            self.row.ready.eq(ends),
+            self.error.valid.eq(ends),
+            self.error.payload.eq(
+                row.error | store.error | (row.keys.as_value() != store.end.as_value())
+            ),
+            store.address.eq(beat),
+            store.read_enable.eq(way.moves[0]),
+            store.output_enable.eq(way.moves[1]),
+            store.release.eq(ends & row.release),
+        ]
+        with m.If(taken):
+            m.d.sync += beat.eq(Mux(codes.last, 0, beat + 1))
+
+        out = self.o.payload
+        m.d.comb += [
+            self.o.valid.eq(way.held[self.latency]),
+            Value.cast(out.values).eq(Value.cast(store.word)),
+        ]
+        for name in ("codes", "live", "last"):
+            m.d.comb += out[name].eq(way.carry(0, codes[name], name, self.latency))
+        return m
