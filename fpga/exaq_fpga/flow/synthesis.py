@@ -18,8 +18,10 @@ from typing import Any
 from exaq_cosim import ToolError
 from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP, Device
 from exaq_fpga.flow import tools
-from exaq_fpga.flow.netlists import carry_cells, multipliers
+from exaq_fpga.flow.netlists import multipliers
 from exaq_fpga.flow.netlists.boundary import bound_by_registers
+from exaq_fpga.flow.netlists.carry_ends import trim_ends
+from exaq_fpga.flow.netlists.carry_gates import fold_gates
 from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.flow.netlists.output_registers import fold_output_registers
 
@@ -74,14 +76,15 @@ class Result:
 
     ``size`` holds ``lut4``, ``ff``, ``bram`` and ``dsp`` of the design alone (on iCE40 also
     ``lc``, the logic cells taken: LUT, carry and flip-flop share one). ``folded`` counts
-    flip-flops that went into block RAM, ``boundary`` the registers round the design, which no
-    size includes.
+    flip-flops that went into block RAM, ``gates`` LUTs that went into carry cells, ``boundary`` the
+    registers round the design, which no size includes.
     """
 
     device: Device
     plain: bool
     size: dict[str, int]
     folded: int
+    gates: int
     boundary: int
     routes: tuple[Route, ...]
     flags: dict[str, str]
@@ -105,6 +108,7 @@ def implement(
     seeds: Sequence[int] = SEEDS,
     plain: bool = False,
     dsp: bool = True,
+    carries: bool = False,
     most_lut4: int | None = None,
     folder: Path | None = None,
     step: Callable[[str], None] = lambda name: None,
@@ -113,8 +117,9 @@ def implement(
 
     The design is bounded by registers (see ``flow.netlists.boundary``). On ECP5, registers behind
     block RAM go into it (see ``flow.netlists.output_registers``) unless ``plain``. Multipliers are
-    the device's own or Yosys's, or where ``dsp`` is False those of ``flow.netlists.multipliers``;
-    on ECP5, adders with gates are those of ``flow.netlists.carry_cells``.
+    the device's own or Yosys's, or where ``dsp`` is False those of ``flow.netlists.multipliers``.
+    With ``carries``, gates in front of ECP5 carry chains go into these, and their ends take fewer
+    cells (see ``flow.netlists.carry_gates`` and ``carry_ends``).
     ``folder`` keeps the build's files; ``step`` is told what starts.
 
     Raises
@@ -133,6 +138,7 @@ def implement(
                 seeds=seeds,
                 plain=plain,
                 dsp=dsp,
+                carries=carries,
                 most_lut4=most_lut4,
                 folder=Path(name),
                 step=step,
@@ -141,10 +147,12 @@ def implement(
     step("synthesis")
     netlist, command = _synthesise(verilog, top, device, dsp, folder)
     folded = 0
-    if _has_carry_cells(verilog, device):
-        carry_cells.trim_chains(netlist)
     if device.family == "ecp5" and not plain:
         folded = fold_output_registers(netlist)
+    saved = 0
+    if device.family == "ecp5" and carries:
+        saved = fold_gates(netlist)
+        trim_ends(netlist)
     clock = next((name for name in CLOCKS if name in netlist.ports), None)
     if clock is None:
         raise ToolError(f"{top} has no clock port named {' or '.join(CLOCKS)}")
@@ -164,6 +172,7 @@ def implement(
         plain=plain,
         size=_size(device, cells, routes[0].used, boundary),
         folded=folded,
+        gates=saved,
         boundary=boundary,
         routes=tuple(routes),
         flags={"yosys": command, "nextpnr": " ".join(arguments)},
@@ -180,16 +189,8 @@ def _synthesise(
     if not dsp:
         (folder / multipliers.FILE).write_text(multipliers.MAP)
         script.insert(1, multipliers.passes(top))
-    if _has_carry_cells(verilog, device):
-        units = carry_cells.units_in(verilog)
-        (folder / carry_cells.FILE).write_text(carry_cells.map_text(units))
-        script.insert(1, carry_cells.PASSES)
     tools.run("yosys", ["-q", "-l", "yosys.log", "-p", "; ".join(script)], folder)
     return Netlist.read(folder / "synth.json", top), command
-
-
-def _has_carry_cells(verilog: str, device: Device) -> bool:
-    return device.family == "ecp5" and bool(carry_cells.units_in(verilog))
 
 
 def _place_and_route(device: Device, arguments: list[str], seed: int, folder: Path) -> Route:
@@ -247,7 +248,8 @@ def describe(result: Result) -> str:
     size = "  ".join(f"{name} {count}" for name, count in result.size.items())
     lines = [f"{result.device.title}: {size}"]
     lines.append(
-        f"  folded into block RAM {result.folded} FF, boundary {result.boundary} FF (not counted)"
+        f"  folded into block RAM {result.folded} FF, into carry cells {result.gates} LUT, "
+        f"boundary {result.boundary} FF (not counted)"
     )
     for route in result.routes:
         lines.append(f"  seed {route.seed}: {route.fmax:.1f} MHz")
@@ -271,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", choices=DEVICES, default="ecp5-85")
     parser.add_argument("--seeds", default="1", help="seeds of nextpnr, as 1,2,3")
     parser.add_argument("--plain", action="store_true", help="ECP5: leave output registers alone")
+    parser.add_argument("--carries", action="store_true", help="ECP5: tight carry chains")
     parser.add_argument("--no-dsp", action="store_true", help="build multipliers of LUTs")
     parser.add_argument("--folder", type=Path, help="keep the build's files here")
     options = parser.parse_args(arguments)
@@ -282,6 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             seeds=[int(seed) for seed in options.seeds.split(",")],
             plain=options.plain,
             dsp=not options.no_dsp,
+            carries=options.carries,
             folder=options.folder,
         )
     except (ToolError, OSError, ValueError) as error:

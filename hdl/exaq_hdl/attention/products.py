@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Signal, Value, signed
+from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 
 from exaq.attention import AttentionConfig
 from exaq.attention.attention_config import QUERY_WIDTH
@@ -91,10 +91,10 @@ def registered(m: Module, value: Any, name: str, bits: int | None = None) -> Any
 def looked_up(m: Module, code: Value, integers: Sequence[int], bits: int, name: str) -> Any:
     """What ``code`` stands for, a signed integer of ``bits`` bits."""
     found = Signal(signed(bits), name=name)
-    with m.Switch(code):
-        for each, integer in enumerate(integers):
-            with m.Case(each):
-                m.d.comb += found.eq(integer)
+    for place in range(bits):
+        # All codes' bits of one place; as a case for each code the text would be ten times as long.
+        column = sum((integer >> place & 1) << k for k, integer in enumerate(integers))
+        m.d.comb += found[place].eq(Const(column, len(integers)).bit_select(code, 1))
     return found
 
 
