@@ -14,7 +14,7 @@ from torch import Tensor
 import exaq
 import exaq.torch
 from exaq import TableFile
-from exaq_eval.measurement import calibration_options
+from exaq_eval.measurement import TUNING_STEPS, calibration_options
 from exaq_eval.measures.attention import Comparison, half_step, unit_softmax
 from exaq_eval.parts import NOWHERE, Parts
 from exaq_eval.settings import LogitFormat, Setting
@@ -84,6 +84,9 @@ def estimate(
             if setting.by_model:
                 # A pass for each layer, half of which is needed, or one for some layers.
                 passes = layers / 2 if setting.sequential else 2
+                if setting.minimise == "tuned":
+                    # Of a step the way back takes about twice as long as the way there.
+                    passes += 3 * TUNING_STEPS * task.tuning_batch / setting.texts
                 seconds += passes * passing * _share(task.calibration[: setting.texts], text, 1)
             else:
                 recorded = max(recorded, setting.texts)

@@ -32,6 +32,9 @@ from exaq_eval.recorded import Recorded
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
 
+#: Optimizer steps of the objective tuned.
+TUNING_STEPS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
@@ -132,7 +135,10 @@ def _calibrate(
 
             options = calibration_options(setting, logit_format)
             if setting.by_model:
-                tables[setting.name] = exaq.torch.calibrate(
+                tuned = options["minimise"] == "tuned"
+                if tuned:
+                    options["minimise"] = task.tuned_from
+                found = exaq.torch.calibrate(
                     task.model,
                     task.calibration[: setting.texts],
                     run=lambda model, text: task.forward(text),
@@ -141,6 +147,19 @@ def _calibrate(
                     progress=tell,
                     **options,
                 )
+                if tuned:
+                    found = exaq.torch.tune(
+                        task.model,
+                        found,
+                        task.calibration[: setting.texts],
+                        steps=TUNING_STEPS,
+                        batch=task.tuning_batch,
+                        per=options["per"],
+                        run=lambda model, text: task.forward(text),
+                        prob_bits=logit_format.prob_bits,
+                        progress=tell,
+                    )
+                tables[setting.name] = found
             else:
                 tables[setting.name] = exaq.calibrate(
                     recorded.layers(setting.texts), progress=tell, **options

@@ -19,11 +19,13 @@ CLIPPED = ("dynamic", "paper")
 #: Objectives of the rule ``optimal``: the error that is minimised, and with "-levels" by clip and
 #: exponentials alone, thresholds staying half-way between the levels of the clip. Those after
 #: "kl" are of ``exaq.torch.calibrate``, which the model takes part in; "-sequential" calibrates
-#: each layer on what the layers before, with their tables, give it.
+#: each layer on what the layers before, with their tables, give it. "tuned" begins with the tables
+#: of the objective block, or for a decoder loss, and follows the gradient of the model's output.
 OBJECTIVES = (
     *("mse", "mse-levels", "kl", "output", "block", "loss"),
     *("mse-sequential", "kl-sequential"),
     *("output-sequential", "block-sequential", "loss-sequential"),
+    "tuned",
 )
 #: Those that are evaluated where none is chosen.
 DEFAULT_OBJECTIVES = OBJECTIVES[:3]

@@ -50,6 +50,9 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
+    #: The objective whose tables "tuned" begins with, and texts of a step of it.
+    tuned_from: ClassVar[str]
+    tuning_batch: ClassVar[int]
 
     name: str
     model: PreTrainedModel
@@ -129,6 +132,8 @@ class Embedding(Task):
     """Sentence embeddings of an encoder: the mean of the last layer's states."""
 
     kind = "encoder"
+    tuned_from = "block"
+    tuning_batch = 4
 
     @property
     def calibration_counts(self) -> dict[str, int]:
@@ -162,6 +167,8 @@ class Prediction(Task):
     """
 
     kind = "decoder"
+    tuned_from = "loss"
+    tuning_batch = 1
 
     window: int | None = None
 

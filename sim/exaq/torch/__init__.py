@@ -13,6 +13,7 @@ with needing("exaq.torch"):
     from exaq.torch.modules import attention_layers, unswitched_layers
     from exaq.torch.recording import Recording, record
     from exaq.torch.straight_through import softmax
+    from exaq.torch.table_tuning import tune
     from exaq.torch.training import learn_tables
     from exaq.torch.uncalibrated import Uncalibrated
 
@@ -30,6 +31,7 @@ __all__ = [
     "record",
     "set_tables",
     "softmax",
+    "tune",
     "unswitched_layers",
 ]
 

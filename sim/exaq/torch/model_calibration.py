@@ -112,7 +112,7 @@ def calibrate(
     given = list(batches)
     if not given:
         raise ValueError("there are no batches to calibrate on")
-    run = run or _run
+    run = run or run_batch
     layers = attention_layers(model)
     set_tables(model, None)
     gradients: list[list[Tensor]] = []
@@ -326,7 +326,8 @@ def _scaled(gradients: list[list[Tensor]]) -> list[list[Tensor]]:
     return [[gradient * factor for gradient in batch] for batch in gradients]
 
 
-def _run(model: nn.Module, batch: Any) -> Any:
+def run_batch(model: nn.Module, batch: Any) -> Any:
+    """What the model gives for token numbers, or for its arguments by name."""
     if isinstance(batch, Tensor):
         return model(input_ids=batch)
     return model(**batch)

@@ -35,6 +35,7 @@ _COLOURS = {
     ("optimal", "output-sequential"): "#3f6212",
     ("optimal", "block-sequential"): "#134e4a",
     ("optimal", "loss-sequential"): "#831843",
+    ("optimal", "tuned"): "#dc2626",
     ("file", None): "#059669",
 }
 
