@@ -1,7 +1,7 @@
 """Sums of values by level against fractions, and against the golden model."""
 
 import random
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 from typing import Any
 
 import pytest
@@ -124,6 +124,7 @@ def test_latency_and_full_rate() -> None:
     unit = LevelSums(SMALL, outputs_per_beat=4)
     shortest = unit.steps * SMALL.lanes
     alone = run_rows(SMALL, [random_row(SMALL, 7, rng)], per_beat=4)
+    assert alone.beats.times[0] == unit.boot_cycles
     assert alone.outputs.times[0] - alone.beats.times[-1] == unit.latency
     assert [t - alone.outputs.times[0] for t in alone.outputs.times] == list(range(4))
 
@@ -159,8 +160,7 @@ def test_sums_that_come_late_enough_to_wait_for(wait: int) -> None:
     unit = LevelSums(SMALL, outputs_per_beat=4)
     after = unit.latency - unit.sum_latency
     row = random_row(SMALL, 4, rng)
-    # The beat is taken in cycle 1, the first in which one is.
-    pause = chain(repeat(True, 1 + after + wait), repeat(False))
+    pause = chain(repeat(True, unit.boot_cycles + after + wait), repeat(False))
     run = run_rows(SMALL, [row], per_beat=4, pauses=(None, pause, None))
     assert run.sums.times[0] - run.beats.times[0] == after + wait
     assert run.outputs.times[0] - run.sums.times[0] == unit.sum_latency
@@ -172,13 +172,12 @@ def test_late_sums_leave_no_bubble() -> None:
     unit = LevelSums(SMALL, outputs_per_beat=4)
     rows = [random_row(SMALL, 16, rng) for _ in range(12)]
     allowed = unit.latency - unit.sum_latency + unit.steps
+    # The first row's last beat is the fourth one taken, and so on.
+    first = unit.boot_cycles + 3 + allowed
 
     def pause() -> Pause:
-        cycle = 0
-        while True:
-            # Row r's last beat is taken in cycle 4 r + 4.
-            yield (cycle - 4 - allowed) % 4 != 0 or cycle < 4 + allowed
-            cycle += 1
+        for cycle in count():
+            yield cycle < first or (cycle - first) % 4 != 0
 
     run = run_rows(SMALL, rows, per_beat=4, pauses=(None, pause(), None))
     assert late_sums(run, rows, 4) == [allowed] * 12
@@ -192,6 +191,7 @@ def test_early_sums_wait() -> None:
     held = chain(repeat(True, 60), repeat(False))
     run = run_rows(SMALL, rows, pauses=(held, None, None))
     assert run.sums.times[0] < 5
+    assert run.beats.times[0] == 60
 
 
 @pytest.mark.parametrize("what", ["sums", "outputs"])

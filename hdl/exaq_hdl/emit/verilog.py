@@ -1,7 +1,8 @@
-"""Verilog of a softmax unit, and a description of it for machines."""
+"""Verilog of a softmax unit, or of any top, and a description of it for machines."""
 
 import re
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
@@ -17,7 +18,8 @@ from exaq_hdl.emit.names import check_name, inner_name
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.every_top import TOPS
 
-_RAM = inner_name("exaq_softmax", "ram")
+# What names begin with in the files beside this one.
+_UNIT = inner_name("exaq_softmax", "")
 _YOSYS_SECONDS = 300
 
 # Lint rules that the text does not keep, each with its reason. Old releases of Verilator refuse
@@ -62,19 +64,60 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
     ValueError
         There is no such top, or a tool could not take the name; see ``check_name``.
     """
-    if top not in TOPS:
-        raise ValueError(f"top must be one of {', '.join(TOPS)}, not {top!r}")
+    check_top(top, TOPS)
     check_name(name)
-    ram = inner_name(name, "ram")
-    component = TOPS[top](config, memories=Memories(ram_module=ram))
+    component = TOPS[top](config, memories=Memories(ram_module=inner_name(name, "ram")))
+    return emit_top(
+        component,
+        name=name,
+        title=f"Streaming {config.kernel.title} softmax, {top} top",
+        settings=config.to_dict(),
+        describe=lambda design: manifest(component, design, top=top, name=name),
+    )
+
+
+def emit_top(
+    component: Any,
+    *,
+    name: str,
+    title: str,
+    settings: Mapping[str, Any],
+    describe: Callable[[Fragment], dict[str, Any]],
+    modules: Sequence[str] = ("ram.v",),
+) -> Emitted:
+    """Verilog of a top whatever it is: its modules, and those of files that it has instances of.
+
+    Parameters
+    ----------
+    component
+        A component whose ``ports``, each of one signal, are those of the Verilog module.
+    name
+        Name of the module; a legal one.
+    title, settings
+        What it is, and what it was made from, for the text's first lines.
+    describe
+        Makes the manifest of the elaborated design.
+    modules
+        Files beside this one; their modules get the unit's name.
+    """
     design: Any = Fragment.get(component, None)  # type: ignore[no-untyped-call]
     ports = {port: (getattr(component, port), None) for port in component.ports}
     text = rtlil_to_verilog(rtlil.convert(design, name=name, ports=ports, emit_src=False))
-    ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text().replace(_RAM, ram)
-    return Emitted(
-        verilog=f"{_header(config, top)}\n{_name_modules(text, name)}\n{ram_text}",
-        manifest=manifest(component, design, top=top, name=name),
+    folder = resources.files("exaq_hdl.emit")
+    others = "\n".join(
+        folder.joinpath(file).read_text(encoding="utf-8").replace(_UNIT, inner_name(name, ""))
+        for file in modules
     )
+    return Emitted(
+        verilog=f"{_header(title, settings)}\n{_name_modules(text, name)}\n{others}",
+        manifest=describe(design),
+    )
+
+
+def check_top(top: str, tops: Mapping[str, Any]) -> None:
+    """ValueError where there is no such top."""
+    if top not in tops:
+        raise ValueError(f"top must be one of {', '.join(tops)}, not {top!r}")
 
 
 def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
@@ -127,13 +170,10 @@ def _name_modules(text: str, name: str) -> str:
     return re.sub(rf"\\{re.escape(name)}\.([\w.]+) ", lambda m: plain(m) + " ", text)
 
 
-def _header(config: SoftmaxConfig, top: str) -> str:
-    settings = ", ".join(
-        f"{key}={value}" for key, value in config.to_dict().items() if "tables" not in key
-    )
+def _header(title: str, settings: Mapping[str, Any]) -> str:
+    listed = ", ".join(f"{key}={value}" for key, value in settings.items() if "tables" not in key)
     return (
-        f"// Streaming {config.kernel.title} softmax, {top} top, "
-        f"exaq-softmax {metadata.version('exaq-softmax')}.\n"
-        f"// {settings}\n"
+        f"// {title}, exaq-softmax {metadata.version('exaq-softmax')}.\n"
+        f"// {listed}\n"
         + "\n".join(f"/* verilator lint_off {rule} */ // {why}" for rule, why in _WAIVERS.items())
     )

@@ -3,23 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
 from exaq import Exaq, Kernel, SoftmaxConfig
+from exaq.attention import AttentionConfig
+from exaq_cli.config.head_options import head_options, refuse, resolve_head
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
-from exaq_cli.errors import UserError, tool_errors
+from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_kernel, describe_logits, describe_masks
+
+if TYPE_CHECKING:
+    from exaq_hdl import Emitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unit:
+    """A unit that was asked for, which can be made.
+
+    Members
+    -------
+    emit : makes its Verilog; what it needs to be imported takes a second
+    header : makes the C header of its registers; None: it has none
+    summary : lines that tell what it is, from its manifest
+    """
+
+    emit: Callable[[], Emitted]
+    header: Callable[[], str] | None
+    summary: Callable[[Mapping[str, Any]], list[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What the command line says."""
+
+    partial: PartialConfig
+    head: Mapping[str, Any]
+    top: str
+    name: str
 
 
 @click.command(name="generate")
 @config_options
+@head_options
 @click.option(
     "-o",
     "--out",
@@ -30,6 +63,14 @@ from exaq_cli.output.describe import describe_kernel, describe_logits, describe_
     "and versions; with contexts, FILE.h the registers for C.",
 )
 @click.option(
+    "--unit",
+    type=click.Choice(["softmax", "level-sums"]),
+    default="softmax",
+    show_default=True,
+    help="What is made: the softmax unit, or what takes the codes of one and values, and gives the "
+    "outputs of an attention head.",
+)
+@click.option(
     "--top",
     type=click.Choice(["axi", "core"]),
     default="axi",
@@ -38,12 +79,18 @@ from exaq_cli.output.describe import describe_kernel, describe_logits, describe_
 )
 @click.option(
     "--name",
-    default="exaq_softmax",
-    show_default=True,
-    help="Name of the top module; the others' names begin with it and two underscores.",
+    help="Name of the top module; the others' names begin with it and two underscores.  "
+    "[default: exaq_softmax, or exaq_level_sums]",
 )
-def command(partial: PartialConfig, out: Path, top: str, name: str) -> None:
-    """Write the softmax unit as Verilog-2001 in one file, with a JSON file beside it.
+def command(
+    partial: PartialConfig,
+    head: Mapping[str, Any],
+    out: Path,
+    unit: str,
+    top: str,
+    name: str | None,
+) -> None:
+    """Write a unit as Verilog-2001 in one file, with a JSON file beside it.
 
     The same options give the same text every time. All files appear, or none.
 
@@ -53,13 +100,14 @@ def command(partial: PartialConfig, out: Path, top: str, name: str) -> None:
     exaq generate --lanes 8 --logit-width 16 --logit-scale 0.001 --clip -6 -o softmax.v
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
     exaq generate --contexts 12 -o softmax.v
+    exaq generate --unit level-sums --head-size 32 --max-row 256 -o sums.v
     """
-    config = partial.resolve()
+    name = f"exaq_{unit.replace('-', '_')}" if name is None else name
+    asked = _Asked(partial=partial, head=head, top=top, name=name)
+    made = _UNITS[unit](asked)
     if out.suffix != ".v":
         raise UserError(f"the Verilog file's name must end in .v, but is {out}")
     # Only here: it takes a second, and help or the refusals above need not wait for it.
-    from exaq_hdl import emit_verilog
-    from exaq_hdl.emit.c_header import c_header
     from exaq_hdl.emit.names import check_name
 
     try:
@@ -67,21 +115,93 @@ def command(partial: PartialConfig, out: Path, top: str, name: str) -> None:
     except ValueError as error:
         raise UserError(str(error)) from error
     description = out.with_suffix(".json")
-    headers = [out.with_suffix(".h")] if config.contexts and top == "axi" else []
+    headers = [] if made.header is None else [out.with_suffix(".h")]
     outputs = (out, description, *headers)
     with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *header):
         with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
-            emitted = emit_verilog(config, top=top, name=name)
+            emitted = made.emit()
         _write(verilog, emitted.verilog)
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
         for path in header:
-            _write(path, c_header(config, name))
+            assert made.header is not None
+            _write(path, made.header())
     click.echo(f"Verilog        {out}, top module {name}")
     click.echo(f"Description    {description}")
     for path in headers:
         click.echo(f"C header       {path}")
-    for line in _summary(config, emitted.manifest):
+    for line in made.summary(emitted.manifest):
         click.echo(line)
+
+
+def _softmax(asked: _Asked) -> _Unit:
+    config = asked.partial.resolve()
+    refuse(asked.head, "softmax")
+
+    def emit() -> Emitted:
+        from exaq_hdl import emit_verilog
+
+        return emit_verilog(config, top=asked.top, name=asked.name)
+
+    def header() -> str:
+        from exaq_hdl.emit.c_header import c_header
+
+        return c_header(config, asked.name)
+
+    return _Unit(
+        emit=emit,
+        header=header if config.contexts and asked.top == "axi" else None,
+        summary=lambda manifest: _summary(config, manifest),
+    )
+
+
+# Settings of a softmax that make a difference to what takes its codes.
+_OF_LEVEL_SUMS = (
+    "bits",
+    "lanes",
+    "logit_scale",
+    "clip",
+    "max_row",
+    "exp_frac",
+    "full_rate_row",
+    "sink",
+)
+
+
+def _level_sums(asked: _Asked) -> _Unit:
+    head = dict(asked.head)
+    per_beat = head.pop("outputs_per_beat", None)
+    config = resolve_head(asked.partial, head, unit="level-sums", fitting=_OF_LEVEL_SUMS)
+
+    def emit() -> Emitted:
+        from exaq_hdl.attention.level_sums import settle_outputs_per_beat
+        from exaq_hdl.emit.level_sums_verilog import emit_level_sums
+
+        with user_errors():
+            settled = settle_outputs_per_beat(config, per_beat)
+        return emit_level_sums(config, outputs_per_beat=settled, top=asked.top, name=asked.name)
+
+    return _Unit(
+        emit=emit, header=None, summary=lambda manifest: _level_sums_summary(config, manifest)
+    )
+
+
+# What each choice of --unit makes.
+_UNITS: dict[str, Callable[[_Asked], _Unit]] = {"softmax": _softmax, "level-sums": _level_sums}
+
+
+def _level_sums_summary(config: AttentionConfig, manifest: Mapping[str, Any]) -> list[str]:
+    softmax, per_beat = config.softmax, manifest["outputs_per_beat"]
+    return [
+        f"Configuration  {softmax.bits}-bit codes; {config.lanes} lanes; rows up to "
+        f"{softmax.max_row} keys",
+        f"Values         {config.head_size} elements of {config.value_width} bits",
+        f"Outputs        {config.head_size} elements of {config.output_width} bits, "
+        f"{config.output_frac} of them fraction bits; {per_beat} a beat",
+        f"Throughput     {config.lanes} keys a cycle, without a bubble from rows of "
+        f"{manifest['full_rate_row']} keys on",
+        f"Latency        {manifest['latency']['cycles']} cycles, from a row's last beat to its "
+        "first output",
+    ]
 
 
 def _write(path: Path, text: str) -> None:

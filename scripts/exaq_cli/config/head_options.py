@@ -1,0 +1,107 @@
+"""The options that describe an attention head, beside those of the softmax within it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import click
+
+from exaq import paper_clip
+from exaq.attention import AttentionConfig
+from exaq_cli.config.partial_config import PartialConfig
+from exaq_cli.errors import UserError, user_errors
+
+R = TypeVar("R")
+
+_DEFAULT = AttentionConfig()
+
+# Type and help of the option that gives the setting of that name.
+_SETTINGS: dict[str, tuple[Any, str]] = {
+    "head_size": (
+        int,
+        f"level-sums: elements of a value: 16 to 256.  [default: {_DEFAULT.head_size}]",
+    ),
+    "value_width": (
+        int,
+        f"level-sums: width of a value's element: 8 or 4 bits.  [default: {_DEFAULT.value_width}]",
+    ),
+    "output_width": (
+        int,
+        "level-sums: width of an output's element: 16 or 8 bits.  "
+        f"[default: {_DEFAULT.output_width}]",
+    ),
+    "outputs_per_beat": (
+        int,
+        "level-sums: elements of an output that are divided and leave in a cycle: a power of two "
+        "that divides head-size.  [default: what rows of full-rate-row keys need, which are "
+        "8 * 2**bits * lanes where that is not given]",
+    ),
+}
+
+
+def head_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a click command the options of a head; the argument ``head`` is what they say."""
+
+    @functools.wraps(command)
+    def configured(*args: Any, **others: Any) -> R:
+        given = {name: others.pop(name) for name in _SETTINGS}
+        head = {name: value for name, value in given.items() if value is not None}
+        return command(*args, head=head, **others)
+
+    decorated: Callable[..., R] = configured
+    for name, (kind, text) in reversed(_SETTINGS.items()):
+        option = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)
+        decorated = option(decorated)
+    return decorated
+
+
+def resolve_head(
+    partial: PartialConfig, head: Mapping[str, Any], *, unit: str, fitting: tuple[str, ...]
+) -> AttentionConfig:
+    """The head that was asked for.
+
+    Parameters
+    ----------
+    partial
+        What was said of the softmax; a preset of one is no part of a head.
+    head
+        Settings of ``AttentionConfig``.
+    unit
+        What they are for, in messages.
+    fitting
+        Names of the softmax's settings that make a difference to that.
+
+    Raises
+    ------
+    UserError
+        A value or a combination that no head can have, or an option that is not for the unit.
+    """
+    if partial.preset is not None:
+        raise UserError(f"--preset is not for the unit {unit}")
+    settings = dict(partial.settings)
+    refuse(settings.keys() - {*fitting}, unit)
+    with user_errors():
+        if partial.tables is not None:
+            of_file = partial.tables.config(partial.tables_name, **settings)
+            if of_file.contexts:
+                raise UserError("--tables has several sets: choose one by --tables-name")
+            found = of_file.tables
+            settings |= {
+                "tables": found,
+                "bits": of_file.bits,
+                "logit_scale": of_file.logit_scale,
+                "exp_frac": of_file.exp_frac,
+                "sink": of_file.sink,
+            }
+        config = AttentionConfig(**head, **settings)
+        if partial.sigma is None:
+            return config
+        return config.replace(clip=paper_clip(partial.sigma, config.softmax.bits))
+
+
+def refuse(names: Any, unit: str) -> None:
+    """UserError where there are ``names``, of settings that are not for ``unit``."""
+    for name in sorted(names):
+        raise UserError(f"--{name.replace('_', '-')} is not for the unit {unit}")
