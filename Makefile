@@ -21,6 +21,7 @@ help:
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
 	@echo 'make boards       bitstreams for all boards, proven, their reports and docs/boards.md; an hour'
+	@echo 'make bench-macs   size of multiply-accumulates, to reports/macs.json and docs/attention.md'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
 	@echo 'make bench-torch  time of a pass of SmolLM2 with few bits of softmax beside eager attention'
 	@echo 'make bench-cosim  speed of the compiled Verilog'
@@ -91,6 +92,10 @@ bench: .venv/.fpga
 boards: .venv/.fpga
 	$(BIN)/python scripts/build_boards.py $(ARGS)
 
+# Areas in standard cells too: make bench-macs ARGS='--liberty FILE --liberty FILE'.
+bench-macs: .venv/.fpga
+	$(BIN)/python scripts/bench_macs.py --docs $(ARGS)
+
 bench-model: .venv/.base
 	$(BIN)/python scripts/bench_model.py $(ARGS)
 
@@ -144,4 +149,4 @@ done; \
 endef
 
 .PHONY: help setup demo demo-board test regression test-wheel test-newest lint docs lock bench boards
-.PHONY: bench-model bench-torch bench-cosim clean
+.PHONY: bench-macs bench-model bench-torch bench-cosim clean
