@@ -9,34 +9,52 @@ from typing import Any, TypeVar
 import click
 
 from exaq import paper_clip
-from exaq.attention import AttentionConfig
+from exaq.attention import KEY_FORMATS, AttentionConfig
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, user_errors
 
 R = TypeVar("R")
 
 _DEFAULT = AttentionConfig()
+#: What products with keys can be made of; ``exaq_hdl`` is not imported for its own list.
+MULTIPLIERS = ("lut", "dsp")
 
 # Type and help of the option that gives the setting of that name.
 _SETTINGS: dict[str, tuple[Any, str]] = {
     "head_size": (
         int,
-        f"level-sums: elements of a value: 16 to 256.  [default: {_DEFAULT.head_size}]",
+        "attention, level-sums: elements of a row of q, of a key and of a value: 16 to 256.  "
+        f"[default: {_DEFAULT.head_size}]",
+    ),
+    "keys": (
+        click.Choice(tuple(KEY_FORMATS)),
+        f"attention: format of a key's elements.  [default: {_DEFAULT.keys}]",
     ),
     "value_width": (
         int,
-        f"level-sums: width of a value's element: 8 or 4 bits.  [default: {_DEFAULT.value_width}]",
+        "attention, level-sums: width of a value's element: 8 or 4 bits.  "
+        f"[default: {_DEFAULT.value_width}]",
     ),
     "output_width": (
         int,
-        "level-sums: width of an output's element: 16 or 8 bits.  "
+        "attention, level-sums: width of an output's element: 16 or 8 bits.  "
         f"[default: {_DEFAULT.output_width}]",
     ),
     "outputs_per_beat": (
         int,
-        "level-sums: elements of an output that are divided and leave in a cycle: a power of two "
-        "that divides head-size.  [default: what rows of full-rate-row keys need, which are "
-        "8 * 2**bits * lanes where that is not given]",
+        "attention, level-sums: elements of an output that are divided and leave in a cycle: a "
+        "power of two that divides head-size.  [default: level-sums: what rows of full-rate-row "
+        "keys need, which are 8 * 2**bits * lanes where that is not given; attention: what rows of "
+        "half of max-row need]",
+    ),
+    "causal": (
+        bool,
+        "attention: a row of q meets the keys up to its own number alone.",
+    ),
+    "multipliers": (
+        click.Choice(MULTIPLIERS),
+        "attention: what products with keys are made of: lookup tables and adders, or multipliers, "
+        "which an FPGA has as DSP blocks.  [default: lut]",
     ),
 }
 
@@ -52,7 +70,10 @@ def head_options(command: Callable[..., R]) -> Callable[..., R]:
 
     decorated: Callable[..., R] = configured
     for name, (kind, text) in reversed(_SETTINGS.items()):
-        option = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)
+        flag: dict[str, Any] = (
+            {"is_flag": True, "default": None} if kind is bool else {"type": kind}
+        )
+        option = click.option(f"--{name.replace('_', '-')}", name, help=text, **flag)
         decorated = option(decorated)
     return decorated
 

@@ -64,11 +64,11 @@ class _Asked:
 )
 @click.option(
     "--unit",
-    type=click.Choice(["softmax", "level-sums"]),
+    type=click.Choice(["softmax", "level-sums", "attention"]),
     default="softmax",
     show_default=True,
-    help="What is made: the softmax unit, or what takes the codes of one and values, and gives the "
-    "outputs of an attention head.",
+    help="What is made: the softmax unit; what takes the codes of one and values, and gives the "
+    "outputs of an attention head; or a whole head.",
 )
 @click.option(
     "--top",
@@ -80,7 +80,7 @@ class _Asked:
 @click.option(
     "--name",
     help="Name of the top module; the others' names begin with it and two underscores.  "
-    "[default: exaq_softmax, or exaq_level_sums]",
+    "[default: exaq_softmax, exaq_level_sums or exaq_attention]",
 )
 def command(
     partial: PartialConfig,
@@ -101,6 +101,7 @@ def command(
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
     exaq generate --contexts 12 -o softmax.v
     exaq generate --unit level-sums --head-size 32 --max-row 256 -o sums.v
+    exaq generate --unit attention --head-size 32 --max-row 256 --causal -o head.v
     """
     name = f"exaq_{unit.replace('-', '_')}" if name is None else name
     asked = _Asked(partial=partial, head=head, top=top, name=name)
@@ -154,8 +155,8 @@ def _softmax(asked: _Asked) -> _Unit:
     )
 
 
-# Settings of a softmax that make a difference to what takes its codes.
-_OF_LEVEL_SUMS = (
+# Settings of a softmax that make a difference to what takes its codes, and to a head.
+_OF_HEADS = (
     "bits",
     "lanes",
     "logit_scale",
@@ -169,8 +170,9 @@ _OF_LEVEL_SUMS = (
 
 def _level_sums(asked: _Asked) -> _Unit:
     head = dict(asked.head)
+    refuse(head.keys() & {"keys", "causal", "multipliers"}, "level-sums")
     per_beat = head.pop("outputs_per_beat", None)
-    config = resolve_head(asked.partial, head, unit="level-sums", fitting=_OF_LEVEL_SUMS)
+    config = resolve_head(asked.partial, head, unit="level-sums", fitting=_OF_HEADS)
 
     def emit() -> Emitted:
         from exaq_hdl.attention.level_sums import settle_outputs_per_beat
@@ -185,11 +187,52 @@ def _level_sums(asked: _Asked) -> _Unit:
     )
 
 
+def _attention(asked: _Asked) -> _Unit:
+    head = dict(asked.head)
+    options = {name: head.pop(name) for name in ("outputs_per_beat", "multipliers") if name in head}
+    config = resolve_head(asked.partial, head, unit="attention", fitting=_OF_HEADS)
+
+    def emit() -> Emitted:
+        from exaq_hdl.attention.level_sums import settle_outputs_per_beat
+        from exaq_hdl.emit.attention_verilog import emit_attention
+
+        with user_errors():
+            settle_outputs_per_beat(config, options.get("outputs_per_beat"))
+        return emit_attention(config, top=asked.top, name=asked.name, **options)
+
+    return _Unit(
+        emit=emit, header=None, summary=lambda manifest: _attention_summary(config, manifest)
+    )
+
+
 # What each choice of --unit makes.
-_UNITS: dict[str, Callable[[_Asked], _Unit]] = {"softmax": _softmax, "level-sums": _level_sums}
+_UNITS: dict[str, Callable[[_Asked], _Unit]] = {
+    "softmax": _softmax,
+    "level-sums": _level_sums,
+    "attention": _attention,
+}
 
 
 def _level_sums_summary(config: AttentionConfig, manifest: Mapping[str, Any]) -> list[str]:
+    return [
+        *_head_summary(config, manifest),
+        f"Latency        {manifest['latency']['cycles']} cycles, from a row's last beat to its "
+        "first output",
+    ]
+
+
+def _attention_summary(config: AttentionConfig, manifest: Mapping[str, Any]) -> list[str]:
+    rows = "up to the row's own number" if config.causal else "all of the head"
+    return [
+        f"Scores         integers of {config.score_width} bits; q of 8 bits, {config.keys} keys, "
+        f"{rows}; made by {manifest['multipliers']}",
+        *_head_summary(config, manifest),
+        f"Latency        twice the beats of a row's keys + {manifest['latency']['cycles']} cycles, "
+        "from a row of q to its first output",
+    ]
+
+
+def _head_summary(config: AttentionConfig, manifest: Mapping[str, Any]) -> list[str]:
     softmax, per_beat = config.softmax, manifest["outputs_per_beat"]
     return [
         f"Configuration  {softmax.bits}-bit codes; {config.lanes} lanes; rows up to "
@@ -199,8 +242,6 @@ def _level_sums_summary(config: AttentionConfig, manifest: Mapping[str, Any]) ->
         f"{config.output_frac} of them fraction bits; {per_beat} a beat",
         f"Throughput     {config.lanes} keys a cycle, without a bubble from rows of "
         f"{manifest['full_rate_row']} keys on",
-        f"Latency        {manifest['latency']['cycles']} cycles, from a row's last beat to its "
-        "first output",
     ]
 
 

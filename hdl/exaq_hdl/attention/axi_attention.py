@@ -1,0 +1,113 @@
+"""The attention head behind AXI4-Stream ports."""
+
+from typing import Any, ClassVar
+
+from amaranth.hdl import ClockDomain, Module, Value
+from amaranth.lib.wiring import In, Out
+
+from exaq.attention import AttentionConfig
+from exaq_hdl.attention.attention_head import AttentionHead
+from exaq_hdl.parts.component import Component
+from exaq_hdl.shell.ports import SignalPort, members
+
+
+class AxiAttention(Component):
+    """AXI4-Stream top: ``AttentionHead`` with rows, keys and values in whole bytes.
+
+    Latency and throughput are the unit's. ``aresetn`` is synchronous to ``aclk`` and active low.
+    All outputs come from registers.
+
+    Members
+    -------
+    s_axis_q_tdata : a row of q, a byte for each element, the first one lowest
+    s_axis_q_tuser : with tlast: no further head uses these keys and values
+    s_axis_k_tdata, s_axis_v_tdata : a key or a value, elements packed, the first one lowest, up to
+        whole bytes
+    m_axis_tdata : outputs, each in its own whole bytes, the first one lowest
+    m_axis_tuser : with tlast: keys or values of the row's head were in error
+    """
+
+    clocking: ClassVar[dict[str, SignalPort]] = {}
+
+    def __init__(self, unit: AttentionHead):
+        self.unit = unit
+        self.latency = unit.latency
+        #: Every port, each with what it is.
+        self.ports = {
+            "aclk": SignalPort(In, 1, "clock"),
+            "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
+            **attention_axi_ports(unit.config, unit.outputs_per_beat),
+        }
+        super().__init__(members(self.ports))
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        sync: Any = ClockDomain("sync", local=True)
+        m.domains.sync = sync
+        m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
+        m.submodules.core = unit = self.unit
+        for prefix, stream, name in (
+            ("s_axis_q", unit.q, "q"),
+            ("s_axis_k", unit.keys, "vector"),
+            ("s_axis_v", unit.values, "vector"),
+        ):
+            m.d.comb += [
+                Value.cast(stream.payload[name]).eq(getattr(self, f"{prefix}_tdata")),
+                stream.payload.last.eq(getattr(self, f"{prefix}_tlast")),
+                stream.valid.eq(getattr(self, f"{prefix}_tvalid")),
+                getattr(self, f"{prefix}_tready").eq(stream.ready),
+            ]
+        given = unit.o.payload
+        m.d.comb += [
+            unit.q.payload.release.eq(self.s_axis_q_tuser),
+            self.m_axis_tdata.eq(Value.cast(given.outputs)),
+            self.m_axis_tuser.eq(given.error),
+            self.m_axis_tlast.eq(given.last),
+            self.m_axis_tvalid.eq(unit.o.valid),
+            unit.o.ready.eq(self.m_axis_tready),
+        ]
+        return m
+
+
+def attention_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[str, SignalPort]:
+    """The ports of all streams."""
+    size, key = config.head_size, config.key_format
+
+    def vector(prefix: str, name: str, width: int, kind: str) -> dict[str, SignalPort]:
+        total = -(-size * width // 8)
+        meaning = (
+            f"a {name}: {size} {kind} elements of {width} bits, packed, the first one lowest, "
+            f"up to {total} whole bytes"
+        )
+        return {
+            f"{prefix}_tdata": SignalPort(In, 8 * total, meaning),
+            f"{prefix}_tlast": SignalPort(In, 1, f"last {name} of its head"),
+            f"{prefix}_tvalid": SignalPort(In, 1, f"{name} offered"),
+            f"{prefix}_tready": SignalPort(Out, 1, f"{name} taken; a register"),
+        }
+
+    return {
+        "s_axis_q_tdata": SignalPort(
+            In, 8 * size, f"a row of q: {size} signed elements, a byte each, the first one lowest"
+        ),
+        "s_axis_q_tuser": SignalPort(
+            In, 1, "with tlast only: no further head uses these keys and values"
+        ),
+        "s_axis_q_tlast": SignalPort(In, 1, "last row of a head, whose rows are counted anew"),
+        "s_axis_q_tvalid": SignalPort(In, 1, "row offered"),
+        "s_axis_q_tready": SignalPort(Out, 1, "row taken; a register"),
+        **vector("s_axis_k", "key", key.width, key.name),
+        **vector("s_axis_v", "value", config.value_width, "signed"),
+        "m_axis_tdata": SignalPort(
+            Out,
+            outputs_per_beat * config.output_width,
+            f"outputs, signed, {outputs_per_beat} elements of {config.output_width} bits, the "
+            "first one lowest",
+        ),
+        "m_axis_tuser": SignalPort(
+            Out, 1, "with tlast: keys or values were too many, or their numbers differ; else 0"
+        ),
+        "m_axis_tlast": SignalPort(Out, 1, "last beat of a row"),
+        "m_axis_tvalid": SignalPort(Out, 1, "beat offered"),
+        "m_axis_tready": SignalPort(In, 1, "beat taken"),
+    }
