@@ -68,7 +68,7 @@ class LevelProducts(Component):
             pairs = [nodes[k : k + 2] for k in range(0, len(nodes), 2)]
             nodes = []
             for k, pair in enumerate(pairs):
-                node = pair[0] if len(pair) == 1 else _joined(*pair)
+                node = pair[0] if len(pair) == 1 else _joined(*pair, root=len(pairs) == 1)
                 value = node.value[: max(self.width - node.shift, 1)].as_signed()
                 register = Signal.like(value, name=f"level{depth}_node{k}", reset_less=True)
                 m.d.sync += register.eq(value)
@@ -110,10 +110,15 @@ class _Node(NamedTuple):
     negative: bool
 
 
-def _joined(low: _Node, high: _Node) -> _Node:
-    """Both as one with the sign of ``low``, whose bits below those of ``high`` stay as they are."""
+def _joined(low: _Node, high: _Node, *, root: bool) -> _Node:
+    """Both as one with the sign of ``low``, whose bits below those of ``high`` stay as they are.
+
+    At the root the sign is to be that of an addend, where either has it.
+    """
     apart = high.shift - low.shift
     bits = low.value
+    if root and low.negative and not high.negative:
+        return _Node((high.value << apart) - bits, low.shift, False)
     below = Cat(bits, bits[-1].replicate(apart))[:apart]
     above = bits >> apart if apart < len(bits) else bits[-1:].as_signed()
     rest = above - high.value if low.negative != high.negative else above + high.value

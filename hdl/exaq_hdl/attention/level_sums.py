@@ -237,7 +237,7 @@ class LevelSums(Component):
 
 
 # Dimensions that have registers of their own for what all dimensions get.
-_GROUP = 8
+_GROUP = 4
 
 
 def _near(m: Module, awake: Value, value: Value, name: str) -> Value:

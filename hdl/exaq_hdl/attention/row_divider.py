@@ -134,8 +134,12 @@ class RowDivider(Component):
                     )
                 )
                 if stage:
-                    found = Cat(~rests[k][-1], quotients[k])
-                    quotients[k] = _next(m, found, f"quotient{stage + 1}_{k}")
+                    # Of the first one the inverse, since outputs are no offset binary.
+                    bit = rests[k][-1] if stage == 1 else ~rests[k][-1]
+                    found = Cat(bit, quotients[k])
+                    quotients[k] = _next(
+                        m, found, f"quotient{stage + 1}_{k}", alive if stage == width - 1 else None
+                    )
                 rests[k] = rest
                 if len(tails[k]):
                     tails[k] = _next(m, tails[k], f"tail{stage + 1}_{k}")
@@ -148,15 +152,16 @@ class RowDivider(Component):
 
         m.d.comb += [self.o.valid.eq(valid), self.o.payload.last.eq(last)]
         for k in range(self.per_beat):
-            # From offset binary: the highest bit is found first.
-            found = Cat(~rests[k][-1], quotients[k])
-            signed_bits = Cat(found[:-1], ~found[-1])
-            gated = signed_bits & alive.replicate(width)
-            m.d.comb += self.o.payload.outputs[k].eq(gated.as_signed())
+            found = Cat(~rests[k][-1] & alive, quotients[k])
+            m.d.comb += self.o.payload.outputs[k].eq(found.as_signed())
         return m
 
 
-def _next(m: Module, value: Value, name: str) -> Value:
+def _next(m: Module, value: Value, name: str, alive: Value | None = None) -> Value:
+    """``value`` in the next cycle; 0 where it is not ``alive``."""
     register = Signal(len(value), name=name, reset_less=True)
     m.d.sync += register.eq(value)
+    if alive is not None:
+        with m.If(~alive):
+            m.d.sync += register.eq(0)
     return register
