@@ -153,7 +153,7 @@ class LevelSums(Component):
                 totals.i.payload.totals[k].eq(products.total),
             ]
         m.d.comb += [
-            totals.i.valid.eq(late(m, reader.valid, delay, "total_valid")),
+            totals.i.valid.eq(late(m, reader.valid, delay, "total_valid", cleared=True)),
             totals.i.payload.last.eq(late(m, reader.last, delay, "total_last")),
             divider.sum.valid.eq(self.sum.valid),
             divider.sum.payload.eq(self.sum.payload.sum),
@@ -221,9 +221,9 @@ class LevelSums(Component):
 
     def _copy(self, m: Module, awake: Value, passes: Value) -> None:
         """Copies of a row's sums, when all of its beats are in them."""
-        copy = late(m, passes, self._to_copy - 1, "copy")
+        copy = late(m, passes, self._to_copy - 1, "copy", cleared=True)
         for group, dimensions in enumerate(self._grouped()):
-            here = _near(m, awake[group], copy, f"copy_of{group}")
+            here = _near(m, awake[group], copy, f"copy_of{group}", cleared=True)
             for d in dimensions:
                 m.d.comb += [
                     self._reader.copy[d].eq(here),
@@ -240,13 +240,13 @@ class LevelSums(Component):
 _GROUP = 4
 
 
-def _near(m: Module, awake: Value, value: Value, name: str) -> Value:
+def _near(m: Module, awake: Value, value: Value, name: str, *, cleared: bool = False) -> Value:
     """``value`` in the next cycle, in a register of a group of dimensions; 0 before it is awake.
 
     Registers with the same input are the same to synthesis, which makes one of them, whose users
     are then all over the device. So each group gets awake in a cycle of its own after reset.
     """
-    register = Signal(len(value), name=name, reset_less=True)
+    register = Signal(len(value), name=name, reset_less=not cleared)
     with m.If(awake):
         m.d.sync += register.eq(value)
     with m.Else():

@@ -87,7 +87,9 @@ class OperandStore(Component):
 
         # A full bank stays at its last place: what follows is not written, and is an error.
         out_of = Signal()
-        ends = [Signal(self.end.shape(), name=f"end{k}", reset_less=True) for k in range(2)]
+        ends: list[Any] = [
+            Signal(self.end.shape(), name=f"end{k}", reset_less=True) for k in range(2)
+        ]
         errors = [Signal(name=f"error{k}", reset_less=True) for k in range(2)]
         for k in range(2):
             with m.If(completes & (into == k)):

@@ -86,8 +86,8 @@ class ScoreRows(Component):
         # The next row, and the one that is under way.
         held = Signal()
         fields = layout(query_fields(config))
-        coming = Signal(fields, name="next", reset_less=True)
-        given = Signal(fields, name="row", reset_less=True)
+        coming: Any = Signal(fields, name="next", reset_less=True)
+        given: Any = Signal(fields, name="row", reset_less=True)
         # A beat in which no row is under way begins one.
         inside, beat = Signal(), Signal.like(store.address)
         begins, issues, ends = Signal(), Signal(), Signal()
@@ -124,16 +124,11 @@ class ScoreRows(Component):
             Value.cast(queue.i.payload.logits).eq(Value.cast(dot.scores)),
         ]
         way = OperandStore.latency + dot.latency
-        flags = Signal(data.StructLayout({"tail": config.lanes, "last": 1}))
-        m.d.comb += [flags.last.eq(ends), flags.tail.eq(end.tail)]
-        arrived = flags.shape()(late(m, flags.as_value(), way, "flags"))
-        m.d.comb += [queue.i.payload.tail.eq(arrived.tail), queue.i.payload.last.eq(arrived.last)]
-        there: Value = issues
-        for k in range(way):
-            register = Signal(name=f"issued_late{k}")
-            m.d.sync += register.eq(there)
-            there = register
-        m.d.comb += queue.i.valid.eq(there)
+        m.d.comb += [
+            queue.i.payload.tail.eq(late(m, end.tail, way, "tail")),
+            queue.i.payload.last.eq(late(m, ends, way, "last")),
+        ]
+        m.d.comb += queue.i.valid.eq(late(m, issues, way, "issued", cleared=True))
         if config.softmax.format.masking:
             m.d.comb += queue.i.payload.live.eq(-1)
         return m

@@ -1,5 +1,6 @@
 """Verilog of an attention head, and a description of it for machines."""
 
+from collections.abc import Callable
 from typing import Any
 
 from amaranth.hdl import Fragment
@@ -14,7 +15,7 @@ from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.flat_unit import FlatUnit
 
 #: Tops by name.
-ATTENTION_TOPS = {
+ATTENTION_TOPS: dict[str, Callable[[AttentionHead], Any]] = {
     "axi": AxiAttention,
     "core": lambda unit: FlatUnit(unit, head_ports(unit.config, unit.outputs_per_beat)),
 }
@@ -56,7 +57,7 @@ def emit_attention(
         outputs_per_beat=outputs_per_beat,
         memories=Memories(ram_module=inner_name(name, "ram")),
     )
-    component: Any = ATTENTION_TOPS[top](unit)
+    component = ATTENTION_TOPS[top](unit)
     given = config.to_dict() | {"outputs_per_beat": unit.outputs_per_beat}
     softmax = given.pop("softmax")
     return emit_top(

@@ -37,10 +37,10 @@ def share(m: Module, source: Stream, takers: Sequence[Stream]) -> None:
         ]
 
 
-def late(m: Module, value: Value, cycles: int, name: str) -> Value:
-    """``value`` a number of cycles later."""
+def late(m: Module, value: Value, cycles: int, name: str, *, cleared: bool = False) -> Value:
+    """``value`` a number of cycles later; ``cleared`` by a reset, as valid bits have to be."""
     for k in range(cycles):
-        register = Signal.like(value, name=f"{name}_late{k}", reset_less=True)
+        register = Signal.like(value, name=f"{name}_late{k}", reset_less=not cleared)
         m.d.sync += register.eq(value)
         value = register
     return value
