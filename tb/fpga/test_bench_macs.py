@@ -131,4 +131,3 @@ def test_the_page_says_what_the_figures_say() -> None:
     ):
         assert dots > unit
     assert all(ratio < 1 for ratio in ratios("int4-size", "dint4"))
-    assert all(ratio < 1 for ratio in ratios("int4-32-lut", "dint4-32-lut"))

@@ -78,21 +78,13 @@ class Dots:
 #: The dot products of the table.
 DOTS = (
     Dots("dint4", 32, cells=True),
-    Dots("int4", 32, cells=True),
     Dots("int8", 32, cells=True),
-    Dots("dint4", 64, routed=True),
-    Dots("int4", 64),
-    Dots("int8", 64),
-    Dots("dint4", 64, "dsp", routed=True),
 )
-
-
 #: Designs whose sizes the table compares.
 RATIOS = (
     ("int8", "dint4"),
     ("int8-rows", "dint4"),
     ("int8-32-lut", "dint4-32-lut"),
-    ("int8-64-lut", "dint4-64-lut"),
 )
 #: Everything that is measured, by name: dot products, or None for one of ``MACS``.
 DESIGNS: dict[str, Dots | None] = dict.fromkeys(MACS) | {dots.name: dots for dots in DOTS}
@@ -231,7 +223,8 @@ def table(report: dict[str, Any]) -> str:
             pairs = zip(sizes[larger], sizes[smaller], strict=True)
             ratios = [a and b and a / b for a, b in pairs]
             lines.append(_line(f"*`{larger}` over `{smaller}`*", ratios, ".2f"))
-    return "\n".join([*lines, "", *_routes(report), "", _legend(report)])
+    routes = _routes(report)
+    return "\n".join([*lines, "", *routes, *([""] if routes else []), _legend(report)])
 
 
 def _sizes(
@@ -251,19 +244,17 @@ def _line(title: str, values: Sequence[float | None], style: str) -> str:
 
 
 def _routes(report: dict[str, Any]) -> list[str]:
-    lines = [
-        "| placed and routed, ECP5 LFE5UM-85F-6 | LUT4 | flip-flops | multipliers "
-        "| MHz: median (seeds) |",
-        "|---|--:|--:|--:|--:|",
-    ]
+    lines = []
     for dots in (each for each in DOTS if each.routed):
         routed = report["designs"].get(dots.name, {}).get("routed")
-        if not routed:
-            continue
-        size, mhz = routed["size"], routed["mhz"]
-        speed = f"**{mhz['median']:.0f}** ({mhz['min']:.0f} to {mhz['max']:.0f})"
-        lines.append(f"| `{dots.name}` | {size['lut4']} | {size['ff']} | {size['dsp']} | {speed} |")
-    return lines
+        if routed:
+            size, mhz = routed["size"], routed["mhz"]
+            speed = f"**{mhz['median']:.0f}** ({mhz['min']:.0f} to {mhz['max']:.0f})"
+            cells = [f"`{dots.name}`", *(str(size[each]) for each in ("lut4", "ff", "dsp")), speed]
+            lines.append(f"| {' | '.join(cells)} |")
+    head = ["placed and routed, ECP5 LFE5UM-85F-6", "LUT4", "flip-flops", "multipliers"]
+    head.append("MHz: median (seeds)")
+    return lines and [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|", *lines]
 
 
 def _legend(report: dict[str, Any]) -> str:
@@ -277,7 +268,7 @@ def _legend(report: dict[str, Any]) -> str:
         f"{LANES} lanes of one an element: adder tree and registers are in the share. LUT4 of "
         "ECP5 are counted as nextpnr packs them, carry chains with their ends; *tight carries* is "
         "the same netlist with gates in the carry cells, `carries` of "
-        "`exaq_fpga.flow.synthesis.implement`, and this is also placed and routed. Standard "
+        "`exaq_fpga.flow.synthesis.implement`. What is placed and routed is that, too. Standard "
         f"cells are of Liberty files that the user gives, none is in this project: "
         f"{libraries or 'none'}. Areas hold all cells, flip-flops included; nothing is placed, and "
         "no clock was to be reached."
