@@ -231,7 +231,7 @@ def test_too_many_keys_or_values_put_rows_in_error() -> None:
         head = random_head(config, rng, heads=1, rows=2, keys=keys)
         heads.append(head)
         values.append(rng.integers(-128, 128, (others, 16)))
-    run = Run(config, heads, values=values)
+    run = Run(config, heads, values=values, outputs_per_beat=4)
     wrong = [keys != others or keys > 8 for keys, others in lengths]
     assert run.errors == [int(each) for each in wrong for _ in range(2)]
     right = [n for n, each in enumerate(wrong) if not each]

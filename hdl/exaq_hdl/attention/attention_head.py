@@ -14,7 +14,7 @@ once: while one's codes meet the values, the scores of the next ones are made.
     >>> from exaq_hdl.attention.attention_head import AttentionHead
     >>> head = AttentionHead(AttentionConfig(head_size=32, max_row=256))
     >>> head.full_rate_row
-    64
+    128
 """
 
 from typing import Any
@@ -28,7 +28,6 @@ from exaq_hdl.attention.level_layouts import output_fields
 from exaq_hdl.attention.level_sums import LevelSums
 from exaq_hdl.attention.score_rows import ScoreRows, query_fields, row_note, vector_fields
 from exaq_hdl.attention.value_rows import ValueRows
-from exaq_hdl.parts.adders import EXPRESSIONS, Adders
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
@@ -63,8 +62,8 @@ class AttentionHead(Component):
     outputs_per_beat
         As of ``LevelSums``; None: the least with which rows of as many keys as half of
         ``max_row`` stream without a pause.
-    memories, adders
-        Make RAMs and adders.
+    memories
+        Makes the RAMs.
 
     Members
     -------
@@ -80,7 +79,6 @@ class AttentionHead(Component):
         multipliers: str = "lut",
         outputs_per_beat: int | None = None,
         memories: Memories = SIMULATED,
-        adders: Adders = EXPRESSIONS,
     ):
         self.config = config
         if outputs_per_beat is None:
@@ -88,9 +86,7 @@ class AttentionHead(Component):
         self._scores = ScoreRows(config, multipliers=multipliers, memories=memories)
         self.softmax = Softmax(config.softmax, memories=memories)
         self._values = ValueRows(config, memories=memories)
-        self._levels = LevelSums(
-            config, outputs_per_beat=outputs_per_beat, memories=memories, adders=adders
-        )
+        self._levels = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
         self.outputs_per_beat = self._levels.outputs_per_beat
         self._rows = Fifo(row_note(config), capacity=_ROWS_INSIDE, slack=1, memories=memories)
         self._errors = Fifo(1, capacity=_ROWS_LEAVING, slack=1, memories=memories)

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.level_sums import LevelSums
-from exaq_hdl.parts.adders import EXPRESSIONS, Adders
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.ports import SignalPort, members
@@ -38,11 +37,8 @@ class AxiLevelSums(Component):
         *,
         outputs_per_beat: int | None = None,
         memories: Memories = SIMULATED,
-        adders: Adders = EXPRESSIONS,
     ):
-        self.unit = LevelSums(
-            config, outputs_per_beat=outputs_per_beat, memories=memories, adders=adders
-        )
+        self.unit = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
         self.latency = self.unit.latency
         #: Every port, each with what it is.
         self.ports = {

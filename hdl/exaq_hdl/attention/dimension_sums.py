@@ -7,8 +7,7 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
-from exaq_hdl.parts.adders import EXPRESSIONS, Adders, Gated
-from exaq_hdl.parts.arithmetic import tree_depth
+from exaq_hdl.parts.arithmetic import gated_sum, tree_depth
 from exaq_hdl.parts.component import Component
 
 
@@ -30,8 +29,6 @@ class DimensionSums(Component):
         Sums.
     value_width, level_width
         Widths of a value and of a sum; both are signed.
-    adders
-        Makes the adders with gates.
 
     Members
     -------
@@ -48,13 +45,11 @@ class DimensionSums(Component):
         levels: int,
         value_width: int,
         level_width: int,
-        adders: Adders = EXPRESSIONS,
     ):
         self.lanes = lanes = integer("lanes", lanes, 1)
         self.levels = levels = integer("levels", levels, 1)
         self.value_width = integer("value_width", value_width, 1)
         self.level_width = integer("level_width", level_width, value_width)
-        self._adders = adders
         #: Cycles from a beat to its sums over the lanes, before the accumulators.
         self.tree_latency = tree_depth(lanes)
         self.latency = self.tree_latency + 1
@@ -74,16 +69,9 @@ class DimensionSums(Component):
             Signal(width, name=f"running{level}", reset_less=True) for level in range(self.levels)
         ]
         beats = self._over_lanes(m)
-        added = self._adders.gated(
-            m,
-            "running",
-            [
-                Gated(before, self.keep, _bits(beat.value, width), beat.gate)
-                for before, beat in zip(running, beats, strict=True)
-            ],
-        )
-        for level, before in enumerate(running):
-            m.d.sync += before.eq(added[level])
+        for level, (before, beat) in enumerate(zip(running, beats, strict=True)):
+            added = gated_sum(before, self.keep, _bits(beat.value, width), beat.gate)
+            m.d.sync += before.eq(added)
             m.d.comb += self.sums[level].eq(before.as_signed())
         return m
 
@@ -100,20 +88,12 @@ class DimensionSums(Component):
     def _joined(self, m: Module, nodes: list[list["_Node"]], name: str) -> list[list["_Node"]]:
         """Nodes of each level joined two by two, a register behind each."""
         width = 1 + max(len(node.value) for node in nodes[0])
-        pairs = [(each[k], each[k + 1]) for each in nodes for k in range(0, len(each) - 1, 2)]
-        sums = iter(
-            self._adders.gated(
-                m,
-                name,
-                [
-                    Gated(_bits(a.value, width), a.gate, _bits(b.value, width), b.gate)
-                    for a, b in pairs
-                ],
-            )
-        )
         joined = []
         for level, each in enumerate(nodes):
-            found = [next(sums).as_signed() for _ in range(len(each) // 2)]
+            found = [
+                gated_sum(_bits(a.value, width), a.gate, _bits(b.value, width), b.gate).as_signed()
+                for a, b in zip(each[::2], each[1::2], strict=False)
+            ]
             if len(each) % 2:
                 odd = each[-1]
                 bits = _bits(odd.value, len(odd.value))

@@ -7,7 +7,6 @@ from amaranth.lib.wiring import In
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.level_sums import LevelSums, level_sums_ports
-from exaq_hdl.parts.adders import EXPRESSIONS, Adders
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.core import FlatSoftmax
@@ -35,11 +34,8 @@ class FlatLevelSums(Component):
         *,
         outputs_per_beat: int | None = None,
         memories: Memories = SIMULATED,
-        adders: Adders = EXPRESSIONS,
     ):
-        self.unit = LevelSums(
-            config, outputs_per_beat=outputs_per_beat, memories=memories, adders=adders
-        )
+        self.unit = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
         self.latency = self.unit.latency
         self._ports = level_sums_ports(config, self.unit.outputs_per_beat)
         #: Every port, each with what it is.

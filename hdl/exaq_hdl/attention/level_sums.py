@@ -28,7 +28,6 @@ from exaq_hdl.attention.level_layouts import output_fields, sum_fields, total_be
 from exaq_hdl.attention.level_products import LevelProducts
 from exaq_hdl.attention.row_divider import RowDivider
 from exaq_hdl.attention.sum_reader import SumReader
-from exaq_hdl.parts.adders import EXPRESSIONS, Adders
 from exaq_hdl.parts.assembly import add_named, late
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
@@ -58,8 +57,8 @@ class LevelSums(Component):
         ``max_row`` if that is less, need not wait here, and the greatest there is where none
         suffices. Where ``full_rate_row`` is a single beat, as codes and sums alone have it by
         default, it is taken to be what a softmax that gives probabilities has.
-    memories, adders
-        Make the RAMs of the queues and the adders.
+    memories
+        Makes the RAMs of the queues.
 
     Members
     -------
@@ -75,7 +74,6 @@ class LevelSums(Component):
         *,
         outputs_per_beat: int | None = None,
         memories: Memories = SIMULATED,
-        adders: Adders = EXPRESSIONS,
     ):
         self.config = config = check_attention(config)
         self.outputs_per_beat = per_beat = settle_outputs_per_beat(config, outputs_per_beat)
@@ -87,7 +85,6 @@ class LevelSums(Component):
                 levels=levels,
                 value_width=config.value_width,
                 level_width=config.level_width,
-                adders=adders,
             )
             for _ in range(size)
         ]
@@ -107,7 +104,7 @@ class LevelSums(Component):
             )
             for _ in range(per_beat)
         ]
-        self._divider = RowDivider(config, per_beat=per_beat, adders=adders)
+        self._divider = RowDivider(config, per_beat=per_beat)
         # From a row's last beat to the copy of its sums, and to its first totals.
         self._to_copy = 1 + self._dimensions[0].latency
         to_totals = self._to_copy + self._reader.latency + self._products[0].latency

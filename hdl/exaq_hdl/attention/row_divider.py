@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from exaq.attention import AttentionConfig
 from exaq.scalars import integer
 from exaq_hdl.attention.level_layouts import output_fields, total_beat
-from exaq_hdl.parts.adders import EXPRESSIONS, Adders
+from exaq_hdl.parts.arithmetic import sum_or_difference
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.ports import layout
@@ -35,8 +35,6 @@ class RowDivider(Component):
         The head's parameters.
     per_beat
         Dimensions of a beat.
-    adders
-        Makes the adders that also subtract.
 
     Members
     -------
@@ -54,11 +52,9 @@ class RowDivider(Component):
         config: AttentionConfig,
         *,
         per_beat: int,
-        adders: Adders = EXPRESSIONS,
     ):
         self.config = config
         self.per_beat = integer("per_beat", per_beat, 1)
-        self._adders = adders
         self._sum_bits: int = config.softmax.sum_bits
         self.latency = 1 + config.output_width
         self._out = layout(output_fields(config, per_beat))
@@ -125,9 +121,7 @@ class RowDivider(Component):
                 doubled = Cat(coming, rests[k])[:-1]
                 rest = Signal(self._sum_bits + 1, name=f"rest{stage + 1}_{k}", reset_less=True)
                 m.d.sync += rest.eq(
-                    self._adders.sum_or_difference(
-                        m,
-                        f"stage{stage}_{k}",
+                    sum_or_difference(
                         doubled,
                         Cat(divisor, Const(0, 1)),
                         ~rests[k][-1],

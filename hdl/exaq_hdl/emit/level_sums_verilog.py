@@ -10,7 +10,6 @@ from exaq_hdl.attention.flat_level_sums import FlatLevelSums
 from exaq_hdl.emit.manifest import memories_in, ports_of, versions
 from exaq_hdl.emit.names import check_name, inner_name
 from exaq_hdl.emit.verilog import Emitted, check_top, emit_top
-from exaq_hdl.parts.adders import Adders
 from exaq_hdl.parts.memory import Memories
 
 #: Tops by name.
@@ -55,10 +54,6 @@ def emit_level_sums(
         config,
         outputs_per_beat=outputs_per_beat,
         memories=Memories(ram_module=inner_name(name, "ram")),
-        adders=Adders(
-            gated_module=inner_name(name, "gated_adders"),
-            signed_module=inner_name(name, "add_subtract"),
-        ),
     )
     given = config.to_dict() | {"outputs_per_beat": component.unit.outputs_per_beat}
     softmax = given.pop("softmax")
@@ -68,7 +63,6 @@ def emit_level_sums(
         title=f"Sums of values by level, {top} top",
         settings=given | softmax,
         describe=lambda design: level_sums_manifest(component, design, top=top, name=name),
-        modules=("ram.v", "adders.v"),
     )
 
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata, resources
 from typing import Any
@@ -18,8 +18,7 @@ from exaq_hdl.emit.names import check_name, inner_name
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.every_top import TOPS
 
-# What names begin with in the files beside this one.
-_UNIT = inner_name("exaq_softmax", "")
+_RAM = inner_name("exaq_softmax", "ram")
 _YOSYS_SECONDS = 300
 
 # Lint rules that the text does not keep, each with its reason. Old releases of Verilator refuse
@@ -83,9 +82,8 @@ def emit_top(
     title: str,
     settings: Mapping[str, Any],
     describe: Callable[[Fragment], dict[str, Any]],
-    modules: Sequence[str] = ("ram.v",),
 ) -> Emitted:
-    """Verilog of a top whatever it is: its modules, and those of files that it has instances of.
+    """Verilog of a top whatever it is, with the RAM that its memories are instances of.
 
     Parameters
     ----------
@@ -97,19 +95,14 @@ def emit_top(
         What it is, and what it was made from, for the text's first lines.
     describe
         Makes the manifest of the elaborated design.
-    modules
-        Files beside this one; their modules get the unit's name.
     """
     design: Any = Fragment.get(component, None)  # type: ignore[no-untyped-call]
     ports = {port: (getattr(component, port), None) for port in component.ports}
     text = rtlil_to_verilog(rtlil.convert(design, name=name, ports=ports, emit_src=False))
-    folder = resources.files("exaq_hdl.emit")
-    others = "\n".join(
-        folder.joinpath(file).read_text(encoding="utf-8").replace(_UNIT, inner_name(name, ""))
-        for file in modules
-    )
+    ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text(encoding="utf-8")
+    ram_text = ram_text.replace(_RAM, inner_name(name, "ram"))
     return Emitted(
-        verilog=f"{_header(title, settings)}\n{_name_modules(text, name)}\n{others}",
+        verilog=f"{_header(title, settings)}\n{_name_modules(text, name)}\n{ram_text}",
         manifest=describe(design),
     )
 

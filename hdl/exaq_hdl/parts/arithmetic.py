@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 
 
 def tree_depth(leaves: int) -> int:
@@ -46,3 +46,24 @@ def half_up(value: Value, bits: int) -> Value:
     """value / 2 rounded half up, saturated at ``bits`` bits."""
     rounded = (value + 1)[1:]
     return Mux(rounded[bits:].any(), (1 << bits) - 1, rounded[:bits])
+
+
+def gated_sum(a: Value, x: Value, b: Value, y: Value) -> Value:
+    """(a if x else 0) + (b if y else 0): the bits of two numbers of one width, in that width.
+
+    A cell of an FPGA's carry chain can gate what it adds; ``exaq_fpga`` folds these gates into it.
+    """
+    width = len(a)
+    if len(b) != width:
+        raise ValueError(f"numbers have one width, not {width} and {len(b)} bits")
+    return ((a & x.replicate(width)) + (b & y.replicate(width)))[:width]
+
+
+def sum_or_difference(a: Value, b: Value, subtract: Value) -> Value:
+    """a - b if ``subtract`` else a + b: the bits of two numbers of one width, in that width."""
+    width = len(a)
+    if len(b) != width:
+        raise ValueError(f"numbers have one width, not {width} and {len(b)} bits")
+    # The place below the lowest one makes the carry that a difference needs.
+    wide = Cat(1, a) + Cat(subtract, b ^ subtract.replicate(width))
+    return wide[1 : width + 1]
