@@ -32,6 +32,7 @@ from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.parts.register_slice import RegisterSlice
 from exaq_hdl.shell.ports import Field, Ports, StreamPort, members
 from exaq_hdl.shell.row_shell import Softmax
 
@@ -85,6 +86,8 @@ class AttentionHead(Component):
             outputs_per_beat = usual_outputs_per_beat(config)
         self._scores = ScoreRows(config, multipliers=multipliers, memories=memories)
         self.softmax = Softmax(config.softmax, memories=memories)
+        # What stops the levels' sums would else reach through the softmax to its row buffer.
+        self._codes = RegisterSlice(self.softmax.o.payload.shape())
         self._values = ValueRows(config, memories=memories)
         self._levels = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
         self.outputs_per_beat = self._levels.outputs_per_beat
@@ -94,6 +97,7 @@ class AttentionHead(Component):
         self.latency = (
             self._scores.latency
             + self.softmax.latency
+            + RegisterSlice.latency
             + ValueRows.latency
             + self._levels.latency
             - 2
@@ -105,7 +109,13 @@ class AttentionHead(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         scores, softmax, values, levels = self._scores, self.softmax, self._values, self._levels
-        blocks = {"scores": scores, "softmax": softmax, "values": values, "levels": levels}
+        blocks = {
+            "scores": scores,
+            "softmax": softmax,
+            "codes": self._codes,
+            "values": values,
+            "levels": levels,
+        }
         for name, block in (blocks | {"rows": self._rows, "errors": self._errors}).items():
             add_named(m, name, block)
         for port, inside in (("q", scores.q), ("keys", scores.keys), ("values", values.values)):
@@ -113,7 +123,8 @@ class AttentionHead(Component):
         wiring.connect(m, scores.o, softmax.i)
         wiring.connect(m, scores.row, self._rows.i)
         wiring.connect(m, self._rows.o, values.row)
-        wiring.connect(m, softmax.o, values.codes)
+        wiring.connect(m, softmax.o, self._codes.i)
+        wiring.connect(m, self._codes.o, values.codes)
         wiring.connect(m, values.o, levels.i)
         wiring.connect(m, values.error, self._errors.i)
         found, out = levels.o, self.o

@@ -33,9 +33,9 @@ class Heads(Study):
         "4 or 8 bits, codes of few bits, values of 8 bits, and sums by level?"
     )
 
-    subjects: Sequence[tuple[str, int, int]] = (("minilm", 48, 12), ("smollm2", 4, 2))
+    subjects: Sequence[tuple[str, int, int]] = (("minilm", 48, 12), ("smollm2", 2, 1))
     keys: Sequence[str] = ("int8", "int4", "dint4")
-    widths: Sequence[int] = (2, 3, 4)
+    widths: Sequence[int] = (2, 3)
 
     @classmethod
     def quick(cls) -> Self:
