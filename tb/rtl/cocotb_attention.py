@@ -174,8 +174,9 @@ async def a_sink_that_stops(dut: Any) -> None:
     """Everything backs up while nothing is taken, however long, and nothing is lost."""
     bench = await bench_of(dut, 4)
     bench.o.pause = True
-    for _ in range(4):
-        bench.head(heads=1, rows=60, keys=CONFIG.lanes)
+    for turn in range(12):
+        # Every other head is in error, so that a flag that is lost or comes twice shows.
+        bench.head(heads=1, rows=20, keys=CONFIG.lanes, values=CONFIG.lanes + turn % 2)
     await ClockCycles(dut.aclk, 3000)
     assert not dut.s_axis_q_tready.value
     bench.o.pause = False

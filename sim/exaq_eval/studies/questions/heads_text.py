@@ -27,9 +27,10 @@ def _described(model: dict[str, Any]) -> str:
     loss = ""
     if model["kind"] != "encoder":
         loss = f" In float it has a loss of {model['float']['loss']:.4f} nats."
+    count = model["calibration_texts"]
     return (
         f"**{model['name']}** on {model['task']['texts']} {model['task']['what']}; calibrated on "
-        f"{model['calibration_texts']} other texts.{loss}"
+        f"{count} other text{'s' if count > 1 else ''}.{loss}"
     )
 
 
