@@ -10,7 +10,7 @@ from run_exaq import refusal, run_exaq
 
 from exaq import TableFile, Tables, TableSet, paper_clip
 from exaq.attention import AttentionConfig
-from exaq_hdl.emit.level_sums_verilog import emit_level_sums
+from exaq_hdl.emit.attention_verilog import emit_level_sums
 
 SMALL = ("--head-size", "16", "--max-row", "32")
 TABLES = Tables(thresholds=(-40, -20, -5), exp_rom=(3, 90, 2000, 4096))

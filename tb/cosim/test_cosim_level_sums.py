@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exaq.attention import AttentionConfig, level_sums, outputs
 from exaq_cosim.compiler import Harness, compile_verilog
 from exaq_hdl import Emitted
-from exaq_hdl.emit.level_sums_verilog import emit_level_sums
+from exaq_hdl.emit.attention_verilog import emit_level_sums
 
 MOST_CYCLES = 200_000
 SECONDS = 600

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from exaq.attention import AttentionConfig
-from exaq_hdl.emit.level_sums_verilog import emit_level_sums
+from exaq_hdl.emit.attention_verilog import emit_level_sums
 
 SECONDS = 120
 CONFIGS = {

@@ -51,8 +51,9 @@ class AttentionHead(Component):
     Latency: of a row that meets keys in n beats the first beat of outputs is offered
     2n + ``latency`` cycles after the row was taken, if keys and values are loaded and nothing
     before it waits. Throughput: ``lanes`` keys a cycle, rows of ``full_rate_row`` keys and more
-    following each other without a pause. Back-pressure on ``o`` stops everything in the end, and
-    loses nothing. ``q.ready``, ``keys.ready`` and ``values.ready`` are registers.
+    following each other without a pause, other keys a cycle later. Back-pressure on ``o`` stops
+    everything in the end, and loses nothing. ``q.ready``, ``keys.ready`` and ``values.ready`` are
+    registers.
 
     Parameters
     ----------
@@ -91,7 +92,9 @@ class AttentionHead(Component):
         self._values = ValueRows(config, memories=memories)
         self._levels = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
         self.outputs_per_beat = self._levels.outputs_per_beat
-        self._rows = Fifo(row_note(config), capacity=_ROWS_INSIDE, slack=1, memories=memories)
+        self._rows = Fifo(
+            row_note(config), capacity=_ROWS_INSIDE, slack=ScoreRows.reaction, memories=memories
+        )
         self._errors = Fifo(1, capacity=_ROWS_LEAVING, slack=1, memories=memories)
         # A row's last beat is one less than its beats behind its first, twice.
         self.latency = (
@@ -103,7 +106,7 @@ class AttentionHead(Component):
             - 2
         )
         #: Keys of the shortest rows that follow each other without a pause.
-        self.full_rate_row = max(2, self._levels.steps) * config.lanes
+        self.full_rate_row = max(ScoreRows.FULL_RATE_BEATS, self._levels.steps) * config.lanes
         super().__init__(members(head_ports(config, self.outputs_per_beat)))
 
     def elaborate(self, platform: Any) -> Module:

@@ -8,7 +8,6 @@ from amaranth.lib.wiring import In, Out
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.level_sums import LevelSums
 from exaq_hdl.parts.component import Component
-from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.ports import SignalPort, members
 
 
@@ -18,7 +17,7 @@ class AxiLevelSums(Component):
     What a unit of codes gives connects as it is: its ``m_axis_tuser`` is ``s_axis_tuser``, its
     ``m_axis_tdata`` the lowest bytes of ``s_axis_tdata``, and the sum in its ``m_row_tdata``
     ``s_row_tdata``. Latency and throughput are the unit's. ``aresetn`` is synchronous to ``aclk``
-    and active low. Every output but ``s_row_tready`` is a register. Parameters as of ``LevelSums``.
+    and active low. Every output but ``s_row_tready`` is a register.
 
     Members
     -------
@@ -31,20 +30,14 @@ class AxiLevelSums(Component):
 
     clocking: ClassVar[dict[str, SignalPort]] = {}
 
-    def __init__(
-        self,
-        config: AttentionConfig,
-        *,
-        outputs_per_beat: int | None = None,
-        memories: Memories = SIMULATED,
-    ):
-        self.unit = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
-        self.latency = self.unit.latency
+    def __init__(self, unit: LevelSums):
+        self.unit = unit
+        self.latency = unit.latency
         #: Every port, each with what it is.
         self.ports = {
             "aclk": SignalPort(In, 1, "clock"),
             "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
-            **level_sums_axi_ports(config, self.unit.outputs_per_beat),
+            **level_sums_axi_ports(unit.config, unit.outputs_per_beat),
         }
         super().__init__(members(self.ports))
 

@@ -26,8 +26,8 @@ class ScoreRows(Component):
     a head that says so.
 
     Latency ``latency`` cycles from a row's being taken to its first beat; throughput a beat a
-    cycle, rows of two beats and more following each other without a pause. Back-pressure on ``o``
-    stops rows at any beat. ``q.ready`` and ``keys.ready`` are registers.
+    cycle, rows of ``FULL_RATE_BEATS`` and more following each other without a pause. Back-pressure
+    on ``o`` stops rows at any beat. ``q.ready`` and ``keys.ready`` are registers.
 
     Parameters
     ----------
@@ -43,9 +43,14 @@ class ScoreRows(Component):
     keys : stream of a key's elements as one ``vector``, and ``last`` with a head's last one, in
     q : stream of query_fields, in
     o : stream of the softmax unit's beats, out
-    row : stream of row_note, always taken, out: with the first beat of each row, what the row is
-    room : whether a row may begin, in
+    row : stream of row_note, always taken, out: what a row is, a cycle behind its beginning
+    room : whether a row may begin, in; looked at ``reaction`` cycles before it is told, at most
     """
+
+    #: Cycles from a look at ``room`` until the row that begins by it is told on ``row``.
+    reaction = 3
+    #: Beats of the shortest rows that follow each other without a pause.
+    FULL_RATE_BEATS = 3
 
     def __init__(
         self,
@@ -64,7 +69,7 @@ class ScoreRows(Component):
         # From the look at room, in the cycle of a beat's address, to the queue.
         way = OperandStore.latency + self._dot.latency
         self._queue = Fifo(logit_beat(format), capacity=2, slack=way + 1, memories=memories)
-        self.latency = 1 + way + Fifo.latency
+        self.latency = 2 + way + Fifo.latency
         super().__init__(
             {
                 "keys": In(self._store.i.signature.flip()),
@@ -90,12 +95,12 @@ class ScoreRows(Component):
         given: Any = Signal(fields, name="row", reset_less=True)
         # A beat in which no row is under way begins one.
         inside, beat = Signal(), Signal.like(store.address)
-        begins, issues, ends = Signal(), Signal(), Signal()
+        ready, begins, issues, ends = Signal(), Signal(), Signal(), Signal()
         row: Any = Signal.like(given, name="current")
         end = self._end(m, ends, row.last)
         m.d.comb += [
             self.q.ready.eq(~held),
-            issues.eq((inside | (held & store.loaded & self.room)) & queue.room),
+            issues.eq((inside | ready) & queue.room),
             begins.eq(issues & ~inside),
             ends.eq(issues & (beat == end.beat)),
             row.eq(Mux(inside, given, coming)),
@@ -106,15 +111,20 @@ class ScoreRows(Component):
             m.d.sync += [held.eq(0), given.eq(coming)]
         with m.If(issues):
             m.d.sync += [inside.eq(~ends), beat.eq(Mux(ends, 0, beat + 1))]
+        # Whether the next row has all that it needs, a cycle late: none has behind these events.
+        m.d.sync += ready.eq(held & store.loaded & self.room & ~begins & ~store.release)
         m.d.comb += [
             store.address.eq(beat),
             store.read_enable.eq(1),
             store.output_enable.eq(1),
             store.release.eq(ends & row.last & row.release),
+        ]
+        note = self.row.payload
+        m.d.sync += [
             self.row.valid.eq(begins),
-            self.row.payload.keys.eq(store.end),
-            self.row.payload.error.eq(store.error),
-            self.row.payload.release.eq(row.last & row.release),
+            note.keys.eq(store.end),
+            note.error.eq(store.error),
+            note.release.eq(row.last & row.release),
         ]
 
         m.d.comb += [

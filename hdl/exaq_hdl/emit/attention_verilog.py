@@ -1,23 +1,29 @@
-"""Verilog of an attention head, and a description of it for machines."""
+"""Verilog of an attention head, or of what it has behind the softmax, and their descriptions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from amaranth.hdl import Fragment
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.attention_head import AttentionHead, head_ports
 from exaq_hdl.attention.axi_attention import AxiAttention
+from exaq_hdl.attention.axi_level_sums import AxiLevelSums
+from exaq_hdl.attention.level_sums import LevelSums, level_sums_ports
 from exaq_hdl.emit.manifest import memories_in, ports_of, versions
 from exaq_hdl.emit.names import check_name, inner_name
 from exaq_hdl.emit.verilog import Emitted, check_top, emit_top
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.flat_unit import FlatUnit
 
-#: Tops by name.
-ATTENTION_TOPS: dict[str, Callable[[AttentionHead], Any]] = {
+_Tops = Mapping[str, Callable[[Any], Any]]
+
+#: Tops of an attention head, and of the sums of values by level, by name.
+ATTENTION_TOPS: _Tops = {
     "axi": AxiAttention,
     "core": lambda unit: FlatUnit(unit, head_ports(unit.config, unit.outputs_per_beat)),
+}
+LEVEL_SUMS_TOPS: _Tops = {
+    "axi": AxiLevelSums,
+    "core": lambda unit: FlatUnit(unit, level_sums_ports(unit.config, unit.outputs_per_beat)),
 }
 
 
@@ -49,43 +55,126 @@ def emit_attention(
         There is no such top, a tool could not take the name, or ``outputs_per_beat`` or
         ``multipliers`` does not fit.
     """
-    check_top(top, ATTENTION_TOPS)
-    check_name(name)
+    _check(top, ATTENTION_TOPS, name)
     unit = AttentionHead(
         config,
         multipliers=multipliers,
         outputs_per_beat=outputs_per_beat,
-        memories=Memories(ram_module=inner_name(name, "ram")),
+        memories=_memories(name),
     )
-    component = ATTENTION_TOPS[top](unit)
-    given = config.to_dict() | {"outputs_per_beat": unit.outputs_per_beat}
-    softmax = given.pop("softmax")
+    tables = config.softmax.tables
+    return _emit(
+        ATTENTION_TOPS[top](unit),
+        top=top,
+        name=name,
+        title="Attention head",
+        made_of={"multipliers": multipliers},
+        described={
+            "unit": "attention",
+            "tables": {"thresholds": list(tables.thresholds), "exp_rom": list(tables.exp_rom)},
+            "latency": {"cycles": unit.latency, "counted_from": "twice the row's beats of keys"},
+            "full_rate_row": unit.full_rate_row,
+        },
+    )
+
+
+def emit_level_sums(
+    config: AttentionConfig,
+    *,
+    outputs_per_beat: int | None = None,
+    top: str = "axi",
+    name: str = "exaq_level_sums",
+) -> Emitted:
+    """Verilog of ``LevelSums``; the same text every time.
+
+    Parameters
+    ----------
+    config
+        The attention head whose values are added up.
+    outputs_per_beat
+        As of ``LevelSums``.
+    top, name
+        As of ``exaq_hdl.emit_verilog``.
+
+    Returns
+    -------
+    Emitted
+        Self-contained text, and its manifest: configuration, ports, exponentials, latency,
+        versions.
+
+    Raises
+    ------
+    ValueError
+        There is no such top, a tool could not take the name, or ``outputs_per_beat`` does not fit.
+    """
+    _check(top, LEVEL_SUMS_TOPS, name)
+    unit = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=_memories(name))
+    return _emit(
+        LEVEL_SUMS_TOPS[top](unit),
+        top=top,
+        name=name,
+        title="Sums of values by level",
+        made_of={},
+        described={
+            "unit": "level-sums",
+            "exponentials": list(config.softmax.tables.exp_rom),
+            "latency": {
+                "cycles": unit.latency,
+                "counted_from": "the row's last beat",
+                "sum_cycles": unit.sum_latency,
+            },
+            "boot_cycles": unit.boot_cycles,
+            "full_rate_row": unit.steps * config.lanes,
+        },
+    )
+
+
+def _check(top: str, tops: _Tops, name: str) -> None:
+    check_top(top, tops)
+    check_name(name)
+
+
+def _memories(name: str) -> Memories:
+    return Memories(ram_module=inner_name(name, "ram"))
+
+
+def _emit(
+    component: Any,
+    *,
+    top: str,
+    name: str,
+    title: str,
+    made_of: Mapping[str, Any],
+    described: Mapping[str, Any],
+) -> Emitted:
+    """The text of a top whose ``unit`` is of an attention head.
+
+    ``made_of``: settings beside those of the head, in the text and in the manifest; ``described``:
+    what the manifest says besides.
+    """
+    unit = component.unit
+    config = unit.config
+    settings = config.to_dict() | {"outputs_per_beat": unit.outputs_per_beat}
+    softmax = settings.pop("softmax")
+
+    def describe(design: Any) -> dict[str, Any]:
+        return {
+            "name": name,
+            "top": top,
+            "config": config.to_dict(),
+            "outputs_per_beat": unit.outputs_per_beat,
+            "output_frac": config.output_frac,
+            **made_of,
+            **described,
+            "ports": ports_of(component),
+            "memories": memories_in(design),
+            "versions": versions(),
+        }
+
     return emit_top(
         component,
         name=name,
-        title=f"Attention head, {top} top",
-        settings=given | softmax | {"multipliers": multipliers},
-        describe=lambda design: (
-            _manifest(component, design, top=top, name=name) | {"multipliers": multipliers}
-        ),
+        title=f"{title}, {top} top",
+        settings=settings | softmax | dict(made_of),
+        describe=describe,
     )
-
-
-def _manifest(component: Any, design: Fragment, *, top: str, name: str) -> dict[str, Any]:
-    unit = component.unit
-    config = unit.config
-    tables = config.softmax.tables
-    return {
-        "name": name,
-        "unit": "attention",
-        "top": top,
-        "config": config.to_dict(),
-        "ports": ports_of(component),
-        "tables": {"thresholds": list(tables.thresholds), "exp_rom": list(tables.exp_rom)},
-        "output_frac": config.output_frac,
-        "outputs_per_beat": unit.outputs_per_beat,
-        "memories": memories_in(design),
-        "latency": {"cycles": unit.latency, "counted_from": "twice the row's beats of keys"},
-        "full_rate_row": unit.full_rate_row,
-        "versions": versions(),
-    }

@@ -176,7 +176,7 @@ def _level_sums(asked: _Asked) -> _Unit:
 
     def emit() -> Emitted:
         from exaq_hdl.attention.level_sums import settle_outputs_per_beat
-        from exaq_hdl.emit.level_sums_verilog import emit_level_sums
+        from exaq_hdl.emit.attention_verilog import emit_level_sums
 
         with user_errors():
             settled = settle_outputs_per_beat(config, per_beat)
