@@ -35,6 +35,7 @@ def test_there_are_the_studies_of_the_paper() -> None:
         "widths",
         "training",
         "weights",
+        "heads",
         "kernels",
     ]
     assert all(each.name == name for name, each in STUDIES.items())

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from exaq_eval.progress import Progress, silent
 from exaq_eval.reports.figures import rounded
+from exaq_eval.studies.panels import COLOURS, legend, panels
 from exaq_eval.studies.questions import heads_text
 from exaq_eval.studies.study import Study, StudyError
 
@@ -85,6 +87,25 @@ class Heads(Study):
 
     def body(self, result: dict[str, Any]) -> list[str]:
         return heads_text.paragraphs(result)
+
+    def plot(self, result: dict[str, Any], path: Path) -> Path:
+        models = result["models"]
+        with panels(path, 1, len(models)) as (line,):
+            for axes, model in zip(line, models, strict=True):
+                encodes = model["kind"] == "encoder"
+                names = list(dict.fromkeys(heads_text.softmax_of(row) for row in model["rows"]))
+                kinds = dict.fromkeys(row["keys"] for row in model["rows"])
+                for colour, keys in zip(COLOURS, kinds, strict=False):
+                    costs = [
+                        heads_text.cost(model, row) for row in model["rows"] if row["keys"] == keys
+                    ]
+                    axes.plot(range(len(names)), costs, "o-", color=colour, label=f"{keys} keys")
+                axes.set_xticks(range(len(names)), names)
+                axes.set_ylim(bottom=0)
+                axes.set_ylabel("1 - mean cosine" if encodes else "rise of the loss, nats")
+                axes.set_title(model["name"])
+            legend(line[0])
+        return path
 
 
 def _runner(model: Any) -> Any:

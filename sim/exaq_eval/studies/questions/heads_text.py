@@ -23,6 +23,16 @@ def paragraphs(result: dict[str, Any]) -> list[str]:
     return found
 
 
+def softmax_of(row: dict[str, Any]) -> str:
+    """What a row's softmax is, in words."""
+    return "float" if row["bits"] is None else f"{row['bits']} bits"
+
+
+def cost(model: dict[str, Any], row: dict[str, Any]) -> float:
+    """What a row costs the model: 1 - mean cosine, or the rise of the loss in nats."""
+    return float(1 - row["cosine_mean"] if model["kind"] == "encoder" else row["increase"])
+
+
 def _described(model: dict[str, Any]) -> str:
     loss = ""
     if model["kind"] != "encoder":
@@ -39,32 +49,26 @@ def _table(model: dict[str, Any]) -> str:
     heads = ("cosine mean", "min", "nearest kept") if encodes else ("increase, nats", "perplexity")
     rows = []
     for row in model["rows"]:
-        width = "float" if row["bits"] is None else f"{row['bits']} bits"
         if encodes:
             names = {"cosine_mean": 4, "cosine_min": 4, "nearest_kept": 2}
             cells = [f"{row[name]:.{digits}f}" for name, digits in names.items()]
         else:
             error = f" ± {row['increase_error']:.3f}" if row["increase_error"] else ""
             cells = [f"{row['increase']:+.3f}{error}", f"{row['perplexity']:.2f}"]
-        rows.append((row["keys"], width, *cells))
+        rows.append((row["keys"], softmax_of(row), *cells))
     return table(("keys", "softmax", *heads), rows, left=2)
 
 
 def _conclusion(model: dict[str, Any]) -> str:
     """What keys of 4 bits add to those of 8, and a softmax of each width to a float one."""
-    encodes = model["kind"] == "encoder"
-
-    def cost(keys: str, bits: int | None) -> float:
-        (row,) = (r for r in model["rows"] if (r["keys"], r["bits"]) == (keys, bits))
-        return float(1 - row["cosine_mean"] if encodes else row["increase"])
-
+    costs = {(row["keys"], row["bits"]): cost(model, row) for row in model["rows"]}
     kinds = list(dict.fromkeys(row["keys"] for row in model["rows"]))
     widths = [bits for bits in dict.fromkeys(row["bits"] for row in model["rows"]) if bits]
-    operands = ", ".join(f"{cost(keys, None):+.4f} with {keys} keys" for keys in kinds)
+    operands = ", ".join(f"{costs[keys, None]:+.4f} with {keys} keys" for keys in kinds)
     added = "; ".join(
         f"{bits} bits "
-        + ", ".join(f"{cost(keys, bits) - cost(keys, None):+.4f} beside {keys}" for keys in kinds)
+        + ", ".join(f"{costs[keys, bits] - costs[keys, None]:+.4f} beside {keys}" for keys in kinds)
         for bits in widths
     )
-    what = "1 - mean cosine" if encodes else "nats"
+    what = "1 - mean cosine" if model["kind"] == "encoder" else "nats"
     return f"In {what}, operands cost {operands}; the softmax adds {added}."
