@@ -10,9 +10,15 @@ import pytest
 from run_exaq import refusal, run_exaq
 
 from exaq.attention import AttentionConfig
+from exaq_cli.config import head_options
+from exaq_hdl.attention import dint_dot
 from exaq_hdl.emit.attention_verilog import emit_attention
 
 SMALL = ("--head-size", "16", "--max-row", "32")
+
+
+def test_multipliers_are_those_of_the_unit() -> None:
+    assert head_options.MULTIPLIERS == dint_dot.MULTIPLIERS
 
 
 @pytest.mark.parametrize(

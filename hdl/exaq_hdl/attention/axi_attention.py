@@ -1,17 +1,17 @@
 """The attention head behind AXI4-Stream ports."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from amaranth.hdl import ClockDomain, Module, Value
+from amaranth.hdl import Module, Value
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.attention_head import AttentionHead
-from exaq_hdl.parts.component import Component
-from exaq_hdl.shell.ports import SignalPort, members
+from exaq_hdl.shell.axi_unit import AxiUnit, whole_bytes
+from exaq_hdl.shell.ports import SignalPort
 
 
-class AxiAttention(Component):
+class AxiAttention(AxiUnit):
     """AXI4-Stream top: ``AttentionHead`` with rows, keys and values in whole bytes.
 
     Latency and throughput are the unit's. ``aresetn`` is synchronous to ``aclk`` and active low.
@@ -27,25 +27,11 @@ class AxiAttention(Component):
     m_axis_tuser : with tlast: keys or values of the row's head were in error
     """
 
-    clocking: ClassVar[dict[str, SignalPort]] = {}
-
     def __init__(self, unit: AttentionHead):
-        self.unit = unit
-        self.latency = unit.latency
-        #: Every port, each with what it is.
-        self.ports = {
-            "aclk": SignalPort(In, 1, "clock"),
-            "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
-            **attention_axi_ports(unit.config, unit.outputs_per_beat),
-        }
-        super().__init__(members(self.ports))
+        super().__init__(unit, attention_axi_ports(unit.config, unit.outputs_per_beat))
 
     def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        sync: Any = ClockDomain("sync", local=True)
-        m.domains.sync = sync
-        m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
-        m.submodules.core = unit = self.unit
+        m, unit = super().elaborate(platform), self.unit
         for prefix, stream, name in (
             ("s_axis_q", unit.q, "q"),
             ("s_axis_k", unit.keys, "vector"),
@@ -74,7 +60,7 @@ def attention_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[
     size, key = config.head_size, config.key_format
 
     def vector(prefix: str, name: str, width: int, kind: str) -> dict[str, SignalPort]:
-        total = -(-size * width // 8)
+        total = whole_bytes(size * width)
         meaning = (
             f"a {name}: {size} {kind} elements of {width} bits, packed, the first one lowest, "
             f"up to {total} whole bytes"

@@ -1,17 +1,17 @@
 """The sums of values by level behind AXI4-Stream ports."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.level_sums import LevelSums
-from exaq_hdl.parts.component import Component
-from exaq_hdl.shell.ports import SignalPort, members
+from exaq_hdl.shell.axi_unit import AxiUnit, whole_bytes
+from exaq_hdl.shell.ports import SignalPort
 
 
-class AxiLevelSums(Component):
+class AxiLevelSums(AxiUnit):
     """AXI4-Stream top: ``LevelSums`` with codes, values and sums in whole bytes.
 
     What a unit of codes gives connects as it is: its ``m_axis_tuser`` is ``s_axis_tuser``, its
@@ -28,28 +28,14 @@ class AxiLevelSums(Component):
     m_axis_tdata : outputs, each in its own whole bytes, the first one lowest
     """
 
-    clocking: ClassVar[dict[str, SignalPort]] = {}
-
     def __init__(self, unit: LevelSums):
-        self.unit = unit
-        self.latency = unit.latency
-        #: Every port, each with what it is.
-        self.ports = {
-            "aclk": SignalPort(In, 1, "clock"),
-            "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
-            **level_sums_axi_ports(unit.config, unit.outputs_per_beat),
-        }
-        super().__init__(members(self.ports))
+        super().__init__(unit, level_sums_axi_ports(unit.config, unit.outputs_per_beat))
 
     def elaborate(self, platform: Any) -> Module:
-        m = Module()
-        sync: Any = ClockDomain("sync", local=True)
-        m.domains.sync = sync
-        m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
-        m.submodules.core = unit = self.unit
+        m, unit = super().elaborate(platform), self.unit
         beat, given = unit.i.payload, unit.o.payload
         code_bits, value_bits = len(beat.codes.as_value()), len(beat.values.as_value())
-        first_value = 8 * _whole_bytes(code_bits)
+        first_value = 8 * whole_bytes(code_bits)
         m.d.comb += [
             beat.codes.as_value().eq(self.s_axis_tdata[:code_bits]),
             beat.values.as_value().eq(self.s_axis_tdata[first_value : first_value + value_bits]),
@@ -71,8 +57,8 @@ class AxiLevelSums(Component):
 def level_sums_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[str, SignalPort]:
     """The ports of all streams."""
     lanes, size, softmax = config.lanes, config.head_size, config.softmax
-    codes = _whole_bytes(softmax.bits * lanes)
-    values = _whole_bytes(config.value_width * size * lanes)
+    codes = whole_bytes(softmax.bits * lanes)
+    values = whole_bytes(config.value_width * size * lanes)
     return {
         "s_axis_tdata": SignalPort(
             In,
@@ -87,7 +73,7 @@ def level_sums_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict
         "s_axis_tready": SignalPort(Out, 1, "beat taken; a register"),
         "s_row_tdata": SignalPort(
             In,
-            8 * _whole_bytes(softmax.sum_bits),
+            8 * whole_bytes(softmax.sum_bits),
             f"sum of the row's exponentials, {softmax.sum_bits} bits; bits above are ignored",
         ),
         "s_row_tvalid": SignalPort(In, 1, "row offered"),
@@ -102,7 +88,3 @@ def level_sums_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict
         "m_axis_tvalid": SignalPort(Out, 1, "beat offered"),
         "m_axis_tready": SignalPort(In, 1, "beat taken"),
     }
-
-
-def _whole_bytes(bits: int) -> int:
-    return -(-bits // 8)

@@ -67,7 +67,7 @@ class ScoreRows(Component):
         )
         self._dot = DintDot(config, multipliers=multipliers)
         # From the look at room, in the cycle of a beat's address, to the queue.
-        way = OperandStore.latency + self._dot.latency
+        self._way = way = OperandStore.latency + self._dot.latency
         self._queue = Fifo(logit_beat(format), capacity=2, slack=way + 1, memories=memories)
         self.latency = 2 + way + Fifo.latency
         super().__init__(
@@ -82,7 +82,7 @@ class ScoreRows(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        config, store, dot, queue = self.config, self._store, self._dot, self._queue
+        store, dot, queue = self._store, self._dot, self._queue
         for name, block in (("store", store), ("dot", dot), ("queue", queue)):
             add_named(m, name, block)
         wiring.connect(m, wiring.flipped(self.keys), store.i)
@@ -90,7 +90,7 @@ class ScoreRows(Component):
 
         # The next row, and the one that is under way.
         held = Signal()
-        fields = layout(query_fields(config))
+        fields = layout(query_fields(self.config))
         coming: Any = Signal(fields, name="next", reset_less=True)
         given: Any = Signal(fields, name="row", reset_less=True)
         # A beat in which no row is under way begins one.
@@ -133,14 +133,11 @@ class ScoreRows(Component):
             Value.cast(dot.keys).eq(Value.cast(store.word)),
             Value.cast(queue.i.payload.logits).eq(Value.cast(dot.scores)),
         ]
-        way = OperandStore.latency + dot.latency
         m.d.comb += [
-            queue.i.payload.tail.eq(late(m, end.tail, way, "tail")),
-            queue.i.payload.last.eq(late(m, ends, way, "last")),
+            queue.i.payload.tail.eq(late(m, end.tail, self._way, "tail")),
+            queue.i.payload.last.eq(late(m, ends, self._way, "last")),
+            queue.i.valid.eq(late(m, issues, self._way, "issued", cleared=True)),
         ]
-        m.d.comb += queue.i.valid.eq(late(m, issues, way, "issued", cleared=True))
-        if config.softmax.format.masking:
-            m.d.comb += queue.i.payload.live.eq(-1)
         return m
 
     def _end(self, m: Module, ends: Value, head_ends: Value) -> Any:

@@ -1,17 +1,17 @@
 """The unit behind AXI4-Stream ports."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from amaranth.hdl import Cat, ClockDomain, Module, Shape, Signal
+from amaranth.hdl import Cat, Module, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig, StreamFormat
 from exaq_hdl.checks import check_config
-from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.shell.axi_unit import AxiUnit, whole_bytes
 from exaq_hdl.shell.control import AXI_LITE, Control
-from exaq_hdl.shell.ports import Field, Fields, Ports, SignalPort, StreamPort, members
+from exaq_hdl.shell.ports import Field, Fields, Ports, SignalPort, StreamPort
 from exaq_hdl.shell.row_shell import Softmax, unit_ports
 from exaq_hdl.shell.streams import logits_meaning, row_error, window_fields
 from exaq_hdl.shell.tops import top
@@ -132,11 +132,11 @@ def _elements(shape: Any) -> list[Any]:
 
 
 def _whole_bytes(shape: Any) -> int:
-    return -(-Shape.cast(shape).width // 8)
+    return whole_bytes(Shape.cast(shape).width)
 
 
 @top("axi")
-class AxiSoftmax(Component):
+class AxiSoftmax(AxiUnit):
     """AXI4-Stream top: ``Softmax`` with each lane in its own whole bytes, lane 0 lowest.
 
     Latency and throughput are the unit's. ``aresetn`` is synchronous to ``aclk`` and active
@@ -162,35 +162,19 @@ class AxiSoftmax(Component):
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """
 
-    clocking: ClassVar[dict[str, SignalPort]] = {}
-
     def __init__(self, config: SoftmaxConfig, *, memories: Memories = SIMULATED):
         self.config = check_config(config)
         self.softmax = Softmax(config, memories=memories)
-        self.latency = self.softmax.latency
         self._unit_ports = unit_ports(config)
         bus = {}
         if config.format.contexts:
-            self.control = Control(config, latency=self.latency)
+            self.control = Control(config, latency=self.softmax.latency)
             bus = AXI_LITE
-        #: Every port, each with what it is.
-        self.ports = (
-            {
-                "aclk": SignalPort(In, 1, "clock"),
-                "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
-            }
-            | axi_stream_ports(config.format, self._unit_ports)
-            | bus
-        )
-        super().__init__(members(self.ports))
+        super().__init__(self.softmax, axi_stream_ports(config.format, self._unit_ports) | bus)
 
     def elaborate(self, platform: Any) -> Module:
-        m = Module()
+        m, softmax = super().elaborate(platform), self.softmax
         format = self.config.format
-        sync: Any = ClockDomain("sync", local=True)
-        m.domains.sync = sync
-        m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
-        m.submodules.core = softmax = self.softmax
 
         logits, given = softmax.i.payload, softmax.o.payload
         m.d.comb += [

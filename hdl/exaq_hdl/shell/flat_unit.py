@@ -6,7 +6,6 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import In
 
 from exaq_hdl.parts.component import Component
-from exaq_hdl.shell.core import FlatSoftmax
 from exaq_hdl.shell.ports import Ports, SignalPort, flat, flat_values, members
 
 
@@ -23,7 +22,11 @@ class FlatUnit(Component):
         Its ports, each with what it is; a stream ``s`` becomes s_FIELD, s_valid and s_ready.
     """
 
-    clocking: ClassVar[dict[str, SignalPort]] = FlatSoftmax.clocking
+    #: Ports that the domain of the unit gets in Verilog.
+    clocking: ClassVar[dict[str, SignalPort]] = {
+        "clk": SignalPort(In, 1, "clock"),
+        "rst": SignalPort(In, 1, "synchronous reset, active high"),
+    }
 
     def __init__(self, unit: Any, ports: Ports):
         self.unit = unit
