@@ -11,14 +11,15 @@ from run_exaq import refusal, run_exaq
 
 from exaq.attention import AttentionConfig
 from exaq_cli.config import head_options
-from exaq_hdl.attention import dint_dot
+from exaq_hdl.attention import attention_head, dint_dot
 from exaq_hdl.emit.attention_verilog import emit_attention
 
 SMALL = ("--head-size", "16", "--max-row", "32")
 
 
-def test_multipliers_are_those_of_the_unit() -> None:
+def test_choices_are_those_of_the_unit() -> None:
     assert head_options.MULTIPLIERS == dint_dot.MULTIPLIERS
+    assert head_options.OPERANDS == attention_head.OPERANDS
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,11 @@ def test_multipliers_are_those_of_the_unit() -> None:
             ),
             {"multipliers": "dsp", "outputs_per_beat": 4, "top": "core", "name": "mine"},
         ),
+        (
+            ("--operands", "streamed"),
+            AttentionConfig(head_size=16, max_row=32),
+            {"operands": "streamed"},
+        ),
     ],
 )
 def test_what_is_written(
@@ -58,7 +64,11 @@ def test_what_is_written(
     assert f"twice the beats of a row's keys + {cycles} cycles" in done.stdout
     assert ("up to the row's own number" in done.stdout) == config.causal
     names = [port["name"] for port in emitted.manifest["ports"]]
-    if options:
+    if options.get("operands") == "streamed":
+        assert {"s_axis_k_tkeep", "s_axis_v_tdata", "m_axis_tuser"} < set(names)
+        assert not {"s_axis_q_tuser", "s_axis_q_tlast"} & set(names)
+        assert "those that come with the row" in done.stdout
+    elif options:
         assert names[:4] == ["clk", "rst", "q_q", "q_last"]
     else:
         assert {"s_axis_q_tuser", "s_axis_k_tdata", "s_axis_v_tready", "m_axis_tuser"} < set(names)
@@ -71,6 +81,10 @@ def test_what_is_written(
         (("--contexts", "2"), "--contexts is not for the unit attention"),
         (("--preset", "2bit-x4"), "--preset is not for the unit attention"),
         (("--head-size", "300"), "head_size must be in 16..256, not 300"),
+        (
+            ("--causal", "--operands", "streamed"),
+            "operands must be stored in a causal head, not streamed",
+        ),
         (
             ("--outputs-per-beat", "3"),
             "outputs_per_beat must be a power of two that divides head_size (64), not 3",

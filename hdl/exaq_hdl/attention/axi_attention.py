@@ -43,16 +43,21 @@ class AxiAttention(AxiUnit):
                 stream.valid.eq(getattr(self, f"{prefix}_tvalid")),
                 getattr(self, f"{prefix}_tready").eq(stream.ready),
             ]
-        given = unit.o.payload
-        m.d.comb += [
-            unit.q.payload.release.eq(self.s_axis_q_tuser),
-            self.m_axis_tdata.eq(Value.cast(given.outputs)),
-            self.m_axis_tuser.eq(given.error),
-            self.m_axis_tlast.eq(given.last),
-            self.m_axis_tvalid.eq(unit.o.valid),
-            unit.o.ready.eq(self.m_axis_tready),
-        ]
+        m.d.comb += unit.q.payload.release.eq(self.s_axis_q_tuser)
+        connect_outputs(m, self)
         return m
+
+
+def connect_outputs(m: Module, top: Any) -> None:
+    """The outputs of the head in a ``top`` with the ports of ``output_axi_ports``."""
+    found = top.unit.o
+    m.d.comb += [
+        top.m_axis_tdata.eq(Value.cast(found.payload.outputs)),
+        top.m_axis_tuser.eq(found.payload.error),
+        top.m_axis_tlast.eq(found.payload.last),
+        top.m_axis_tvalid.eq(found.valid),
+        found.ready.eq(top.m_axis_tready),
+    ]
 
 
 def attention_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[str, SignalPort]:
@@ -73,9 +78,7 @@ def attention_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[
         }
 
     return {
-        "s_axis_q_tdata": SignalPort(
-            In, 8 * size, f"a row of q: {size} signed elements, a byte each, the first one lowest"
-        ),
+        "s_axis_q_tdata": query_axi_port(size),
         "s_axis_q_tuser": SignalPort(
             In, 1, "with tlast only: no further head uses these keys and values"
         ),
@@ -84,6 +87,19 @@ def attention_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[
         "s_axis_q_tready": SignalPort(Out, 1, "row taken; a register"),
         **vector("s_axis_k", "key", key.width, key.name),
         **vector("s_axis_v", "value", config.value_width, "signed"),
+        **output_axi_ports(config, outputs_per_beat),
+    }
+
+
+def query_axi_port(size: int) -> SignalPort:
+    """A row of q of so many elements."""
+    meaning = f"a row of q: {size} signed elements, a byte each, the first one lowest"
+    return SignalPort(In, 8 * size, meaning)
+
+
+def output_axi_ports(config: AttentionConfig, outputs_per_beat: int) -> dict[str, SignalPort]:
+    """The ports of the stream of outputs."""
+    return {
         "m_axis_tdata": SignalPort(
             Out,
             outputs_per_beat * config.output_width,

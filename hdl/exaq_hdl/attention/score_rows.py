@@ -163,12 +163,17 @@ class ScoreRows(Component):
 
 def query_fields(config: AttentionConfig) -> Fields:
     """A row of q."""
-    q = data.ArrayLayout(signed(QUERY_WIDTH), config.head_size)
     return {
-        "q": Field(q, "elements of q, signed, the first one lowest"),
+        "q": elements_of_query(config),
         "last": Field(1, "last row of a head, whose rows are counted anew"),
         "release": Field(1, "with q_last: no further head uses these keys and values"),
     }
+
+
+def elements_of_query(config: AttentionConfig) -> Field:
+    """The elements of a row of q."""
+    q = data.ArrayLayout(signed(QUERY_WIDTH), config.head_size)
+    return Field(q, "elements of q, signed, the first one lowest")
 
 
 def vector_fields(name: str, size: int, width: int, kind: str) -> Fields:

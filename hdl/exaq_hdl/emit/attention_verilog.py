@@ -7,6 +7,7 @@ from exaq.attention import AttentionConfig
 from exaq_hdl.attention.attention_head import AttentionHead, head_ports
 from exaq_hdl.attention.axi_attention import AxiAttention
 from exaq_hdl.attention.axi_level_sums import AxiLevelSums
+from exaq_hdl.attention.axi_streamed_attention import AxiStreamedAttention
 from exaq_hdl.attention.level_sums import LevelSums, level_sums_ports
 from exaq_hdl.emit.manifest import memories_in, ports_of, versions
 from exaq_hdl.emit.names import check_name, inner_name
@@ -18,8 +19,12 @@ _Tops = Mapping[str, Callable[[Any], Any]]
 
 #: Tops of an attention head, and of the sums of values by level, by name.
 ATTENTION_TOPS: _Tops = {
-    "axi": AxiAttention,
-    "core": lambda unit: FlatUnit(unit, head_ports(unit.config, unit.outputs_per_beat)),
+    "axi": lambda unit: (
+        AxiStreamedAttention(unit) if unit.operands == "streamed" else AxiAttention(unit)
+    ),
+    "core": lambda unit: FlatUnit(
+        unit, head_ports(unit.config, unit.outputs_per_beat, unit.operands)
+    ),
 }
 LEVEL_SUMS_TOPS: _Tops = {
     "axi": AxiLevelSums,
@@ -30,6 +35,7 @@ LEVEL_SUMS_TOPS: _Tops = {
 def emit_attention(
     config: AttentionConfig,
     *,
+    operands: str = "stored",
     multipliers: str = "lut",
     outputs_per_beat: int | None = None,
     top: str = "axi",
@@ -39,7 +45,7 @@ def emit_attention(
 
     Parameters
     ----------
-    config, multipliers, outputs_per_beat
+    config, operands, multipliers, outputs_per_beat
         As of ``AttentionHead``.
     top, name
         As of ``exaq_hdl.emit_verilog``.
@@ -52,27 +58,30 @@ def emit_attention(
     Raises
     ------
     ValueError
-        There is no such top, a tool could not take the name, or ``outputs_per_beat`` or
-        ``multipliers`` does not fit.
+        There is no such top, a tool could not take the name, or ``operands``, ``outputs_per_beat``
+        or ``multipliers`` does not fit.
     """
     _check(top, ATTENTION_TOPS, name)
     unit = AttentionHead(
         config,
+        operands=operands,
         multipliers=multipliers,
         outputs_per_beat=outputs_per_beat,
         memories=_memories(name),
     )
+    begins = "the row" if operands == "stored" else "the row's first beat of keys"
+    counted_from = f"{begins} taken, and twice the row's beats of keys"
     tables = config.softmax.tables
     return _emit(
         ATTENTION_TOPS[top](unit),
         top=top,
         name=name,
         title="Attention head",
-        made_of={"multipliers": multipliers},
+        made_of={"multipliers": multipliers, "operands": operands},
         described={
             "unit": "attention",
             "tables": {"thresholds": list(tables.thresholds), "exp_rom": list(tables.exp_rom)},
-            "latency": {"cycles": unit.latency, "counted_from": "twice the row's beats of keys"},
+            "latency": {"cycles": unit.latency, "counted_from": counted_from},
             "full_rate_row": unit.full_rate_row,
         },
     )

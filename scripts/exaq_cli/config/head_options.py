@@ -18,6 +18,8 @@ R = TypeVar("R")
 _DEFAULT = AttentionConfig()
 #: What products with keys can be made of; ``exaq_hdl`` is not imported for its own list.
 MULTIPLIERS = ("lut", "dsp")
+#: Where keys and values can be while rows run; likewise.
+OPERANDS = ("stored", "streamed")
 
 # Type and help of the option that gives the setting of that name.
 _SETTINGS: dict[str, tuple[Any, str]] = {
@@ -50,6 +52,12 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
     "causal": (
         bool,
         "attention: a row of q meets the keys up to its own number alone.",
+    ),
+    "operands": (
+        click.Choice(OPERANDS),
+        "attention: keys and values are stored in the unit, for as many rows as follow, or come "
+        "with each row, a stream of beats of lanes keys and one of as many values.  "
+        "[default: stored]",
     ),
     "multipliers": (
         click.Choice(MULTIPLIERS),

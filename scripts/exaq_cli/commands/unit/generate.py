@@ -170,7 +170,7 @@ _OF_HEADS = (
 
 def _level_sums(asked: _Asked) -> _Unit:
     head = dict(asked.head)
-    refuse(head.keys() & {"keys", "causal", "multipliers"}, "level-sums")
+    refuse(head.keys() & {"keys", "causal", "multipliers", "operands"}, "level-sums")
     per_beat = head.pop("outputs_per_beat", None)
     config = resolve_head(asked.partial, head, unit="level-sums", fitting=_OF_HEADS)
 
@@ -189,15 +189,18 @@ def _level_sums(asked: _Asked) -> _Unit:
 
 def _attention(asked: _Asked) -> _Unit:
     head = dict(asked.head)
-    options = {name: head.pop(name) for name in ("outputs_per_beat", "multipliers") if name in head}
+    names = ("outputs_per_beat", "multipliers", "operands")
+    options = {name: head.pop(name) for name in names if name in head}
     config = resolve_head(asked.partial, head, unit="attention", fitting=_OF_HEADS)
 
     def emit() -> Emitted:
+        from exaq_hdl.attention.attention_head import check_operands
         from exaq_hdl.attention.level_sums import settle_outputs_per_beat
         from exaq_hdl.emit.attention_verilog import emit_attention
 
         with user_errors():
             settle_outputs_per_beat(config, options.get("outputs_per_beat"))
+            check_operands(config, options.get("operands", "stored"))
         return emit_attention(config, top=asked.top, name=asked.name, **options)
 
     return _Unit(
@@ -222,13 +225,16 @@ def _level_sums_summary(config: AttentionConfig, manifest: Mapping[str, Any]) ->
 
 
 def _attention_summary(config: AttentionConfig, manifest: Mapping[str, Any]) -> list[str]:
+    stored = manifest["operands"] == "stored"
     rows = "up to the row's own number" if config.causal else "all of the head"
+    if not stored:
+        rows = "those that come with the row"
     return [
         f"Scores         integers of {config.score_width} bits; q of 8 bits, {config.keys} keys, "
         f"{rows}; made by {manifest['multipliers']}",
         *_head_summary(config, manifest),
         f"Latency        twice the beats of a row's keys + {manifest['latency']['cycles']} cycles, "
-        "from a row of q to its first output",
+        f"from a row of q{'' if stored else ' and its first keys'} to its first output",
     ]
 
 
