@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import multiply_oracle
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from exaq.attention import (
     level_sums,
     outputs,
     scores,
+    weighted_sums,
 )
 
 #: What a code of dINT4 stands for, in half steps, as docs/numerics.md lists the codes.
@@ -67,6 +69,37 @@ def oracle(
     return dots, found
 
 
+def weighted_oracle(q: Any, k: Any, v: Any, live: Any, config: AttentionConfig) -> list[list[int]]:
+    """Outputs of a head that multiplies by probabilities."""
+    softmax = config.softmax
+    exponentials = multiply_oracle.Exponentials(
+        softmax.exponential, softmax.exp_bits, softmax.logit_width, Fraction(softmax.logit_scale)
+    )
+    bits = softmax.prob_bits
+    found = []
+    for row, alive in zip(q, live, strict=True):
+        part = [n for n in range(len(k)) if alive[n]]
+        dots = {
+            n: sum(int(a) * meaning(config.keys, int(b)) for a, b in zip(row, k[n], strict=True))
+            for n in part
+        }
+        logits = {n: math.floor(Fraction(dot, 2**config.score_shift)) for n, dot in dots.items()}
+        weights = {n: exponentials.weight(max(logits.values()) - logits[n]) for n in part}
+        mantissa, exponent = multiply_oracle.reciprocal(sum(weights.values()) or 1, bits + 2)
+        shares = {
+            n: min(multiply_oracle.half_up(Fraction(weight * mantissa, 4 << exponent)), 2**bits - 1)
+            for n, weight in weights.items()
+        }
+        most = 2 ** (config.output_width - 1) - 1
+        outs = []
+        for d in range(v.shape[1]):
+            mean = Fraction(sum(shares[n] * int(v[n, d]) for n in part), 2**bits)
+            rounded = math.floor(mean * 2**config.output_frac + Fraction(1, 2))
+            outs.append(min(max(rounded, -most - 1), most))
+        found.append(outs)
+    return found
+
+
 CONFIGS = [
     {"head_size": 16, "keys": "dint4", "bits": 2, "max_row": 24},
     {"head_size": 16, "keys": "dint4", "bits": 2, "max_row": 24, "output_width": 8},
@@ -97,6 +130,63 @@ def test_random_heads_equal_the_oracle(settings: dict[str, Any]) -> None:
         assert given.dtype == np.dtype(f"i{config.output_width // 8}")
         assert given.tolist() == found
         assert (given[2] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"keys": "int8", "logit_scale": 2**-12},
+        {"keys": "int8", "head_size": 40, "prob_bits": 8, "exponential": "pwl8"},
+        {"keys": "int8", "value_width": 4, "prob_bits": 20, "output_width": 8},
+        {"keys": "dint4", "value_width": 4, "prob_bits": 6, "logit_scale": 2**-9},
+    ],
+    ids=str,
+)
+def test_heads_that_multiply_equal_the_oracle(settings: dict[str, Any]) -> None:
+    settings = {"head_size": 17, "max_row": 24, "kernel": "multiply"} | settings
+    config = AttentionConfig(**settings)
+    rng = np.random.default_rng(2)
+    half = 2 ** (config.value_width - 1)
+    for keys in (1, 5, 24):
+        q = rng.integers(-128, 128, (6, config.head_size))
+        q[0], q[1], q[4] = 0, -128, q[4] // 32
+        k = elements(config.keys, rng, (keys, config.head_size))
+        v = rng.integers(-half, half, (keys, 3))
+        v[:, 0], v[:, 1] = -half, half - 1
+        live = rng.random((6, keys)) < 0.7
+        live[2], live[3], live[4] = False, True, True
+        given = attend(q, k, v, config, live)
+        assert given.dtype == np.dtype(f"i{config.output_width // 8}")
+        assert given.tolist() == weighted_oracle(q, k, v, live, config)
+        assert (given[2] == 0).all()
+        causal = attend(q[:keys], k, v, config.replace(causal=True))
+        own = np.tri(len(causal), keys, dtype=bool)
+        assert causal.tolist() == weighted_oracle(q[:keys], k, v, own, config)
+
+
+def test_width_of_weighted_sums_holds_every_row() -> None:
+    """Of no row of equal logits, which rounds all probabilities alike, is a sum too large."""
+    for bits, most in ((4, 64), (8, 256), (16, 256)):
+        config = AttentionConfig(head_size=16, kernel="multiply", max_row=most, prob_bits=bits)
+        sums = []
+        for keys in range(1, most + 1):
+            flat = exaq.softmax(np.zeros((1, keys), np.int64), config.softmax)
+            sums.append(int(flat.sum()) * -128)
+            lowest = weighted_sums(flat, np.full((keys, 1), -128), config)[0, 0]
+            exact = (sums[-1] * 2**config.output_frac + 2 ** (bits - 1)) // 2**bits
+            assert lowest == max(exact, -(2**15))
+        # Some add up to more than 1, and are cut.
+        assert min(sums) < -128 << bits
+        assert min(sums) >= -(2 ** (config.weighted_width - 1))
+
+
+def test_logits_of_a_head_that_multiplies_are_scores_without_their_lowest_bits() -> None:
+    config = AttentionConfig(keys="int8", kernel="multiply", logit_scale=2**-12)
+    assert (config.score_width, config.score_shift) == (22, 6)
+    assert (config.softmax.logit_width, config.softmax.logit_scale) == (16, 2**-6)
+    assert config.replace(keys="dint4", head_size=16).score_shift == 0
+    by_level = AttentionConfig(keys="int8", logit_scale=2**-12)
+    assert (by_level.score_shift, by_level.softmax.logit_scale) == (0, 2**-12)
 
 
 def test_extremes_of_values_come_out_as_they_are() -> None:
@@ -184,7 +274,11 @@ def test_real_operands_come_back_within_their_steps() -> None:
         ({"value_width": 6}, "value_width must be 4 or 8, not 6"),
         ({"output_width": 12}, "output_width must be 8 or 16, not 12"),
         ({"contexts": 2}, "an attention head has its tables as constants, and no contexts"),
-        ({"kernel": "lut"}, "an attention head has the kernel exaq, not lut"),
+        ({"kernel": "lut"}, "an attention head has the kernel exaq or multiply, not lut"),
+        (
+            {"kernel": "multiply", "output": "codes"},
+            "output of the softmax follows from the attention head",
+        ),
         ({"logit_width": 8}, "logit_width of the softmax follows from the attention head"),
         ({"output": "codes"}, "output of the softmax follows from the attention head"),
     ],

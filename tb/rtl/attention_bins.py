@@ -19,7 +19,7 @@ BINS: dict[str, str] = {
     "rows.several": "a head of several",
     "groups.several": "several heads of q on the same keys and values",
     "scores.tie": "two keys share the greatest score, and their values differ",
-    "scores.apart": "one key alone has a code above 0",
+    "scores.apart": "a key's score is by 8 above all others",
     "outputs.lowest": "an output is the lowest that there is",
     "outputs.highest": "an output is the highest that there is",
     "error.long_keys": "more keys than max_row, and as many values",

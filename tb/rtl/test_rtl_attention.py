@@ -35,6 +35,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "sink": 900,
     },
     "streamed": {"head_size": 17, "max_row": 20, "lanes": 4, "bits": 2, "logit_scale": 2**-9},
+    "multiply": {
+        "head_size": 16,
+        "keys": "int8",
+        "kernel": "multiply",
+        "max_row": 24,
+        "lanes": 2,
+        "causal": True,
+    },
 }
 
 
@@ -52,6 +60,7 @@ def test_bins_have_an_intent_each() -> None:
         ("causal", "verilator"),
         ("wide", "verilator"),
         ("streamed", "verilator"),
+        ("multiply", "verilator"),
         ("causal", "icarus"),
     ],
 )

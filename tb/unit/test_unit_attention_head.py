@@ -29,6 +29,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "causal": True,
     },
     "1 lane, sink": {"lanes": 1, "max_row": 7, "head_size": 17, "sink": 400, "causal": True},
+    "multiply": {"keys": "int8", "kernel": "multiply", "lanes": 2, "max_row": 16},
+    "multiply, causal, all widths small": {
+        "kernel": "multiply",
+        "lanes": 4,
+        "max_row": 24,
+        "value_width": 4,
+        "output_width": 8,
+        "prob_bits": 8,
+        "causal": True,
+    },
     "1 beat": {"lanes": 4, "max_row": 4, "bits": 4, "value_width": 4},
 }
 
@@ -148,7 +158,8 @@ def config_of(name: str, **changes: Any) -> AttentionConfig:
 @pytest.mark.parametrize(
     ("name", "stalled"),
     [(name, stalled) for name in CONFIGS for stalled in ("", "all")]
-    + [("causal", "q"), ("int4, all widths small", "kv"), ("dint4, 2 bits", "o")],
+    + [("causal", "q"), ("int4, all widths small", "kv"), ("dint4, 2 bits", "o")]
+    + [("multiply", "o")],
 )
 def test_heads_equal_the_golden_model(name: str, stalled: str) -> None:
     config = config_of(name)
@@ -160,16 +171,25 @@ def test_heads_equal_the_golden_model(name: str, stalled: str) -> None:
     assert not any(run.errors)
 
 
-@pytest.mark.parametrize(("multipliers", "outputs_per_beat"), [("dsp", 1), ("lut", 16)])
-def test_other_shapes_of_the_unit_give_the_same(multipliers: str, outputs_per_beat: int) -> None:
-    config = config_of("causal")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("causal", {"multipliers": "dsp", "outputs_per_beat": 1}),
+        ("causal", {"outputs_per_beat": 16}),
+        ("multiply", {"multipliers": "dsp", "outputs_per_beat": 1}),
+        ("multiply", {"value_multipliers": "dsp", "outputs_per_beat": 16}),
+    ],
+)
+def test_other_shapes_of_the_unit_give_the_same(name: str, options: dict[str, Any]) -> None:
+    config = config_of(name)
     heads = random_heads(config, seed=5, count=5)
-    run = Run(config, heads, multipliers=multipliers, outputs_per_beat=outputs_per_beat)
+    run = Run(config, heads, **options)
     assert run.rows == [row for head in heads for row in head.outputs(config)]
 
 
-def test_extremes() -> None:
-    config = config_of("int8 keys, 3 bits")
+@pytest.mark.parametrize("name", ["int8 keys, 3 bits", "multiply"])
+def test_extremes(name: str) -> None:
+    config = config_of(name)
     q = np.array([[[-128] * 16, [127] * 16, [0] * 16]])
     k = np.array([[-128] * 16, [127] * 16] * 6)
     v = np.array([[-128] * 16, [127] * 16] * 6)
@@ -180,7 +200,14 @@ def test_extremes() -> None:
 
 @pytest.mark.parametrize(
     ("name", "keys"),
-    [("dint4, 2 bits", 1), ("dint4, 2 bits", 22), ("int8 keys, 3 bits", 12), ("1 lane, sink", 7)],
+    [
+        ("dint4, 2 bits", 1),
+        ("dint4, 2 bits", 22),
+        ("int8 keys, 3 bits", 12),
+        ("1 lane, sink", 7),
+        ("multiply", 1),
+        ("multiply", 15),
+    ],
 )
 def test_latency_is_as_declared(name: str, keys: int) -> None:
     config = config_of(name, causal=False)
@@ -189,10 +216,12 @@ def test_latency_is_as_declared(name: str, keys: int) -> None:
     pause: Pause = chain(repeat(True, 200), repeat(False))
     run = Run(config, [head], pauses=(pause, None, None, None))
     beats = -(-keys // config.lanes)
-    assert run.o.times[0] - run.q.times[0] == 2 * beats + run.unit.latency
+    passes = 2 if config.by_level else 3
+    assert run.o.times[0] - run.q.times[0] == passes * beats + run.unit.latency
+    assert run.unit.passes == passes
 
 
-@pytest.mark.parametrize("name", ["dint4, 2 bits", "1 lane, sink"])
+@pytest.mark.parametrize("name", ["dint4, 2 bits", "1 lane, sink", "multiply"])
 def test_full_rate_rows_follow_each_other_without_a_pause(name: str) -> None:
     config = config_of(name, causal=False, max_row=4 * CONFIGS[name]["max_row"])
     for outputs_per_beat in (None, 1):

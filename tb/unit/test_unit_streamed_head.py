@@ -22,6 +22,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "int4, small": {"keys": "int4", "lanes": 3, "max_row": 9, "value_width": 4, "output_width": 8},
     "1 lane, sink": {"lanes": 1, "max_row": 7, "head_size": 17, "sink": 400},
     "1 beat": {"lanes": 4, "max_row": 4, "bits": 4},
+    "multiply": {"keys": "int8", "kernel": "multiply", "lanes": 2, "max_row": 12},
 }
 
 

@@ -33,32 +33,43 @@ def _rows(q: Any, bits: Any, highest: bool) -> Any:
     return low - (high << 1) if highest else above(low, high, 1)
 
 
-class IntegerProducts(Products):
-    """Products with integers in two's complement: a row for each bit, the highest one's negative.
+def integer_product_latency(width: int) -> int:
+    """Cycles that ``integer_product`` takes with an element of ``width`` bits, a power of two."""
+    return tree_depth(width)
 
-    Rows are added two by two, the sums of these likewise, and so on.
+
+def integer_product(m: Module, factor: Any, element: Any, name: str) -> Any:
+    """A signed ``factor`` times an ``element``'s bits in two's complement.
+
+    A row for each bit, the highest one's negative; rows are added two by two, the sums of these
+    likewise, and so on.
     """
+    bits = range(0, len(element), 2)
+    parts = [
+        registered(m, _rows(factor, element[k : k + 2], k == bits[-1]), f"{name}_bits{k}")
+        for k in bits
+    ]
+    places = 2
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        sums = [above(low, high, places) for low, high in pairs]
+        places *= 2
+        parts = [
+            registered(m, each, f"{name}_{places}_bits{k}", len(factor) + places)
+            for k, each in enumerate(sums)
+        ]
+    return parts[0]
+
+
+class IntegerProducts(Products):
+    """Products with integers in two's complement."""
 
     def __init__(self, config: AttentionConfig):
         super().__init__(config)
-        self.latency = tree_depth(config.key_format.width)
+        self.latency = integer_product_latency(config.key_format.width)
 
     def product(self, m: Module, q: Any, element: Any, name: str) -> Term:
-        bits = range(0, len(element), 2)
-        parts = [
-            registered(m, _rows(q, element[k : k + 2], k == bits[-1]), f"{name}_bits{k}")
-            for k in bits
-        ]
-        places = 2
-        while len(parts) > 1:
-            pairs = zip(parts[::2], parts[1::2], strict=True)
-            sums = [above(low, high, places) for low, high in pairs]
-            places *= 2
-            parts = [
-                registered(m, each, f"{name}_{places}_bits{k}", QUERY_WIDTH + places)
-                for k, each in enumerate(sums)
-            ]
-        return Term(parts[0][: self.width].as_signed())
+        return Term(integer_product(m, q, element, name)[: self.width].as_signed())
 
 
 class SizeProducts(Products):

@@ -10,8 +10,10 @@ Scores are integers and go into the softmax as they are. It gives codes, and a r
 values are added up by level, and a row's end multiplies and divides. Several rows are on the way at
 once: while one's codes meet the values, the scores of the next ones are made.
 
+With the kernel ``multiply`` the softmax gives probabilities, and each value is multiplied by one:
+``WeightedSums`` in the place of the levels' sums. That head is here to compare with.
+
     >>> from exaq.attention import AttentionConfig
-from exaq.scalars import choice
     >>> from exaq_hdl.attention.attention_head import AttentionHead
     >>> head = AttentionHead(AttentionConfig(head_size=32, max_row=256))
     >>> head.full_rate_row
@@ -39,6 +41,7 @@ from exaq_hdl.attention.streamed_scores import (
 )
 from exaq_hdl.attention.streamed_values import StreamedValues, streamed_value_fields
 from exaq_hdl.attention.value_rows import ValueRows
+from exaq_hdl.attention.weighted_sums import WeightedSums
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
@@ -64,12 +67,12 @@ class AttentionHead(Component):
     Where they are streamed, a row's keys and values come with it, and are not kept.
 
     Latency: of a row that meets keys in n beats the first beat of outputs is offered
-    2n + ``latency`` cycles after the row was taken, if keys and values are loaded and nothing
-    before it waits; where they are streamed, after its first beat of keys was taken, if nothing
-    waits. Throughput: ``lanes`` keys a cycle, rows of ``full_rate_row`` keys and more following
-    each other without a pause, other stored keys a cycle later. Back-pressure on ``o`` stops
-    everything in the end, and loses nothing. No ``ready`` depends on its own ``valid``; those of
-    stored operands are registers.
+    ``passes`` * n + ``latency`` cycles after the row was taken, if keys and values are loaded and
+    nothing before it waits; where they are streamed, after its first beat of keys was taken, if
+    nothing waits. Throughput: ``lanes`` keys a cycle, rows of ``full_rate_row`` keys and more
+    following each other without a pause, other stored keys a cycle later. Back-pressure on ``o``
+    stops everything in the end, and loses nothing. No ``ready`` depends on its own ``valid``; those
+    of stored operands are registers.
 
     Parameters
     ----------
@@ -80,6 +83,8 @@ class AttentionHead(Component):
         outside with each row; such a head can not be causal, since what a row meets is what comes.
     multipliers
         As of ``DintDot``.
+    value_multipliers
+        As of ``WeightedSums``, where the head has it; None: as ``multipliers``.
     outputs_per_beat
         As of ``LevelSums``; None: the least with which rows of as many keys as half of
         ``max_row`` stream without a pause.
@@ -99,6 +104,7 @@ class AttentionHead(Component):
         *,
         operands: str = "stored",
         multipliers: str = "lut",
+        value_multipliers: str | None = None,
         outputs_per_beat: int | None = None,
         memories: Memories = SIMULATED,
     ):
@@ -110,13 +116,22 @@ class AttentionHead(Component):
         scores = StreamedScores if streamed else ScoreRows
         self._scores = scores(config, multipliers=multipliers, memories=memories)
         self.softmax = Softmax(config.softmax, memories=memories)
-        # What stops the levels' sums would else reach through the softmax to its row buffer.
+        # What stops the sums of values would else reach through the softmax to its row buffer.
         self._codes = RegisterSlice(self.softmax.o.payload.shape())
         self._values: ValueRows | StreamedValues = (
             StreamedValues(config) if streamed else ValueRows(config, memories=memories)
         )
-        self._levels = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
-        self.outputs_per_beat = self._levels.outputs_per_beat
+        self._sums: LevelSums | WeightedSums
+        if config.by_level:
+            self._sums = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
+        else:
+            self._sums = WeightedSums(
+                config,
+                outputs_per_beat=outputs_per_beat,
+                multipliers=value_multipliers or multipliers,
+                memories=memories,
+            )
+        self.outputs_per_beat = self._sums.outputs_per_beat
         self._rows = Fifo(
             self._scores.row.payload.shape(),
             capacity=_ROWS_INSIDE,
@@ -124,28 +139,34 @@ class AttentionHead(Component):
             memories=memories,
         )
         self._errors = Fifo(1, capacity=_ROWS_LEAVING, slack=1, memories=memories)
-        # A row's last beat is one less than its beats behind its first, twice.
+        #: Times that all of a row's beats pass, one time behind the other: as scores, as codes
+        #: with their values, and between these where the softmax waits for whole rows.
+        self.passes = 2 + self.softmax.kernel.whole_row
+        # A row's last beat is one less than its beats behind its first: of the scores and at the
+        # sums. The softmax's latency says it of a pass within.
         self.latency = (
             self._scores.latency
             + self.softmax.latency
             + RegisterSlice.latency
             + self._values.latency
-            + self._levels.latency
+            + self._sums.latency
             - 2
         )
         #: Keys of the shortest rows that follow each other without a pause.
-        self.full_rate_row = max(scores.FULL_RATE_BEATS, self._levels.steps) * config.lanes
+        self.full_rate_row = config.lanes * max(
+            scores.FULL_RATE_BEATS, config.softmax.format.full_rate_beats, self._sums.steps
+        )
         super().__init__(members(head_ports(config, self.outputs_per_beat, operands)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        scores, softmax, values, levels = self._scores, self.softmax, self._values, self._levels
+        scores, softmax, values, sums = self._scores, self.softmax, self._values, self._sums
         blocks = {
             "scores": scores,
             "softmax": softmax,
             "codes": self._codes,
             "values": values,
-            "levels": levels,
+            "sums": sums,
         }
         for name, block in (blocks | {"rows": self._rows, "errors": self._errors}).items():
             add_named(m, name, block)
@@ -156,15 +177,18 @@ class AttentionHead(Component):
         wiring.connect(m, self._rows.o, values.row)
         wiring.connect(m, softmax.o, self._codes.i)
         wiring.connect(m, self._codes.o, values.codes)
-        wiring.connect(m, values.o, levels.i)
+        wiring.connect(m, values.o, sums.i)
         wiring.connect(m, values.error, self._errors.i)
-        found, out = levels.o, self.o
+        found, out = sums.o, self.o
+        if isinstance(sums, LevelSums):
+            m.d.comb += [
+                sums.sum.valid.eq(softmax.row.valid),
+                sums.sum.payload.sum.eq(softmax.row.payload.sum),
+                softmax.row.ready.eq(sums.sum.ready),
+            ]
         m.d.comb += [
             scores.room.eq(self._rows.room),
             values.room.eq(self._errors.room),
-            levels.sum.valid.eq(softmax.row.valid),
-            levels.sum.payload.sum.eq(softmax.row.payload.sum),
-            softmax.row.ready.eq(levels.sum.ready),
             out.valid.eq(found.valid),
             out.payload.outputs.eq(found.payload.outputs),
             out.payload.last.eq(found.payload.last),

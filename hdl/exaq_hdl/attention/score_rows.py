@@ -42,7 +42,8 @@ class ScoreRows(Component):
     -------
     keys : stream of a key's elements as one ``vector``, and ``last`` with a head's last one, in
     q : stream of query_fields, in
-    o : stream of the softmax unit's beats, out
+    o : stream of the softmax unit's beats, out; logits are scores without their lowest
+        ``score_shift`` bits
     row : stream of row_note, always taken, out: what a row is, a cycle behind its beginning
     room : whether a row may begin, in; looked at ``reaction`` cycles before it is told, at most
     """
@@ -131,8 +132,10 @@ class ScoreRows(Component):
             # The row is in `given` one cycle after its first address, the keys are there two.
             Value.cast(dot.q).eq(late(m, Value.cast(given.q), OperandStore.latency - 1, "q")),
             Value.cast(dot.keys).eq(Value.cast(store.word)),
-            Value.cast(queue.i.payload.logits).eq(Value.cast(dot.scores)),
         ]
+        for lane in range(self.config.lanes):
+            score = dot.scores[lane] >> self.config.score_shift
+            m.d.comb += queue.i.payload.logits[lane].eq(score)
         m.d.comb += [
             queue.i.payload.tail.eq(late(m, end.tail, self._way, "tail")),
             queue.i.payload.last.eq(late(m, ends, self._way, "last")),

@@ -40,7 +40,7 @@ class StreamedScores(Component):
     -------
     q : stream of streamed_query_fields, in
     keys : stream of streamed_key_fields, in
-    o : stream of the softmax unit's beats, out
+    o : stream of the softmax unit's beats, out, as of ``ScoreRows``
     row : stream of streamed_row_note, always taken, out: with the last beat of a row
     room : whether a beat may be taken that ends a row, in
     """
@@ -117,7 +117,10 @@ class StreamedScores(Component):
         m.d.comb += [
             Value.cast(dot.q).eq(given),
             Value.cast(dot.keys).eq(Value.cast(keys.keys)),
-            Value.cast(queue.i.payload.logits).eq(Value.cast(dot.scores)),
+            *(
+                queue.i.payload.logits[lane].eq(dot.scores[lane] >> self.config.score_shift)
+                for lane in range(self.config.lanes)
+            ),
             queue.i.payload.tail.eq(late(m, Mux(keys.last, keys.tail, ones), delay, "tail")),
             queue.i.payload.last.eq(late(m, closes, delay, "last")),
             queue.i.valid.eq(late(m, issues, delay, "issued", cleared=True)),

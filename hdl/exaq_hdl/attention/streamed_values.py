@@ -7,11 +7,10 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
-from exaq_hdl.attention.level_layouts import value_fields
+from exaq_hdl.attention.level_layouts import softmax_fields, value_fields
 from exaq_hdl.attention.streamed_scores import streamed_row_note
 from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.ports import Field, Fields, layout
-from exaq_hdl.shell.streams import code_fields
 
 
 class StreamedValues(Component):
@@ -31,7 +30,7 @@ class StreamedValues(Component):
     Members
     -------
     values : stream of streamed_value_fields, in
-    codes : stream of code_fields, in
+    codes : stream of softmax_fields, in: codes, or probabilities
     row : stream of streamed_row_note, in: what each row is; taken with its last beat
     o : stream of value_fields, out
     error : stream of a bit for each row, always ready, out: with its last beat's leaving here
@@ -42,8 +41,7 @@ class StreamedValues(Component):
 
     def __init__(self, config: AttentionConfig):
         self.config = config
-        softmax = config.softmax
-        codes = layout(code_fields(softmax.format, softmax.bits))
+        codes = layout(softmax_fields(config))
         super().__init__(
             {
                 "values": In(stream.Signature(layout(streamed_value_fields(config)))),
@@ -73,8 +71,9 @@ class StreamedValues(Component):
             self.error.payload.eq(self.row.payload.error | ended | ~values.payload.last),
             Value.cast(out.payload["values"]).eq(Value.cast(values.payload["values"])),
         ]
-        for name in ("codes", "live", "last"):
-            m.d.comb += out.payload[name].eq(codes.payload[name])
+        for name in value_fields(self.config):
+            if name != "values":
+                m.d.comb += out.payload[name].eq(codes.payload[name])
         with m.If(dropping):
             m.d.sync += dropping.eq(~(values.valid & values.payload.last))
         with m.Elif(taken):

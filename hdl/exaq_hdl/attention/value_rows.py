@@ -1,4 +1,4 @@
-"""Codes of rows meet the values of a bank: what the sums by level take, beat by beat."""
+"""Codes of rows meet the values of a bank: what the sums of values take, beat by beat."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
-from exaq_hdl.attention.level_layouts import value_fields
+from exaq_hdl.attention.level_layouts import softmax_fields, value_fields
 from exaq_hdl.attention.operand_store import OperandStore
 from exaq_hdl.attention.score_rows import row_note
 from exaq_hdl.parts.assembly import add_named
@@ -15,7 +15,6 @@ from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.ports import layout
-from exaq_hdl.shell.streams import code_fields
 
 
 class ValueRows(Component):
@@ -34,7 +33,7 @@ class ValueRows(Component):
     Members
     -------
     values : stream of a value's elements as one ``vector``, and ``last`` with a head's last one, in
-    codes : stream of code_fields, in
+    codes : stream of softmax_fields, in: codes, or probabilities
     row : stream of row_note, in: what each row is; taken with its last beat
     o : stream of value_fields, out
     error : stream of a bit for each row, always ready, out: with its last beat's arrival here.
@@ -51,7 +50,7 @@ class ValueRows(Component):
         self._store = OperandStore(
             width=width, lanes=config.lanes, most=softmax.format.max_row, memories=memories
         )
-        codes = layout(code_fields(softmax.format, softmax.bits))
+        codes = layout(softmax_fields(config))
         super().__init__(
             {
                 "values": In(self._store.i.signature.flip()),
@@ -96,6 +95,7 @@ class ValueRows(Component):
             self.o.valid.eq(way.held[self.latency]),
             Value.cast(out.values).eq(Value.cast(store.word)),
         ]
-        for name in ("codes", "live", "last"):
-            m.d.comb += out[name].eq(way.carry(0, codes[name], name, self.latency))
+        for name in value_fields(self.config):
+            if name != "values":
+                m.d.comb += out[name].eq(way.carry(0, codes[name], name, self.latency))
         return m

@@ -32,11 +32,16 @@ LEVEL_SUMS_TOPS: _Tops = {
 }
 
 
+# How many times a row's beats of keys add to a head's latency.
+_PASSES = {2: "twice", 3: "three times"}
+
+
 def emit_attention(
     config: AttentionConfig,
     *,
     operands: str = "stored",
     multipliers: str = "lut",
+    value_multipliers: str | None = None,
     outputs_per_beat: int | None = None,
     top: str = "axi",
     name: str = "exaq_attention",
@@ -45,7 +50,7 @@ def emit_attention(
 
     Parameters
     ----------
-    config, operands, multipliers, outputs_per_beat
+    config, operands, multipliers, value_multipliers, outputs_per_beat
         As of ``AttentionHead``.
     top, name
         As of ``exaq_hdl.emit_verilog``.
@@ -66,21 +71,28 @@ def emit_attention(
         config,
         operands=operands,
         multipliers=multipliers,
+        value_multipliers=value_multipliers,
         outputs_per_beat=outputs_per_beat,
         memories=_memories(name),
     )
+    tables = {}
+    made_of = {"multipliers": multipliers, "operands": operands}
+    if config.by_level:
+        of_exaq = config.softmax.tables
+        tables = {"thresholds": list(of_exaq.thresholds), "exp_rom": list(of_exaq.exp_rom)}
+    else:
+        made_of["value_multipliers"] = value_multipliers or multipliers
     begins = "the row" if operands == "stored" else "the row's first beat of keys"
-    counted_from = f"{begins} taken, and twice the row's beats of keys"
-    tables = config.softmax.tables
+    counted_from = f"{begins} taken, and {_PASSES[unit.passes]} the row's beats of keys"
     return _emit(
         ATTENTION_TOPS[top](unit),
         top=top,
         name=name,
         title="Attention head",
-        made_of={"multipliers": multipliers, "operands": operands},
+        made_of=made_of,
         described={
             "unit": "attention",
-            "tables": {"thresholds": list(tables.thresholds), "exp_rom": list(tables.exp_rom)},
+            "tables": tables,
             "latency": {"cycles": unit.latency, "counted_from": counted_from},
             "full_rate_row": unit.full_rate_row,
         },

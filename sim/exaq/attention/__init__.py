@@ -7,6 +7,9 @@ so values are added up code by code, and only a row's end multiplies and divides
 
     o = round(sum of E_k * L_k / S),   L_k = sum of v over the live keys of code k
 
+Beside it there is the head that others build, to compare with: ``kernel="multiply"`` multiplies
+each value by its key's probability.
+
 >>> import numpy as np
 >>> from exaq import attention
 >>> config = attention.AttentionConfig(head_size=16, keys="int8", max_row=8, logit_scale=2**-10)
@@ -17,7 +20,7 @@ so values are added up code by code, and only a row's end multiplies and divides
 """
 
 from exaq.attention.attention_config import AttentionConfig
-from exaq.attention.head import attend, level_sums, outputs, scores
+from exaq.attention.head import attend, level_sums, outputs, scores, weighted_sums
 from exaq.attention.head_scales import HeadIntegers, HeadScales
 from exaq.attention.key_formats import KEY_FORMATS, KeyFormat
 
@@ -31,4 +34,5 @@ __all__ = [
     "level_sums",
     "outputs",
     "scores",
+    "weighted_sums",
 ]

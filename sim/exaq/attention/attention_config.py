@@ -14,7 +14,8 @@ from typing import Any
 
 from exaq.attention.key_formats import KEY_FORMATS, KeyFormat
 from exaq.config import SoftmaxConfig
-from exaq.kernels import Exaq
+from exaq.kernels import Exaq, Multiply
+from exaq.kernels.multiply import MAX_LOGIT_WIDTH
 from exaq.scalars import choice, flag, integer
 
 #: Legal sizes of a head, both ends included.
@@ -24,8 +25,11 @@ QUERY_WIDTH = 8
 #: Legal widths of a value's and of an output's element.
 VALUE_WIDTHS, OUTPUT_WIDTHS = (4, 8), (8, 16)
 
-# What the head settles of its softmax.
-_SETTLED = {"output": "codes", "row_results": "sum", "masking": False}
+# What the head settles of its softmax, by kernel.
+_SETTLED: dict[str, dict[str, Any]] = {
+    Exaq.name: {"output": "codes", "row_results": "sum", "masking": False},
+    Multiply.name: {"output": "probabilities", "row_results": "none", "masking": False},
+}
 # Integers that operands of a trained model usually have as standard deviation, where their largest
 # ones fill the range: of q and INT8 keys, and of the formats of 4 bits in their own steps.
 _USUAL_8BIT, _USUAL_4BIT = 32, 2.5
@@ -57,10 +61,17 @@ class AttentionConfig:
         dot products, so ``logit_width`` follows, and so do ``output`` and ``row_results``; the
         unit leaves keys out by the lengths of rows, not by masks or windows.
 
+        With ``kernel="multiply"`` it is a head to compare with: each value is multiplied by a
+        probability of ``prob_bits``. That kernel's logits have 16 bits, so they are the dot
+        products without their lowest ``score_shift`` bits.
+
     Members
     -------
     softmax
-        The configuration of the softmax unit within: codes and row sums out.
+        The configuration of the softmax unit within: codes and row sums out, or probabilities. Its
+        ``logit_scale`` is that of its logits.
+    by_level
+        Whether values are added up by code, as with EXAQ; else each is multiplied.
 
     Raises
     ------
@@ -73,6 +84,7 @@ class AttentionConfig:
     value_width: int
     output_width: int
     causal: bool
+    by_level: bool
     softmax: SoftmaxConfig
     # Settings of the softmax as they were given, for `replace`.
     _given: dict[str, Any] = field(repr=False, compare=False)
@@ -100,17 +112,23 @@ class AttentionConfig:
                 raise ValueError(f"{name} must be {legal[0]} or {legal[1]}, not {value}")
             put(name, int(value))
         put("causal", flag("causal", causal))
-        for name in ("logit_width", "logit_format", "mask_value", "window", "format", *_SETTLED):
+        kernel = settings.get("kernel", Exaq.name)
+        if kernel not in _SETTLED:
+            raise ValueError(f"an attention head has the kernel exaq or multiply, not {kernel}")
+        settled = _SETTLED[kernel]
+        for name in ("logit_width", "logit_format", "mask_value", "window", "format", *settled):
             if name in settings:
                 raise TypeError(f"{name} of the softmax follows from the attention head")
-        if settings.get("kernel", Exaq.name) != Exaq.name:
-            raise ValueError(f"an attention head has the kernel exaq, not {settings['kernel']}")
         if settings.get("contexts", 0):
             raise ValueError("an attention head has its tables as constants, and no contexts")
-        defaults = {"logit_scale": self._usual_scale()}
         put("_given", settings)
-        settled = _SETTLED | {"logit_width": self.score_width}
-        put("softmax", SoftmaxConfig(**defaults | settings | settled))
+        put("by_level", kernel == Exaq.name)
+        scale = settings.get("logit_scale", self._usual_scale())
+        settled = settled | {
+            "logit_width": self.score_width - self.score_shift,
+            "logit_scale": scale * 2**self.score_shift,
+        }
+        put("softmax", SoftmaxConfig(**settings | settled))
 
     def _usual_scale(self) -> float:
         key = _USUAL_8BIT if self.key_format.width == 8 else _USUAL_4BIT / self.key_format.unit
@@ -134,10 +152,35 @@ class AttentionConfig:
         return most.bit_length() + 1
 
     @property
+    def score_shift(self) -> int:
+        """Bits of a dot product below those of a logit."""
+        return 0 if self.by_level else max(self.score_width - MAX_LOGIT_WIDTH, 0)
+
+    @property
     def level_width(self) -> int:
         """Width of a level's sum of values: ``max_row`` values of the largest size add up."""
         most: int = 2 ** (self.value_width - 1) * self.softmax.format.max_row
         return (most - 1).bit_length() + 1
+
+    @property
+    def weighted_width(self) -> int:
+        """Width of a sum of values times probabilities, with what rounds it.
+
+        Each probability is half a step too high at most, so a row's add up to little more than 1.
+        """
+        format = self.softmax.format
+        sums = (2**format.prob_bits + format.max_row // 2) << self.value_width - 1
+        return (sums + self.rounding).bit_length() + 1
+
+    @property
+    def output_shift(self) -> int:
+        """Bits that such a sum has below an output's lowest one; negative: as many are missing."""
+        return self.softmax.format.prob_bits - self.output_frac
+
+    @property
+    def rounding(self) -> int:
+        """Half of an output's lowest bit in such a sum."""
+        return 1 << self.output_shift - 1 if self.output_shift > 0 else 0
 
     @property
     def output_frac(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.attention.attention_config import QUERY_WIDTH, AttentionConfig
-from exaq.model import quantize
+from exaq.model import quantize, softmax
 from exaq.model import row_results as results_of
 from exaq.rows import Rows, check_range, live_elements, plain
 
@@ -31,7 +31,8 @@ def scores(q: ArrayLike, k: ArrayLike, config: AttentionConfig) -> NDArray[np.in
     Returns
     -------
     NDArray[np.int32]
-        (..., rows, keys), in units of ``config.softmax.logit_scale``: logits of the softmax.
+        (..., rows, keys), in units of the head's ``logit_scale``: logits of the softmax, once
+        ``config.score_shift`` low bits are dropped.
 
     Raises
     ------
@@ -125,6 +126,48 @@ def outputs(sums: ArrayLike, row_sums: ArrayLike, config: AttentionConfig) -> ND
     return np.where(whole == 0, 0, found).astype(f"i{config.output_width // 8}")
 
 
+def weighted_sums(probabilities: ArrayLike, v: ArrayLike, config: AttentionConfig) -> NDArray[Any]:
+    """A row's outputs of a head that multiplies each value by its key's probability.
+
+    o = floor(sum of P_j * v_j * 2**output_frac / 2**prob_bits + 1/2), saturated at ``output_width``
+
+    Parameters
+    ----------
+    probabilities
+        (..., rows, keys) integers of ``prob_bits`` bits, 0 for keys that take no part.
+    v
+        As for ``level_sums``.
+    config
+        The head's parameters.
+
+    Returns
+    -------
+    NDArray
+        (..., rows, dimensions), int8 or int16.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``scores``.
+    """
+    values = _integers("v", v, config.value_width)
+    weights = plain(probabilities, "probabilities")
+    if weights.size:
+        most = 2**config.softmax.format.prob_bits - 1
+        check_range("probabilities", int(weights.min()), int(weights.max()), 0, most)
+    if weights.ndim < 2 or values.ndim < 2 or weights.shape[-1] != values.shape[-2]:
+        raise ValueError(
+            f"probabilities of shape {weights.shape} and v of shape {values.shape} must be "
+            "(..., rows, keys) and (..., keys, dimensions)"
+        )
+    # Each sum is below 2**53.
+    sums = (weights.astype(np.float64) @ values.astype(np.float64)).astype(np.int64)
+    places = config.output_shift
+    found = (sums + config.rounding) >> places if places > 0 else sums << -places
+    half = 2 ** (config.output_width - 1)
+    return np.clip(found, -half, half - 1).astype(f"i{config.output_width // 8}")
+
+
 def attend(
     q: ArrayLike,
     k: ArrayLike,
@@ -161,10 +204,12 @@ def attend(
     TypeError, ValueError
         As ``scores`` and ``exaq.softmax``.
     """
-    logits = scores(q, k, config)
+    logits = scores(q, k, config) >> config.score_shift
     if config.causal:
         own = np.tri(*logits.shape[-2:], dtype=np.bool_)
         mask = own if mask is None else own & live_elements(mask, logits.shape)
+    if not config.by_level:
+        return weighted_sums(softmax(logits, config.softmax, mask, window=window), v, config)
     rows = Rows.of(logits, config.softmax.format, mask=mask, window=window)
     taking_part = rows.taking_part
     live = np.bool_(True) if taking_part is None else taking_part.reshape(logits.shape)

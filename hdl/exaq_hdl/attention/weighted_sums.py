@@ -1,0 +1,171 @@
+"""Values of keys times their probabilities, a multiplication for each element: to compare with.
+
+    probabilities, values -> products -> sums over the lanes -> row's sums -> copies -> queue
+
+This is what others build behind a softmax whose probabilities are any number. ``LevelSums`` has
+gates in the place of multipliers, and divides behind the sums instead of before them.
+
+    >>> from exaq.attention import AttentionConfig
+    >>> from exaq_hdl.attention.weighted_sums import WeightedSums
+    >>> config = AttentionConfig(head_size=64, keys="int8", kernel="multiply", max_row=256)
+    >>> unit = WeightedSums(config, outputs_per_beat=2)
+    >>> unit.steps, unit.latency
+    (32, 16)
+"""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from exaq.attention import AttentionConfig
+from exaq.scalars import choice
+from exaq_hdl.attention.adder_products import integer_product, integer_product_latency
+from exaq_hdl.attention.dint_dot import MULTIPLIERS
+from exaq_hdl.attention.level_layouts import output_fields, value_fields
+from exaq_hdl.attention.products import registered
+from exaq_hdl.attention.sum_reader import SumReader
+from exaq_hdl.parts.arithmetic import registered_tree, tree_depth
+from exaq_hdl.parts.assembly import add_named, late
+from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.fifo import Fifo
+from exaq_hdl.parts.memory import SIMULATED, Memories
+from exaq_hdl.shell.ports import layout
+
+
+class WeightedSums(Component):
+    """Outputs of an attention head from probabilities and values: ``attention.weighted_sums``.
+
+    Latency: the first beat of a row's outputs is offered ``latency`` cycles after the row's last
+    beat was taken, if nothing before it has to wait; the others follow, one in a cycle. Throughput
+    1 beat per cycle, and rows of ``steps`` beats and more, in any mixture, are taken without a
+    bubble for ever: shorter rows take ``steps`` cycles each. Back-pressure on ``o`` stops ``i`` at
+    a row's last beat once the queue is full, and nothing is lost. ``i.ready`` follows from
+    ``i.payload.last``; everything on ``o`` is a register.
+
+    Parameters
+    ----------
+    config
+        The head's parameters, whose softmax gives probabilities.
+    outputs_per_beat
+        Dimensions that are given in a cycle: they divide the head's size.
+    multipliers
+        What products are made of: ``"lut"``, gates and adders, or ``"dsp"``, multipliers.
+    memories
+        Makes the RAM of the queue.
+
+    Members
+    -------
+    i : stream of value_fields, in
+    o : stream of output_fields, out
+    """
+
+    def __init__(
+        self,
+        config: AttentionConfig,
+        *,
+        outputs_per_beat: int,
+        multipliers: str = "lut",
+        memories: Memories = SIMULATED,
+    ):
+        self.config = config
+        self.outputs_per_beat = outputs_per_beat
+        self._adders = choice("multipliers", multipliers, MULTIPLIERS) == "lut"
+        self._reader = SumReader(
+            dimensions=config.head_size,
+            per_beat=outputs_per_beat,
+            levels=1,
+            level_width=config.weighted_width,
+        )
+        #: Beats of a row's outputs, and of the shortest rows that are taken without a bubble.
+        self.steps = self._reader.steps
+        # From a beat to its sums over the lanes, and from a row's last one to its copy.
+        products = integer_product_latency(config.value_width) if self._adders else 1
+        self._to_sums = 1 + products + tree_depth(config.lanes)
+        self._to_copy = self._to_sums + 1
+        to_outputs = self._to_copy + self._reader.latency + 1
+        # As in ``LevelSums``: a row that is let through has room, and all before it.
+        self._outputs = Fifo(
+            layout(output_fields(config, outputs_per_beat)),
+            capacity=self.steps,
+            slack=self.steps + to_outputs,
+            memories=memories,
+        )
+        self.latency = to_outputs + Fifo.latency
+        super().__init__(
+            {
+                "i": In(stream.Signature(layout(value_fields(config)))),
+                "o": Out(stream.Signature(layout(output_fields(config, outputs_per_beat)))),
+            }
+        )
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        reader, outputs = self._reader, self._outputs
+        add_named(m, "reader", reader)
+        add_named(m, "outputs", outputs)
+        wiring.connect(m, outputs.o, wiring.flipped(self.o))
+
+        # A row's end waits until the copy of the row before will have been read.
+        beat: Any = self.i.payload
+        taken, passes, first = Signal(), Signal(), Signal(init=1)
+        left = Signal(range(self.steps))
+        m.d.comb += [
+            self.i.ready.eq(~beat.last | ((left == 0) & outputs.room)),
+            taken.eq(self.i.valid & self.i.ready),
+            passes.eq(taken & beat.last),
+        ]
+        m.d.sync += left.eq(Mux(passes, self.steps - 1, left - (left != 0)))
+        with m.If(taken):
+            m.d.sync += first.eq(beat.last)
+
+        self._add_up(m, taken, late(m, taken & first, self._to_sums, "first", cleared=True))
+        copy = late(m, passes, self._to_copy, "copy", cleared=True)
+        m.d.comb += [
+            reader.copy.eq(copy.replicate(len(reader.copy))),
+            outputs.i.valid.eq(late(m, reader.valid, 1, "output_valid", cleared=True)),
+            outputs.i.payload.last.eq(late(m, reader.last, 1, "output_last")),
+        ]
+        for k in range(self.outputs_per_beat):
+            total: Any = Value.cast(reader.read[k]).as_signed()
+            m.d.comb += outputs.i.payload.outputs[k].eq(
+                registered(m, self._output(total), f"output{k}")
+            )
+        return m
+
+    def _add_up(self, m: Module, taken: Value, begins: Value) -> None:
+        """Beats to the rows' sums, which begin with what rounds them."""
+        config = self.config
+        beat: Any = Signal.like(self.i.payload, name="beat", reset_less=True)
+        m.d.sync += beat.values.eq(self.i.payload.values)
+        # A beat that is not there weighs nothing.
+        with m.If(taken):
+            m.d.sync += beat.probabilities.eq(self.i.payload.probabilities)
+        with m.Else():
+            m.d.sync += beat.probabilities.eq(0)
+        width = config.softmax.format.prob_bits + config.value_width
+        for d in range(config.head_size):
+            products = []
+            for lane in range(config.lanes):
+                weight = Cat(beat.probabilities[lane], Const(0, 1)).as_signed()
+                value, name = beat.values[lane][d], f"product{d}_{lane}"
+                if self._adders:
+                    bits = Value.cast(value)
+                    products.append(integer_product(m, weight, bits, name)[:width].as_signed())
+                else:
+                    products.append(registered(m, weight * value, name, width))
+            beat_sum = registered_tree(m, products, lambda a, b: a + b, f"sum{d}_")
+            total = Signal(data.ArrayLayout(config.weighted_width, 1), name=f"total{d}")
+            before = Mux(begins, config.rounding, total[0])
+            m.d.sync += total[0].eq(before + beat_sum)
+            m.d.comb += Value.cast(self._reader.sums[d]).eq(Value.cast(total))
+
+    def _output(self, total: Any) -> Any:
+        """A row's sum as an output: its upper bits, saturated."""
+        places, width = self.config.output_shift, self.config.output_width
+        scaled = total >> places if places > 0 else total << -places
+        above = scaled[width - 1 :]
+        fits = ~above.any() | above.all()
+        sign = scaled[-1]
+        return Mux(fits, scaled[:width], Cat((~sign).replicate(width - 1), sign)).as_signed()
