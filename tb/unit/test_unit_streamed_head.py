@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,17 @@ def test_rows_equal_the_golden_model(name: str, stalled: str) -> None:
     rows = random_rows(config, seed=len(name), count=16)
     pauses = [stalls(n + len(name)) if str(n) in stalled else None for n in range(4)]
     Run(config, rows, (pauses[0], pauses[1], pauses[2], pauses[3])).check(config, rows)
+
+
+def test_a_sink_that_stops_loses_nothing() -> None:
+    config = config_of("dint4")
+    rng = np.random.default_rng(2)
+    rows = [random_row(config, rng, int(rng.integers(9, 25))) for _ in range(60)]
+    pause: Pause = chain(repeat(False, 60), repeat(True, 1200), repeat(False))
+    run = Run(config, rows, (None, None, None, pause), outputs_per_beat=8)
+    run.check(config, rows)
+    # Everything inside was full.
+    assert max(np.diff(run.keys.times)) > 500
 
 
 def test_multipliers_do_not_mix_absent_lanes_with_keys() -> None:
