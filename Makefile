@@ -21,6 +21,7 @@ help:
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
 	@echo 'make boards       bitstreams for all boards, proven, their reports and docs/boards.md; an hour'
+	@echo 'make bench-attention  attention heads beside an INT8 one, to reports/attention.json'
 	@echo 'make bench-macs   size of multiply-accumulates, to reports/macs.json and docs/attention.md'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
 	@echo 'make bench-torch  time of a pass of SmolLM2 with few bits of softmax beside eager attention'
@@ -96,6 +97,10 @@ boards: .venv/.fpga
 bench-macs: .venv/.fpga
 	$(BIN)/python scripts/bench_macs.py --docs $(ARGS)
 
+# One unit alone: make bench-attention ARGS=dint4-2bit-32.
+bench-attention: .venv/.fpga
+	$(BIN)/python scripts/bench_attention.py --docs $(ARGS)
+
 bench-model: .venv/.base
 	$(BIN)/python scripts/bench_model.py $(ARGS)
 
@@ -149,4 +154,4 @@ done; \
 endef
 
 .PHONY: help setup demo demo-board test regression test-wheel test-newest lint docs lock bench boards
-.PHONY: bench-macs bench-model bench-torch bench-cosim clean
+.PHONY: bench-attention bench-macs bench-model bench-torch bench-cosim clean

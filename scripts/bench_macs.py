@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = table(report)
     print(text)
     if options.docs:
-        write_table(PAGE, text)
+        write_table(PAGE, text, MARKS)
     return 0
 
 
@@ -81,9 +81,9 @@ def _measure(report: dict[str, Any], paths: Sequence[Path], wanted: Sequence[str
         REPORT.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def write_table(page: Path, text: str) -> None:
+def write_table(page: Path, text: str, marks: tuple[str, str]) -> None:
     """Replace what stands between the marks in ``page``."""
-    begin, end = MARKS
+    begin, end = marks
     before, found, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
     _, closed, after = rest.partition(f"\n{end}")
     if not (found and closed):

@@ -69,16 +69,20 @@ def test_integers_of_8_bits_are_near_float(model: PreTrainedModel) -> None:
         HeadSetting(keys="int8", bits=6),
         HeadSetting(keys="int8", bits=2),
         HeadSetting(keys="int8", bits=6, output_width=8),
+        HeadSetting(keys="int8", probabilities=16),
+        HeadSetting(keys="int8", probabilities=5),
     ):
         with heads.using(setting):
             given = run(model, texts[3])
         errors[setting] = float((given - exact).norm() / exact.norm())
-    by_8, by_4, fine, coarse, rough = errors.values()
+    by_8, by_4, fine, coarse, rough, multiplied, roughly = errors.values()
     assert by_8 < 0.03
     assert by_8 < fine < 0.06
     assert by_8 < by_4 < 0.6
     assert fine < coarse < 0.6
     assert fine < rough
+    assert multiplied < 1.1 * by_8
+    assert fine < roughly < 0.6
     # What it was before.
     assert torch.equal(run(model, texts[3]), exact)
 
@@ -98,13 +102,17 @@ def test_quick_study_says_what_it_found() -> None:
     study = Heads.quick()
     result = study.run()
     (found,) = result["models"]
-    assert [(row["keys"], row["bits"]) for row in found["rows"]] == [
+    multiplied, *rows = found["rows"]
+    of_it = [multiplied[name] for name in ("keys", "bits", "probabilities")]
+    assert of_it == ["int8", None, 16]
+    assert [(row["keys"], row["bits"]) for row in rows] == [
         ("int8", None),
         ("int8", 2),
         ("dint4", None),
         ("dint4", 2),
     ]
-    cosines = [row["cosine_mean"] for row in found["rows"]]
+    cosines = [row["cosine_mean"] for row in rows]
+    assert abs(multiplied["cosine_mean"] - cosines[0]) < 0.0003
     assert cosines[0] > 0.998
     assert cosines[0] > cosines[1] > 0.98
     assert cosines[0] > cosines[2] > cosines[3] > 0.98

@@ -143,8 +143,8 @@ def test_random_heads_equal_the_oracle(settings: dict[str, Any]) -> None:
     ids=str,
 )
 def test_heads_that_multiply_equal_the_oracle(settings: dict[str, Any]) -> None:
-    base: dict[str, Any] = {"head_size": 17, "max_row": 24, "kernel": "multiply"}
-    config = AttentionConfig(**base | settings)
+    usual: dict[str, Any] = {"head_size": 17, "max_row": 24, "kernel": "multiply"}
+    config = AttentionConfig(**usual | settings)
     rng = np.random.default_rng(2)
     half = 2 ** (config.value_width - 1)
     for keys in (1, 5, 24):

@@ -20,7 +20,7 @@ from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP, Device
 from exaq_fpga.flow import tools
 from exaq_fpga.flow.netlists import multipliers
 from exaq_fpga.flow.netlists.boundary import bound_by_registers
-from exaq_fpga.flow.netlists.carry_ends import trim_ends
+from exaq_fpga.flow.netlists.carry_ends import luts, trim_ends
 from exaq_fpga.flow.netlists.carry_gates import fold_gates
 from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.flow.netlists.output_registers import fold_output_registers
@@ -143,6 +143,52 @@ def implement(
                 folder=Path(name),
                 step=step,
             )
+    found = synthesise(
+        verilog, top, device, plain=plain, dsp=dsp, carries=carries, folder=folder, step=step
+    )
+    cells = found.netlist.count()
+    least = cells.get(_LUTS[device.family], 0)
+    if most_lut4 is not None and least > most_lut4:
+        raise TooLargeError(least, most_lut4)
+    return place(found, device, seeds=seeds, plain=plain, folder=folder, step=step)
+
+
+@dataclass(frozen=True)
+class Synthesised:
+    """A netlist before place and route; ``folded`` and ``gates`` as of ``Result``."""
+
+    netlist: Netlist
+    command: str
+    clock: str
+    folded: int
+    gates: int
+
+    @property
+    def ecp5_size(self) -> dict[str, int]:
+        """What nextpnr packs it to on ECP5, but for a few LUTs that it takes for constants."""
+        cells = self.netlist.count()
+        sizes = {name: cells.get(cell, 0) for name, cell in _SIZES["ecp5"].items()}
+        return sizes | {"lut4": luts(self.netlist)}
+
+
+def synthesise(
+    verilog: str,
+    top: str,
+    device: Device,
+    *,
+    plain: bool = False,
+    dsp: bool = True,
+    carries: bool = False,
+    folder: Path,
+    step: Callable[[str], None] = lambda name: None,
+) -> Synthesised:
+    """The netlist that ``implement`` places and routes, with the same parameters.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or fails, or the design has no clock named in ``CLOCKS``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     step("synthesis")
     netlist, command = _synthesise(verilog, top, device, dsp, folder)
@@ -156,11 +202,27 @@ def implement(
     clock = next((name for name in CLOCKS if name in netlist.ports), None)
     if clock is None:
         raise ToolError(f"{top} has no clock port named {' or '.join(CLOCKS)}")
-    cells = netlist.count()
-    least = cells.get(_LUTS[device.family], 0)
-    if most_lut4 is not None and least > most_lut4:
-        raise TooLargeError(least, most_lut4)
-    boundary = bound_by_registers(netlist, device.family, clock)
+    return Synthesised(netlist, command, clock, folded, saved)
+
+
+def place(
+    found: Synthesised,
+    device: Device,
+    *,
+    seeds: Sequence[int] = SEEDS,
+    plain: bool = False,
+    folder: Path,
+    step: Callable[[str], None] = lambda name: None,
+) -> Result:
+    """Place and route what ``synthesise`` gave, once for each of ``seeds``, as ``implement`` does.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or fails; the design does not fit.
+    """
+    netlist, cells = found.netlist, found.netlist.count()
+    boundary = bound_by_registers(netlist, device.family, found.clock)
     netlist.write(folder / "bounded.json")
     routes = []
     arguments = [*device.route, "--freq", str(device.target)]
@@ -171,11 +233,11 @@ def implement(
         device=device,
         plain=plain,
         size=_size(device, cells, routes[0].used, boundary),
-        folded=folded,
-        gates=saved,
+        folded=found.folded,
+        gates=found.gates,
         boundary=boundary,
         routes=tuple(routes),
-        flags={"yosys": command, "nextpnr": " ".join(arguments)},
+        flags={"yosys": found.command, "nextpnr": " ".join(arguments)},
     )
 
 

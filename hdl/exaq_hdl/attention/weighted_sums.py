@@ -16,7 +16,7 @@ gates in the place of multipliers, and divides behind the sums instead of before
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
@@ -31,7 +31,7 @@ from exaq_hdl.parts.assembly import add_named, late
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import SIMULATED, Memories
-from exaq_hdl.shell.ports import layout
+from exaq_hdl.shell.ports import Ports, StreamPort, layout, members
 
 
 class WeightedSums(Component):
@@ -93,12 +93,7 @@ class WeightedSums(Component):
             memories=memories,
         )
         self.latency = to_outputs + Fifo.latency
-        super().__init__(
-            {
-                "i": In(stream.Signature(layout(value_fields(config)))),
-                "o": Out(stream.Signature(layout(output_fields(config, outputs_per_beat)))),
-            }
-        )
+        super().__init__(members(weighted_sums_ports(config, outputs_per_beat)))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
@@ -169,3 +164,11 @@ class WeightedSums(Component):
         fits = ~above.any() | above.all()
         sign = scaled[-1]
         return Mux(fits, scaled[:width], Cat((~sign).replicate(width - 1), sign)).as_signed()
+
+
+def weighted_sums_ports(config: AttentionConfig, outputs_per_beat: int) -> Ports:
+    """The ports of ``WeightedSums``, each with what it is."""
+    return {
+        "i": StreamPort(In, value_fields(config)),
+        "o": StreamPort(Out, output_fields(config, outputs_per_beat)),
+    }

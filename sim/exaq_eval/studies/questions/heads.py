@@ -26,6 +26,8 @@ class Heads(Study):
         scales and tables come from.
     keys, widths
         Formats of keys, and bits of a code.
+    probabilities
+        Widths of the probabilities of INT8 heads that multiply values by them, to compare with.
     """
 
     name: ClassVar[str] = "heads"
@@ -37,11 +39,14 @@ class Heads(Study):
 
     subjects: Sequence[tuple[str, int, int]] = (("minilm", 48, 12), ("smollm2", 2, 1))
     keys: Sequence[str] = ("int8", "int4", "dint4")
-    widths: Sequence[int] = (2, 3)
+    widths: Sequence[int] = (2, 3, 4)
+    probabilities: Sequence[int] = (16, 8)
 
     @classmethod
     def quick(cls) -> Self:
-        return cls(subjects=(("minilm", 3, 2),), keys=("int8", "dint4"), widths=(2,))
+        return cls(
+            subjects=(("minilm", 3, 2),), keys=("int8", "dint4"), widths=(2,), probabilities=(16,)
+        )
 
     def run(self, progress: Progress = silent) -> dict[str, Any]:
         # First of all: its message names the extra where PyTorch is missing.
@@ -51,7 +56,10 @@ class Heads(Study):
         from exaq_eval.studies.subjects.quantized_models import QuantizedModel
 
         bits: list[int | None] = [None, *self.widths]
-        total, done = len(self.subjects) * (1 + len(self.keys) * len(bits)), 0
+        settings = [
+            HeadSetting(keys="int8", probabilities=width) for width in self.probabilities
+        ] + [HeadSetting(keys=keys, bits=width) for keys in self.keys for width in bits]
+        total, done = len(self.subjects) * (1 + len(settings)), 0
         models = []
         for name, texts, calibrated in self.subjects:
             progress(done, total, f"{name}: calibrating")
@@ -66,12 +74,14 @@ class Heads(Study):
                 model=task.model, run=_runner(task.model), texts=subject.calibration
             )
             rows = []
-            for keys in self.keys:
-                for width in bits:
-                    progress(done, total, f"{name}: {keys} keys, {width or 'float'}")
-                    done += 1
-                    with heads.using(HeadSetting(keys=keys, bits=width)):
-                        rows.append({"keys": keys, "bits": width} | subject.scores())
+            for setting in settings:
+                row: dict[str, Any] = {"keys": setting.keys, "bits": setting.bits}
+                if setting.probabilities is not None:
+                    row["probabilities"] = setting.probabilities
+                progress(done, total, f"{name}: {setting.keys} keys, {heads_text.softmax_of(row)}")
+                done += 1
+                with heads.using(setting):
+                    rows.append(row | subject.scores())
             models.append(
                 {
                     "name": task.name,
@@ -93,12 +103,11 @@ class Heads(Study):
         with panels(path, 1, len(models)) as (line,):
             for axes, model in zip(line, models, strict=True):
                 encodes = model["kind"] == "encoder"
-                names = list(dict.fromkeys(heads_text.softmax_of(row) for row in model["rows"]))
-                kinds = dict.fromkeys(row["keys"] for row in model["rows"])
+                rows = heads_text.of_codes(model)
+                names = list(dict.fromkeys(heads_text.softmax_of(row) for row in rows))
+                kinds = dict.fromkeys(row["keys"] for row in rows)
                 for colour, keys in zip(COLOURS, kinds, strict=False):
-                    costs = [
-                        heads_text.cost(model, row) for row in model["rows"] if row["keys"] == keys
-                    ]
+                    costs = [heads_text.cost(model, row) for row in rows if row["keys"] == keys]
                     axes.plot(range(len(names)), costs, "o-", color=colour, label=f"{keys} keys")
                 axes.set_xticks(range(len(names)), names)
                 axes.set_ylim(bottom=0)

@@ -11,7 +11,8 @@ _METHOD = (
     "bits with the scales of the keys' channels folded in, values of 8 bits, outputs of 16, tables "
     "for each head. Scales are those with which no operand of the calibration texts saturates. "
     "*Float* is the exact softmax of the integer dot products, so that its rows are what the "
-    "operands alone cost."
+    "operands alone cost. *Probabilities* are those of a head to compare with, whose softmax is "
+    "the kernel `multiply`, and which multiplies each value by a probability of that many bits."
 )
 
 
@@ -25,7 +26,14 @@ def paragraphs(result: dict[str, Any]) -> list[str]:
 
 def softmax_of(row: dict[str, Any]) -> str:
     """What a row's softmax is, in words."""
+    if "probabilities" in row:
+        return f"{row['probabilities']}-bit probabilities"
     return "float" if row["bits"] is None else f"{row['bits']} bits"
+
+
+def of_codes(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """A model's rows without those of heads that multiply by probabilities."""
+    return [row for row in model["rows"] if "probabilities" not in row]
 
 
 def cost(model: dict[str, Any], row: dict[str, Any]) -> float:
@@ -61,9 +69,10 @@ def _table(model: dict[str, Any]) -> str:
 
 def _conclusion(model: dict[str, Any]) -> str:
     """What keys of 4 bits add to those of 8, and a softmax of each width to a float one."""
-    costs = {(row["keys"], row["bits"]): cost(model, row) for row in model["rows"]}
-    kinds = list(dict.fromkeys(row["keys"] for row in model["rows"]))
-    widths = [bits for bits in dict.fromkeys(row["bits"] for row in model["rows"]) if bits]
+    rows = of_codes(model)
+    costs = {(row["keys"], row["bits"]): cost(model, row) for row in rows}
+    kinds = list(dict.fromkeys(row["keys"] for row in rows))
+    widths = [bits for bits in dict.fromkeys(row["bits"] for row in rows) if bits]
     operands = ", ".join(f"{costs[keys, None]:+.4f} with {keys} keys" for keys in kinds)
     added = "; ".join(
         f"{bits} bits "
@@ -71,4 +80,10 @@ def _conclusion(model: dict[str, Any]) -> str:
         for bits in widths
     )
     what = "1 - mean cosine" if model["kind"] == "encoder" else "nats"
-    return f"In {what}, operands cost {operands}; the softmax adds {added}."
+    multiplied = "; ".join(
+        f"a head of {row['keys']} keys with {softmax_of(row)} costs {cost(model, row):+.4f} in all"
+        for row in model["rows"]
+        if "probabilities" in row
+    )
+    beside = f" Beside them {multiplied}." if multiplied else ""
+    return f"In {what}, operands cost {operands}; the softmax adds {added}.{beside}"

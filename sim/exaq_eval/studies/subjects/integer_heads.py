@@ -50,11 +50,15 @@ class HeadSetting:
     keys, value_width, output_width
         As of ``AttentionConfig``.
     bits
-        Width of a code; None: a float softmax of the integer dot products, and float outputs.
+        Width of a code; None: there are none.
+    probabilities
+        Of heads that multiply values by probabilities, their width. Where both are None, a float
+        softmax of the integer dot products, and float outputs.
     """
 
     keys: str
-    bits: int | None
+    bits: int | None = None
+    probabilities: int | None = None
     value_width: int = 8
     output_width: int = 16
 
@@ -134,20 +138,24 @@ class IntegerHeads:
             value_width=setting.value_width,
             factor=operands[0].factor,
         )
-        if setting.bits is None:
+        softmax: dict[str, Any]
+        if setting.bits is not None:
+            given = self.tables(setting.bits).of(layer, head).tables
+            tables = of_steps(given, _STEP, scales.logit_scale)
+            softmax = {"bits": setting.bits, "tables": tables}
+        elif setting.probabilities is not None:
+            softmax = {"kernel": "multiply", "prob_bits": setting.probabilities}
+        else:
             return scales, None
         config = AttentionConfig(
             head_size=operands[0].q.shape[-1],
             keys=setting.keys,
             value_width=setting.value_width,
             output_width=setting.output_width,
-            bits=setting.bits,
             max_row=65536,
             lanes=1,
             logit_scale=scales.logit_scale,
-            tables=of_steps(
-                self.tables(setting.bits).of(layer, head).tables, _STEP, scales.logit_scale
-            ),
+            **softmax,
         )
         return scales, config
 
