@@ -2,6 +2,7 @@
 
 from exaq.cache import cache_folder
 from exaq_cosim.build import ToolError, build_library
+from exaq_cosim.head_simulation import HeadSimulation, compile_head, simulate_head
 from exaq_cosim.simulation import (
     Simulation,
     Spread,
@@ -22,6 +23,7 @@ from exaq_cosim.stream import (
 
 __all__ = [
     "HangError",
+    "HeadSimulation",
     "LoadError",
     "ProtocolError",
     "Simulation",
@@ -31,10 +33,12 @@ __all__ = [
     "ToolError",
     "build_library",
     "cache_folder",
+    "compile_head",
     "compile_unit",
     "golden",
     "golden_references",
     "golden_results",
     "simulate",
+    "simulate_head",
     "stream_rows",
 ]

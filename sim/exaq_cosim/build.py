@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from exaq import SoftmaxConfig
+from exaq.attention import AttentionConfig
 from exaq_cosim.compiler import Harness, ToolError, compile_verilog
 from exaq_cosim.row_bytes import RowBytes
 
-__all__ = ["ToolError", "build_library"]
-
-_TOP = "exaq_softmax"
+__all__ = ["ToolError", "build_head_library", "build_library"]
 
 
 def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False) -> Path:
@@ -39,12 +39,11 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
     ToolError
         No C++ compiler, no Verilator, or one of them failed.
     """
-    driver = files("exaq_cosim").joinpath("driver.cpp").read_text(encoding="utf-8")
-    harness = Harness(
+    return _build(
+        verilog,
+        top="exaq_softmax",
         name="unit",
-        top=_TOP,
-        prefix="Vexaq",
-        sources={"driver.cpp": driver},
+        driver="driver.cpp",
         defines=[
             f"EXAQ_LANES={config.lanes}",
             f"EXAQ_LOGIT_BYTES={config.logit_bytes}",
@@ -56,10 +55,70 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
             f"EXAQ_CODE_BITS={config.bits if config.output == 'codes' else 0}",
             f"EXAQ_REFERENCE_BITS={config.kernel.beat_reference_bits}",
             f"EXAQ_ROW_BYTES={RowBytes.of(config).total if config.row_results != 'none' else 0}",
-            f"EXAQ_TRACE={int(tracing)}",
         ],
+        tracing=tracing,
+    )
+
+
+def build_head_library(
+    verilog: str, config: AttentionConfig, outputs_per_beat: int, *, tracing: bool = False
+) -> Path:
+    """The shared library of an attention head's AXI top and its driver, as ``build_library``.
+
+    Parameters
+    ----------
+    verilog
+        Source of module ``exaq_attention``, self-contained, with the AXI4-Stream ports.
+    config, outputs_per_beat
+        What gives the widths of the ports.
+    tracing
+        Whether the library can write waves.
+
+    Returns
+    -------
+    Path
+        The library, for ``exaq_cosim.head_stream.stream_heads``.
+
+    Raises
+    ------
+    ToolError
+        As ``build_library``.
+    """
+    size = config.head_size
+    return _build(
+        verilog,
+        top="exaq_attention",
+        name="head",
+        driver="head_driver.cpp",
+        defines=[
+            f"EXAQ_Q_BYTES={size}",
+            f"EXAQ_KEY_BYTES={-(-size * config.key_format.width // 8)}",
+            f"EXAQ_VALUE_BYTES={-(-size * config.value_width // 8)}",
+            f"EXAQ_OUTPUT_BYTES={outputs_per_beat * config.output_width // 8}",
+            f"EXAQ_ROW_BEATS={size // outputs_per_beat}",
+        ],
+        tracing=tracing,
+    )
+
+
+def _build(
+    verilog: str, *, top: str, name: str, driver: str, defines: Sequence[str], tracing: bool
+) -> Path:
+    """The library of the module ``top`` and the C++ of that name, which is compiled with what it
+    includes.
+    """
+    folder = files("exaq_cosim")
+    sources = {
+        file: folder.joinpath(file).read_text(encoding="utf-8") for file in (driver, "clocked.h")
+    }
+    harness = Harness(
+        name=name,
+        top=top,
+        prefix="Vexaq",
+        sources=sources,
+        defines=[*defines, f"EXAQ_TRACE={int(tracing)}"],
         # O1: more takes twice as long to compile and simulates no faster.
         model_flags=("-O1",),
         shared=True,
     )
-    return compile_verilog({f"{_TOP}.v": verilog}, harness, tracing=tracing)
+    return compile_verilog({f"{top}.v": verilog}, harness, tracing=tracing)

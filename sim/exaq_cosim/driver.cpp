@@ -14,10 +14,7 @@
 #include <type_traits>
 
 #include "Vexaq.h"
-#include "verilated.h"
-#if EXAQ_TRACE
-#include "verilated_vcd_c.h"
-#endif
+#include "clocked.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ports are copied as little-endian bytes");
 
@@ -26,10 +23,8 @@ namespace {
 constexpr int64_t kLanes = EXAQ_LANES;
 constexpr int64_t kMaxRow = EXAQ_MAX_ROW;
 constexpr int64_t kMaskBits = EXAQ_MASKING ? kLanes : 0;
-constexpr int64_t kResetCycles = 8;
 // After the last row the unit is watched a little longer: nothing may come any more.
 constexpr int64_t kQuietCycles = 64;
-constexpr int64_t kHalfPeriod = 5;
 
 constexpr int64_t stored(int64_t bytes) { return bytes == 3 ? 4 : bytes; }
 
@@ -99,22 +94,9 @@ constexpr int64_t kOutBytes = kLanes * EXAQ_PROB_BYTES;
 constexpr int64_t out_bytes(int64_t lanes) { return lanes * EXAQ_PROB_BYTES; }
 #endif
 
-struct SplitMix {
-    uint64_t state;
-
-    uint64_t next() {
-        uint64_t z = (state += 0x9e3779b97f4a7c15u);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
-};
-
 int64_t beats_of(int64_t elements) { return (elements + kLanes - 1) / kLanes; }
 
 }  // namespace
-
-#define EXPORTED __attribute__((visibility("default")))
 
 extern "C" {
 
@@ -181,17 +163,9 @@ struct Report {
     uint32_t status;              // the last word that a wait has read
 };
 
-struct Bench {
-    Bench(const Job& what, const char* waves) : job(what), random{what.seed} {
-#if EXAQ_TRACE
-        context.traceEverOn(true);
-        top.trace(&trace, 99);
-        trace.set_time_unit("1ns");
-        trace.set_time_resolution("1ns");
-        trace.open(waves);
-#else
-        (void)waves;
-#endif
+struct Bench : Clocked<Vexaq> {
+    Bench(const Job& what, const char* waves)
+        : Clocked(waves, what.seed, what.stall), job(what) {
         top.s_axis_tvalid = 0;
         top.m_axis_tready = 0;
 #if EXAQ_ROW_BYTES
@@ -203,19 +177,7 @@ struct Bench {
         top.s_axi_awprot = top.s_axi_arprot = 0;
         top.s_axi_wstrb = 0xf;
 #endif
-        top.aresetn = 0;
-        for (int64_t i = 0; i < kResetCycles; ++i) {
-            settle();
-            tick();
-        }
-        top.aresetn = 1;
-    }
-
-    ~Bench() {
-        top.final();
-#if EXAQ_TRACE
-        trace.close();
-#endif
+        reset();
     }
 
     void run(int64_t cycles) {
@@ -255,8 +217,6 @@ struct Bench {
 
     // Elements of a row that the unit computes with.
     int64_t taken(int64_t row) const { return std::min<int64_t>(job.lengths[row], kMaxRow); }
-
-    bool paused() { return job.stall && random.next() < job.stall; }
 
     void fault(Fault what) {
         if (report.state == kRunning) {
@@ -497,33 +457,7 @@ struct Bench {
 
     void stamp(int64_t which, int64_t row) { job.stamps[which * job.rows + row] = report.cycle; }
 
-    void settle() {
-        top.aclk = 0;
-        top.eval();
-        dump();
-    }
-
-    void tick() {
-        top.aclk = 1;
-        top.eval();
-        dump();
-    }
-
-    void dump() {
-#if EXAQ_TRACE
-        trace.dump(static_cast<uint64_t>(time));
-        time += kHalfPeriod;
-#endif
-    }
-
     Job job;
-    SplitMix random;
-    VerilatedContext context;
-    Vexaq top{&context, "TOP"};
-#if EXAQ_TRACE
-    VerilatedVcdC trace;
-    int64_t time = 0;
-#endif
     bool offering = false;
     int64_t in_beat = 0, out_beat = 0, idle = 0;
     Keep<kLanes * EXAQ_LOGIT_BYTES> in_keep;

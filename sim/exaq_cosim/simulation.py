@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,8 @@ from exaq.rows import Rows
 from exaq.scalars import flag, integer, real
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
-from exaq_cosim.stream import SimulationError, stream_rows
+from exaq_cosim.stream import stream_rows
+from exaq_cosim.waves import kept_waves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,15 +280,11 @@ def simulate(
     OSError
         ``waves`` or the cache cannot be written.
     """
-    stall, seed = float(real("stall", stall)), integer("seed", seed)
+    stall, seed = checked_stalls(stall, seed)
     overlong = flag("overlong", overlong)
-    if not 0 <= stall < 1:
-        raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
     asked, rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
     loaded(config, loads)
-    with _kept(waves) as file:
+    with kept_waves(waves) as file:
         library = compile_unit(config, tracing=file is not None)
         begin = time.perf_counter()
         out = stream_rows(
@@ -330,6 +325,16 @@ def simulate(
         seed=seed,
         seconds=seconds,
     )
+
+
+def checked_stalls(stall: float, seed: int) -> tuple[float, int]:
+    """The arguments of ``simulate`` of those names; errors likewise."""
+    stall, seed = float(real("stall", stall)), integer("seed", seed)
+    if not 0 <= stall < 1:
+        raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
+    return stall, seed
 
 
 def golden(
@@ -445,31 +450,6 @@ def _cut(rows: Rows, config: SoftmaxConfig) -> Rows:
         lengths=np.minimum(rows.lengths, row),
         windows=None if rows.windows is None else np.minimum(rows.windows, row),
     )
-
-
-@contextmanager
-def _kept(waves: str | os.PathLike[str] | None) -> Iterator[Path | None]:
-    """A temporary file beside ``waves`` that takes its place, also when the unit is at fault."""
-    if waves is None:
-        yield None
-        return
-    target = Path(waves)
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.touch()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(target)) from error
-    try:
-        try:
-            yield temporary
-        except SimulationError:
-            temporary.replace(target)
-            raise
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Rows through a compiled unit: the only module that calls the shared library."""
+"""Rows through a compiled unit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from numpy.typing import NDArray
 from exaq import RowResults, SoftmaxConfig
 from exaq.float_format import bits_of_keys
 from exaq.stream_format import element_type
+from exaq_cosim.library import DONE, HANG, run_library
 from exaq_cosim.loading import Load, accesses, load_of, reasons
 from exaq_cosim.row_bytes import RowBytes
 
-#: Cycles between two calls of ``progress``, some tenths of a second.
-_STEP = 1 << 17
-# enum State of the driver.
-_RUNNING, _DONE, _HANG = 0, 1, 2
 # enum Fault of the driver, from 1.
 _FAULTS = (
     "m_axis_tvalid fell before the beat was taken",
@@ -197,7 +194,7 @@ def stream_rows(
     waves
         File to write a VCD to, at 10 ns a cycle.
     progress
-        Called with (rows done, rows) every ``_STEP`` cycles and at the end.
+        Called with (rows done, rows) every ``STEP`` cycles of the library, and at the end.
 
     Raises
     ------
@@ -256,26 +253,19 @@ def stream_rows(
         idle_limit=idle_limit(config, stall),
     )
     report = _Report()
-    functions = _load(library)
-    bench = functions.exaq_open(ctypes.byref(job), None if waves is None else bytes(waves))
-    try:
-        while report.state == _RUNNING:
-            functions.exaq_run(bench, _STEP, ctypes.byref(report))
-            if progress is not None:
-                progress(report.rows_out, rows)
-    finally:
-        functions.exaq_close(bench)
-    if report.state != _DONE and report.accesses < len(script):
+    told = None if progress is None else lambda: progress(report.rows_out, rows)
+    run_library(library, job, report, waves=waves, told=told)
+    if report.state != DONE and report.accesses < len(script):
         context, _ = load_of(loads, len(script), report.accesses)
         raise _load_error(report, context, job.idle_limit)
-    if report.state == _HANG:
+    if report.state == HANG:
         results_of = f", and results of {report.results}" if octets else ""
         raise HangError(
             f"the unit hangs: no beat moved for {job.idle_limit} cycles up to cycle "
             f"{report.cycle}, with {report.rows_in} of {rows} rows in and {report.rows_out} out"
             f"{results_of}"
         )
-    if report.state != _DONE:
+    if report.state != DONE:
         row = report.results if report.fault in _OF_RESULTS else report.rows_out
         raise ProtocolError(f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, row {row})")
     if octets and not codes and (row_errors != result_errors).any():
@@ -294,7 +284,7 @@ def stream_rows(
 
 
 def _load_error(report: _Report, context: int, limit: int) -> SimulationError:
-    if report.state == _HANG:
+    if report.state == HANG:
         return HangError(
             f"the unit hangs: the load of context {context} made no progress for {limit} cycles "
             f"up to cycle {report.cycle}"
@@ -307,14 +297,3 @@ def _load_error(report: _Report, context: int, limit: int) -> SimulationError:
     return ProtocolError(
         f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, load of context {context})"
     )
-
-
-def _load(library: Path) -> ctypes.CDLL:
-    functions = ctypes.CDLL(str(library))
-    functions.exaq_open.argtypes = [ctypes.POINTER(_Job), ctypes.c_char_p]
-    functions.exaq_open.restype = ctypes.c_void_p
-    functions.exaq_run.argtypes = [ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(_Report)]
-    functions.exaq_run.restype = None
-    functions.exaq_close.argtypes = [ctypes.c_void_p]
-    functions.exaq_close.restype = None
-    return functions

@@ -41,7 +41,7 @@ def scores(q: ArrayLike, k: ArrayLike, config: AttentionConfig) -> NDArray[np.in
     ValueError
         An integer is out of range or no code, or the shapes do not fit.
     """
-    queries = _integers("q", q, QUERY_WIDTH)
+    queries = operand("q", q, QUERY_WIDTH)
     keys = config.key_format.integers(k)
     for name, array in (("q", queries), ("k", keys)):
         if array.ndim < 2 or array.shape[-1] != config.head_size:
@@ -79,7 +79,7 @@ def level_sums(
     TypeError, ValueError
         As ``scores``.
     """
-    values = _integers("v", v, config.value_width)
+    values = operand("v", v, config.value_width)
     of_keys = plain(codes, "codes")
     levels = config.softmax.levels
     if of_keys.size:
@@ -219,7 +219,8 @@ def attend(
     return outputs(sums, found.sum, config)
 
 
-def _integers(name: str, values: ArrayLike, width: int) -> NDArray[Any]:
+def operand(name: str, values: ArrayLike, width: int) -> NDArray[Any]:
+    """``values``, called ``name``, as integers of ``width`` bits; errors as of ``scores``."""
     given = plain(values, name)
     if given.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, not {given.dtype}")

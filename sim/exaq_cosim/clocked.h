@@ -1,0 +1,97 @@
+// What the drivers of verilated units share: clock, reset, waves, and the dice of stalls. The build
+// defines EXAQ_TRACE.
+
+#pragma once
+
+#include <cstdint>
+
+#include "verilated.h"
+#if EXAQ_TRACE
+#include "verilated_vcd_c.h"
+#endif
+
+#define EXPORTED __attribute__((visibility("default")))
+
+struct SplitMix {
+    uint64_t state;
+
+    uint64_t next() {
+        uint64_t z = (state += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+};
+
+// A verilated module with the ports aclk and aresetn. A side pauses where a random 64-bit number is
+// below `stall`.
+template <class Module>
+class Clocked {
+  protected:
+    Clocked(const char* waves, uint64_t seed, uint64_t stall) : random{seed}, stall(stall) {
+#if EXAQ_TRACE
+        context.traceEverOn(true);
+        top.trace(&trace, 99);
+        trace.set_time_unit("1ns");
+        trace.set_time_resolution("1ns");
+        trace.open(waves);
+#else
+        (void)waves;
+#endif
+    }
+
+    ~Clocked() {
+        top.final();
+#if EXAQ_TRACE
+        trace.close();
+#endif
+    }
+
+    // To be called once the inputs have their first values.
+    void reset() {
+        top.aresetn = 0;
+        for (int64_t i = 0; i < kResetCycles; ++i) {
+            settle();
+            tick();
+        }
+        top.aresetn = 1;
+    }
+
+    void settle() {
+        top.aclk = 0;
+        top.eval();
+        dump();
+    }
+
+    void tick() {
+        top.aclk = 1;
+        top.eval();
+        dump();
+    }
+
+    bool paused() { return stall && random.next() < stall; }
+
+  private:
+    static constexpr int64_t kResetCycles = 8;
+
+    void dump() {
+#if EXAQ_TRACE
+        trace.dump(static_cast<uint64_t>(time));
+        time += kHalfPeriod;
+#endif
+    }
+
+    SplitMix random;
+    uint64_t stall;
+    VerilatedContext context;
+
+  protected:
+    Module top{&context, "TOP"};
+
+  private:
+#if EXAQ_TRACE
+    static constexpr int64_t kHalfPeriod = 5;
+    VerilatedVcdC trace;
+    int64_t time = 0;
+#endif
+};
