@@ -21,12 +21,16 @@ R = TypeVar("R")
 _FILE = click.Path(path_type=Path)
 
 
+def logits_argument(command: Callable[..., R]) -> Callable[..., R]:
+    """Give a click command the argument ``logits``, a path for ``RowInput.load``."""
+    return click.argument("logits", metavar="LOGITS.npy", type=_FILE)(command)
+
+
 def row_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a click command the argument ``logits``, and the options ``lengths``, ``mask`` and
-    ``contexts_of``: paths for ``RowInput.load``.
+    """Give a click command the options ``lengths``, ``mask`` and ``contexts_of``: paths for
+    ``RowInput.load``.
     """
     parts = (
-        click.argument("logits", metavar="LOGITS.npy", type=_FILE),
         click.option(
             "--lengths",
             metavar="FILE.npy",

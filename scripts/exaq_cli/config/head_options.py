@@ -21,6 +21,18 @@ MULTIPLIERS = ("lut", "dsp")
 #: Where keys and values can be while rows run; likewise.
 OPERANDS = ("stored", "streamed")
 
+# Settings of a softmax that make a difference to a head, and to what takes its codes.
+_OF_SOFTMAX = (
+    "bits",
+    "lanes",
+    "logit_scale",
+    "clip",
+    "max_row",
+    "exp_frac",
+    "full_rate_row",
+    "sink",
+)
+
 # Type and help of the option that gives the setting of that name.
 _SETTINGS: dict[str, tuple[Any, str]] = {
     "head_size": (
@@ -67,28 +79,33 @@ _SETTINGS: dict[str, tuple[Any, str]] = {
 }
 
 
-def head_options(command: Callable[..., R]) -> Callable[..., R]:
-    """Give a click command the options of a head; the argument ``head`` is what they say."""
+def head_options(*without: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Give a click command the options of a head; the argument ``head`` is what they say.
 
-    @functools.wraps(command)
-    def configured(*args: Any, **others: Any) -> R:
-        given = {name: others.pop(name) for name in _SETTINGS}
-        head = {name: value for name, value in given.items() if value is not None}
-        return command(*args, head=head, **others)
+    ``without``: names of those that the command has itself, for something else too.
+    """
+    settings = {name: each for name, each in _SETTINGS.items() if name not in without}
 
-    decorated: Callable[..., R] = configured
-    for name, (kind, text) in reversed(_SETTINGS.items()):
-        flag: dict[str, Any] = (
-            {"is_flag": True, "default": None} if kind is bool else {"type": kind}
-        )
-        option = click.option(f"--{name.replace('_', '-')}", name, help=text, **flag)
-        decorated = option(decorated)
-    return decorated
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(command)
+        def configured(*args: Any, **others: Any) -> R:
+            given = {name: others.pop(name) for name in settings}
+            head = {name: value for name, value in given.items() if value is not None}
+            return command(*args, head=head, **others)
+
+        decorated: Callable[..., R] = configured
+        for name, (kind, text) in reversed(settings.items()):
+            flag: dict[str, Any] = (
+                {"is_flag": True, "default": None} if kind is bool else {"type": kind}
+            )
+            option = click.option(f"--{name.replace('_', '-')}", name, help=text, **flag)
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
-def resolve_head(
-    partial: PartialConfig, head: Mapping[str, Any], *, unit: str, fitting: tuple[str, ...]
-) -> AttentionConfig:
+def resolve_head(partial: PartialConfig, head: Mapping[str, Any], *, unit: str) -> AttentionConfig:
     """The head that was asked for.
 
     Parameters
@@ -99,8 +116,6 @@ def resolve_head(
         Settings of ``AttentionConfig``.
     unit
         What they are for, in messages.
-    fitting
-        Names of the softmax's settings that make a difference to that.
 
     Raises
     ------
@@ -110,7 +125,7 @@ def resolve_head(
     if partial.preset is not None:
         raise UserError(f"--preset is not for the unit {unit}")
     settings = dict(partial.settings)
-    refuse(settings.keys() - {*fitting}, unit)
+    refuse(settings.keys() - {*_OF_SOFTMAX}, unit)
     with user_errors():
         if partial.tables is not None:
             of_file = partial.tables.config(partial.tables_name, **settings)

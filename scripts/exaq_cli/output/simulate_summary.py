@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
+from exaq.attention import AttentionConfig
 from exaq_cli.output.describe import describe_kernel, describe_mismatches
 
 _LESS = ", less the row's beats"
@@ -40,6 +41,45 @@ def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[
         lines |= _cycles(config, figures)
     speed = figures["elements_per_second"] / 1e6
     lines["Speed here"] = f"{speed:.1f} M elements/s ({figures['seconds']:.2f} s)"
+    lines["Written"] = ", ".join(str(path) for path in written)
+    for name, text in lines.items():
+        click.echo(f"{name:<20}{text}")
+
+
+def print_head_summary(
+    config: AttentionConfig, figures: dict[str, Any], written: list[Path]
+) -> None:
+    """Print a run's ``figures`` of attention heads in lines, and the files that were written."""
+    softmax = config.softmax
+    keys = f"{config.keys} keys{', causal' if config.causal else ''}"
+    lines = {
+        "Configuration": f"{keys}, {describe_kernel(softmax)}, {config.lanes} lanes",
+        "Heads": f"{figures['heads']:,}, with {figures['loads']:,} sets of keys and values",
+        "Rows": f"{figures['rows']:,}",
+        "Scores": f"{figures['scores']:,}, in steps of {float(softmax.logit_scale):.6g}",
+    }
+    if "scales" in figures:
+        lines["Values"] = f"in steps of {figures['scales']['value']:.6g}"
+    if figures["engine"] == "rtl":
+        lines |= {
+            "Cycles": f"{figures['cycles']:,}",
+            "Cycles per row": f"{figures['cycles_per_row']:.2f}",
+            "Scores per cycle": f"{figures['scores_per_cycle']:.3f}",
+            "Row": f"{_spread(figures['row_cycles'])} cycles, row in to last output out",
+            "Latency": f"{_spread(figures['latency'])} cycles, row, keys and values in to first "
+            "output out, less twice the keys' beats",
+        }
+        if figures["row_interval"] is not None:
+            lines["Row interval"] = (
+                f"{_spread(figures['row_interval'])} cycles, end of a row to end of the next"
+            )
+        lines |= {
+            "Row errors": f"{figures['row_errors']:,}",
+            "Mismatches": f"{figures['mismatches']:,} outputs against the golden model",
+            "Stall": f"{figures['stall']:g} on each side, seed {figures['seed']}",
+        }
+    speed = figures["scores_per_second"] / 1e6
+    lines["Speed here"] = f"{speed:.1f} M scores/s ({figures['seconds']:.2f} s)"
     lines["Written"] = ", ".join(str(path) for path in written)
     for name, text in lines.items():
         click.echo(f"{name:<20}{text}")

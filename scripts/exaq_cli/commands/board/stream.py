@@ -27,7 +27,7 @@ from exaq_cli.errors import BreakdownError, UserError, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_summary
-from exaq_cli.row_input import RowInput, row_options, window_options
+from exaq_cli.row_input import RowInput, logits_argument, row_options, window_options
 from exaq_cli.row_output import check_outputs, output_options, write_rows
 from exaq_fpga import Board, BoardError, SerialPort, StreamedRows, UnknownTablesError
 from exaq_fpga.link.protocol import element_octets, result_octets
@@ -59,6 +59,7 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Compare every bit with the golden model.",
 )
+@logits_argument
 @row_options
 @window_options
 @click.option(

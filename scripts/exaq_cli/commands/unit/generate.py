@@ -52,7 +52,7 @@ class _Asked:
 
 @click.command(name="generate")
 @config_options
-@head_options
+@head_options()
 @click.option(
     "-o",
     "--out",
@@ -155,24 +155,11 @@ def _softmax(asked: _Asked) -> _Unit:
     )
 
 
-# Settings of a softmax that make a difference to what takes its codes, and to a head.
-_OF_HEADS = (
-    "bits",
-    "lanes",
-    "logit_scale",
-    "clip",
-    "max_row",
-    "exp_frac",
-    "full_rate_row",
-    "sink",
-)
-
-
 def _level_sums(asked: _Asked) -> _Unit:
     head = dict(asked.head)
     refuse(head.keys() & {"keys", "causal", "multipliers", "operands"}, "level-sums")
     per_beat = head.pop("outputs_per_beat", None)
-    config = resolve_head(asked.partial, head, unit="level-sums", fitting=_OF_HEADS)
+    config = resolve_head(asked.partial, head, unit="level-sums")
 
     def emit() -> Emitted:
         from exaq_hdl.attention.level_sums import settle_outputs_per_beat
@@ -191,7 +178,7 @@ def _attention(asked: _Asked) -> _Unit:
     head = dict(asked.head)
     names = ("outputs_per_beat", "multipliers", "operands")
     options = {name: head.pop(name) for name in names if name in head}
-    config = resolve_head(asked.partial, head, unit="attention", fitting=_OF_HEADS)
+    config = resolve_head(asked.partial, head, unit="attention")
 
     def emit() -> Emitted:
         from exaq_hdl.attention.attention_head import check_operands

@@ -1,10 +1,9 @@
-"""``exaq simulate``: an array of logits through the unit, checked against the golden model."""
+"""``exaq simulate``: arrays through a unit, checked against the golden model."""
 
 from __future__ import annotations
 
-import json
-import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,12 @@ from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from exaq import SoftmaxConfig
 from exaq.extras import require
+from exaq_cli.commands.unit.simulate_head import simulate_attention
+from exaq_cli.config.head_options import head_options, refuse
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
-from exaq_cli.errors import UserError, user_errors
+from exaq_cli.config.run_options import RunOptions, run_options
+from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_summary
@@ -26,7 +28,6 @@ from exaq_cli.row_output import check_outputs, output_options, write_rows
 from exaq_cosim import (
     Simulation,
     SimulationError,
-    ToolError,
     compile_unit,
     golden,
     golden_references,
@@ -38,15 +39,24 @@ _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
 
 
+# What a unit takes, in words.
+_TAKES = {"softmax": "one array of logits", "attention": "three arrays, q, k and v"}
+# Options of a softmax alone.
+_OF_SOFTMAX = ("results", "lengths", "mask", "contexts_of", "windows", "load")
+
+
 @click.command(name="simulate")
+@click.argument(
+    "arrays", metavar="LOGITS.npy | Q.npy K.npy V.npy", type=_FILE, nargs=-1, required=True
+)
 @output_options
 @click.option(
-    "--engine",
-    type=click.Choice(["rtl", "golden"]),
-    default="rtl",
+    "--unit",
+    type=click.Choice(["softmax", "attention"]),
+    default="softmax",
     show_default=True,
-    help="rtl: the emitted Verilog, compiled (the first time takes some seconds), cycle by cycle. "
-    "golden: the NumPy model of the same bits.",
+    help="What is simulated: the softmax unit, or a whole attention head, which takes three "
+    "arrays, and has none of the options for rows of logits but --causal.",
 )
 @row_options
 @window_options
@@ -56,53 +66,29 @@ _FILE = click.Path(path_type=Path)
     help="The contexts hold the paper's tables for sigma 2 after reset, and get those asked for "
     "over AXI4-Lite before the first row.",
 )
-@click.option(
-    "--stall",
-    metavar="P",
-    type=click.FloatRange(0, 1, max_open=True),
-    default=0.0,
-    show_default=True,
-    help="Probability that the source, the sink, and the master of --load pause in a cycle.",
-)
-@click.option(
-    "--seed",
-    type=click.IntRange(0, 2**64 - 1),
-    default=0,
-    show_default=True,
-    help="Of the pauses.",
-)
-@click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
-@click.option(
-    "--waves",
-    metavar="FILE.vcd",
-    type=_FILE,
-    help="Write the waves of all signals: about 2 kB a cycle at 4 lanes, 9 kB at 32.",
-)
+@run_options
 @config_options
+@head_options("causal")
 def command(
     partial: PartialConfig,
-    logits: Path,
+    head: Mapping[str, Any],
+    run: RunOptions,
+    arrays: tuple[Path, ...],
+    unit: str,
     out: Path,
     float_output: bool,
-    results: Path | None,
-    engine: str,
-    lengths: Path | None,
-    mask: Path | None,
-    contexts_of: Path | None,
-    windows: Path | None,
-    causal: bool,
-    load: bool,
-    stall: float,
-    seed: int,
-    report: Path | None,
-    waves: Path | None,
+    **others: Any,
 ) -> int:
-    """Stream an array of logits, of shape (..., row), through the unit.
+    """Stream arrays through a unit: logits, of shape (..., row), or q, k and v of attention heads.
 
     Integers are taken as they are; floats are divided by --logit-scale, rounded and saturated, to
     integers or to numbers of --logit-format.
     The RTL's result is compared with the golden model bit by bit; the exit code is 1 where they
     differ or the unit breaks a rule of its interface.
+
+    Of attention heads q has the shape (..., rows, head-size), k and v (..., keys, head-size), and
+    leading axes broadcast. K holds elements of the format of --keys. Floats must be all three:
+    their scales are those with which none saturates, and --logit-scale follows from them.
 
     \b
     exaq simulate logits.npy -o probs.npy
@@ -111,25 +97,43 @@ def command(
     exaq simulate logits.npy -o probs.npy --window --causal
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     exaq simulate logits.npy -o codes.npy --output codes --results rows.npz
+    exaq simulate --unit attention q.npy k.npy v.npy -o o.npy --head-size 32 --max-row 256 --causal
     """
-    config = partial.resolve()
-    if engine == "golden":
-        for option, used in (
-            ("--waves", waves is not None),
-            ("--stall", stall > 0),
-            ("--seed", seed > 0),
-            ("--load", load),
-        ):
-            if used:
-                raise UserError(f"{option} needs --engine rtl: the golden model has no cycles")
-    else:
+    run.check(load=others["load"])
+    if run.engine == "rtl":
         require("sim")
+    wanted = {"softmax": 1, "attention": 3}[unit]
+    if len(arrays) != wanted:
+        raise UserError(f"the unit {unit} takes {_TAKES[unit]}, not {len(arrays)}")
+    if unit == "softmax":
+        refuse(head, unit)
+        return _softmax(partial, run, arrays[0], out, float_output, **others)
+    causal = others.pop("causal")
+    refuse([name for name in _OF_SOFTMAX if others[name]], unit)
+    settings = {**head, "causal": True} if causal else head
+    return simulate_attention(partial, settings, run, arrays, out, float_output)
+
+
+def _softmax(
+    partial: PartialConfig,
+    run: RunOptions,
+    logits: Path,
+    out: Path,
+    float_output: bool,
+    *,
+    results: Path | None,
+    lengths: Path | None,
+    mask: Path | None,
+    contexts_of: Path | None,
+    windows: Path | None,
+    causal: bool,
+    load: bool,
+) -> int:
+    config = partial.resolve()
     _check_contexts(config, contexts_of, load)
     check_outputs(config, results, float_output, remedy="give --row-results sum or table")
-    if math.isnan(stall):
-        raise UserError("stall must be at least 0 and below 1, not nan")
     inputs = (*partial.files, logits, lengths, mask, contexts_of, windows)
-    outputs = [path for path in (out, results, report, waves) if path is not None]
+    outputs = [path for path in (out, results, run.report, run.waves) if path is not None]
     try:
         with replacing(*outputs, inputs=inputs) as temporary:
             written = dict(zip(outputs, temporary, strict=True))
@@ -153,20 +157,14 @@ def command(
                     others = {name: value for name, value in rows.items() if name != "contexts"}
                     references = golden_references(given.logits, config, **others)
                 seconds = time.perf_counter() - begin
-            if engine == "golden":
+            if run.engine == "golden":
                 figures = _golden_figures(given, seconds)
                 faults = 0
             else:
                 expected, expected_of_rows = elements, of_rows
                 expected_references = references
-                trace = None if waves is None else written[waves]
-                try:
-                    result = _simulate(given, config, load, stall, seed, trace)
-                except SimulationError:
-                    # The waves show what went wrong: they alone stay.
-                    if trace is not None and waves is not None:
-                        trace.replace(waves)
-                    raise
+                with run.waves_in(written) as trace:
+                    result = _simulate(given, config, load, run, trace)
                 elements, of_rows = result.given, result.results
                 references = result.references
                 mismatches = {"mismatches": int(np.count_nonzero(elements != expected))}
@@ -176,14 +174,12 @@ def command(
                     wrong = np.count_nonzero(references != expected_references)
                     mismatches["reference_mismatches"] = int(wrong)
                 faults = sum(mismatches.values()) + int(np.count_nonzero(result.row_errors))
-                figures = {"engine": engine, **result.to_dict(), **mismatches}
+                figures = {"engine": run.engine, **result.to_dict(), **mismatches}
             floats = config if float_output else None
             write_rows(
                 written, out, elements, results, of_rows, float_of=floats, references=references
             )
-            if report is not None:
-                document = figures | {"config": config.to_dict()}
-                written[report].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+            run.write_figures(written, figures | {"config": config.to_dict()})
     except SimulationError as error:
         click.echo(f"exaq: error: {error}", err=True)
         return 1
@@ -209,16 +205,13 @@ def _simulate(
     given: RowInput,
     config: SoftmaxConfig,
     load: bool,
-    stall: float,
-    seed: int,
+    run: RunOptions,
     waves: Path | None,
 ) -> Simulation:
     unit = config.replace(clip=None) if load else config
-    try:
-        with _CONSOLE.status("Emitting and compiling the unit (once per configuration) ..."):
-            compile_unit(unit, tracing=waves is not None)
-    except ToolError as error:
-        raise UserError(str(error)) from error
+    told = "Emitting and compiling the unit (once per configuration) ..."
+    with _CONSOLE.status(told), tool_errors():
+        compile_unit(unit, tracing=waves is not None)
     columns = (MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
     with counted("Simulating", *columns, console=_CONSOLE) as progress:
         return simulate(
@@ -229,8 +222,8 @@ def _simulate(
             contexts=given.contexts,
             window=given.window,
             loads=list(enumerate(config.context_tables)) if load else [],
-            stall=stall,
-            seed=seed,
+            stall=run.stall,
+            seed=run.seed,
             waves=waves,
             progress=progress,
         )
