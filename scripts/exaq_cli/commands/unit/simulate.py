@@ -68,7 +68,7 @@ _OF_SOFTMAX = ("results", "lengths", "mask", "contexts_of", "windows", "load")
 )
 @run_options
 @config_options
-@head_options("causal")
+@head_options("causal", "operands")
 def command(
     partial: PartialConfig,
     head: Mapping[str, Any],
