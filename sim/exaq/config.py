@@ -138,8 +138,7 @@ class SoftmaxConfig:
         """What tells builds apart: CRC-32 (that of zlib) of ``to_dict()`` as JSON, keys sorted,
         without spaces.
         """
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return zlib.crc32(text.encode())
+        return crc_of(self.to_dict())
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SoftmaxConfig:
@@ -161,6 +160,12 @@ class SoftmaxConfig:
         if odd:
             raise ValueError(f"{odd} do not follow from the configuration's other fields")
         return config
+
+
+def crc_of(values: dict[str, Any]) -> int:
+    """CRC-32 (that of zlib) of ``values`` as JSON, keys sorted, without spaces."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return zlib.crc32(text.encode())
 
 
 def _kind(name: str) -> type[Kernel]:

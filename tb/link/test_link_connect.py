@@ -139,9 +139,9 @@ IDENTITY = identity_of(CONFIG)
         (
             b"NOPE" + IDENTITY[4:],
             WrongDeviceError,
-            "what answers is no softmax unit of this project",
+            "what answers is no unit of this project",
         ),
-        (IDENTITY[:15], WrongDeviceError, "what answers is no softmax unit of this project"),
+        (IDENTITY[:15], WrongDeviceError, "what answers is no unit of this project"),
         (
             IDENTITY[:4] + b"\2" + IDENTITY[5:],
             OtherVersionError,

@@ -35,6 +35,7 @@ from exaq_fpga.gateware.verilog_unit import MODULE, VerilogUnit
 from exaq_fpga.virtual.compile import Pins, compile_board
 from exaq_fpga.virtual.virtual_board import VirtualBoard
 from exaq_hdl.emit.verilog import emit_verilog, rtlil_to_verilog
+from exaq_hdl.shell.row_shell import unit_ports
 
 CONFIGS = {
     "masks": SoftmaxConfig(lanes=4, max_row=8, full_rate_row=32),
@@ -66,7 +67,7 @@ def verilog_ports(text: str) -> dict[str, tuple[str, int]]:
 def test_ports(name: str) -> None:
     """The instance has every port of the emitted module, and no other; direction and width."""
     config = CONFIGS[name]
-    unit: Any = VerilogUnit(config)
+    unit: Any = VerilogUnit(unit_ports(config))
     ports = {"clk": ("input", 1), "rst": ("input", 1)} | {
         port: ("input" if flow is In else "output", len(value))
         for port, (flow, value) in unit.verilog_ports().items()
@@ -81,7 +82,7 @@ class Top(Component):
 
     def __init__(self, config: SoftmaxConfig):
         self.station: Any = LinkedStation(
-            config, b"identity", VerilogUnit(config), UartTransport(DIVISOR)
+            config, b"identity", VerilogUnit(unit_ports(config)), UartTransport(DIVISOR)
         )
         super().__init__({"clock": In(1), "rx": In(1), "tx": Out(1)})
 

@@ -5,19 +5,19 @@ from typing import Any
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import io
 
-from exaq import SoftmaxConfig
 from exaq_fpga.boards.specification import BoardSpec
 from exaq_fpga.gateware.clock.clocking import Clocking
 from exaq_fpga.gateware.linked_station import LinkedStation
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
 from exaq_fpga.gateware.verilog_unit import VerilogUnit
+from exaq_fpga.link.protocol import UnitConfig
 from exaq_hdl.parts.component import Component
 
 
 class BoardTop(Component):
     """``LinkedStation`` on a board's pins, in a domain ``sync`` of its own making.
 
-    The unit is the emitted Verilog (see ``VerilogUnit``), to be added to the platform's files.
+    The unit's Verilog (see ``VerilogUnit``) is to be added to the platform's files.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ class BoardTop(Component):
         The board: ``exaq_fpga.boards.BoardSpec``.
     config, identity
         As of ``LinkedStation``.
+    unit
+        As emitted.
     clock
         Of the unit, in Hz.
     pll
@@ -36,8 +38,9 @@ class BoardTop(Component):
     def __init__(
         self,
         spec: BoardSpec,
-        config: SoftmaxConfig,
+        config: UnitConfig,
         identity: bytes,
+        unit: VerilogUnit,
         *,
         clock: int,
         pll: Any,
@@ -46,7 +49,7 @@ class BoardTop(Component):
         self.spec = spec
         self.clock = clock
         self.pll = pll
-        self.station = LinkedStation(config, identity, VerilogUnit(config), transport)
+        self.station = LinkedStation(config, identity, unit, transport)
         super().__init__({})
 
     def elaborate(self, platform: Any) -> Module:

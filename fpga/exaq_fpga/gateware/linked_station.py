@@ -1,14 +1,13 @@
-"""A station with its transport: all that is between a link's pins and the softmax unit."""
+"""A station with its transport: all that is between a link's pins and the unit."""
 
 from typing import Any
 
 from amaranth.hdl import Module
 from amaranth.lib.wiring import Out
 
-from exaq import SoftmaxConfig
 from exaq_fpga.gateware.station import Station
 from exaq_fpga.gateware.transports.board_transport import BoardTransport
-from exaq_hdl.checks import check_config
+from exaq_fpga.link.protocol import UnitConfig
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 
@@ -31,9 +30,9 @@ class LinkedStation(Component):
     """
 
     def __init__(
-        self, config: SoftmaxConfig, identity: bytes, unit: Any, transport: BoardTransport
+        self, config: UnitConfig, identity: bytes, unit: Any, transport: BoardTransport
     ):
-        self.config = check_config(config)
+        self.config = config
         self.transport = transport
         self.station = Station(config, identity, unit, line_cycles=transport.line_cycles)
         super().__init__(dict(transport.pins) | {"active": Out(1)})

@@ -6,19 +6,17 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from exaq import SoftmaxConfig
 from exaq_fpga.gateware.framing.frame_receiver import FrameReceiver
 from exaq_fpga.gateware.framing.frame_sender import FrameSender
-from exaq_fpga.gateware.messages.responder import Responder
+from exaq_fpga.gateware.messages.of_unit import responder_of
 from exaq_fpga.gateware.octets import LINE, OCTETS
-from exaq_fpga.link.protocol import buffer_octets, check_linked
-from exaq_hdl.checks import check_config
+from exaq_fpga.link.protocol import UnitConfig, buffer_octets
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 
 
 class Station(Component):
-    """Answers the frames of a line by what ``unit`` makes of the rows in them.
+    """Answers the frames of a line by what ``unit`` makes of what is in them.
 
     The line is of any kind, but for its pace: it gives an octet in ``Station.line_cycles`` cycles
     at most. Octets that may come faster go through ``LinePacer``, which holds them back.
@@ -34,7 +32,8 @@ class Station(Component):
     identity
         Body of the answer to IDENTIFY: ``Identity.to_octets()``.
     unit
-        A component with the ports of ``exaq_hdl.shell.row_shell.Softmax``; becomes a submodule.
+        A component with the ports of ``exaq_hdl.shell.row_shell.Softmax``, or of
+        ``exaq_hdl.attention.attention_head.AttentionHead``; becomes a submodule.
     line_cycles
         Fewest cycles from an octet of the line to the next, as its source promises; less than
         ``Station.line_cycles`` is a ValueError.
@@ -49,16 +48,16 @@ class Station(Component):
 
     line_cycles = FrameReceiver.line_cycles
 
-    def __init__(self, config: SoftmaxConfig, identity: bytes, unit: Any, *, line_cycles: int):
+    def __init__(self, config: UnitConfig, identity: bytes, unit: Any, *, line_cycles: int):
         if line_cycles < self.line_cycles:
             raise ValueError(
                 f"octets of the line must be at least {self.line_cycles} cycles apart, not "
                 f"{line_cycles}; LinePacer holds faster ones back"
             )
-        self.config = check_linked(check_config(config))
+        self.config = config
         self.unit = unit
+        self.responder = responder_of(config, identity, unit)
         self.receiver = FrameReceiver(buffer_octets(config))
-        self.responder = Responder(config, identity)
         self.sender = FrameSender()
         super().__init__(
             {
@@ -80,10 +79,7 @@ class Station(Component):
         wiring.connect(m, receiver.o, responder.i)
         wiring.connect(m, responder.o, sender.i)
         wiring.connect(m, sender.o, wiring.flipped(self.tx))
-        wiring.connect(m, responder.logits, unit.i)
-        wiring.connect(m, unit.o, responder.elements)
-        if self.config.row_results != "none":
-            wiring.connect(m, unit.row, responder.results)
+        responder.connect_unit(m, unit)
         m.d.comb += [
             responder.taken.eq(receiver.taken),
             responder.damaged.eq(receiver.damaged),
@@ -91,11 +87,5 @@ class Station(Component):
             responder.line_error.eq(self.line_error),
             self.active.eq(responder.active),
         ]
-        if self.config.contexts:
-            wiring.connect(m, responder.load, unit.load)
-            m.d.comb += [
-                responder.length.eq(receiver.length),
-                responder.loaded.eq(unit.loaded),
-                responder.refused.eq(unit.refused),
-            ]
+        responder.connect_loads(m, unit, receiver.length)
         return m

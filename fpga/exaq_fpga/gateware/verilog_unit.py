@@ -1,40 +1,47 @@
-"""The softmax unit as emitted, in a design that is elaborated here."""
+"""A unit as emitted, in a design that is elaborated here."""
 
 from typing import Any
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib.wiring import Flow, In
 
-from exaq import SoftmaxConfig
-from exaq_hdl.checks import check_config
 from exaq_hdl.parts.component import Component
-from exaq_hdl.shell.ports import flat, flat_values, members
-from exaq_hdl.shell.row_shell import unit_ports
+from exaq_hdl.shell.ports import Ports, flat, flat_values, members
 
-#: Name of the Verilog module; that of ``exaq_hdl.emit.verilog.emit_verilog`` by default.
+#: Name of the softmax's Verilog module; that of ``exaq_hdl.emit.verilog.emit_verilog`` by default.
 MODULE = "exaq_softmax"
+#: Of the attention head's; that of ``exaq_hdl.emit.attention_verilog.emit_attention``.
+HEAD_MODULE = "exaq_attention"
 
 
 class VerilogUnit(Component):
-    """Ports of ``exaq_hdl.shell.row_shell.Softmax`` round the Verilog module ``MODULE``.
+    """A unit's ports round its Verilog module.
 
-    Its text is that of ``emit_verilog(config, top="core")``, which has to be put beside the
-    design's own. It runs in domain ``sync``, whose reset must come once after power-up.
-    Amaranth's simulator has no Verilog: simulate with ``Softmax`` in its place.
+    The text is that of its core top, which has to be put beside the design's own. It runs in domain
+    ``sync``, whose reset must come once after power-up. Amaranth's simulator has no Verilog:
+    simulate with the unit itself in its place.
+
+    Parameters
+    ----------
+    ports
+        Of the unit, such as ``exaq_hdl.shell.row_shell.unit_ports`` of a configuration.
+    module
+        Name of the Verilog module.
 
     Members
     -------
-    i, o, load, loaded, refused, busy, events : as of ``Softmax``
+    those of ``ports``
     """
 
-    def __init__(self, config: SoftmaxConfig):
-        self.config = check_config(config)
-        super().__init__(members(unit_ports(config)))
+    def __init__(self, ports: Ports, module: str = MODULE):
+        self._ports = ports
+        self._module = module
+        super().__init__(members(ports))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         m.submodules.core = Instance(
-            MODULE,
+            self._module,
             ("i", "clk", ClockSignal()),
             ("i", "rst", ResetSignal()),
             *(
@@ -46,6 +53,7 @@ class VerilogUnit(Component):
 
     def verilog_ports(self) -> dict[str, tuple[Flow, Value]]:
         """For each port of the module, clock and reset apart, its direction and value here."""
-        ports = unit_ports(self.config)
-        values = flat_values(ports, self)
-        return {name: (port.flow, Value.cast(values[name])) for name, port in flat(ports).items()}
+        values = flat_values(self._ports, self)
+        return {
+            name: (port.flow, Value.cast(values[name])) for name, port in flat(self._ports).items()
+        }

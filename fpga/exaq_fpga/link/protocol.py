@@ -14,9 +14,14 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeAlias
 
 from exaq import SoftmaxConfig
+from exaq.attention import AttentionConfig
+from exaq_fpga.link.head_octets import pair_octets, query_octets
+
+#: What the unit behind a link can be: a softmax, or an attention head.
+UnitConfig: TypeAlias = SoftmaxConfig | AttentionConfig
 
 #: Version of this protocol: a host refuses a board with another.
 VERSION = 1
@@ -42,6 +47,13 @@ WINDOW_OCTETS = 2 * WINDOW_NUMBER
 MASK_RUN = 8
 #: Octets of a word of LOAD_TABLES.
 LOAD_WORD = 4
+#: Octets in front of the vectors of KEYS_VALUES and QUERIES, and behind the type and tag of the
+#: answer to KEYS_VALUES: a number of vectors, and FINAL.
+VECTORS_HEADER = 3
+#: Bits of that number.
+VECTOR_NUMBER = 8 * VECTORS_HEADER - 1
+#: In these octets: the message ends with its head's last key and value; or the board has it.
+FINAL = 1 << VECTOR_NUMBER
 #: Octets of the receive buffer that a message takes beside its own.
 OVERHEAD = CHECK + 2
 #: Octets of the receive buffer that a host keeps free for STATUS requests.
@@ -55,6 +67,9 @@ class Type(IntEnum):
     STATUS = 2
     ROWS = 3
     LOAD_TABLES = 4
+    BEGIN_HEAD = 5
+    KEYS_VALUES = 6
+    QUERIES = 7
 
 
 #: First octet of an ERROR message; its body is an octet of Fault.
@@ -77,15 +92,19 @@ class Fault(IntFlag):
 
 
 class RowsStatus(IntFlag):
-    """Last octet of the answer to ROWS: 0, or why the answer is not that of the rows asked for.
+    """Last octet of the answer to ROWS, KEYS_VALUES or QUERIES: 0, or why the answer is not that of
+    what was asked for.
 
     MALFORMED: a row is longer than max_row, has no such context, is masked where the unit has
     no masking, has a window that the unit cannot take, or the message ended within it; what
-    follows was dropped. ROW_ERROR: the unit flagged a row.
+    follows was dropped. Of vectors: the message ended within one, which was dropped, or held none.
+    ROW_ERROR: the unit flagged a row. NO_HEAD: rows of q were dropped, since the keys and values
+    of their head are not complete.
     """
 
     MALFORMED = 1
     ROW_ERROR = 2
+    NO_HEAD = 4
 
 
 #: What STATUS answers with: 32-bit counters modulo 2**32 since reset, in this order.
@@ -98,7 +117,7 @@ COUNTERS = {
     "rows": "rows that left the unit",
     "beats": "beats that left the unit",
     "stalled": "cycles in which the unit had a beat to give and the link was busy",
-    "loads": "sets of tables loaded",
+    "loads": "sets of tables loaded, or heads whose keys and values are complete",
 }
 
 
@@ -128,8 +147,12 @@ def row_octets(config: SoftmaxConfig, length: int, *, masked: bool) -> int:
     return ROW_HEADER + window + length * config.logit_bytes + mask
 
 
-def longest_message(config: SoftmaxConfig) -> int:
-    """Octets of the longest message that a host must be able to send: a row of ``max_row``."""
+def longest_message(config: UnitConfig) -> int:
+    """Octets of the longest message that a host must be able to send: a row of ``max_row``, or a
+    vector of a head.
+    """
+    if isinstance(config, AttentionConfig):
+        return HEADER + VECTORS_HEADER + max(pair_octets(config), query_octets(config))
     return HEADER + row_octets(config, config.max_row, masked=config.masking)
 
 
@@ -156,10 +179,18 @@ def answer_octets(config: SoftmaxConfig, length: int) -> int:
     return length * element_octets(config) + result_octets(config)
 
 
-def buffer_octets(config: SoftmaxConfig) -> int:
-    """Size of a board's receive buffer: a power of two that holds three longest messages."""
+def buffer_octets(config: UnitConfig) -> int:
+    """Size of a board's receive buffer: a power of two that holds three longest messages.
+
+    Vectors of a head are short, and messages of several of them shall share the buffer.
+    """
+    least = 2048 if isinstance(config, AttentionConfig) else 512
     need = 3 * (longest_message(config) + OVERHEAD) + RESERVE
-    return max(512, 1 << (need - 1).bit_length())
+    return max(least, 1 << (need - 1).bit_length())
+
+
+# What an identity says of the unit, beside the configuration; the softmax says nothing.
+_ATTENTION = "attention"
 
 
 class IdentityError(ValueError):
@@ -188,7 +219,7 @@ class Identity:
     """
 
     board: str
-    config: SoftmaxConfig
+    config: UnitConfig
     clock: int
     baud: int
     buffer: int
@@ -198,7 +229,7 @@ class Identity:
 
     def to_octets(self) -> bytes:
         """Body of the answer: magic, protocol version, three zeros, CRC-32 of the configuration
-        (``SoftmaxConfig.build_crc``), size of the receive buffer, and all of it as JSON,
+        (its ``build_crc``), size of the receive buffer, and all of it as JSON,
         compressed by zlib.
         """
         fixed = self._FIXED.pack(MAGIC, VERSION, self.config.build_crc, self.buffer)
@@ -209,6 +240,8 @@ class Identity:
             "baud": self.baud,
             "config": self.config.to_dict(),
         }
+        if isinstance(self.config, AttentionConfig):
+            values["unit"] = _ATTENTION
         text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return fixed + zlib.compress(text.encode(), 9)
 
@@ -222,7 +255,7 @@ class Identity:
             It is none, or of another protocol version; the message says what it is.
         """
         if octets[: len(MAGIC)] != MAGIC or len(octets) < cls._FIXED.size:
-            raise IdentityError("what answers is no softmax unit of this project")
+            raise IdentityError("what answers is no unit of this project")
         _, version, crc, buffer = cls._FIXED.unpack_from(octets)
         if version != VERSION:
             raise IdentityError(
@@ -230,13 +263,14 @@ class Identity:
             )
         try:
             values: dict[str, Any] = json.loads(zlib.decompress(octets[cls._FIXED.size :]))
+            kind = {None: SoftmaxConfig, _ATTENTION: AttentionConfig}[values.get("unit")]
             identity = cls(
                 board=str(values["board"]),
                 version=str(values["version"]),
                 clock=int(values["clock"]),
                 baud=int(values["baud"]),
                 buffer=buffer,
-                config=SoftmaxConfig.from_dict(values["config"]),
+                config=kind.from_dict(values["config"]),
             )
         except (zlib.error, KeyError, TypeError, ValueError) as error:
             raise IdentityError(

@@ -6,7 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 
 from exaq_fpga.flow.bitstreams.prepared import TOP, Prepared
-from exaq_fpga.gateware.verilog_unit import MODULE
 from exaq_fpga.virtual.compile import Pins, compile_board
 from exaq_hdl.emit.verilog import rtlil_to_verilog
 
@@ -24,7 +23,7 @@ def board_verilog(prepared: Prepared) -> list[str]:
     cells = (f"cells_{prepared.spec.family}.v", "pll.v")
     return [
         rtlil_to_verilog(prepared.files[f"{TOP}.il"], initial=True),
-        prepared.files[f"{MODULE}.v"],
+        prepared.files[f"{prepared.module}.v"],
         *(folder.joinpath(name).read_text(encoding="utf-8") for name in cells),
     ]
 

@@ -8,15 +8,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from exaq.attention.key_formats import KEY_FORMATS, KeyFormat
-from exaq.config import SoftmaxConfig
+from exaq.config import SoftmaxConfig, crc_of
 from exaq.kernels import Exaq, Multiply
 from exaq.kernels.multiply import MAX_LOGIT_WIDTH
 from exaq.scalars import choice, flag, integer
+from exaq.stream_format import StreamFormat
 
 #: Legal sizes of a head, both ends included.
 HEAD_SIZES = (16, 256)
@@ -30,6 +32,8 @@ _SETTLED: dict[str, dict[str, Any]] = {
     Exaq.name: {"output": "codes", "row_results": "sum", "masking": False},
     Multiply.name: {"output": "probabilities", "row_results": "none", "masking": False},
 }
+# Settings that a head does not take for its softmax, beside those.
+_FOLLOW = ("logit_width", "logit_format", "mask_value", "window")
 # Integers that operands of a trained model usually have as standard deviation, where their largest
 # ones fill the range: of q and INT8 keys, and of the formats of 4 bits in their own steps.
 _USUAL_8BIT, _USUAL_4BIT = 32, 2.5
@@ -116,7 +120,7 @@ class AttentionConfig:
         if kernel not in _SETTLED:
             raise ValueError(f"an attention head has the kernel exaq or multiply, not {kernel}")
         settled = _SETTLED[kernel]
-        for name in ("logit_width", "logit_format", "mask_value", "window", "format", *settled):
+        for name in (*_FOLLOW, "format", *settled):
             if name in settings:
                 raise TypeError(f"{name} of the softmax follows from the attention head")
         if settings.get("contexts", 0):
@@ -203,3 +207,25 @@ class AttentionConfig:
             "causal": self.causal,
             "softmax": self.softmax.to_dict(),
         }
+
+    @property
+    def build_crc(self) -> int:
+        """What tells builds apart, as of ``SoftmaxConfig``."""
+        return crc_of(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> AttentionConfig:
+        """The head that ``to_dict`` wrote; ValueError or TypeError where it could not have."""
+        own = dict(values)
+        softmax = SoftmaxConfig.from_dict(own.pop("softmax"))
+        names = [each.name for each in dataclasses.fields(StreamFormat) if each.init]
+        settings = {name: getattr(softmax, name) for name in names} | softmax.kernel.settings()
+        kernel = softmax.kernel.name
+        for name in (*_FOLLOW, *_SETTLED.get(kernel, {}), "contexts"):
+            del settings[name]
+        shift = cls(**own, kernel=kernel).score_shift
+        settings["logit_scale"] = softmax.logit_scale / 2**shift
+        config = cls(**own, **settings | {"kernel": kernel})
+        if config.to_dict() != values:
+            raise ValueError("the softmax does not follow from the attention head")
+        return config

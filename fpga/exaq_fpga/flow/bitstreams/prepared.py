@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exaq import SoftmaxConfig
 from exaq.scalars import integer
 from exaq_fpga.boards import BoardSpec, UartLink
 from exaq_fpga.boards.devices import WITHOUT_DSP
 from exaq_fpga.boards.frequency import megahertz
+from exaq_fpga.flow.bitstreams.emitted_unit import emitted_unit
 from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.clock.pll import nearest_pll
 from exaq_fpga.gateware.transports.of_link import transport_of
-from exaq_fpga.gateware.verilog_unit import MODULE
-from exaq_fpga.link.protocol import Identity, buffer_octets
-from exaq_hdl import emit_verilog
+from exaq_fpga.link.protocol import Identity, UnitConfig, buffer_octets
 
 #: Name of the top module, and of the tools' files.
 TOP = "top"
@@ -45,6 +43,8 @@ class Prepared:
         That the board will tell of itself.
     files
         Name and text of every file that the commands read.
+    module
+        Name of the unit's module, whose file is called by it.
     commands
         To be run one after another beside the files: a name of ``exaq_fpga.flow.tools``, and
         arguments.
@@ -54,12 +54,13 @@ class Prepared:
     """
 
     spec: BoardSpec
-    config: SoftmaxConfig
+    config: UnitConfig
     clock: int
     link: UartLink
     seed: int
     identity: Identity
     files: dict[str, str]
+    module: str
     commands: tuple[tuple[str, ...], ...]
     ports: dict[str, str]
 
@@ -116,12 +117,13 @@ def settle_rates(spec: BoardSpec, clock: int | None = None, link: UartLink | Non
 
 def prepare(
     spec: BoardSpec,
-    config: SoftmaxConfig | None = None,
+    config: UnitConfig | None = None,
     *,
     clock: int | None = None,
     link: UartLink | None = None,
     seed: int = 1,
     dsp: bool = True,
+    head: Mapping[str, Any] | None = None,
 ) -> Prepared:
     """The design of ``spec`` with a unit of ``config``; the same text every time.
 
@@ -133,11 +135,15 @@ def prepare(
         Of place and route.
     dsp
         Whether multipliers may be the device's own.
+    head
+        How an attention head is made: arguments of ``exaq_hdl.emit.attention_verilog.
+        emit_attention`` beside its configuration.
 
     Raises
     ------
     ValueError
-        See ``settle_rates``; or a board's link cannot carry what the unit gives.
+        See ``settle_rates``; or a board's link cannot carry what the unit gives, or what ``head``
+        says does not fit.
     """
     config, seed = spec.config if config is None else config, integer("seed", seed)
     rates = settle_rates(spec, clock, link)
@@ -149,10 +155,17 @@ def prepare(
         buffer=buffer_octets(config),
     )
     platform = spec.new_platform()
-    platform.add_file(f"{MODULE}.v", _unit(config))
-    octets = identity.to_octets()
-    transport = transport_of(rates.link, rates.clock)
-    top = BoardTop(spec, config, octets, clock=rates.clock, pll=rates.pll, transport=transport)
+    unit = emitted_unit(config, head or {})
+    platform.add_file(f"{unit.module}.v", unit.verilog)
+    top = BoardTop(
+        spec,
+        config,
+        identity.to_octets(),
+        unit.component,
+        clock=rates.clock,
+        pll=rates.pll,
+        transport=transport_of(rates.link, rates.clock),
+    )
     plan = platform.prepare(
         top,
         TOP,
@@ -176,15 +189,10 @@ def prepare(
             for name, text in files.items()
             if not name.startswith(scripts) and not name.endswith(".debug.v")
         },
+        module=unit.module,
         commands=tuple(_command(command) for command in commands),
         ports=_ports(platform, rates.link),
     )
-
-
-@functools.lru_cache(maxsize=4)
-def _unit(config: SoftmaxConfig) -> str:
-    """The unit's Verilog, emitted once for all boards that have the same."""
-    return emit_verilog(config, top="core", name=MODULE).verilog
 
 
 def _text(content: str | bytes) -> str:

@@ -1,4 +1,4 @@
-"""Acts on messages, one after the other, and answers them."""
+"""Acts on messages of rows, one after the other, and answers them."""
 
 from typing import Any
 
@@ -7,40 +7,23 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq import SoftmaxConfig
-from exaq_fpga.gateware.messages.octet_sources import CounterReader, IdentityRom
+from exaq_fpga.gateware.messages.answering import Answering
 from exaq_fpga.gateware.messages.row_reader import RowReader
 from exaq_fpga.gateware.messages.row_writer import RowWriter, unit_streams
-from exaq_fpga.gateware.octets import MESSAGES
-from exaq_fpga.link.protocol import (
-    ANSWER,
-    COUNTERS,
-    ERROR,
-    HEADER,
-    LOAD_WORD,
-    Fault,
-    RowsStatus,
-    Type,
-    buffer_octets,
-)
+from exaq_fpga.link.protocol import HEADER, LOAD_WORD, Fault, RowsStatus, Type, buffer_octets
 from exaq_hdl.checks import check_config
-from exaq_hdl.parts.component import Component
 from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
 from exaq_hdl.shell.loads import REFUSAL, refusal
 from exaq_hdl.shell.streams import logit_beat
 
 _OCTET = 8
-_TYPE_BITS = max(Type).bit_length()
 
 
-class Responder(Component):
-    """The link's board side between frames and unit: each message in, its answer out.
+class Responder(Answering):
+    """The link's board side between frames and the softmax unit: each message in, its answer out.
 
-    A message is taken when the answer before it has been handed over, and answered whatever it
-    holds; an answer begins before its message has been looked at to the end. Rows are read, and
-    their elements given, at the same time, at an octet in 1 to 2 cycles each way; between
-    two answers no row is in the unit. Between two answers it also reports what the line has
-    lost, by one ERROR for all since the last. Back-pressure on ``o`` holds its payload and in
-    the end stops ``i``.
+    What holds for every ``Answering``. Rows are read, and their elements given, at the same time,
+    at an octet in 1 to 2 cycles each way; between two answers no row is in the unit.
 
     Parameters
     ----------
@@ -51,11 +34,8 @@ class Responder(Component):
 
     Members
     -------
-    i : MESSAGES, of ``HEADER`` octets at least; a shorter one is lost
+    those of ``Answering``
     length : with contexts: octets of the message that ``i`` offers
-    taken, damaged, overflow, line_error : pulses, to be counted and the last three reported
-    o : MESSAGES: answers and reports
-    active : an answer is under way
     logits, elements : streams to and from the unit
     results : with row results: the unit's stream of them
     load, loaded, refused : with contexts: to and from the unit
@@ -68,195 +48,78 @@ class Responder(Component):
         self.config = check_config(config)
         self.reader = RowReader(config)
         self.writer = RowWriter(config)
-        self.identity_rom = IdentityRom(identity)
-        self.counters = CounterReader(len(COUNTERS))
+        self.bodies = {Type.ROWS: "rows", Type.IDENTIFY: "identity"}
         streams = unit_streams(config)
         ports = {
-            "i": In(MESSAGES),
-            "taken": In(1),
-            "damaged": In(1),
-            "overflow": In(1),
-            "line_error": In(1),
-            "o": Out(MESSAGES),
-            "active": Out(1),
             "logits": Out(stream.Signature(logit_beat(config.format))),
             "elements": In(streams["o"]),
         }
         if "row" in streams:
             ports["results"] = In(streams["row"])
         if config.contexts:
+            self.bodies[Type.LOAD_TABLES] = "words"
             ports |= {
                 "length": In(range(buffer_octets(config) + 1)),
                 "load": Out(stream.Signature(LOAD_LAYOUT)),
                 "loaded": In(1),
                 "refused": In(refusal(config.format)),
             }
-        super().__init__(ports)
+        super().__init__(identity, ports)
 
-    def elaborate(self, platform: Any) -> Module:
-        # `kind` is the message's type. `failed` makes its answer an ERROR. `settled` says that
-        # the answer's body is `result` alone: there is nothing more to do.
-        m = Module()
+    def connect_unit(self, m: Module, unit: Any) -> None:
+        wiring.connect(m, self.logits, unit.i)
+        wiring.connect(m, unit.o, self.elements)
+        if self.config.row_results != "none":
+            wiring.connect(m, unit.row, self.results)
+
+    def connect_loads(self, m: Module, unit: Any, length: Value) -> None:
+        if self.config.contexts:
+            wiring.connect(m, self.load, unit.load)
+            m.d.comb += [
+                self.length.eq(length),
+                self.loaded.eq(unit.loaded),
+                self.refused.eq(unit.refused),
+            ]
+
+    def _add_parts(self, m: Module) -> None:
         m.submodules.reader = self.reader
         m.submodules.writer = self.writer
-        m.submodules.identity_rom = self.identity_rom
-        m.submodules.counters = self.counters
-        octet, message_ends = self.i.payload.data, self.i.payload.last
-        self._kind = kind = Signal(_TYPE_BITS, reset_less=True)
-        self._failed = failed = Signal(reset_less=True)
-        self._settled = settled = Signal(reset_less=True)
-        self._result = result = Signal(max(Fault).bit_length(), reset_less=True)
-        self._refused = Signal()
-        foreign = Signal(reset_less=True)
-        tag = Signal(_OCTET, reset_less=True)
-        self._give(m)
-        self._watch(m)
-        self._rows(m)
 
-        with m.FSM(name="state") as fsm:
-            m.d.comb += self.active.eq(~fsm.ongoing("idle"))
+    def _begin(self, m: Module, ends: Value) -> None:
+        with m.Case(Type.ROWS):
+            m.d.sync += self._reading.eq(~ends)
+            with m.If(ends):
+                m.d.sync += self._status(RowsStatus.MALFORMED).eq(1)
+        with m.Case(Type.IDENTIFY, Type.STATUS), m.If(~ends):
+            self._fail(m, Fault.MALFORMED, ends)
+        if self.config.contexts:
+            legal = HEADER + LOAD_WORD * self.config.load_length
+            wrong_length = 1 << REFUSAL["length"].offset
+            with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
+                m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]
+                self._drop(m, ends)
 
-            with m.State("idle"):
-                m.d.sync += [kind.eq(octet), foreign.eq(octet[_TYPE_BITS:].any())]
-                with m.If(self._lost.any()):
-                    m.d.comb += self._reported.eq(1)
-                    m.d.sync += [failed.eq(1), settled.eq(1), result.eq(self._lost), tag.eq(0)]
-                    m.next = "type"
-                with m.Else():
-                    m.d.comb += self.i.ready.eq(1)
-                    with m.If(self.i.valid & ~message_ends):
-                        m.next = "tag"
+    def _add_states(self, m: Module) -> None:
+        with m.State("rows"):
+            octets = self.writer.o
+            m.d.comb += octets.ready.eq(self._free)
+            self._send(m, octets.payload, valid=octets.valid)
+            with m.If(self._idle):
+                m.next = "result"
+        if self.config.contexts:
+            self._load(m)
 
-            with m.State("tag"):
-                m.d.comb += self.i.ready.eq(1)
-                m.d.sync += tag.eq(octet)
-                with m.If(self.i.valid):
-                    self._begin(m, Cat(kind, foreign), message_ends)
-
-            with m.State("drop"):
-                m.d.comb += self.i.ready.eq(1)
-                with m.If(self.i.valid & message_ends):
-                    m.next = "type"
-
-            with m.State("type"):
-                first = Signal(_OCTET)
-                m.d.comb += first.eq(ANSWER | kind)
-                with m.If(failed):
-                    m.d.comb += first.eq(ERROR)
-                with m.If(self._send(m, first)):
-                    m.next = "second"
-
-            with m.State("second"), m.If(self._send(m, tag)):
-                with m.If(settled):
-                    m.next = "result"
-                with m.Elif(kind == Type.ROWS):
-                    m.next = "rows"
-                with m.Elif(kind == Type.IDENTIFY):
-                    m.next = "identity"
-                if self.config.contexts:
-                    with m.Elif(kind == Type.LOAD_TABLES):
-                        m.next = "words"
-                with m.Else():
-                    m.d.comb += self.counters.start.eq(1)
-                    m.next = "counters"
-
-            for state, source in (
-                ("identity", self.identity_rom.o),
-                ("counters", self.counters.o),
-            ):
-                with m.State(state):
-                    given = source.payload
-                    m.d.comb += source.ready.eq(self._free)
-                    with m.If(self._send(m, given.data, given.last, source.valid) & given.last):
-                        m.next = "idle"
-
-            with m.State("rows"):
-                octets = self.writer.o
-                m.d.comb += octets.ready.eq(self._free)
-                self._send(m, octets.payload, valid=octets.valid)
-                with m.If(self._idle):
-                    m.next = "result"
-
-            if self.config.contexts:
-                self._load(m)
-
-            with m.State("result"), m.If(self._send(m, result, 1)):
-                m.next = "idle"
-        return m
-
-    def _begin(self, m: Module, kind: Value, ends: Value) -> None:
-        """What a message's type and emptiness, and a load's length, say of its answer."""
-
-        def fail(fault: Fault) -> None:
-            m.d.comb += self._refused.eq(1)
-            m.d.sync += [self._failed.eq(1), self._settled.eq(1), self._result.eq(int(fault))]
-            drop()
-
-        def drop() -> None:
-            with m.If(~ends):
-                m.next = "drop"
-
-        m.d.sync += [self._failed.eq(0), self._settled.eq(0), self._result.eq(0)]
-        m.next = "type"
-        with m.Switch(kind):
-            with m.Case(Type.ROWS):
-                m.d.sync += self._reading.eq(~ends)
-                with m.If(ends):
-                    m.d.sync += self._status(RowsStatus.MALFORMED).eq(1)
-            with m.Case(Type.IDENTIFY, Type.STATUS), m.If(~ends):
-                fail(Fault.MALFORMED)
-            if self.config.contexts:
-                legal = HEADER + LOAD_WORD * self.config.load_length
-                wrong_length = 1 << REFUSAL["length"].offset
-                with m.Case(Type.LOAD_TABLES), m.If(self.length != legal):
-                    m.d.sync += [self._settled.eq(1), self._result.eq(wrong_length)]
-                    drop()
-            with m.Default():
-                fail(Fault.UNKNOWN)
-
-    def _give(self, m: Module) -> None:
-        """The register that answers leave through."""
-        self._free = Signal()
-        self._sent: Any = Signal(MESSAGES.members["payload"].shape)
-        self._sending = Signal()
-        m.d.comb += self._free.eq(~self.o.valid | self.o.ready)
-        with m.If(self._free):
-            m.d.sync += [self.o.valid.eq(self._sending), self.o.payload.eq(self._sent)]
-
-    def _send(self, m: Module, octet: Value, last: ValueLike = 0, valid: ValueLike = 1) -> Value:
-        """Gives an octet in this state; the result tells that it has gone."""
-        m.d.comb += [
-            self._sending.eq(valid),
-            self._sent.data.eq(octet),
-            self._sent.last.eq(last),
-        ]
-        return self._free & valid
-
-    def _watch(self, m: Module) -> None:
-        """Counts what there is to count, and keeps what there is to report."""
-        self._lost = Signal(3)
-        self._reported = Signal()
-        now = Cat(self.damaged, self.overflow, self.line_error)
-        kept = Signal.like(self._lost)
-        with m.If(~self._reported):
-            m.d.comb += kept.eq(self._lost)
-        m.d.sync += self._lost.eq(kept | now)
+    def _happened(self) -> dict[str, ValueLike]:
         unit = self.elements
         given = unit.valid & unit.ready
-        happened = {
-            "messages": self.taken,
-            "damaged": self.damaged,
-            "overflows": self.overflow,
-            "line_errors": self.line_error,
-            "rejected": self._refused,
+        return {
             "rows": given & unit.payload.last,
             "beats": given,
             "stalled": unit.valid & ~unit.ready,
             "loads": self.loaded if self.config.contexts else Const(0),
         }
-        m.d.comb += self.counters.events.eq(Cat(happened[name] for name in COUNTERS))
 
-    def _rows(self, m: Module) -> None:
+    def _connect(self, m: Module) -> None:
         """From the message to the unit, and what the unit still owes."""
         reader, writer = self.reader, self.writer
         self._reading = reading = Signal()
@@ -282,9 +145,6 @@ class Responder(Component):
             m.d.sync += self._status(RowsStatus.ROW_ERROR).eq(1)
         with m.If(reader.row ^ writer.row):
             m.d.sync += owed.eq(owed + Cat(1, writer.row.replicate(len(owed) - 1)))
-
-    def _status(self, bit: RowsStatus) -> Value:
-        return self._result[bit.bit_length() - 1]
 
     def _load(self, m: Module) -> None:
         """States of LOAD_TABLES: words to the unit, which says what became of them."""

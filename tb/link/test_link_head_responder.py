@@ -1,0 +1,322 @@
+"""Messages for an attention head with the real unit: every octet, whatever the messages hold."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from head_bench import HeadBoard, HeadExchange
+from head_messages import (
+    BEGIN_HEAD,
+    FINAL,
+    KEYS_VALUES,
+    NO_HEAD,
+    QUERIES,
+    ROW_ERROR,
+    HeadModel,
+    pairs_message,
+    queries_message,
+    random_vectors,
+)
+from station_bench import Drive, stalls
+from station_rows import ANSWER, ERROR, IDENTIFY, LOAD_TABLES, ROWS, STATUS, counts
+
+from exaq.attention import AttentionConfig
+
+SMALL: dict[str, Any] = {"head_size": 16, "lanes": 2, "max_row": 16, "logit_scale": 2**-5}
+CONFIGS = {
+    "all keys": AttentionConfig(**SMALL),
+    "causal": AttentionConfig(**SMALL, causal=True),
+    "odd widths, causal": AttentionConfig(
+        **SMALL | {"head_size": 17, "max_row": 8},
+        keys="int8",
+        value_width=4,
+        output_width=8,
+        causal=True,
+    ),
+    "3 bits, q longer": AttentionConfig(**SMALL | {"bits": 3}, value_width=4),
+}
+EVERY = pytest.mark.parametrize("name", CONFIGS)
+CAUSAL = CONFIGS["causal"]
+
+
+def check(
+    config: AttentionConfig, messages: Sequence[bytes], found: HeadExchange
+) -> HeadModel:
+    """Every answer is that of the model; the model as it is then."""
+    model = HeadModel(config)
+    for message, answer in zip(messages, found.answers, strict=True):
+        if message[0] == STATUS and len(message) == 2:
+            assert answer[:2] == bytes([STATUS | ANSWER, message[1]])
+            assert len(answer) == 2 + 36
+        else:
+            assert answer == model.answer(message), message[:6].hex()
+    return model
+
+
+def whole_head(config: AttentionConfig, rng: random.Random, keys: int, rows: int) -> list[bytes]:
+    """Messages of a head: keys and values in parts of any size, then the rows."""
+    q, k, v = random_vectors(config, rng, rows, keys)
+    messages = [bytes([BEGIN_HEAD, rng.randint(1, 255)])]
+    at = 0
+    while at < keys:
+        stop = min(keys, at + rng.randint(1, 9))
+        messages.append(
+            pairs_message(config, 1, k[at:stop], v[at:stop], at, final=stop == keys)
+        )
+        at = stop
+    while at < keys + rows:
+        stop = min(keys + rows, at + rng.randint(1, 9))
+        messages.append(queries_message(config, 2, q[at - keys : stop - keys], at - keys))
+        at = stop
+    return messages
+
+
+@EVERY
+@pytest.mark.parametrize("rates", [None, (0.3, 0.6)])
+def test_heads(name: str, rates: tuple[float, float] | None) -> None:
+    """Of one key, of a few and of as many as there may be; none of their rows is asked for twice."""
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    most = config.softmax.max_row
+    heads = [(most, most + 3), (1, 3), (config.lanes + 1, 4)]
+    messages = [m for keys, rows in heads for m in whole_head(config, rng, keys, rows)]
+    messages.append(bytes([STATUS, 9]))
+    source, sink = (stalls(k, rate) for k, rate in enumerate(rates)) if rates else (None, None)
+    found = HeadExchange(HeadBoard(config), messages, source=source, sink=sink)
+    model = check(config, messages, found)
+    # Beside its rows, each head but the last one has a row that gives its keys back.
+    assert found.rows == model.rows + len(heads) - 1
+    told = counts(found.answers[-1])
+    per_row = found.beats // found.rows
+    assert told["rows"] == model.rows == sum(rows for _, rows in heads)
+    assert told["beats"] == model.rows * per_row
+    assert told["loads"] == model.loads == len(heads)
+    assert told["rejected"] == 0
+    assert (found.stalled > 0) == (told["stalled"] > 0)
+
+
+def test_rows_are_in_the_unit_together_but_not_too_many() -> None:
+    config = CONFIGS["all keys"]
+    q, k, v = random_vectors(config, random.Random(2), 60, 1)
+    messages = [pairs_message(config, 1, k, v), queries_message(config, 2, q)]
+    asleep = iter([True] * 4000)
+    board = HeadBoard(config)
+    found = HeadExchange(board, messages, sink=_then(asleep))
+    check(config, messages, found)
+    assert found.most_inside == board.responder.rows
+
+
+def _then(first: Any) -> Any:
+    yield from first
+    while True:
+        yield False
+
+
+@EVERY
+def test_pairs_are_taken_once_and_in_their_order(name: str) -> None:
+    """Messages that come again, before their time, overlapping, and behind the last."""
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    keys = config.softmax.max_row
+    q, k, v = random_vectors(config, rng, 3, keys)
+
+    def part(start: int, stop: int) -> bytes:
+        return pairs_message(config, start + 1, k[start:stop], v[start:stop], start, final=stop == keys)
+
+    messages = [
+        bytes([BEGIN_HEAD, 1]),
+        part(0, 2),
+        part(0, 2),
+        part(3, 5),
+        part(5, keys),
+        queries_message(config, 3, q),
+        part(2, 4),
+        part(0, 6),
+        part(keys - 1, keys),
+        part(4, keys),
+        part(4, keys),
+        part(keys - 1, keys),
+        queries_message(config, 3, q),
+        pairs_message(config, 3, k[:2], v[:2], keys, final=True),
+        part(0, 2),
+        queries_message(config, 4, q),
+    ]
+    model = check(config, messages, HeadExchange(HeadBoard(config), messages, sink=stalls(1, 0.3)))
+    assert model.complete
+    assert len(model.keys) == keys
+
+
+@EVERY
+def test_rows_of_any_number_at_any_time(name: str) -> None:
+    """As a host repeats them; the unit counts a causal head's rows by itself."""
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    keys = config.softmax.max_row
+    q, k, v = random_vectors(config, rng, 3 * keys, keys)
+    numbers = [0, 1, 1, 4, 3, 0, keys - 1, keys - 1, keys, keys + 7, 2, (1 << 23) - 3, 5, 5]
+    messages = [pairs_message(config, 1, k, v)]
+    for n, number in enumerate(numbers):
+        messages.append(queries_message(config, n + 1, q[n : n + 1 + n % 3], number))
+    messages.append(bytes([STATUS, 5]))
+    found = HeadExchange(HeadBoard(config), messages)
+    model = check(config, messages, found)
+    # What brings a row into its place is not told of.
+    assert counts(found.answers[-1])["rows"] == model.rows
+    assert (found.rows > model.rows) == config.causal
+
+
+def test_rows_that_follow_each_other_cost_no_others() -> None:
+    q, k, v = random_vectors(CAUSAL, random.Random(1), 16, 12)
+    messages = [pairs_message(CAUSAL, 1, k, v)]
+    messages += [queries_message(CAUSAL, 1, q[n : n + 4], n) for n in range(0, 16, 4)]
+    found = HeadExchange(HeadBoard(CAUSAL), messages)
+    check(CAUSAL, messages, found)
+    assert found.rows == 16
+
+
+@EVERY
+def test_a_head_begins_anew_whatever_was_there(name: str) -> None:
+    """Nothing, a few keys, all of them, rows too, keys that are too many; and that twice."""
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    most = config.softmax.max_row
+    q, k, v = random_vectors(config, rng, 2, most + 5)
+    begin = bytes([BEGIN_HEAD, 7])
+    before: list[list[bytes]] = [
+        [],
+        [pairs_message(config, 1, k[:1], v[:1], final=False)],
+        [pairs_message(config, 1, k[:5], v[:5], final=False)],
+        [pairs_message(config, 1, k[:most], v[:most], final=False)],
+        [pairs_message(config, 1, k[:3], v[:3])],
+        [pairs_message(config, 1, k[:most], v[:most]), queries_message(config, 1, q)],
+        [pairs_message(config, 1, k, v), queries_message(config, 1, q)],
+        [pairs_message(config, 1, k, v, final=False)],
+    ]
+    messages = []
+    for parts in before:
+        messages += [*parts, begin, begin, queries_message(config, 2, q)]
+        k, v = k[::-1], v[::-1]
+        messages += [pairs_message(config, 3, k[:4], v[:4]), queries_message(config, 4, q), begin]
+    found = HeadExchange(HeadBoard(config), messages)
+    check(config, messages, found)
+    states = {answer[-1] for answer in found.answers if answer[0] == QUERIES | ANSWER}
+    assert states == {0, NO_HEAD, ROW_ERROR}
+
+
+@pytest.mark.parametrize("name", ["causal", "odd widths, causal"])
+def test_cut_at_every_octet(name: str) -> None:
+    """What is whole counts; a good message goes through behind each that has been cut off."""
+    config = CONFIGS[name]
+    q, k, v = random_vectors(config, random.Random(3), 2, 3)
+    whole = pairs_message(config, 1, k[:2], v[:2])
+    rows = queries_message(config, 1, q)
+    messages = []
+    for end in range(2, len(whole)):
+        messages += [bytes([BEGIN_HEAD, 1]), whole[:end], queries_message(config, 2, q[:1])]
+    messages += [bytes([BEGIN_HEAD, 1]), whole]
+    for end in range(2, len(rows)):
+        messages += [rows[:end], queries_message(config, 9, q[:1], end % 4)]
+    found = HeadExchange(HeadBoard(config), messages, sink=stalls(1, 0.2))
+    check(config, messages, found)
+
+
+@pytest.mark.parametrize("length", [2, 3, 5])
+def test_every_type(length: int) -> None:
+    """Those that are none, and those that take no body: refused, and counted."""
+    rng = random.Random(length)
+    messages = [bytes([kind, 1 + kind % 255]) + rng.randbytes(length - 2) for kind in range(256)]
+    messages.append(bytes([STATUS, 1]))
+    found = HeadExchange(HeadBoard(CAUSAL), messages)
+    model = HeadModel(CAUSAL)
+    for message, answer in zip(messages, found.answers, strict=True):
+        if message[0] != STATUS:
+            assert answer == model.answer(message)
+    refused = [answer for answer in found.answers if answer[0] == ERROR]
+    assert counts(found.answers[-1])["rejected"] == len(refused)
+    assert model.answer(bytes([ROWS, 1])) in refused or length > 2
+    assert {IDENTIFY, LOAD_TABLES, BEGIN_HEAD, KEYS_VALUES, QUERIES}.isdisjoint({ERROR})
+
+
+@EVERY
+def test_any_messages(name: str) -> None:
+    """Good ones, damaged ones and ones of anything, with stalls of both sides."""
+    config = CONFIGS[name]
+    rng = random.Random(name)
+    messages: list[bytes] = []
+    for _ in range(5):
+        good = whole_head(config, rng, rng.randint(1, config.softmax.max_row), rng.randint(1, 6))
+        for message in good:
+            damaged = bytearray(message)
+            how = rng.randrange(10)
+            if how == 0:
+                damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
+            elif how == 1:
+                del damaged[rng.randrange(2, len(damaged) + 1) :]
+            elif how == 2:
+                messages.append(message)
+            elif how == 3:
+                kind = rng.choice([KEYS_VALUES, QUERIES, rng.randrange(256)])
+                damaged = bytearray([kind, 1]) + rng.randbytes(rng.randrange(70))
+            elif how == 4:
+                continue
+            messages.append(bytes(damaged))
+    found = HeadExchange(
+        HeadBoard(config), messages, source=stalls(1, 0.2), sink=stalls(2, 0.2)
+    )
+    model = check(config, messages, found)
+    assert model.rows > 5
+
+
+def test_what_the_line_lost_is_reported_and_counted() -> None:
+    q, k, v = random_vectors(CAUSAL, random.Random(4), 8, 8)
+    messages = [pairs_message(CAUSAL, 1, k, v)]
+    messages += [queries_message(CAUSAL, 1, q[n : n + 1], n) for n in range(8)]
+    messages += [bytes([STATUS, 9])]
+    board = HeadBoard(CAUSAL)
+    rng = random.Random(4)
+    seen = dict.fromkeys(board.pulses, 0)
+
+    def drive(cycle: int) -> list[int]:
+        values = [int(cycle < 900 and rng.random() < 0.01) for _ in board.pulses]
+        for name, value in zip(board.pulses, values, strict=True):
+            seen[name] += value
+        return values
+
+    drives = Drive([getattr(board, name) for name in board.pulses], drive)
+    found = HeadExchange(board, messages, source=stalls(1, 0.5), parts=[drives])
+    check(CAUSAL, messages, found)
+    told = counts(found.answers[-1])
+    names = ("messages", "damaged", "overflows", "line_errors")
+    assert [told[name] for name in names] == list(seen.values())
+    assert found.reports
+    bits = {report[2] for report in found.reports}
+    assert all(0 < each < 8 for each in bits)
+
+
+def test_throughput() -> None:
+    """Octets come and go at 2 cycles at most on the average, where rows are no longer."""
+    config = CONFIGS["all keys"]
+    q, k, v = random_vectors(config, random.Random(5), 40, 16)
+    messages = [pairs_message(config, 1, k, v), queries_message(config, 2, q)]
+    found = HeadExchange(HeadBoard(config), messages)
+    check(config, messages, found)
+    taken, given = found.taken, found.times
+    load = len(messages[0])
+    assert taken[load - 1] - taken[0] < 2 * load + 10
+    outputs = given[len(found.answers[0]) :]
+    assert outputs[-1] - taken[load] < 2 * len(outputs) + 200
+
+
+def test_number_and_end_stand_in_one_word() -> None:
+    """The head's last key is told by the same octets that the board tells it by."""
+    _, k, v = random_vectors(CAUSAL, random.Random(6), 1, 5)
+    messages = [
+        pairs_message(CAUSAL, 1, k[:3], v[:3], 0, final=False),
+        pairs_message(CAUSAL, 2, k[3:], v[3:], 3),
+    ]
+    found = HeadExchange(HeadBoard(CAUSAL), messages)
+    first, second = (int.from_bytes(answer[2:5], "little") for answer in found.answers)
+    assert (first, second) == (3, 5 | FINAL)
