@@ -16,6 +16,7 @@ from exaq_fpga.link.errors import (
     UnknownTablesError,
     WrongDeviceError,
 )
+from exaq_fpga.link.head_board import HeadBoard
 from exaq_fpga.link.transports.serial_port import SerialPort
 from exaq_fpga.link.transports.transport import Transport
 
@@ -24,6 +25,7 @@ __all__ = [
     "BoardError",
     "ConnectError",
     "GarbageError",
+    "HeadBoard",
     "LinkError",
     "NoAnswerError",
     "NoPortError",

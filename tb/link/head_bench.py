@@ -106,5 +106,3 @@ class HeadExchange:
         self.reports = [each for each in answers if each[:2] == bytes([ERROR, 0])]
         self.answers = [each for each in answers if each[:2] != bytes([ERROR, 0])]
         assert len(self.answers) == len(messages)
-
-

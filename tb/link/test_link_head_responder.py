@@ -42,9 +42,7 @@ EVERY = pytest.mark.parametrize("name", CONFIGS)
 CAUSAL = CONFIGS["causal"]
 
 
-def check(
-    config: AttentionConfig, messages: Sequence[bytes], found: HeadExchange
-) -> HeadModel:
+def check(config: AttentionConfig, messages: Sequence[bytes], found: HeadExchange) -> HeadModel:
     """Every answer is that of the model; the model as it is then."""
     model = HeadModel(config)
     for message, answer in zip(messages, found.answers, strict=True):
@@ -63,9 +61,7 @@ def whole_head(config: AttentionConfig, rng: random.Random, keys: int, rows: int
     at = 0
     while at < keys:
         stop = min(keys, at + rng.randint(1, 9))
-        messages.append(
-            pairs_message(config, 1, k[at:stop], v[at:stop], at, final=stop == keys)
-        )
+        messages.append(pairs_message(config, 1, k[at:stop], v[at:stop], at, final=stop == keys))
         at = stop
     while at < keys + rows:
         stop = min(keys + rows, at + rng.randint(1, 9))
@@ -77,7 +73,7 @@ def whole_head(config: AttentionConfig, rng: random.Random, keys: int, rows: int
 @EVERY
 @pytest.mark.parametrize("rates", [None, (0.3, 0.6)])
 def test_heads(name: str, rates: tuple[float, float] | None) -> None:
-    """Of one key, of a few and of as many as there may be; none of their rows is asked for twice."""
+    """Of one key, of a few and of as many as there may be."""
     config = CONFIGS[name]
     rng = random.Random(name)
     most = config.softmax.max_row
@@ -124,7 +120,9 @@ def test_pairs_are_taken_once_and_in_their_order(name: str) -> None:
     q, k, v = random_vectors(config, rng, 3, keys)
 
     def part(start: int, stop: int) -> bytes:
-        return pairs_message(config, start + 1, k[start:stop], v[start:stop], start, final=stop == keys)
+        return pairs_message(
+            config, start + 1, k[start:stop], v[start:stop], start, final=stop == keys
+        )
 
     messages = [
         bytes([BEGIN_HEAD, 1]),
@@ -263,9 +261,7 @@ def test_any_messages(name: str) -> None:
             elif how == 4:
                 continue
             messages.append(bytes(damaged))
-    found = HeadExchange(
-        HeadBoard(config), messages, source=stalls(1, 0.2), sink=stalls(2, 0.2)
-    )
+    found = HeadExchange(HeadBoard(config), messages, source=stalls(1, 0.2), sink=stalls(2, 0.2))
     model = check(config, messages, found)
     assert model.rows > 5
 

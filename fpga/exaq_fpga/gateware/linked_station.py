@@ -29,9 +29,7 @@ class LinkedStation(Component):
     active : an answer is under way
     """
 
-    def __init__(
-        self, config: UnitConfig, identity: bytes, unit: Any, transport: BoardTransport
-    ):
+    def __init__(self, config: UnitConfig, identity: bytes, unit: Any, transport: BoardTransport):
         self.config = config
         self.transport = transport
         self.station = Station(config, identity, unit, line_cycles=transport.line_cycles)

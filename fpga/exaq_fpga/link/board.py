@@ -1,58 +1,26 @@
-"""A board at the other end of a transport, from Python."""
+"""A board of a softmax unit at the other end of a transport, from Python."""
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq import RowResults, SoftmaxConfig, Tables
 from exaq.rows import Rows
-from exaq.scalars import integer, real
-from exaq_fpga.link.errors import (
-    GarbageError,
-    LinkError,
-    NoAnswerError,
-    OtherVersionError,
-    RefusedError,
-    UnknownTablesError,
-    WrongDeviceError,
-)
-from exaq_fpga.link.frames import frame_octets
-from exaq_fpga.link.protocol import (
-    COUNTERS,
-    HEADER,
-    LOAD_WORD,
-    MAGIC,
-    OVERHEAD,
-    RESERVE,
-    VERSION,
-    Identity,
-    IdentityError,
-    RowsStatus,
-    Type,
-    answer_octets,
-    longest_message,
-)
+from exaq_fpga.link.connected_board import ConnectedBoard
+from exaq_fpga.link.errors import LinkError, RefusedError, UnknownTablesError
+from exaq_fpga.link.protocol import LOAD_WORD, RESERVE, RowsStatus, Type, answer_octets
 from exaq_fpga.link.row_messages import STATUS, RowPacker, RowRange
-from exaq_fpga.link.session import LinkStatistics, Request, Session
-from exaq_fpga.link.transports.serial_port import SerialPort
-from exaq_fpga.link.transports.transport import Transport
-
-R = TypeVar("R", bound=Request)
+from exaq_fpga.link.session import Request
 
 # Messages that share the board's receive buffer, and answers that share the host's window.
 _SHARE = 4
-# Octets of answers that may be under way, and how many of the longest ones must be able to.
-_WINDOW = 16384
-_ANSWERS = 3
-_COUNTERS = struct.Struct(f"<{len(COUNTERS)}I")
 # What the status of LOAD_TABLES says, from its lowest bit.
 _REFUSALS = ("their number", "the context", "the thresholds", "the exponentials", "the sink")
 
@@ -74,8 +42,8 @@ class StreamedRows:
     results: RowResults | None
 
 
-class Board:
-    """A board that is connected: it was found, and has told what it is.
+class Board(ConnectedBoard):
+    """A board of a softmax unit that is connected: it was found, and has told what it is.
 
     ``Board("/dev/ttyUSB1")`` is short for ``Board(SerialPort("/dev/ttyUSB1"))``: a board at a
     serial port of 1 Mbaud. ``Board(SerialPort("/dev/ttyUSB1", baud=115_200))`` is one at another
@@ -116,112 +84,23 @@ class Board:
         No board is there that this version can talk to.
     """
 
-    identity: Identity
+    kind = SoftmaxConfig
 
-    def __init__(
-        self,
-        transport: Transport | str,
-        *,
-        timeout: float = 1.0,
-        retries: int = 5,
-        window: int | None = None,
-    ) -> None:
-        retries = integer("retries", retries, 1)
-        window = None if window is None else integer("window", window, 1)
-        timeout = float(real("timeout", timeout))
-        if timeout <= 0:
-            raise ValueError(f"timeout must be positive, not {timeout!r}")
-        if isinstance(transport, str):
-            transport = SerialPort(transport)
-        if not isinstance(transport, Transport):
-            raise TypeError(
-                f"transport must be a Transport or the name of a serial port, not {transport!r}"
-            )
-        self._transport: Transport | None = transport
-        try:
-            transport.discard()
-            self._session = Session(transport, timeout=timeout, retries=retries)
-            self.identity = self._identify(transport)
-            self._config = self.identity.config
-            self._session.buffer = self.identity.buffer
-            self._session.window = _window(self._config) if window is None else window
-            self._session.statistics = LinkStatistics()
-            self._loads = self.status()["loads"]
-        except BaseException:
-            self.close()
-            raise
+    def _begin(self) -> None:
+        self._config: SoftmaxConfig = self.identity.config  # type: ignore[assignment]
+        self._loads = self.status()["loads"]
         # Contexts whose tables are known; the rest were loaded by somebody else.
         self._known = set() if self._loads else set(range(self._config.contexts))
 
-    def _identify(self, transport: Transport) -> Identity:
-        where, settings = f"at {transport.name}", transport.settings
-        seen = self._session.statistics
-        try:
-            octets = self._session.ask(Request(Type.IDENTIFY, answer=None))
-        except RefusedError as error:
-            raise WrongDeviceError(f"{where}: {error}") from error
-        except LinkError as error:
-            if not seen.received:
-                built_for = f" the {settings} it was built for," if settings else ""
-                raise NoAnswerError(
-                    f"nothing answers {where}: is it the board's port,{built_for} and has it been "
-                    "programmed?"
-                ) from error
-            if seen.strange:
-                raise WrongDeviceError(
-                    f"what is {where} sends frames, but no answers: does it send back what it gets?"
-                ) from error
-            other = f"the board was built for another {settings}, or " if settings else ""
-            raise GarbageError(
-                f"{seen.received} octets came {where}, but no answer among them: {other}another "
-                "device is there"
-            ) from error
-        try:
-            identity = Identity.from_octets(octets)
-        except IdentityError as error:
-            ours = octets[: len(MAGIC) + 1] == MAGIC + bytes([VERSION])
-            newer = octets[: len(MAGIC)] == MAGIC and not ours
-            raise (OtherVersionError if newer else WrongDeviceError)(f"{where}: {error}") from error
-        config = identity.config
-        least = longest_message(config) + OVERHEAD + RESERVE
-        if identity.buffer < least:
-            raise WrongDeviceError(
-                f"{where}: the board's receive buffer of {identity.buffer} octets is too small "
-                f"for its longest row, which needs {least}"
-            )
-        return identity
+    def _longest_answer(self) -> int:
+        config = self.identity.config
+        assert isinstance(config, SoftmaxConfig)
+        return answer_octets(config, config.max_row) + STATUS
 
     @property
     def config(self) -> SoftmaxConfig:
         """The unit's configuration, with the tables that were loaded into its contexts."""
         return self._config
-
-    @property
-    def link(self) -> LinkStatistics:
-        """What was sent, lost and sent again since the board was identified."""
-        return self._session.statistics
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the transport; the board is ready for the next program at once."""
-        if self._transport is not None:
-            self._transport.close()
-            self._transport = None
-
-    def status(self) -> dict[str, int]:
-        """The board's counters, by the names of ``exaq_fpga.link.protocol.COUNTERS``."""
-        body = self._ask(Request(Type.STATUS, answer=_COUNTERS.size))
-        return dict(zip(COUNTERS, _COUNTERS.unpack(body), strict=True))
 
     def load_tables(self, context: int, tables: Tables) -> None:
         """Load ``tables`` into a context, for all rows from now on.
@@ -361,19 +240,6 @@ class Board:
             results=None if results is None else results.reshape(*rows.shape[:-1]),
         )
 
-    def _ask(self, request: Request) -> bytes:
-        ((_, body),) = self._run([request])
-        return body
-
-    def _run(self, requests: Iterable[R]) -> Generator[tuple[R, bytes], None, None]:
-        if self._transport is None:
-            raise LinkError("the board is closed")
-        try:
-            yield from self._session.run(requests)
-        except LinkError:
-            self.close()
-            raise
-
 
 class _RowsRequest(Request):
     """Rows that share a message; if it was lost twice, they go on in halves, which pass easier."""
@@ -390,12 +256,6 @@ class _RowsRequest(Request):
         for half in halves:
             half.lost = 1
         return halves
-
-
-def _window(config: SoftmaxConfig) -> int:
-    """Octets that keep the line busy with any rows, and that serial ports can hold with most."""
-    longest = HEADER + answer_octets(config, config.max_row) + STATUS
-    return max(_WINDOW, _ANSWERS * frame_octets(longest))
 
 
 def _check(status: RowsStatus, rows: RowRange, *, error: bool) -> None:

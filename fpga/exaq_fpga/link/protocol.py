@@ -263,14 +263,14 @@ class Identity:
             )
         try:
             values: dict[str, Any] = json.loads(zlib.decompress(octets[cls._FIXED.size :]))
-            kind = {None: SoftmaxConfig, _ATTENTION: AttentionConfig}[values.get("unit")]
+            kinds: dict[Any, type[UnitConfig]] = {None: SoftmaxConfig, _ATTENTION: AttentionConfig}
             identity = cls(
                 board=str(values["board"]),
                 version=str(values["version"]),
                 clock=int(values["clock"]),
                 baud=int(values["baud"]),
                 buffer=buffer,
-                config=kind.from_dict(values["config"]),
+                config=kinds[values.get("unit")].from_dict(values["config"]),
             )
         except (zlib.error, KeyError, TypeError, ValueError) as error:
             raise IdentityError(

@@ -318,5 +318,5 @@ def _possible(request: Request, body: bytes) -> bool:
     """Whether a request can have such an answer: of its length, or cut short with the reason."""
     if request.answer is None or len(body) == request.answer:
         return True
-    cut = request.type is Type.ROWS and 0 < len(body) < request.answer
-    return cut and bool(body[-1] & RowsStatus.MALFORMED)
+    cut = request.type in (Type.ROWS, Type.QUERIES) and 0 < len(body) < request.answer
+    return cut and bool(body[-1] & (RowsStatus.MALFORMED | RowsStatus.NO_HEAD))
