@@ -52,6 +52,8 @@ class HeadSimulation:
         (...,) int64: cycle in which the last one of a head's keys and values went in.
     loads
         Sets of keys and values that went in.
+    passes
+        Times that a row's beats of keys add to its latency.
     stall, seed
         As given to ``simulate_head``.
     seconds
@@ -68,6 +70,7 @@ class HeadSimulation:
     last_out: NDArray[np.int64]
     loaded: NDArray[np.int64]
     loads: int
+    passes: int
     stall: float
     seed: int
     seconds: float
@@ -114,13 +117,14 @@ class HeadSimulation:
 
     @property
     def latency(self) -> Spread:
-        """Cycles from when a row, its keys and its values were in to its first output, less twice
-        the beats of its keys.
+        """Cycles from when a row, its keys and its values were in to its first output, less
+        ``passes`` times the beats of its keys.
 
         What the unit declares as ``latency`` where nothing stalls and no earlier row is in the way.
         """
         begin = np.maximum(self.row_in, self.loaded[..., None])
-        return Spread.of(self.first_out - begin - 2 * -(-self.keys // self.config.lanes))
+        beats = -(-self.keys // self.config.lanes)
+        return Spread.of(self.first_out - begin - self.passes * beats)
 
     @property
     def row_interval(self) -> Spread | None:
@@ -267,6 +271,7 @@ def simulate_head(
         last_out=out.last_out.reshape(rows),
         loaded=out.loaded[operands.load_of].reshape(operands.shape),
         loads=len(out.loaded),
+        passes=_emitted(config, multipliers, outputs_per_beat).manifest["latency"]["passes"],
         stall=stall,
         seed=seed,
         seconds=seconds,

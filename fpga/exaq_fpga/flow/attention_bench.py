@@ -209,8 +209,7 @@ def cycles(figures: Mapping[str, Any], keys: int = KEYS) -> int:
     """Cycles from a row of q, or a row's last beat, to its first outputs, of a row of ``keys``."""
     latency = figures["latency"]
     beats = -(-keys // figures["config"]["softmax"]["lanes"])
-    times = {"twice": 2, "three": 3}.get(latency["counted_from"].split()[0], 0)
-    return int(times * beats + latency["cycles"])
+    return int(latency.get("passes", 0) * beats + latency["cycles"])
 
 
 def per_mac(case: Case, figures: Mapping[str, Any]) -> float:

@@ -32,10 +32,6 @@ LEVEL_SUMS_TOPS: _Tops = {
 }
 
 
-# How many times a row's beats of keys add to a head's latency.
-_PASSES = {2: "twice", 3: "three times"}
-
-
 def emit_attention(
     config: AttentionConfig,
     *,
@@ -82,8 +78,7 @@ def emit_attention(
         tables = {"thresholds": list(of_exaq.thresholds), "exp_rom": list(of_exaq.exp_rom)}
     else:
         made_of["value_multipliers"] = value_multipliers or multipliers
-    begins = "the row" if operands == "stored" else "the row's first beat of keys"
-    counted_from = f"{begins} taken, and {_PASSES[unit.passes]} the row's beats of keys"
+    counted_from = "the row of q" if operands == "stored" else "the row's first beat of keys"
     return _emit(
         ATTENTION_TOPS[top](unit),
         top=top,
@@ -93,7 +88,12 @@ def emit_attention(
         described={
             "unit": "attention",
             "tables": tables,
-            "latency": {"cycles": unit.latency, "counted_from": counted_from},
+            "latency": {
+                "cycles": unit.latency,
+                # Times the row's beats of keys, which are to be added.
+                "passes": unit.passes,
+                "counted_from": counted_from,
+            },
             "full_rate_row": unit.full_rate_row,
         },
     )
