@@ -281,6 +281,10 @@ def simulate_head(
 @functools.lru_cache(maxsize=16)
 def _emitted(config: AttentionConfig, multipliers: str, outputs_per_beat: int | None) -> Emitted:
     # Imported late: the golden model needs no Amaranth.
+    from exaq_hdl.attention.level_sums import settle_outputs_per_beat
     from exaq_hdl.emit.attention_verilog import emit_attention
 
+    if outputs_per_beat is not None:
+        # Refused before there is a component that nobody uses.
+        settle_outputs_per_beat(config, outputs_per_beat)
     return emit_attention(config, multipliers=multipliers, outputs_per_beat=outputs_per_beat)
