@@ -150,13 +150,7 @@ class MiniLM:
         )
         for layer in range(self.layers):
             name = f"encoder.layer.{layer}"
-
-            def split(role: str, state: Floats = state, name: str = name) -> Floats:
-                projected = self._dense(f"{name}.attention.self.{role}", state)
-                by_head = projected.reshape(texts, tokens, self.heads, -1)
-                return np.moveaxis(by_head, 2, 0)
-
-            query, key, value = (split(role) for role in ("query", "key", "value"))
+            query, key, value = self._operands(layer, state)
             logits = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
             attention = _softmax(np.where(batch.live[:, None, :], logits, -np.inf))
             mixed = np.moveaxis(attention @ value, 0, 2).reshape(texts, tokens, -1)
@@ -169,6 +163,21 @@ class MiniLM:
                 f"{name}.output.LayerNorm", state + self._dense(f"{name}.output.dense", inner)
             )
             yield logits, attention, state
+
+    def operands(self, batch: Batch, layer: int) -> tuple[Floats, Floats, Floats]:
+        """q, k and v of a layer, from 1: (heads, texts, tokens, head size) each."""
+        for number, (_, _, state) in enumerate(self.forward(batch), start=1):
+            if number == layer:
+                return self._operands(layer, state)
+        raise ValueError(f"layer must be 1 to {self.layers - 1}, not {layer}")
+
+    def _operands(self, layer: int, state: Floats) -> tuple[Floats, Floats, Floats]:
+        def split(role: str) -> Floats:
+            projected = self._dense(f"encoder.layer.{layer}.attention.self.{role}", state)
+            by_head = projected.reshape(*state.shape[:-1], self.heads, -1)
+            return np.moveaxis(by_head, 2, 0)
+
+        return split("query"), split("key"), split("value")
 
     def embed(self, batch: Batch) -> Floats:
         """(texts, 384) sentence embeddings: mean over live tokens, of length 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -90,12 +90,13 @@ class HeadModel:
     def answer(self, message: bytes) -> bytes:
         """But for STATUS, whose counters it does not know."""
         kind, tag, body = message[0], message[1], message[2:]
-        made = {
+        answers: dict[int, Callable[[bytes], bytes]] = {
             BEGIN_HEAD: self._begin,
             KEYS_VALUES: self._pairs,
             QUERIES: self._queries,
             IDENTIFY: lambda body: self.identity,
-        }.get(kind)
+        }
+        made = answers.get(kind)
         fault = UNKNOWN if made is None else MALFORMED_REQUEST
         if made is None or (body and kind in (BEGIN_HEAD, IDENTIFY)):
             self.rejected += 1

@@ -120,7 +120,7 @@ def test_neither_side_is_overrun(buffer: int, window: int) -> None:
 def test_every_message_may_be_lost_or_come_twice(what: str, number: int) -> None:
     """Of one causal head: BEGIN_HEAD, keys and values, rows."""
     given = operands(CAUSAL, rows=30, keys=30)
-    fake = FakeHead(CAUSAL, buffer=512, **{what: {number}})  # type: ignore[arg-type]
+    fake = FakeHead(CAUSAL, buffer=512, **{what: {number}})
     with HeadBoard(InMemory(fake), timeout=TIMEOUT) as board:
         equal(board.attend(*given), given, CAUSAL)
         lost = what in ("deaf", "mute")

@@ -65,16 +65,16 @@ def _stream(port: str, prepared: Prepared, rows: ProofRows, findings: Findings) 
         if board.identity != prepared.identity:
             findings.faults.append("the board's identity is not that it was built to have")
             return board.config
-        if prepared.config.contexts:
-            for context in range(min(2, prepared.config.contexts)):
-                board.load_tables(context, _other_tables(prepared.config, context))
+        if prepared.softmax.contexts:
+            for context in range(min(2, prepared.softmax.contexts)):
+                board.load_tables(context, _other_tables(prepared.softmax, context))
         _compare(board, rows, findings)
         counted = board.status()
-        beats = int((-(-rows.lengths // prepared.config.lanes)).sum())
+        beats = int((-(-rows.lengths // prepared.softmax.lanes)).sum())
         expected = {
             "rows": len(rows.lengths),
             "beats": beats,
-            "loads": min(2, prepared.config.contexts),
+            "loads": min(2, prepared.softmax.contexts),
             "rejected": 0,
             "damaged": 0,
             "overflows": 0,
@@ -115,8 +115,8 @@ def _stream_again(port: str, prepared: Prepared, rows: ProofRows, findings: Find
     """The next program finds the board in order."""
     with _open(port, prepared) as board:
         if rows.contexts is not None:
-            board.load_tables(0, prepared.config.context_tables[0])
+            board.load_tables(0, prepared.softmax.context_tables[0])
             rows = replace(rows, contexts=np.zeros_like(rows.contexts))
         _compare(board, rows, findings)
-        expected = {"damaged": 1, "rejected": rejected(prepared.config), "line_errors": 0}
+        expected = {"damaged": 1, "rejected": rejected(prepared.softmax), "line_errors": 0}
         _check_counters(board.status(), expected, findings)

@@ -108,7 +108,7 @@ def prove(
             divisor=prepared.link.divisor(prepared.clock),
             brief=cycles < _BRIEF,
         )
-        config = prepared.config
+        config = prepared.softmax
         # Probabilities come while logits go.
         octets = max(config.prob_bytes, config.logit_bytes)
         rows = proof_rows(config, cycles // (prepared.link.octet_cycles(prepared.clock) * octets))

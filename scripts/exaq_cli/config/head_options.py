@@ -33,6 +33,9 @@ _OF_SOFTMAX = (
     "sink",
 )
 
+# Options of a head that are none of its configuration: arguments of ``emit_attention``.
+_MADE_OF = ("multipliers", "operands", "outputs_per_beat")
+
 # Type and help of the option that gives the setting of that name.
 _SETTINGS: dict[str, tuple[Any, str]] = {
     "head_size": (
@@ -143,6 +146,18 @@ def resolve_head(partial: PartialConfig, head: Mapping[str, Any], *, unit: str) 
         if partial.sigma is None:
             return config
         return config.replace(clip=paper_clip(partial.sigma, config.softmax.bits))
+
+
+def resolve_attention(
+    partial: PartialConfig, head: Mapping[str, Any]
+) -> tuple[AttentionConfig, dict[str, Any]]:
+    """The whole head that was asked for, and how it is made: arguments of ``emit_attention``.
+
+    Errors as of ``resolve_head``.
+    """
+    settings = {name: value for name, value in head.items() if name not in _MADE_OF}
+    config = resolve_head(partial, settings, unit="attention")
+    return config, {name: head[name] for name in _MADE_OF if name in head}
 
 
 def refuse(names: Any, unit: str) -> None:

@@ -5,6 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from exaq import Exaq, SoftmaxConfig
+from exaq.attention import AttentionConfig
+
+
+def describe_unit(config: SoftmaxConfig | AttentionConfig) -> str:
+    """What a board computes, how much of it at a time, and how long rows can be."""
+    if isinstance(config, SoftmaxConfig):
+        return (
+            f"{describe_kernel(config)}; {config.lanes} lanes; rows up to {config.max_row} elements"
+        )
+    return (
+        f"{describe_head(config)}; {describe_kernel(config.softmax)}; {config.lanes} lanes; up to "
+        f"{config.softmax.max_row} keys"
+    )
+
+
+def describe_head(config: AttentionConfig) -> str:
+    """What the operands of an attention head are, and whether it is causal."""
+    kind = "causal attention head" if config.causal else "attention head"
+    return f"{kind} of {config.head_size} elements, {config.keys} keys"
 
 
 def describe_kernel(config: SoftmaxConfig) -> str:

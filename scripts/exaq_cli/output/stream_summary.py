@@ -8,25 +8,47 @@ from typing import Any
 import click
 
 from exaq import SoftmaxConfig
-from exaq_cli.output.describe import describe_kernel, describe_mismatches
+from exaq.attention import AttentionConfig
+from exaq_cli.output.describe import describe_kernel, describe_mismatches, describe_unit
 
 
 def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[Path]) -> None:
     """Print a run's ``figures`` in lines, and the files that were written."""
+    configuration = f"{describe_kernel(config)}, {config.lanes} lanes"
+    counted = {}
+    if figures["loads"]:
+        counted["Loaded"] = f"{figures['loads']} set{'s' if figures['loads'] > 1 else ''} of tables"
+    counted |= {"Rows": f"{figures['rows']:,}", "Elements": f"{figures['elements']:,}"}
+    _print(configuration, counted, config.output, figures, written)
+
+
+def print_head_summary(
+    config: AttentionConfig, figures: dict[str, Any], written: list[Path]
+) -> None:
+    """The same of a run of attention heads."""
+    counted = {
+        "Heads": f"{figures['heads']:,}, of {figures['keys']:,} keys",
+        "Rows": f"{figures['rows']:,}",
+    }
+    _print(describe_unit(config), counted, "outputs", figures, written)
+
+
+def _print(
+    configuration: str,
+    counted: dict[str, str],
+    payload: str,
+    figures: dict[str, Any],
+    written: list[Path],
+) -> None:
+    speed = figures["payload_octets_per_second"] / 1e3
+    link = figures["link"]
     lines = {
         "Board": f"{figures['board']}, built by version {figures['version']}",
         "Clock": f"{figures['clock'] / 1e6:g} MHz",
-        "Configuration": f"{describe_kernel(config)}, {config.lanes} lanes",
-    }
-    if figures["loads"]:
-        lines["Loaded"] = f"{figures['loads']} set{'s' if figures['loads'] > 1 else ''} of tables"
-    speed = figures["payload_octets_per_second"] / 1e3
-    link = figures["link"]
-    lines |= {
-        "Rows": f"{figures['rows']:,}",
-        "Elements": f"{figures['elements']:,}",
+        "Configuration": configuration,
+        **counted,
         "Time": f"{figures['seconds']:.2f} s, {figures['rows_per_second']:,.0f} rows/s",
-        "Payload": f"{speed:.1f} kB/s of {config.output}, {figures['payload_share']:.0%} of what "
+        "Payload": f"{speed:.1f} kB/s of {payload}, {figures['payload_share']:.0%} of what "
         f"{figures['baud']:,} baud allow",
         "Link": f"{link['requests']:,} requests, {link['resent']:,} of them sent again; "
         f"{_damage(link)}",

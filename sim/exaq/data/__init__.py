@@ -1,4 +1,4 @@
-"""Real attention logits that ship with the package; README.md beside them says whence."""
+"""Real attention logits and operands that ship with the package; README.md says whence."""
 
 from __future__ import annotations
 
@@ -71,5 +71,57 @@ def load_attention_sample() -> AttentionSample:
             for row, length in zip(arrays["tokens"], arrays["lengths"], strict=True)
         ),
         saturated=(below, above),
+        model=str(arrays["model"]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HeadSample:
+    """Operands of all heads of a model's layer for a text, as an attention head takes them.
+
+    Members
+    -------
+    q, k, v
+        (heads, tokens, head size): int8, codes of ``keys``, int8; arguments of
+        ``exaq.attention.attend``. Read-only.
+    keys
+        Format of the keys' elements.
+    logit_scale, value_scale
+        Real value of a dot product of 1, and of a value of 1.
+    layer
+        The model's number, from 0.
+    tokens
+        The tokens of the text.
+    model
+        Name of the model.
+    """
+
+    q: NDArray[np.int8]
+    k: NDArray[np.uint8]
+    v: NDArray[np.int8]
+    keys: str
+    logit_scale: float
+    value_scale: float
+    layer: int
+    tokens: tuple[str, ...]
+    model: str
+
+
+def load_head_sample() -> HeadSample:
+    """The sample that ships: the 12 heads of a layer of all-MiniLM-L6-v2 on a text."""
+    path = resources.files(__name__) / "head_sample.npz"
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        arrays: dict[str, NDArray[Any]] = dict(stored)
+    for name in ("q", "k", "v"):
+        arrays[name].flags.writeable = False
+    return HeadSample(
+        q=arrays["q"],
+        k=arrays["k"],
+        v=arrays["v"],
+        keys=str(arrays["keys"]),
+        logit_scale=float(arrays["logit_scale"]),
+        value_scale=float(arrays["value_scale"]),
+        layer=int(arrays["layer"]),
+        tokens=tuple(arrays["tokens"].tolist()),
         model=str(arrays["model"]),
     )

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from exaq import SoftmaxConfig
+from exaq.attention import AttentionConfig
 from exaq.scalars import integer
 from exaq_fpga.boards import BoardSpec, UartLink
 from exaq_fpga.boards.devices import WITHOUT_DSP
@@ -65,6 +67,13 @@ class Prepared:
     ports: dict[str, str]
 
     @property
+    def softmax(self) -> SoftmaxConfig:
+        """The configuration, which must be that of a softmax unit; else a ValueError."""
+        if not isinstance(self.config, SoftmaxConfig):
+            raise ValueError("the board holds an attention head, not a softmax unit")
+        return self.config
+
+    @property
     def netlist(self) -> str:
         """File that synthesis leaves: the netlist as JSON."""
         return f"{TOP}.syn.json" if self.spec.family == "gowin" else f"{TOP}.json"
@@ -95,6 +104,13 @@ class Rates:
     clock: int
     pll: Any
     link: UartLink
+
+
+def usual_clock(spec: BoardSpec, config: UnitConfig) -> int:
+    """The clock of a unit of ``config`` in Hz, where nothing else is asked for: the board's own, or
+    half of it for an attention head, whose paths are longer.
+    """
+    return spec.clock // 2 if isinstance(config, AttentionConfig) else spec.clock
 
 
 def settle_rates(spec: BoardSpec, clock: int | None = None, link: UartLink | None = None) -> Rates:
@@ -130,7 +146,7 @@ def prepare(
     Parameters
     ----------
     config, clock, link
-        The board's own by default; the clock in Hz.
+        The board's own by default; the clock in Hz, by default that of ``usual_clock``.
     seed
         Of place and route.
     dsp
@@ -146,7 +162,7 @@ def prepare(
         says does not fit.
     """
     config, seed = spec.config if config is None else config, integer("seed", seed)
-    rates = settle_rates(spec, clock, link)
+    rates = settle_rates(spec, usual_clock(spec, config) if clock is None else clock, link)
     identity = Identity(
         board=spec.name,
         config=config,

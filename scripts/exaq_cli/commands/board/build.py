@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,10 +14,12 @@ import click
 from rich.console import Console
 
 from exaq.extras import require
+from exaq_cli.config.board_unit import resolve_unit, unit_option
+from exaq_cli.config.head_options import head_options
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
-from exaq_cli.output.describe import describe_kernel
+from exaq_cli.output.describe import describe_unit
 from exaq_fpga.boards import BOARDS, BoardSpec
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     metavar="MHZ",
     type=float,
     callback=_clock,
-    help="Clock of the unit, from the board's PLL.  [default: the board's, see exaq boards]",
+    help="Clock of the unit, from the board's PLL.  [default: the board's, see exaq boards; of an "
+    "attention head half of it]",
 )
 @click.option(
     "--baud",
@@ -71,10 +74,14 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     help="Simulate what was built on real and random rows and compare with the golden model: on "
     "iCE40 the bitstream itself (needs fpga-icestorm), elsewhere the netlist after synthesis.",
 )
+@unit_option
 @config_options
+@head_options("operands")
 def command(
     partial: PartialConfig,
+    head: Mapping[str, Any],
     board: str,
+    unit: str,
     out: Path | None,
     clock: int | None,
     baud: int | None,
@@ -82,7 +89,7 @@ def command(
     no_dsp: bool,
     prove: bool,
 ) -> None:
-    """Make BOARD's bitstream: the softmax unit behind the board's serial port.
+    """Make BOARD's bitstream: a unit behind the board's serial port.
 
     Options of the configuration change the board's own, unless there is a preset. exaq boards
     lists the boards. The tools are those of the machine where they are new enough, else those
@@ -93,23 +100,30 @@ def command(
     exaq build icebreaker
     exaq build icebreaker --lanes 8 --max-row 512
     exaq build ulx3s-85f --preset 2bit-x32 --clock 75 --prove
+    exaq build ulx3s-85f --unit attention --head-size 32 --max-row 256
     """
     if prove:
         require("sim", "board")
-    from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
-    from exaq_fpga.link.protocol import check_linked
+        if unit == "attention":
+            raise UserError(
+                "--prove is for the softmax unit; exaq board --virtual runs the design of an "
+                "attention head, and exaq stream checks what comes of it"
+            )
+    from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates, usual_clock
 
     spec = BOARDS[board]
-    config = partial.resolve(spec.settings)
+    config, made_of = resolve_unit(unit, partial, head, spec)
     folder = Path("build") / board if out is None else out
     with user_errors():
         link = spec.link.with_baud(baud)
+        clock = usual_clock(spec, config) if clock is None else clock
         settle_rates(spec, clock, link)
-        check_linked(config)
     with _steps() as step:
         step("emitting the design")
         with tool_errors():
-            prepared = prepare(spec, config, clock=clock, link=link, seed=seed, dsp=not no_dsp)
+            prepared = prepare(
+                spec, config, clock=clock, link=link, seed=seed, dsp=not no_dsp, head=made_of
+            )
         built = _build(prepared, folder, step)
         report = _prove(prepared, built, folder, step) if prove else built.report
     for line in _summary(prepared, built, report):
@@ -160,13 +174,10 @@ def _prove(
 def _summary(prepared: Prepared, built: Built, report: dict[str, Any]) -> Iterator[str]:
     from exaq_fpga.boards.board_reports import proof, size
 
-    spec, config = prepared.spec, prepared.config
+    spec = prepared.spec
     yield f"Bitstream      {built.bitstream}"
     yield f"Board          {spec.title}, {spec.device}: {size(report)}"
-    yield (
-        f"Configuration  {describe_kernel(config)}; {config.lanes} lanes; rows "
-        f"up to {config.max_row} elements"
-    )
+    yield f"Configuration  {describe_unit(prepared.config)}"
     yield f"Clock          {prepared.clock / _MHZ:.6g} MHz; timing closes for {report['mhz']} MHz"
     yield f"Serial port    {prepared.link.baud} baud; {spec.link.where}"
     yield f"Verified       {proof(report)}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,18 +19,21 @@ from rich.text import Text
 import exaq
 from exaq import SoftmaxConfig
 from exaq.rows import Rows
+from exaq_cli.board_connection import connected, run_figures
+from exaq_cli.config.board_unit import unit_option
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
-from exaq_cli.errors import BreakdownError, UserError, user_errors
+from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import replacing
+from exaq_cli.head_stream import stream_heads
 from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_summary
 from exaq_cli.row_input import RowInput, logits_argument, row_options, window_options
 from exaq_cli.row_output import check_outputs, output_options, write_rows
-from exaq_fpga import Board, BoardError, SerialPort, StreamedRows, UnknownTablesError
+from exaq_fpga import Board, StreamedRows
 from exaq_fpga.link.protocol import element_octets, result_octets
 from exaq_fpga.link.session import LinkStatistics
-from exaq_fpga.link.transports.serial_port import BAUD, OCTET_BITS
+from exaq_fpga.link.transports.serial_port import BAUD
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
@@ -61,6 +62,8 @@ _FILE = click.Path(path_type=Path)
 )
 @logits_argument
 @row_options
+@click.argument("keys_values", metavar="[K.npy V.npy]", nargs=-1, type=_FILE)
+@unit_option
 @window_options
 @click.option(
     "--load",
@@ -74,6 +77,8 @@ def command(
     port: str,
     baud: int,
     logits: Path,
+    keys_values: tuple[Path, ...],
+    unit: str,
     out: Path,
     float_output: bool,
     results: Path | None,
@@ -86,13 +91,17 @@ def command(
     load: bool,
     report: Path | None,
 ) -> int:
-    """Stream an array of logits, of shape (..., row), through a board.
+    """Stream an array of logits, of shape (..., row), through a board; or an attention head's q, k
+    and v.
 
     Integers are taken as they are; floats are divided by the board's logit_scale, rounded and
     saturated, to integers or to numbers of its logit format. The board tells its configuration;
     options of a configuration are only checked against that. The exit code is 1 where a bit
     differs from the golden model, 2 where nothing was streamed, 3 where the board or its link
     fails on the way and nothing was written. After Ctrl-C the board is ready for the next run.
+
+    With --unit attention the files are q, k and v, integers of shape (..., rows, head size) and
+    (..., keys, head size) as exaq.attention.attend takes them; leading axes are heads.
 
     \b
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy
@@ -101,7 +110,26 @@ def command(
     exaq stream logits.npy --port /dev/ttyUSB1 -o codes.npy --results rows.npz --causal
     exaq stream logits.npy --port /dev/ttyUSB1 -o probs.npy --tables heads.json --load \\
         --contexts-of heads.npy
+    exaq stream --unit attention q.npy k.npy v.npy --port /dev/ttyUSB1 -o o.npy
     """
+    if unit == "attention":
+        only_rows = {
+            "--lengths": lengths,
+            "--mask": mask,
+            "--contexts-of": contexts_of,
+            "--windows": windows,
+            "--results": results,
+            "--causal": causal,
+            "--load": load,
+            "--float-output": float_output,
+            "an option of a configuration": partial.given,
+        }
+        wrong = [name for name, value in only_rows.items() if value]
+        if wrong:
+            raise UserError(f"{wrong[0]} does not go with --unit attention")
+        return stream_heads((logits, *keys_values), port, baud, out, report, verify=verify)
+    if keys_values:
+        raise UserError(f"{keys_values[0]} is one file too many: q, k and v need --unit attention")
     if load and partial.tables is None:
         raise UserError("--load needs --tables, the file of the tables to load")
     config = partial.resolve()
@@ -110,7 +138,7 @@ def command(
     with replacing(*outputs, inputs=inputs) as temporary:
         written = dict(zip(outputs, temporary, strict=True))
         given = RowInput.load(logits, lengths, mask, contexts_of, windows, causal=causal)
-        with _connected(port, baud) as board:
+        with connected(Board, port, baud, _CONSOLE) as board:
             _check_config(partial, board.config, load)
             check_outputs(board.config, results, float_output, remedy="the board was built without")
             given = given.rounded(board.config)
@@ -153,23 +181,6 @@ def _mismatches(config: SoftmaxConfig, given: RowInput, came: StreamedRows) -> d
         of_rows = exaq.row_results(*arguments, **others)
         found["result_mismatches"] = came.results.differing(of_rows)
     return found
-
-
-@contextmanager
-def _connected(port: str, baud: int) -> Iterator[Board]:
-    """The board; that there is none is the user's error, what befalls it later a failure."""
-    try:
-        with _CONSOLE.status(f"Looking for a board at {port} ..."):
-            board = Board(SerialPort(port, baud=baud))
-    except (BoardError, ValueError) as error:
-        raise UserError(str(error)) from error
-    with board:
-        try:
-            yield board
-        except UnknownTablesError as error:
-            raise UserError(f"{error} (--load with --tables loads them)") from error
-        except BoardError as error:
-            raise BreakdownError(str(error)) from error
 
 
 def _check_config(partial: PartialConfig, board: SoftmaxConfig, load: bool) -> None:
@@ -226,18 +237,6 @@ def _figures(board: Board, rows: Rows, seconds: float, before: LinkStatistics) -
     elements = int(rows.lengths.sum())
     payload = elements * element_octets(board.config)
     payload += len(rows.lengths) * result_octets(board.config)
-    link = {name: value - getattr(before, name) for name, value in asdict(board.link).items()}
-    return {
-        "board": board.identity.board,
-        "version": board.identity.version,
-        "clock": board.identity.clock,
-        "baud": board.identity.baud,
-        "rows": len(rows.lengths),
-        "elements": elements,
-        "seconds": seconds,
-        "rows_per_second": len(rows.lengths) / seconds,
-        "payload_octets": payload,
-        "payload_octets_per_second": payload / seconds,
-        "payload_share": payload / seconds / (board.identity.baud / OCTET_BITS),
-        "link": link,
-    }
+    count = len(rows.lengths)
+    figures = run_figures(board, rows=count, payload=payload, seconds=seconds, before=before)
+    return figures | {"elements": elements}

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 
-from exaq import SoftmaxConfig
+from exaq.attention import AttentionConfig
 from exaq.extras import require
+from exaq_cli.config.board_unit import resolve_unit, unit_option
+from exaq_cli.config.head_options import head_options
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
-from exaq_cli.output.describe import describe_kernel
+from exaq_cli.output.describe import describe_unit
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
-from exaq_fpga.link.protocol import check_linked
+from exaq_fpga.link.protocol import UnitConfig
 from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
 
 if TYPE_CHECKING:
@@ -108,10 +110,14 @@ def _chosen(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     type=click.FloatRange(0, min_open=True),
     help="End after so long.  [default: at Ctrl-C]",
 )
+@unit_option
 @config_options
+@head_options("operands")
 def command(
     partial: PartialConfig,
+    head: Mapping[str, Any],
     board: str,
+    unit: str,
     baud: int | None,
     noise: float,
     drop: float,
@@ -134,15 +140,14 @@ def command(
     exaq board --virtual icebreaker --link board
     exaq stream logits.npy --port board -o probs.npy       (in another terminal)
     exaq board --virtual ulx3s-85f --noise 0.0001 --garbage 0.001
+    exaq board --virtual ulx3s-85f --unit attention --head-size 32 --max-row 256
     """
     require("sim")
-    config = partial.resolve(BOARDS[board].settings)
-    with user_errors():
-        check_linked(config)
+    config, made_of = resolve_unit(unit, partial, head, BOARDS[board])
     faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
     with replacing(*outputs) as temporary:
-        prepared = prepare_virtual(board, config, baud)
+        prepared = prepare_virtual(board, config, baud, made_of)
         program = compile_virtual(prepared, tracing=waves is not None)
         running = VirtualBoard(
             program, faults=faults, seed=seed, waves=temporary[0] if temporary else None
@@ -162,20 +167,27 @@ def command(
         click.echo(f"Written       {path}")
 
 
-def prepare_virtual(board: str, config: SoftmaxConfig, baud: int | None = None) -> Prepared:
+def prepare_virtual(
+    board: str,
+    config: UnitConfig,
+    baud: int | None = None,
+    head: Mapping[str, Any] | None = None,
+) -> Prepared:
     """The design of ``board``, one of BOARDS, its serial port as fast as is good for simulation.
 
-    A baud rate that its clock cannot make is a UserError, and so is what the link cannot carry.
+    ``head`` as of ``prepare``. A baud rate that its clock cannot make is a UserError, and so is
+    what the link cannot carry.
     """
-    from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates
+    from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates, usual_clock
     from exaq_fpga.virtual.design import DIVISOR
 
     spec = BOARDS[board]
+    clock = usual_clock(spec, config)
     with user_errors():
-        link = spec.link.with_baud(spec.clock // DIVISOR if baud is None else baud)
-        settle_rates(spec, None, link)
+        link = spec.link.with_baud(clock // DIVISOR if baud is None else baud)
+        settle_rates(spec, clock, link)
     with tool_errors(), _CONSOLE.status("Emitting the design ..."):
-        return prepare(spec, config, link=link)
+        return prepare(spec, config, clock=clock, link=link, head=head)
 
 
 def compile_virtual(prepared: Prepared, *, tracing: bool = False) -> Path:
@@ -191,12 +203,9 @@ def compile_virtual(prepared: Prepared, *, tracing: bool = False) -> Path:
 
 def describe(prepared: Prepared) -> Iterator[str]:
     """What a virtual board is, in lines."""
-    spec, config, link = prepared.spec, prepared.config, prepared.link
+    spec, link = prepared.spec, prepared.link
     yield f"Board         {spec.title}, {spec.device}, virtual"
-    yield (
-        f"Configuration {describe_kernel(config)}; {config.lanes} lanes; rows "
-        f"up to {config.max_row} elements"
-    )
+    yield f"Configuration {describe_unit(prepared.config)}"
     yield (
         f"Clock         {prepared.clock / _MHZ:.6g} MHz; serial port at {link.baud} baud, "
         f"{link.divisor(prepared.clock)} cycles a bit"
@@ -207,8 +216,11 @@ def _introduce(prepared: Prepared, port: str) -> None:
     for line in describe(prepared):
         click.echo(line)
     click.echo(f"Port          {port}")
+    attention = isinstance(prepared.config, AttentionConfig)
+    files = "--unit attention Q.npy K.npy V.npy" if attention else "LOGITS.npy"
+    out = "O.npy" if attention else "PROBS.npy"
     click.echo(
-        f"Next          exaq stream LOGITS.npy --port {shlex.quote(port)} -o PROBS.npy\n"
+        f"Next          exaq stream {files} --port {shlex.quote(port)} -o {out}\n"
         "              in another terminal; Ctrl-C here ends the board"
     )
 

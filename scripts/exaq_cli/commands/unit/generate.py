@@ -13,7 +13,12 @@ from rich.console import Console
 
 from exaq import Exaq, Kernel, SoftmaxConfig
 from exaq.attention import AttentionConfig
-from exaq_cli.config.head_options import head_options, refuse, resolve_head
+from exaq_cli.config.head_options import (
+    head_options,
+    refuse,
+    resolve_attention,
+    resolve_head,
+)
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
@@ -175,10 +180,7 @@ def _level_sums(asked: _Asked) -> _Unit:
 
 
 def _attention(asked: _Asked) -> _Unit:
-    head = dict(asked.head)
-    names = ("outputs_per_beat", "multipliers", "operands")
-    options = {name: head.pop(name) for name in names if name in head}
-    config = resolve_head(asked.partial, head, unit="attention")
+    config, options = resolve_attention(asked.partial, asked.head)
 
     def emit() -> Emitted:
         from exaq_hdl.attention.attention_head import check_operands

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from exaq.attention import AttentionConfig, HeadScales, attend
-from exaq_cli.config.head_options import resolve_head
+from exaq_cli.config.head_options import resolve_attention
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.config.run_options import RunOptions
 from exaq_cli.errors import UserError, tool_errors, user_errors
@@ -56,9 +56,7 @@ class _Given:
         cls, partial: PartialConfig, head: Mapping[str, Any], arrays: tuple[Path, ...]
     ) -> _Given:
         """What files and command line say; UserError where they do not fit."""
-        unit = {name: head[name] for name in ("multipliers", "outputs_per_beat") if name in head}
-        settings = {name: value for name, value in head.items() if name not in unit}
-        config = resolve_head(partial, settings, unit="attention")
+        config, unit = resolve_attention(partial, head)
         q, k, v = (load_array(path, "integer", "float") for path in arrays)
         floats = {array.dtype.kind == "f" for array in (q, k, v)}
         if floats == {False}:
