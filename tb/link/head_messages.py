@@ -97,7 +97,7 @@ class HeadModel:
             IDENTIFY: lambda body: self.identity,
         }
         made = answers.get(kind)
-        fault = UNKNOWN if made is None else MALFORMED_REQUEST
+        fault = UNKNOWN if made is None and kind != STATUS else MALFORMED_REQUEST
         if made is None or (body and kind in (BEGIN_HEAD, IDENTIFY)):
             self.rejected += 1
             return bytes([ERROR, tag, fault])

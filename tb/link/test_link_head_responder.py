@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from head_messages import (
     random_vectors,
 )
 from station_bench import Drive, stalls
-from station_rows import ANSWER, ERROR, IDENTIFY, LOAD_TABLES, ROWS, STATUS, counts
+from station_rows import ANSWER, ERROR, LOAD_TABLES, ROWS, STATUS, counts
 
 from exaq.attention import AttentionConfig
 
@@ -72,14 +73,14 @@ def whole_head(config: AttentionConfig, rng: random.Random, keys: int, rows: int
 
 @pytest.mark.parametrize(
     ("name", "rates"),
-    [(name, None) for name in CONFIGS] + [("causal", (0.3, 0.6)), ("3 bits, q longer", (0.5, 0.2))],
+    [(name, None) for name in CONFIGS if name != "all keys"] + [("causal", (0.3, 0.6))],
 )
 def test_heads(name: str, rates: tuple[float, float] | None) -> None:
     """Of one key, of a few and of as many as there may be."""
     config = CONFIGS[name]
     rng = random.Random(name)
     most = config.softmax.max_row
-    heads = [(most, most + 3), (1, 3), (config.lanes + 1, 4)]
+    heads = [(most, most + 1), (1, 2), (config.lanes + 1, 3)]
     messages = [m for keys, rows in heads for m in whole_head(config, rng, keys, rows)]
     messages.append(bytes([STATUS, 9]))
     source, sink = (stalls(k, rate) for k, rate in enumerate(rates)) if rates else (None, None)
@@ -100,24 +101,18 @@ def test_rows_are_in_the_unit_together_but_not_too_many() -> None:
     config = CONFIGS["all keys"]
     q, k, v = random_vectors(config, random.Random(2), 24, 1)
     messages = [pairs_message(config, 1, k, v), queries_message(config, 2, q)]
-    asleep = iter([True] * 1600)
+    # Awake for the first answer, and not for the second one until all rows could be there.
+    pauses = chain([False] * 150, [True] * 1000, repeat(False))
     board = HeadBoard(config)
-    found = HeadExchange(board, messages, sink=_then(asleep))
+    found = HeadExchange(board, messages, sink=pauses)
     check(config, messages, found)
     assert found.most_inside == board.responder.rows
 
 
-def _then(first: Any) -> Any:
-    yield from first
-    while True:
-        yield False
-
-
-@EVERY
-def test_pairs_are_taken_once_and_in_their_order(name: str) -> None:
+def test_pairs_are_taken_once_and_in_their_order() -> None:
     """Messages that come again, before their time, overlapping, and behind the last."""
-    config = CONFIGS[name]
-    rng = random.Random(name)
+    config = CAUSAL
+    rng = random.Random(1)
     keys = config.softmax.max_row
     q, k, v = random_vectors(config, rng, 3, keys)
 
@@ -149,7 +144,7 @@ def test_pairs_are_taken_once_and_in_their_order(name: str) -> None:
     assert len(model.keys) == keys
 
 
-@EVERY
+@pytest.mark.parametrize("name", ["all keys", "odd widths, causal"])
 def test_rows_of_any_number_at_any_time(name: str) -> None:
     """As a host repeats them; the unit counts a causal head's rows by itself."""
     config = CONFIGS[name]
@@ -177,11 +172,10 @@ def test_rows_that_follow_each_other_cost_no_others() -> None:
     assert found.rows == 12
 
 
-@pytest.mark.parametrize("name", ["all keys", "odd widths, causal"])
-def test_a_head_begins_anew_whatever_was_there(name: str) -> None:
+def test_a_head_begins_anew_whatever_was_there() -> None:
     """Nothing, a few keys, all of them, rows too, keys that are too many; and that twice."""
-    config = CONFIGS[name]
-    rng = random.Random(name)
+    config = CONFIGS["odd widths, causal"]
+    rng = random.Random(7)
     most = config.softmax.max_row
     q, k, v = random_vectors(config, rng, 2, most + 5)
     begin = bytes([BEGIN_HEAD, 7])
@@ -196,7 +190,7 @@ def test_a_head_begins_anew_whatever_was_there(name: str) -> None:
     ]
     messages = []
     for parts in before:
-        messages += [*parts, begin, begin, queries_message(config, 2, q)]
+        messages += [*parts, begin, begin, queries_message(config, 2, q[:1])]
         k, v = k[::-1], v[::-1]
         messages += [pairs_message(config, 3, k[:4], v[:4]), queries_message(config, 4, q), begin]
     found = HeadExchange(HeadBoard(config), messages)
@@ -205,10 +199,9 @@ def test_a_head_begins_anew_whatever_was_there(name: str) -> None:
     assert states == {0, NO_HEAD, ROW_ERROR}
 
 
-@pytest.mark.parametrize("name", ["causal", "odd widths, causal"])
-def test_messages_that_are_cut_off(name: str) -> None:
+def test_messages_that_are_cut_off() -> None:
     """What is whole counts; a good message goes through behind each."""
-    config = CONFIGS[name]
+    config = CAUSAL
     q, k, v = random_vectors(config, random.Random(3), 2, 3)
     whole = pairs_message(config, 1, k[:2], v[:2])
     rows = queries_message(config, 1, q)
@@ -227,7 +220,8 @@ def test_messages_that_are_cut_off(name: str) -> None:
 def test_every_type(length: int) -> None:
     """Those that are none, and those that take no body: refused, and counted."""
     rng = random.Random(length)
-    messages = [bytes([kind, 1 + kind % 255]) + rng.randbytes(length - 2) for kind in range(256)]
+    kinds = [*range(16), *(1 << bit | kind for bit in range(4, 8) for kind in range(8)), 0xFF]
+    messages = [bytes([kind, 1 + kind % 255]) + rng.randbytes(length - 2) for kind in kinds]
     messages.append(bytes([STATUS, 1]))
     found = HeadExchange(HeadBoard(CAUSAL), messages)
     model = HeadModel(CAUSAL)
@@ -236,17 +230,16 @@ def test_every_type(length: int) -> None:
             assert answer == model.answer(message)
     refused = [answer for answer in found.answers if answer[0] == ERROR]
     assert counts(found.answers[-1])["rejected"] == len(refused)
-    assert model.answer(bytes([ROWS, 1])) in refused or length > 2
-    assert {IDENTIFY, LOAD_TABLES, BEGIN_HEAD, KEYS_VALUES, QUERIES}.isdisjoint({ERROR})
+    assert {answer[1] - 1 for answer in refused} >= {ROWS, LOAD_TABLES, 8, 0x87}
 
 
-@EVERY
-def test_any_messages(name: str) -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+def test_any_messages(seed: int) -> None:
     """Good ones, damaged ones and ones of anything, with stalls of both sides."""
-    config = CONFIGS[name]
-    rng = random.Random(name)
+    config = CONFIGS["odd widths, causal"]
+    rng = random.Random(seed)
     messages: list[bytes] = []
-    for _ in range(4):
+    for _ in range(3):
         good = whole_head(config, rng, rng.randint(1, config.softmax.max_row), rng.randint(1, 6))
         for message in good:
             damaged = bytearray(message)

@@ -45,10 +45,10 @@ def operands(heads: tuple[int, ...], rows: int, keys: int) -> tuple[Any, Any, An
     )
 
 
-def attends(port: str, *given: Any) -> HeadBoard:
+def attends(port: str, q: Any, k: Any, v: Any) -> HeadBoard:
     with HeadBoard(port, timeout=TIMEOUT, retries=20) as board:
         assert board.identity == prepared(CONFIG).identity
-        np.testing.assert_array_equal(board.attend(*given), attend(*given, CONFIG))
+        np.testing.assert_array_equal(board.attend(q, k, v), attend(q, k, v, CONFIG))
     return board
 
 
