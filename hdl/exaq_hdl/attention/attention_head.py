@@ -138,7 +138,9 @@ class AttentionHead(Component):
             slack=scores.reaction,
             memories=memories,
         )
-        self._errors = Fifo(1, capacity=_ROWS_LEAVING, slack=1, memories=memories)
+        self._errors = Fifo(
+            1, capacity=_ROWS_LEAVING, slack=self._values.reaction, memories=memories
+        )
         #: Times that all of a row's beats pass, one time behind the other: as scores, as codes
         #: with their values, and between these where the softmax waits for whole rows.
         self.passes = 2 + self.softmax.kernel.whole_row

@@ -34,10 +34,12 @@ class StreamedValues(Component):
     row : stream of streamed_row_note, in: what each row is; taken with its last beat
     o : stream of value_fields, out
     error : stream of a bit for each row, always ready, out: with its last beat's leaving here
-    room : whether ``error`` can be taken, in
+    room : whether ``error`` can be taken, in; looked at ``reaction`` cycles before it is told
     """
 
     latency = 0
+    #: Cycles from a look at ``room`` until what was then let through is counted behind ``error``.
+    reaction = 1
 
     def __init__(self, config: AttentionConfig):
         self.config = config

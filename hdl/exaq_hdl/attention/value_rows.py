@@ -20,8 +20,9 @@ from exaq_hdl.shell.ports import layout
 class ValueRows(Component):
     """Reads the values beside the codes of each row, and says which rows are in error.
 
-    Latency ``latency`` cycles; throughput a beat a cycle. Back-pressure on ``o`` holds the beats
-    inside. ``values.ready`` is a register.
+    Latency ``latency`` cycles; throughput a beat a cycle, rows of ``FULL_RATE_BEATS`` and more
+    following each other without a pause. Back-pressure on ``o`` holds the beats inside.
+    ``values.ready`` is a register.
 
     Parameters
     ----------
@@ -34,14 +35,19 @@ class ValueRows(Component):
     -------
     values : stream of a value's elements as one ``vector``, and ``last`` with a head's last one, in
     codes : stream of softmax_fields, in: codes, or probabilities
-    row : stream of row_note, in: what each row is; taken with its last beat
+    row : stream of row_note, in: what each row is; taken with its first beat
     o : stream of value_fields, out
-    error : stream of a bit for each row, always ready, out: with its last beat's arrival here.
-        Keys or values were too many, or their numbers differ
-    room : whether ``error`` can be taken, in
+    error : stream of a bit for each row, always ready, out: a cycle behind its first beat. Keys or
+        values were too many, or their numbers differ
+    room : whether ``error`` can be taken, in; looked at ``reaction`` cycles before it is told, at
+        most
     """
 
     latency = OperandStore.latency
+    #: Cycles from a look at ``room`` until the error of the row that begins by it is told.
+    reaction = 3
+    #: Beats of the shortest rows that follow each other without a pause.
+    FULL_RATE_BEATS = 2
 
     def __init__(self, config: AttentionConfig, *, memories: Memories = SIMULATED):
         self.config = config
@@ -68,27 +74,38 @@ class ValueRows(Component):
         add_named(m, "store", store)
         wiring.connect(m, wiring.flipped(self.values), store.i)
 
-        there, taken, ends = Signal(), Signal(), Signal()
-        way = Pipeline(m, self.latency, valid=there, blocked=~self.o.ready)
+        # A beat in which no row is under way begins one. The store and the pipeline are all over
+        # the device: what a beat waits for are registers here, and `moves` is the only way through.
+        inside, ready = Signal(), Signal()
+        goes, begins, ends = Signal(), Signal(), Signal()
+        there = self.codes.valid & (inside | ready)
+        way = Pipeline(m, self.latency, there, ~self.o.ready, closes_up=False)
         beat = Signal.like(store.address)
         row: Any = self.row.payload
+        releases = Signal()
         m.d.comb += [
-            there.eq(self.codes.valid & self.row.valid & store.loaded & self.room),
-            taken.eq(there & way.moves[0]),
-            ends.eq(taken & codes.last),
-            self.codes.ready.eq(taken),
-            self.row.ready.eq(ends),
-            self.error.valid.eq(ends),
-            self.error.payload.eq(
-                row.error | store.error | (row.keys.as_value() != store.end.as_value())
-            ),
+            goes.eq(there & way.moves[0]),
+            begins.eq(goes & ~inside),
+            ends.eq(goes & codes.last),
+            self.codes.ready.eq(goes),
+            self.row.ready.eq(begins),
             store.address.eq(beat),
             store.read_enable.eq(way.moves[0]),
             store.output_enable.eq(way.moves[1]),
-            store.release.eq(ends & row.release),
+            store.release.eq(ends & Mux(inside, releases, row.release)),
         ]
-        with m.If(taken):
-            m.d.sync += beat.eq(Mux(codes.last, 0, beat + 1))
+        with m.If(goes):
+            m.d.sync += [inside.eq(~codes.last), beat.eq(Mux(codes.last, 0, beat + 1))]
+        with m.If(begins):
+            m.d.sync += releases.eq(row.release)
+        # Whether the next row has all that it needs, a cycle late: none has behind these events.
+        m.d.sync += [
+            ready.eq(self.row.valid & store.loaded & self.room & ~begins & ~store.release),
+            self.error.valid.eq(begins),
+            self.error.payload.eq(
+                row.error | store.error | (row.keys.as_value() != store.end.as_value())
+            ),
+        ]
 
         out = self.o.payload
         m.d.comb += [
