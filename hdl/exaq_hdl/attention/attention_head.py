@@ -139,7 +139,11 @@ class AttentionHead(Component):
             memories=memories,
         )
         self._errors = Fifo(
-            1, capacity=_ROWS_LEAVING, slack=self._values.reaction, memories=memories
+            1,
+            capacity=_ROWS_LEAVING,
+            slack=self._values.reaction,
+            place="logic",
+            memories=memories,
         )
         #: Times that all of a row's beats pass, one time behind the other: as scores, as codes
         #: with their values, and between these where the softmax waits for whole rows.

@@ -69,7 +69,9 @@ class ScoreRows(Component):
         self._dot = DintDot(config, multipliers=multipliers)
         # From the look at room, in the cycle of a beat's address, to the queue.
         self._way = way = OperandStore.latency + self._dot.latency
-        self._queue = Fifo(logit_beat(format), capacity=2, slack=way + 1, memories=memories)
+        self._queue = Fifo(
+            logit_beat(format), capacity=2, slack=way + 1, place="logic", memories=memories
+        )
         self.latency = 2 + way + Fifo.latency
         super().__init__(
             {

@@ -62,7 +62,11 @@ class StreamedScores(Component):
         self._dot = DintDot(config, multipliers=multipliers)
         # From the look at room, which is a cycle before a beat is taken, to the queue.
         self._queue = Fifo(
-            logit_beat(format), capacity=2, slack=self._dot.latency + 2, memories=memories
+            logit_beat(format),
+            capacity=2,
+            slack=self._dot.latency + 2,
+            place="logic",
+            memories=memories,
         )
         self.latency = self._dot.latency + Fifo.latency
         super().__init__(

@@ -34,6 +34,8 @@ class Fifo(Component):
         Cycles from a producer's look at ``room`` until what it then sends is counted, at least 1.
     lazy
         Whether the way of ``o.ready`` into the queue ends at ``o.valid``.
+    place
+        Where the items are, as of ``Ram``.
     memories
         Makes the RAM that holds the items.
 
@@ -54,12 +56,14 @@ class Fifo(Component):
         capacity: int,
         slack: int,
         lazy: bool = False,
+        place: str = "block",
         memories: Memories = SIMULATED,
     ):
         if not Shape.cast(shape).width:
             raise ValueError(f"shape must have at least one bit, not {shape!r}")
         self.shape = shape
         self._memories = memories
+        self._place = place
         self.lazy = flag("lazy", lazy)
         self.slack = slack = integer("slack", slack, 1)
         depth = integer("capacity", capacity, 1) + slack
@@ -80,7 +84,9 @@ class Fifo(Component):
         # output register does. Each moves on when the next place is free.
         m = Module()
         depth = self.depth + 1 if self._lfsr else self.depth
-        m.submodules.ram = ram = self._memories.ram(width=Shape.cast(self.shape).width, depth=depth)
+        m.submodules.ram = ram = self._memories.ram(
+            width=Shape.cast(self.shape).width, depth=depth, place=self._place
+        )
 
         v1 = Signal()
         take_output = Signal()

@@ -19,7 +19,7 @@ from amaranth.hdl import ClockSignal, Instance, Module, Shape, ShapeLike, Signal
 from amaranth.lib import memory
 from amaranth.lib.wiring import In, Out
 
-from exaq.scalars import integer
+from exaq.scalars import choice, integer
 from exaq_hdl.parts.component import Component
 
 # What the words of a Ram are called in it.
@@ -44,9 +44,13 @@ class Memories:
 
     ram_module: str | None = None
 
-    def ram(self, *, width: int, depth: int) -> "Ram":
-        """A memory with a write port, a read port and an output register."""
-        return Ram(width=width, depth=depth, module=self.ram_module)
+    def ram(self, *, width: int, depth: int, place: str = "block") -> "Ram":
+        """A memory with a write port, a read port and an output register; ``place`` as of ``Ram``.
+
+        In logic it is no instance of ``ram_module``.
+        """
+        module = self.ram_module if place == "block" else None
+        return Ram(width=width, depth=depth, module=module, place=place)
 
     def rom(self, shape: ShapeLike, words: Sequence[int], *, place: str = "auto") -> "Rom":
         """A memory that holds ``words``; ``place`` as of ``Rom``."""
@@ -77,6 +81,8 @@ class Ram(Component):
         Number of words, at least 2.
     module
         Verilog module to be an instance of; None: the words are here.
+    place
+        ``"block"`` for block RAM, or ``"logic"`` for few words, which distributed RAM holds.
 
     Members
     -------
@@ -91,10 +97,11 @@ class Ram(Component):
 
     latency = 2
 
-    def __init__(self, *, width: int, depth: int, module: str | None = None):
+    def __init__(self, *, width: int, depth: int, module: str | None = None, place: str = "block"):
         self.width = width = integer("width", width, 1)
         self.depth = depth = integer("depth", depth, 2)
         self.module = module
+        self.place = choice("place", place, ("block", "logic"))
         super().__init__(
             {
                 "write_enable": In(1),
@@ -220,7 +227,7 @@ def memories_of(design: Any, path: tuple[str, ...] = ()) -> Iterator[MemoryUse]:
             yield MemoryUse(
                 path=(*here, _WORDS),
                 kind="ram",
-                place="block",
+                place=owner.place,
                 width=owner.width,
                 depth=owner.depth,
                 write_ports=1,
