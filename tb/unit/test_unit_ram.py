@@ -3,9 +3,12 @@
 import random
 
 import pytest
+from amaranth.hdl import Fragment
 from unit_bench import Bench
 
-from exaq_hdl.parts.memory import Ram
+from exaq.attention import AttentionConfig
+from exaq_hdl.attention.attention_head import AttentionHead
+from exaq_hdl.parts.memory import Memories, Ram, memories_of
 
 
 def bench(ram: Ram, inputs: list[dict[str, int]]) -> list[int]:
@@ -77,3 +80,18 @@ def test_each_register_holds_by_itself() -> None:
     ]
     found = bench(Ram(width=8, depth=3), fill + steps)[len(fill) :]
     assert found[2:] == [10, 10, 10, 10, 11, 11, 12, 12]
+
+
+@pytest.mark.usefixtures("unused_components")
+def test_few_words_are_in_logic_and_no_instance() -> None:
+    memories = Memories(ram_module="some_ram")
+    logic, block = (memories.ram(width=7, depth=5, place=each) for each in ("logic", "block"))
+    assert (logic.module, logic.place) == (None, "logic")
+    assert (block.module, block.place) == ("some_ram", "block")
+    with pytest.raises(ValueError, match="place must be"):
+        memories.ram(width=7, depth=5, place="rom")
+    # Wide or narrow, and a block RAM has 36 bits: the shallow queues of an attention head.
+    head = AttentionHead(AttentionConfig(head_size=16, max_row=16), memories=memories)
+    uses = {".".join(use.path): use for use in memories_of(Fragment.get(head, None))}
+    others = {name: use.depth for name, use in uses.items() if use.place == "logic"}
+    assert others == {"scores.queue.ram.memory": 16, "errors.ram.memory": 32}
