@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 from run_exaq import refusal
 
+from exaq.attention import AttentionConfig
 from exaq_cli.commands.board.build import command
 from exaq_cli.errors import UserError
 from exaq_cosim import ToolError
@@ -19,6 +20,7 @@ from exaq_fpga.flow.bitstreams import build as builder
 from exaq_fpga.flow.bitstreams.build import BuildError, Built
 from exaq_fpga.flow.bitstreams.prepared import Prepared
 from exaq_fpga.prove import Proof
+from exaq_hdl.emit.attention_verilog import emit_attention
 
 REFUSALS = {
     "icebreaker --lanes 6": "max_row must be a multiple of lanes (6), not 1024; 1020 or 1026 "
@@ -34,6 +36,10 @@ REFUSALS = {
     "icebreaker --seed -1": "Invalid value for '--seed': -1 is not in the range x>=0.",
     "icebreaker --preset baps-x4": "a board's link carries no references of beats: with the "
     "kernel baps output must be probabilities, not codes",
+    "ulx3s-85f --unit attention --prove": "--prove is for the softmax unit; exaq board --virtual "
+    "runs the design of an attention head, and exaq stream checks what comes of it",
+    "ulx3s-85f --causal": "--causal is not for the unit softmax",
+    "ulx3s-85f --unit attention --window": "--window is not for the unit attention",
     "icestorm": "Invalid value for 'BOARD': 'icestorm' is not one of "
     f"{', '.join(map(repr, BOARDS))}.",
     "icebreaker -o file": "Invalid value for '-o' / '--out': Directory 'file' is a file.",
@@ -128,6 +134,27 @@ def test_board_decides_what_no_option_does(bench: Bench) -> None:
     ]
 
 
+def test_an_attention_head(bench: Bench) -> None:
+    words = "--head-size 16 --max-row 16 --lanes 2 --causal --multipliers dsp --outputs-per-beat 2"
+    result = bench.run(f"ulx3s-85f --unit attention {words}")
+    assert result.exit_code == 0, result.output
+    config = AttentionConfig(head_size=16, max_row=16, lanes=2, causal=True)
+    assert bench.prepared is not None
+    assert bench.prepared.config == bench.prepared.identity.config == config
+    assert bench.prepared.clock == BOARDS["ulx3s-85f"].clock // 2
+    emitted = emit_attention(config, multipliers="dsp", outputs_per_beat=2, top="core")
+    assert bench.prepared.files["exaq_attention.v"] == emitted.verilog
+    assert "cell \\exaq_attention " in bench.prepared.files["top.il"]
+    assert summary(result)["Configuration"].strip() == (
+        "causal attention head of 16 elements, dint4 keys; 2 bits, clip -5.17; 2 lanes; up to 16 "
+        "keys"
+    )
+    with pytest.raises(ValueError, match="an attention head, not a softmax unit"):
+        _ = bench.prepared.softmax
+    bench.run(f"ulx3s-85f --unit attention {words} --clock 25")
+    assert bench.prepared.clock == 25_000_000
+
+
 def test_options_change_the_boards_configuration(bench: Bench) -> None:
     bench.run("ulx3s-85f --max-row 256 --clock 50 --baud 500000 --seed 7 -o there")
     assert bench.prepared is not None
@@ -141,7 +168,7 @@ def test_options_change_the_boards_configuration(bench: Bench) -> None:
 def test_a_preset_stands_in_place_of_the_boards(bench: Bench) -> None:
     result = bench.run("ulx3s-85f --preset 3bit-x4 -o there")
     assert bench.prepared is not None
-    assert (bench.prepared.config.bits, bench.prepared.config.lanes) == (3, 4)
+    assert (bench.prepared.softmax.bits, bench.prepared.config.lanes) == (3, 4)
     assert summary(result)["Next"] == "exaq program ulx3s-85f -o there"
 
 
