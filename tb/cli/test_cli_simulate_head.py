@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from run_exaq import refusal, run_exaq
 
+import exaq_cosim
 from exaq.attention import AttentionConfig, HeadScales, attend
 from exaq_cli.commands.unit import simulate_head
 from exaq_cli.main import main
@@ -126,10 +127,9 @@ def test_a_unit_that_differs_ends_with_1(tmp_path: Path, monkeypatch: pytest.Mon
     """The unit gets another value than the golden model."""
     arrays = integers(tmp_path)
     monkeypatch.chdir(tmp_path)
-    real = simulate_head.simulate_head
 
     def wrong(q: Any, k: Any, v: Any, config: AttentionConfig, **others: Any) -> Any:
-        return real(q, k, v ^ 1, config, **others)
+        return exaq_cosim.simulate_head(q, k, v ^ 1, config, **others)
 
     monkeypatch.setattr(simulate_head, "simulate_head", wrong)
     with pytest.raises(SystemExit) as ended:

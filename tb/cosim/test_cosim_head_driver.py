@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -167,7 +169,7 @@ def test_a_broken_rule_is_named(broken: dict[str, str], stall: float, message: s
         ),
     ],
 )
-def test_a_hang_ends_with_what_waits(broken: dict[str, str], came: str) -> None:
+def test_a_hang_ends_with_what_waits(broken: dict[str, Any], came: str) -> None:
     with pytest.raises(HangError) as caught:
         run(**broken)
     assert str(caught.value) == f"the unit hangs: no beat moved for {came}"

@@ -49,7 +49,7 @@ def test_bitstream_computes_what_the_golden_model_does(prepared: Prepared, folde
     assert proof.simulator.startswith("Verilator ")
     # Corners alone are 4500 elements.
     assert proof.elements > 6000
-    assert proof.cycles > proof.elements * prepared.config.prob_bytes * prepared.link.octet_cycles(
+    assert proof.cycles > proof.elements * prepared.softmax.prob_bytes * prepared.link.octet_cycles(
         prepared.clock
     )
     assert [text.split()[0] for text in told] == ["bitstream", "compiling", told[2].split()[0]]
@@ -57,7 +57,7 @@ def test_bitstream_computes_what_the_golden_model_does(prepared: Prepared, folde
 
 def test_one_wrong_bit_of_the_sum_table_is_found(prepared: Prepared, folder: Path) -> None:
     """In the last entry: that of four elements which all have the row's highest code."""
-    table = prepared.config.tables.sum_rom(prepared.config.group).tolist()
+    table = prepared.softmax.tables.sum_rom(prepared.softmax.group).tolist()
     ones = [entry.bit_count() for entry in table]
     assert ones[-1] == 1
     bits = folder / "top.asc"

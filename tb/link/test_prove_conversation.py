@@ -39,8 +39,8 @@ def found(
 ) -> tuple[Findings, FakeBoard]:
     identity = prepared.identity.to_octets()
     settings: dict[str, Any] = {"identity": identity, "buffer": prepared.identity.buffer} | changes
-    with kind(prepared.config, **settings) as board:
-        return converse(board.port, prepared, proof_rows(prepared.config, 2000)), board
+    with kind(prepared.softmax, **settings) as board:
+        return converse(board.port, prepared, proof_rows(prepared.softmax, 2000)), board
 
 
 def altered(kind: int, change: Callable[[bytearray], None], answers: range) -> Message:
@@ -70,7 +70,7 @@ def counter(place: int, by: int) -> Callable[[bytearray], None]:
 def test_a_good_board_is_found_good(prepared: Prepared) -> None:
     findings, board = found(prepared)
     assert (findings.mismatches, findings.faults) == (0, [])
-    rows = proof_rows(prepared.config, 2000)
+    rows = proof_rows(prepared.softmax, 2000)
     again = rows.first(8)
     assert findings.rows == len(rows.lengths) + 8
     assert findings.elements == rows.elements + again.elements
@@ -110,7 +110,7 @@ def test_another_identity_is_a_fault(prepared: Prepared) -> None:
 def test_a_wrong_counter_is_a_fault(prepared: Prepared, place: int, name: str) -> None:
     # The first STATUS is the client's own, the second ends the rows.
     findings, _ = found(prepared, alter=altered(STATUS, counter(place, 1), range(1, 2)))
-    true = len(proof_rows(prepared.config, 2000).lengths) if name == "rows" else 0
+    true = len(proof_rows(prepared.softmax, 2000).lengths) if name == "rows" else 0
     assert findings.faults == [f"the board counts {true + 1} {name}, not {true}"]
     assert findings.mismatches == 0
 

@@ -232,7 +232,7 @@ def head_fields(config: AttentionConfig, per_beat: int) -> dict[str, Field]:
     return output_fields(config, per_beat) | {"error": Field(1, meaning)}
 
 
-def head_ports(config: AttentionConfig, per_beat: int, operands: str) -> Ports:
+def head_ports(config: AttentionConfig, per_beat: int, operands: str = "stored") -> Ports:
     """The ports of ``AttentionHead``, each with what it is."""
     if operands == "streamed":
         return {

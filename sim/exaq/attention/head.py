@@ -150,7 +150,7 @@ def weighted_sums(probabilities: ArrayLike, v: ArrayLike, config: AttentionConfi
     TypeError, ValueError
         As ``scores``.
     """
-    values = _integers("v", v, config.value_width)
+    values = operand("v", v, config.value_width)
     weights = plain(probabilities, "probabilities")
     if weights.size:
         most = 2**config.softmax.format.prob_bits - 1
