@@ -17,6 +17,7 @@ _NEED_THEM = {
     "test_study_architectures.py",
     "test_study_choice.py",
     "test_study_heads.py",
+    "test_study_heads_unit.py",
     "test_study_kernel_models.py",
     "test_study_training.py",
     "test_study_weights.py",

@@ -36,6 +36,7 @@ def test_there_are_the_studies_of_the_paper() -> None:
         "training",
         "weights",
         "heads",
+        "heads-unit",
         "kernels",
     ]
     assert all(each.name == name for name, each in STUDIES.items())

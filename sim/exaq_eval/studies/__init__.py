@@ -10,6 +10,7 @@ from exaq_eval.studies.questions.choice import Choice
 from exaq_eval.studies.questions.clip import Clip
 from exaq_eval.studies.questions.distribution import Distribution
 from exaq_eval.studies.questions.heads import Heads
+from exaq_eval.studies.questions.heads_unit import HeadsUnit
 from exaq_eval.studies.questions.kernels import Kernels
 from exaq_eval.studies.questions.lut_size import LutSize
 from exaq_eval.studies.questions.phases import Phases
@@ -34,6 +35,7 @@ STUDIES: dict[str, Study] = {
         Training(),
         Weights(),
         Heads(),
+        HeadsUnit(),
         Kernels(),
     )
 }

@@ -71,7 +71,7 @@ class Heads(Study):
             task = subject.task
             exact = subject.scores()
             heads = IntegerHeads(
-                model=task.model, run=_runner(task.model), texts=subject.calibration
+                model=task.model, run=runner(task.model), texts=subject.calibration
             )
             rows = []
             for setting in settings:
@@ -117,7 +117,7 @@ class Heads(Study):
         return path
 
 
-def _runner(model: Any) -> Any:
+def runner(model: Any) -> Any:
     import torch
 
     def run(text: Any) -> None:

@@ -54,6 +54,8 @@ class HeadSetting:
     probabilities
         Of heads that multiply values by probabilities, their width. Where both are None, a float
         softmax of the integer dot products, and float outputs.
+    tables
+        ``"head"``: each head has its own; ``"all"``: all have the same.
     """
 
     keys: str
@@ -61,6 +63,7 @@ class HeadSetting:
     probabilities: int | None = None
     value_width: int = 8
     output_width: int = 16
+    tables: str = "head"
 
 
 @dataclass
@@ -81,12 +84,12 @@ class IntegerHeads:
     run: Callable[[Tensor], object]
     texts: Iterable[Tensor]
     _operands: dict[int, list[_Operands]] = field(default_factory=dict)
-    _tables: dict[int, TableFile] = field(default_factory=dict)
+    _tables: dict[tuple[int, str], TableFile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._layers = exaq.torch.attention_layers(self.model)
         texts = list(self.texts)
-        with self._attached(self._note):
+        with self.computed_by(_one_by_one(self._note)):
             for text in texts:
                 self.run(text)
         with exaq.torch.record(self.model) as recording:
@@ -94,13 +97,23 @@ class IntegerHeads:
                 self.run(text)
         self._logits = recording.layers
 
-    def tables(self, bits: int) -> TableFile:
-        """Tables for each head from the float model's logits in steps of 2**-8."""
-        if bits not in self._tables:
-            self._tables[bits] = exaq.calibrate(
-                self._logits, bits=bits, per="head", logit_width=16, logit_scale=_STEP
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """Layer and head of each head."""
+        return [(layer, k) for layer, of in self._operands.items() for k in range(len(of[0].q))]
+
+    def tables(self, layer: int, head: int, setting: HeadSetting, logit_scale: float) -> Tables:
+        """A head's tables, from the float model's logits, for logits in steps of ``logit_scale``.
+
+        They were searched for in steps of 2**-8.
+        """
+        bits, per = setting.bits, setting.tables
+        assert bits is not None
+        if (bits, per) not in self._tables:
+            self._tables[bits, per] = exaq.calibrate(
+                self._logits, bits=bits, per=per, logit_width=16, logit_scale=_STEP
             )
-        return self._tables[bits]
+        return of_steps(self._tables[bits, per].of(layer, head).tables, _STEP, logit_scale)
 
     @contextmanager
     def using(self, setting: HeadSetting) -> Iterator[None]:
@@ -118,18 +131,15 @@ class IntegerHeads:
             weights = exaq.reference.softmax(logits, np.broadcast_to(live, logits.shape))
             return weights @ (integers.v * scales.value)
 
-        for layer, operands in self._operands.items():
-            for head in range(len(operands[0].q)):
-                heads[layer, head] = self._head(layer, head, setting)
-        with self._attached(compute):
+        for place in self.places:
+            heads[place] = self._head(*place, setting)
+        with self.computed_by(_one_by_one(compute)):
             yield
 
-    def _head(
-        self, layer: int, head: int, setting: HeadSetting
-    ) -> tuple[HeadScales, AttentionConfig | None]:
-        """Scales, and the configuration of the unit."""
+    def scales(self, layer: int, head: int, setting: HeadSetting) -> HeadScales:
+        """Those with which no operand of a head saturates in the calibration texts."""
         operands = self._operands[layer]
-        scales = HeadScales.of(
+        return HeadScales.of(
             *(
                 np.concatenate([getattr(each, name)[head] for each in operands])
                 for name in ("q", "k", "v")
@@ -138,17 +148,22 @@ class IntegerHeads:
             value_width=setting.value_width,
             factor=operands[0].factor,
         )
+
+    def _head(
+        self, layer: int, head: int, setting: HeadSetting
+    ) -> tuple[HeadScales, AttentionConfig | None]:
+        """Scales, and the configuration of the unit."""
+        scales = self.scales(layer, head, setting)
         softmax: dict[str, Any]
         if setting.bits is not None:
-            given = self.tables(setting.bits).of(layer, head).tables
-            tables = of_steps(given, _STEP, scales.logit_scale)
+            tables = self.tables(layer, head, setting, scales.logit_scale)
             softmax = {"bits": setting.bits, "tables": tables}
         elif setting.probabilities is not None:
             softmax = {"kernel": "multiply", "prob_bits": setting.probabilities}
         else:
             return scales, None
         config = AttentionConfig(
-            head_size=operands[0].q.shape[-1],
+            head_size=len(scales.key),
             keys=setting.keys,
             value_width=setting.value_width,
             output_width=setting.output_width,
@@ -167,15 +182,16 @@ class IntegerHeads:
         return exaq.reference.softmax(logits, np.broadcast_to(live, logits.shape)) @ v
 
     @contextmanager
-    def _attached(self, compute: Callable[..., Array]) -> Iterator[None]:
+    def computed_by(self, compute: Callable[..., Array]) -> Iterator[None]:
+        """Let a function compute the model's heads within a ``with`` block.
+
+        It is called with a layer's number, q, k and v of all its heads, (heads, tokens, size), and
+        which keys are live, (heads or 1, tokens, tokens); it returns the heads' outputs.
+        """
+
         def call(layer: int, q: Array, k: Array, v: Array, factor: float, live: Array) -> Array:
             self._last = _Operands(q, k, v, factor)
-            return np.stack(
-                [
-                    compute(layer, head, q[head], k[head], v[head], live[min(head, len(live) - 1)])
-                    for head in range(len(q))
-                ]
-            )
+            return compute(layer, q, k, v, live)
 
         before = self.model.config._attn_implementation
         self.model.set_attn_implementation(IMPLEMENTATION)
@@ -187,6 +203,20 @@ class IntegerHeads:
             self.model.set_attn_implementation(before)
             for layer in self._layers:
                 delattr(layer, _ATTACHED)
+
+
+def _one_by_one(compute: Callable[..., Array]) -> Callable[..., Array]:
+    """What computes a layer's heads, of what computes one."""
+
+    def layer(number: int, q: Array, k: Array, v: Array, live: Array) -> Array:
+        return np.stack(
+            [
+                compute(number, head, q[head], k[head], v[head], live[min(head, len(live) - 1)])
+                for head in range(len(q))
+            ]
+        )
+
+    return layer
 
 
 def of_steps(tables: Tables, step: float, other: float) -> Tables:
