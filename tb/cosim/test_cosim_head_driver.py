@@ -104,6 +104,15 @@ def test_a_sound_unit_passes(stall: float) -> None:
 
 
 @pytest.mark.simulator
+@pytest.mark.parametrize("side", ["K_READY", "V_READY"])
+def test_operands_are_in_when_the_later_ones_are(side: str) -> None:
+    """Of one stream a beat goes in every other cycle only."""
+    found = run(**{side: "cycle[0]"})
+    assert found.loaded.tolist() == [2 * KEYS - 1]
+    np.testing.assert_array_equal(found.first_out[0], 2 * KEYS + 2 * np.arange(ROWS))
+
+
+@pytest.mark.simulator
 @pytest.mark.parametrize(
     ("broken", "stall", "message"),
     [
@@ -121,12 +130,12 @@ def test_a_sound_unit_passes(stall: float) -> None:
             "a beat came out of no row, or before its row, keys and values were in",
         ),
         (
-            {"VALID": "tail != head && values", "K_READY": "cycle[0]"},
+            {"VALID": "tail != head && values", "K_READY": "cycle < 4 || tail != 0"},
             0,
             "a beat came out of no row, or before its row, keys and values were in",
         ),
         (
-            {"VALID": "tail != head && keys", "V_READY": "cycle[0]"},
+            {"VALID": "tail != head && keys", "V_READY": "cycle < 4 || tail != 0"},
             0,
             "a beat came out of no row, or before its row, keys and values were in",
         ),
