@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import zlib
 from fractions import Fraction
 from typing import Any
 
@@ -314,3 +316,39 @@ def test_a_copy_settles_anew_what_was_not_given() -> None:
     assert other == AttentionConfig(head_size=16, bits=3, max_row=32, lanes=8)
     assert other.softmax.logit_width == 16
     assert config.to_dict()["softmax"]["logit_width"] == 18
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"head_size": 17, "keys": "int8", "value_width": 4, "output_width": 8, "causal": True},
+        {"bits": 3, "sink": 400, "lanes": 1, "max_row": 7, "logit_scale": 0.1, "exp_frac": 10},
+        {"clip": -3.5, "full_rate_row": 64},
+        {"tables": exaq.Tables(thresholds=(-9, -5, -1), exp_rom=(1, 2, 3, 8192))},
+    ],
+)
+def test_a_configuration_comes_back_from_its_values(settings: dict[str, Any]) -> None:
+    config = AttentionConfig(**settings)
+    values = json.loads(json.dumps(config.to_dict()))
+    assert AttentionConfig.from_dict(values) == config
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert config.build_crc == zlib.crc32(text.encode())
+    others = [AttentionConfig(**settings | {"value_width": w, "max_row": 8}) for w in (4, 8)]
+    assert len({each.build_crc for each in (config, *others)}) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"head_size": 15},
+        {"head_size": 128},
+        {"keys": "fp4"},
+        {"more": 1},
+        {"softmax": exaq.SoftmaxConfig().to_dict()},
+        {"softmax": exaq.SoftmaxConfig(kernel="shift").to_dict()},
+    ],
+)
+def test_values_that_no_configuration_wrote(change: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        AttentionConfig.from_dict(AttentionConfig().to_dict() | change)
