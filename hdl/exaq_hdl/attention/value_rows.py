@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,6 @@ from exaq_hdl.attention.score_rows import row_note
 from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import SIMULATED, Memories
-from exaq_hdl.parts.pipeline import Pipeline
 from exaq_hdl.shell.ports import layout
 
 
@@ -74,24 +73,27 @@ class ValueRows(Component):
         add_named(m, "store", store)
         wiring.connect(m, wiring.flipped(self.values), store.i)
 
-        # A beat in which no row is under way begins one. The store and the pipeline are all over
-        # the device: what a beat waits for are registers here, and `moves` is the only way through.
+        # Gaps wait with the beats. An OR, for of an inverse synthesis makes enables that are low
+        # active, and such a register does not go into a block RAM.
+        held, moves = Signal(self.latency), Signal()
+        m.d.comb += moves.eq(self.o.ready | ~held[-1])
+        # A beat in which no row is under way begins one. Values are all over the device: what a
+        # beat waits for are registers here, and `moves` is the only way through.
         inside, ready = Signal(), Signal()
         goes, begins, ends = Signal(), Signal(), Signal()
         there = self.codes.valid & (inside | ready)
-        way = Pipeline(m, self.latency, there, ~self.o.ready, closes_up=False)
         beat = Signal.like(store.address)
         row: Any = self.row.payload
         releases = Signal()
         m.d.comb += [
-            goes.eq(there & way.moves[0]),
+            goes.eq(there & moves),
             begins.eq(goes & ~inside),
             ends.eq(goes & codes.last),
             self.codes.ready.eq(goes),
             self.row.ready.eq(begins),
             store.address.eq(beat),
-            store.read_enable.eq(way.moves[0]),
-            store.output_enable.eq(way.moves[1]),
+            store.read_enable.eq(moves),
+            store.output_enable.eq(moves),
             store.release.eq(ends & Mux(inside, releases, row.release)),
         ]
         with m.If(goes):
@@ -109,10 +111,19 @@ class ValueRows(Component):
 
         out = self.o.payload
         m.d.comb += [
-            self.o.valid.eq(way.held[self.latency]),
+            self.o.valid.eq(held[-1]),
             Value.cast(out.values).eq(Value.cast(store.word)),
         ]
+        with m.If(moves):
+            m.d.sync += held.eq(Cat(there, held[:-1]))
         for name in value_fields(self.config):
-            if name != "values":
-                m.d.comb += out[name].eq(way.carry(0, codes[name], name, self.latency))
+            if name == "values":
+                continue
+            value = codes[name]
+            for place in range(self.latency):
+                register = Signal.like(value, name=f"{name}{place + 1}", reset_less=True)
+                with m.If(moves):
+                    m.d.sync += register.eq(value)
+                value = register
+            m.d.comb += out[name].eq(value)
         return m
