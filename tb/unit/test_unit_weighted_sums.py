@@ -174,6 +174,7 @@ def test_latency_is_as_declared(name: str, multipliers: str) -> None:
     for keys in (1, config.softmax.max_row):
         row = random_row(config, keys, random.Random(keys))
         run = run_rows(config, [row], per_beat=per_beat, multipliers=multipliers)
+        assert run.beats.times[0] == run.unit.boot_cycles
         assert run.outputs.times[0] - run.beats.times[-1] == run.unit.latency
         assert set(np.diff(run.outputs.times).tolist()) <= {1}
 

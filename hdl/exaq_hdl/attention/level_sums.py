@@ -205,8 +205,8 @@ class LevelSums(Component):
         )
         keep = late(m, ~(taken & first), tree, "keep")
         for group, dimensions in enumerate(self._grouped()):
-            gates = _near(m, awake[group], chosen, f"gates_of{group}")
-            keeps = _near(m, awake[group], keep, f"keep_of{group}")
+            gates = near(m, awake[group], chosen, f"gates_of{group}")
+            keeps = near(m, awake[group], keep, f"keep_of{group}")
             for d in dimensions:
                 dimension = self._dimensions[d]
                 m.d.comb += [
@@ -220,7 +220,7 @@ class LevelSums(Component):
         """Copies of a row's sums, when all of its beats are in them."""
         copy = late(m, passes, self._to_copy - 1, "copy", cleared=True)
         for group, dimensions in enumerate(self._grouped()):
-            here = _near(m, awake[group], copy, f"copy_of{group}", cleared=True)
+            here = near(m, awake[group], copy, f"copy_of{group}", cleared=True)
             for d in dimensions:
                 m.d.comb += [
                     self._reader.copy[d].eq(here),
@@ -229,15 +229,19 @@ class LevelSums(Component):
 
     def _grouped(self) -> list[range]:
         """The dimensions of each group."""
-        size = self.config.head_size
-        return [range(d, min(d + _GROUP, size)) for d in range(0, size, _GROUP)]
+        return grouped(self.config.head_size)
 
 
 # Dimensions that have registers of their own for what all dimensions get.
 _GROUP = 4
 
 
-def _near(m: Module, awake: Value, value: Value, name: str, *, cleared: bool = False) -> Value:
+def grouped(dimensions: int) -> list[range]:
+    """The dimensions of each group that has such registers."""
+    return [range(d, min(d + _GROUP, dimensions)) for d in range(0, dimensions, _GROUP)]
+
+
+def near(m: Module, awake: Value, value: Value, name: str, *, cleared: bool = False) -> Value:
     """``value`` in the next cycle, in a register of a group of dimensions; 0 before it is awake.
 
     Registers with the same input are the same to synthesis, which makes one of them, whose users

@@ -9,14 +9,16 @@ gates in the place of multipliers, and divides behind the sums instead of before
     >>> from exaq_hdl.attention.weighted_sums import WeightedSums
     >>> config = AttentionConfig(head_size=64, keys="int8", kernel="multiply", max_row=256)
     >>> unit = WeightedSums(config, outputs_per_beat=2)
-    >>> unit.steps, unit.latency
-    (32, 16)
+    >>> unit.outputs_per_beat, unit.steps
+    (2, 32)
 """
 
+import operator
+from collections.abc import Sequence
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
@@ -24,6 +26,7 @@ from exaq.scalars import choice
 from exaq_hdl.attention.adder_products import integer_product, integer_product_latency
 from exaq_hdl.attention.dint_dot import MULTIPLIERS
 from exaq_hdl.attention.level_layouts import output_fields, value_fields
+from exaq_hdl.attention.level_sums import grouped, near
 from exaq_hdl.attention.products import registered
 from exaq_hdl.attention.sum_reader import SumReader
 from exaq_hdl.parts.arithmetic import registered_tree, tree_depth
@@ -78,6 +81,9 @@ class WeightedSums(Component):
             levels=1,
             level_width=config.weighted_width,
         )
+        self._groups = grouped(config.head_size)
+        #: Cycles after reset until beats are taken.
+        self.boot_cycles = len(self._groups)
         #: Beats of a row's outputs, and of the shortest rows that are taken without a bubble.
         self.steps = self._reader.steps
         # From a beat to its sums over the lanes, and from a row's last one to its copy.
@@ -106,8 +112,10 @@ class WeightedSums(Component):
         beat: Any = self.i.payload
         taken, passes, first = Signal(), Signal(), Signal(init=1)
         left = Signal(range(self.steps))
+        awake = Signal(len(self._groups))
+        m.d.sync += awake.eq(Cat(1, awake[:-1]))
         m.d.comb += [
-            self.i.ready.eq(~beat.last | ((left == 0) & outputs.room)),
+            self.i.ready.eq(awake[-1] & (~beat.last | ((left == 0) & outputs.room))),
             taken.eq(self.i.valid & self.i.ready),
             passes.eq(taken & beat.last),
         ]
@@ -115,10 +123,12 @@ class WeightedSums(Component):
         with m.If(taken):
             m.d.sync += first.eq(beat.last)
 
-        self._add_up(m, taken, late(m, taken & first, self._to_sums, "first", cleared=True))
-        copy = late(m, passes, self._to_copy, "copy", cleared=True)
+        self._add_up(m, awake, taken, first)
+        copy = late(m, passes, self._to_copy - 1, "copy", cleared=True)
+        for group, dimensions in enumerate(self._groups):
+            here = near(m, awake[group], copy, f"copy_of{group}", cleared=True)
+            m.d.comb += [reader.copy[d].eq(here) for d in dimensions]
         m.d.comb += [
-            reader.copy.eq(copy.replicate(len(reader.copy))),
             outputs.i.valid.eq(late(m, reader.valid, 1, "output_valid", cleared=True)),
             outputs.i.payload.last.eq(late(m, reader.last, 1, "output_last")),
         ]
@@ -129,32 +139,41 @@ class WeightedSums(Component):
             )
         return m
 
-    def _add_up(self, m: Module, taken: Value, begins: Value) -> None:
+    def _add_up(self, m: Module, awake: Value, taken: Value, first: Value) -> None:
         """Beats to the rows' sums, which begin with what rounds them."""
-        config = self.config
-        beat: Any = Signal.like(self.i.payload, name="beat", reset_less=True)
-        m.d.sync += beat.values.eq(self.i.payload.values)
+        config, beat = self.config, self.i.payload
+        values = Signal.like(beat.values, name="values", reset_less=True)
+        m.d.sync += values.eq(beat.values)
         # A beat that is not there weighs nothing.
-        with m.If(taken):
-            m.d.sync += beat.probabilities.eq(self.i.payload.probabilities)
-        with m.Else():
-            m.d.sync += beat.probabilities.eq(0)
-        width = config.softmax.format.prob_bits + config.value_width
-        for d in range(config.head_size):
-            products = []
-            for lane in range(config.lanes):
-                weight = Cat(beat.probabilities[lane], Const(0, 1)).as_signed()
-                value, name = beat.values[lane][d], f"product{d}_{lane}"
-                if self._adders:
-                    bits = Value.cast(value)
-                    products.append(integer_product(m, weight, bits, name)[:width].as_signed())
-                else:
-                    products.append(registered(m, weight * value, name, width))
-            beat_sum = registered_tree(m, products, lambda a, b: a + b, f"sum{d}_")
-            total = Signal(data.ArrayLayout(config.weighted_width, 1), name=f"total{d}")
-            before = Mux(begins, config.rounding, total[0])
-            m.d.sync += total[0].eq(before + beat_sum)
-            m.d.comb += Value.cast(self._reader.sums[d]).eq(Value.cast(total))
+        given = Mux(taken, Value.cast(beat.probabilities), 0)
+        begins = late(m, taken & first, self._to_sums - 1, "first")
+        for group, dimensions in enumerate(self._groups):
+            weights = near(m, awake[group], given, f"weights_of{group}")
+            begin = near(m, awake[group], begins, f"begin_of{group}")
+            for d in dimensions:
+                lanes = [values[lane][d] for lane in range(config.lanes)]
+                beat_sum = registered_tree(
+                    m, self._products(m, weights, lanes, d), operator.add, f"sum{d}_"
+                )
+                total = Signal(signed(config.weighted_width), name=f"total{d}", reset_less=True)
+                m.d.sync += total.eq(Mux(begin, config.rounding, total) + beat_sum)
+                m.d.comb += Value.cast(self._reader.sums[d]).eq(total)
+
+    def _products(self, m: Module, weights: Value, values: Sequence[Any], d: int) -> list[Any]:
+        """The values of dimension ``d`` of a beat, each times its probability."""
+        bits = self.config.softmax.format.prob_bits
+        width = bits + self.config.value_width
+        found = []
+        for lane, value in enumerate(values):
+            # A sign, which is never set.
+            weight = Cat(weights.word_select(lane, bits), Const(0, 1)).as_signed()
+            name = f"product{d}_{lane}"
+            if self._adders:
+                product = integer_product(m, weight, Value.cast(value), name)
+                found.append(product[:width].as_signed())
+            else:
+                found.append(registered(m, weight * value, name, width))
+        return found
 
     def _output(self, total: Any) -> Any:
         """A row's sum as an output: its upper bits, saturated."""
