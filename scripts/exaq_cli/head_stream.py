@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn
 
 from exaq.attention import attend
+from exaq.attention.head_operands import HeadOperands
 from exaq_cli.board_connection import connected, run_figures
 from exaq_cli.errors import UserError, user_errors
 from exaq_cli.files import load_array, replacing
@@ -21,7 +22,6 @@ from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_head_summary
 from exaq_fpga import HeadBoard
 from exaq_fpga.link.session import LinkStatistics
-from exaq_fpga.link.vector_messages import HeadArrays
 
 _CONSOLE = Console(stderr=True)
 _OPERANDS = ("q", "k", "v")
@@ -53,15 +53,15 @@ def stream_heads(
         with connected(HeadBoard, port, baud, _CONSOLE) as board:
             config = board.config
             with user_errors():
-                heads = HeadArrays.of(q, k, v, config)
+                heads = HeadOperands.of(q, k, v, config)
             before = LinkStatistics(**asdict(board.link))
             begin = time.perf_counter()
             columns = (MofNCompleteColumn(),)
             with counted("Streaming", *columns, console=_CONSOLE) as progress:
                 found = board.attend(q, k, v, progress=progress)
             seconds = time.perf_counter() - begin
-            count = len(heads.sets)
-            rows = count * heads.queries.shape[-2]
+            count = len(heads.q)
+            rows = count * heads.rows
             figures = run_figures(
                 board, rows=rows, payload=found.nbytes, seconds=seconds, before=before
             )

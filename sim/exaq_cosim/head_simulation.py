@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.attention import AttentionConfig
+from exaq.attention.head_operands import HeadOperands
 from exaq.scalars import flag
 from exaq_cosim.build import build_head_library
-from exaq_cosim.head_operands import HeadOperands
 from exaq_cosim.head_stream import stream_heads
 from exaq_cosim.simulation import Spread, checked_stalls
 from exaq_cosim.waves import kept_waves

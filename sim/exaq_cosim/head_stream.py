@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from exaq.attention import AttentionConfig
 from exaq.attention.attention_config import QUERY_WIDTH
-from exaq_cosim.head_operands import HeadOperands, packed
+from exaq.attention.head_operands import HeadOperands, packed
 from exaq_cosim.library import DONE, HANG, run_library
 from exaq_cosim.stream import HangError, ProtocolError
 

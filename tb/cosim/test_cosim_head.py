@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from exaq.attention import AttentionConfig, attend
+from exaq.attention.head_operands import HeadOperands, packed
 from exaq_cosim import HangError, ProtocolError, simulate_head
 from exaq_cosim.build import build_head_library
-from exaq_cosim.head_operands import HeadOperands, packed
 from exaq_cosim.head_stream import stream_heads
 from exaq_hdl import Emitted
 from exaq_hdl.emit.attention_verilog import emit_attention

@@ -107,7 +107,8 @@ def test_a_sound_unit_passes(stall: float) -> None:
 @pytest.mark.parametrize("side", ["K_READY", "V_READY"])
 def test_operands_are_in_when_the_later_ones_are(side: str) -> None:
     """Of one stream a beat goes in every other cycle only."""
-    found = run(**{side: "cycle[0]"})
+    changes: dict[str, Any] = {side: "cycle[0]"}
+    found = run(**changes)
     assert found.loaded.tolist() == [2 * KEYS - 1]
     np.testing.assert_array_equal(found.first_out[0], 2 * KEYS + 2 * np.arange(ROWS))
 

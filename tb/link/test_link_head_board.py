@@ -84,9 +84,7 @@ def test_shapes_and_types_as_attend_takes_them() -> None:
             (q, k, v),
             (q.astype(np.int8), k.astype(np.uint8), v.astype(">i4")),
             (q[:, ::-1], k[::-1], v.tolist()),
-            (q[:0], k, v),
             (q[None, :, :], k, v),
-            (np.zeros((0, 3, 16), int), k, v),
         ):
             equal(board.attend(*given), given, CONFIG)
 
@@ -204,17 +202,18 @@ def test_a_status_that_cannot_be_is_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"q": np.zeros((2, 15), int)}, r"q of shape \(2, 15\) must be \(..., vectors, 16\)"),
+        ({"q": np.zeros((2, 15), int)}, r"q of shape \(2, 15\) must be \(..., rows, 16\)"),
         ({"v": np.zeros((3, 15), int)}, r"v of shape \(3, 15\) must be"),
         ({"k": np.zeros(16, int)}, r"k of shape \(16,\) must be"),
-        ({"v": np.zeros((4, 16), int)}, "as many keys as values, 1 to 32"),
-        ({"k": np.zeros((33, 16), int), "v": np.zeros((33, 16), int)}, "1 to 32"),
-        ({"k": np.zeros((0, 16), int), "v": np.zeros((0, 16), int)}, "1 to 32"),
+        ({"q": np.zeros((0, 16), int)}, r"q of shape \(0, 16\) is empty"),
+        ({"v": np.zeros((4, 16), int)}, "as many values as keys, 3, not 4"),
+        ({"k": np.zeros((33, 16), int), "v": np.zeros((33, 16), int)}, r"in 1\.\.32"),
+        ({"k": np.zeros((0, 16), int), "v": np.zeros((0, 16), int)}, "is empty"),
         ({"q": np.full((2, 16), 128)}, "128"),
         ({"k": np.full((3, 16), 16)}, "16"),
         ({"v": np.full((3, 16), -129)}, "-129"),
         ({"q": np.zeros((2, 16))}, "must be integers, not float64"),
-        ({"q": np.zeros((2, 2, 16), int), "k": np.zeros((3, 3, 16), int)}, "broadcast"),
+        ({"q": np.zeros((2, 2, 16), int), "k": np.zeros((3, 3, 16), int)}, "leading axes"),
     ],
 )
 def test_operands_that_no_head_takes(change: dict[str, Any], message: str) -> None:

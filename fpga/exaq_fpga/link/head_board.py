@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq.attention import AttentionConfig
+from exaq.attention.attention_config import QUERY_WIDTH
+from exaq.attention.head_operands import HeadOperands, packed
 from exaq_fpga.link.connected_board import ConnectedBoard
 from exaq_fpga.link.errors import LinkError, RefusedError
 from exaq_fpga.link.head_octets import output_octets
@@ -23,7 +25,7 @@ from exaq_fpga.link.protocol import (
     Type,
 )
 from exaq_fpga.link.session import Request
-from exaq_fpga.link.vector_messages import HeadArrays, Octets, VectorsRequest, unpack_outputs
+from exaq_fpga.link.vector_messages import Octets, VectorsRequest, unpack_outputs
 
 # Messages that share the board's receive buffer, and answers that share the host's window.
 _SHARE = 4
@@ -83,21 +85,22 @@ class HeadBoard(ConnectedBoard):
             The link is lost, or the board has lost the keys.
         """
         config = self.config
-        heads = HeadArrays.of(q, k, v, config)
-        rows = heads.queries.shape[-2]
-        shape = (len(heads.sets), rows, config.head_size)
+        heads = HeadOperands.of(q, k, v, config)
+        queries = packed(heads.q, QUERY_WIDTH)
+        keys, values = packed(heads.k, config.key_format.width), packed(heads.v, config.value_width)
+        pairs = np.concatenate([keys, values], axis=-1)
+        shape = (len(queries), heads.rows, config.head_size)
         found = np.zeros(shape, f"i{config.output_width // 8}")
-        total, done, there = found.shape[0] * rows, 0, None
-        for n, (queries, pairs) in enumerate(heads.sets if total else ()):
-            if pairs != there:
-                self._load(heads.pairs[pairs])
-                there = pairs
-            for request, outputs in self._rows(heads.queries[queries]):
+        done = 0
+        for n, rows in enumerate(queries):
+            if heads.begins[n]:
+                self._load(pairs[heads.set_of[n]])
+            for request, outputs in self._rows(rows):
                 found[n, request.start : request.stop] = outputs
                 done += len(outputs)
                 if progress is not None:
-                    progress(done, total)
-        return found.reshape(*heads.leading, *shape[1:])
+                    progress(done, len(queries) * heads.rows)
+        return found.reshape(*heads.shape, *shape[1:])
 
     def _load(self, pairs: Octets) -> None:
         """Begin a head with these keys and values."""

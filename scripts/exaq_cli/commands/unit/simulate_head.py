@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from exaq.attention import AttentionConfig, HeadScales, attend
+from exaq.attention.head_operands import HeadOperands
 from exaq_cli.config.head_options import resolve_attention
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.config.run_options import RunOptions
@@ -23,7 +24,6 @@ from exaq_cli.files import load_array, replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_head_summary
 from exaq_cosim import HeadSimulation, SimulationError, compile_head, simulate_head
-from exaq_cosim.head_operands import HeadOperands
 
 _CONSOLE = Console(stderr=True)
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exaq.attention import AttentionConfig
-from exaq.attention.attention_config import QUERY_WIDTH
+from exaq.attention.attention_config import QUERY_WIDTH, AttentionConfig
 from exaq.attention.head import operand
+from exaq.dint import pack
 from exaq.rows import check_range, plain
 
 
@@ -53,7 +53,7 @@ class HeadOperands:
         lengths: ArrayLike | None = None,
         faulty: bool = False,
     ) -> HeadOperands:
-        """The arguments of ``simulate_head`` of those names; errors likewise."""
+        """The arguments of ``exaq_cosim.simulate_head`` of those names; errors likewise."""
         size, most = config.head_size, config.softmax.max_row
         arrays = {
             "q": operand("q", q, QUERY_WIDTH),
@@ -136,12 +136,7 @@ class HeadOperands:
 
 def packed(elements: NDArray[Any], width: int) -> NDArray[np.uint8]:
     """Vectors (..., elements) of ``width`` bits, 4 or 8, in whole bytes, the first one lowest."""
-    words = elements.astype(np.int16)
-    if width == 4:
-        if words.shape[-1] % 2:
-            words = np.concatenate([words, np.zeros_like(words[..., :1])], axis=-1)
-        words = words[..., ::2] & 15 | words[..., 1::2] << 4
-    return words.astype(np.uint8)
+    return pack(elements & 15) if width == 4 else elements.astype(np.uint8)
 
 
 def _lengths(lengths: ArrayLike, keys: int, sets: tuple[int, ...]) -> NDArray[np.int64]:
