@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from exaq.attention import AttentionConfig
+from exaq.attention.head_operands import HeadOperands
 from exaq_cosim import HangError, ProtocolError
 from exaq_cosim.build import build_head_library
-from exaq_cosim.head_operands import HeadOperands
 from exaq_cosim.head_stream import StreamedHeads, stream_heads
 
 CONFIG = AttentionConfig(head_size=16, keys="int8", output_width=8, max_row=16)
