@@ -38,7 +38,6 @@ from exaq_cosim import (
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
 
-
 # What a unit takes, in words.
 _TAKES = {"softmax": "one array of logits", "attention": "three arrays, q, k and v"}
 # Options of a softmax alone.
@@ -88,7 +87,8 @@ def command(
 
     Of attention heads q has the shape (..., rows, head-size), k and v (..., keys, head-size), and
     leading axes broadcast. K holds elements of the format of --keys. Floats must be all three:
-    their scales are those with which none saturates, and --logit-scale follows from them.
+    their scales are those with which none saturates, and --logit-scale follows from them. Outputs
+    are integers, with --float-output what they are worth.
 
     \b
     exaq simulate logits.npy -o probs.npy

@@ -44,7 +44,7 @@ class HeadsUnit(Study):
     )
 
     texts: int = 48
-    calibrated: int = 12
+    calibrated: int = 4
     keys: str = "dint4"
     widths: Sequence[int] = (2, 3)
     max_row: int = 128
@@ -180,4 +180,5 @@ def _conclusion(result: dict[str, Any]) -> str:
         f"common scale {costs[bits, _UNIT] - costs[bits, _ONE_TABLE]:+.4f}"
         for bits in _widths(result)
     ]
-    return f"In 1 - mean cosine, {'; '.join(parts)}."
+    few = "On so few texts small differences, of either sign, can be chance."
+    return f"In 1 - mean cosine, {'; '.join(parts)}. {few}"
