@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
+from textwrap import fill
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -136,9 +137,7 @@ class HeadsUnit(Study):
                 rows = [row for row in result["rows"] if row["bits"] == bits]
                 costs = [1 - row["cosine_mean"] for row in rows]
                 axes.plot(range(len(rows)), costs, "o-", color=colour, label=f"{bits} bits")
-                axes.set_xticks(
-                    range(len(rows)), [row["heads"].replace(" ", "\n", 2) for row in rows]
-                )
+                axes.set_xticks(range(len(rows)), [fill(row["heads"], 14) for row in rows])
             axes.set_ylim(bottom=0)
             axes.set_ylabel("1 - mean cosine")
             legend(axes)
