@@ -69,7 +69,7 @@ class HeadExchange:
         source: Pause = None,
         sink: Pause = None,
         parts: Sequence[Any] = (),
-        limit: int = 200_000,
+        limit: int = 60_000,
     ):
         feed, drain = Feed(board.i, message_words(messages), source), Drain(board.o, sink)
         unit = board.unit
