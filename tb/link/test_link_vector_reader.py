@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from head_messages import elements_of, header, octets_of, random_vectors
+from station_bench import message_words
 from unit.unit_bench import Bench, pack, stalls, unpack
 
 from exaq.attention import AttentionConfig
@@ -24,24 +25,24 @@ EVERY = pytest.mark.parametrize("name", CONFIGS)
 
 
 def read(
-    config: AttentionConfig, body: bytes, *, queries: bool, seed: int | None = None
-) -> tuple[list[dict[str, int]], bool, list[int], list[int]]:
-    """Vectors, whether the body was malformed, and the cycles of octets and vectors."""
+    config: AttentionConfig, *bodies: bytes, queries: bool, seed: int | None = None
+) -> tuple[list[dict[str, int]], list[bool], list[int], list[int]]:
+    """Vectors, whether each body was malformed, and the cycles of octets and vectors."""
     reader: Any = VectorReader(config)
     bench = Bench(reader)
-    words = [octet | (n == len(body) - 1) << 8 for n, octet in enumerate(body)]
+    words = message_words(bodies)
     paused = [None, None] if seed is None else [stalls(seed, 0.3), stalls(seed + 1)]
     feed = bench.feed(reader.i, words, paused[0])
     drain = bench.drain(reader.o, 0, paused[1])
     bench.every(lambda ctx, cycle: ctx.set(reader.queries, int(queries)))
     ends = bench.probe(reader.ended, reader.malformed)
-    bench.run(cycles=6 * len(body) + 60)
+    bench.run(cycles=6 * len(words) + 60)
     assert feed.done
-    told = [(cycle, values[1]) for cycle, values in enumerate(ends.values) if values[0]]
-    ((when, malformed),) = told
-    assert all(cycle < when for cycle in drain.times)
+    told = [(cycle, bool(values[1])) for cycle, values in enumerate(ends.values) if values[0]]
+    assert len(told) == len(bodies)
+    assert all(cycle < told[-1][0] for cycle in drain.times)
     found = [unpack(vector_layout(config), item) for item in drain.items]
-    return found, bool(malformed), feed.times, drain.times
+    return found, [malformed for _, malformed in told], feed.times, drain.times
 
 
 def vectors(config: AttentionConfig, count: int, *, queries: bool) -> tuple[list[Any], list[bytes]]:
@@ -66,21 +67,26 @@ def vectors(config: AttentionConfig, count: int, *, queries: bool) -> tuple[list
 @pytest.mark.parametrize("final", [False, True])
 def test_cut_at_every_octet(name: str, queries: bool, final: bool) -> None:
     config = CONFIGS[name]
+    """And a whole body behind it."""
     fields, octets = vectors(config, 2, queries=queries)
     number = 0x2ABCD
     body = header(number, final=final) + b"".join(octets)
+    behind = header(7, final=not final) + octets[0]
     size = len(octets[0])
     for end in range(1, len(body) + 1):
         seed = end if end % 3 else None
-        found, malformed, _, _ = read(config, body[:end], queries=queries, seed=seed)
+        found, malformed, _, _ = read(config, body[:end], behind, queries=queries, seed=seed)
         whole = max(end - 3, 0) // size
         exact = end > 3 and (end - 3) % size == 0
-        assert malformed == (not exact)
-        assert len(found) == whole
-        for n, each in enumerate(found):
+        assert malformed == [not exact, False]
+        *before, after = found
+        assert len(before) == whole
+        for n, each in enumerate(before):
             assert each["number"] == number + n
             assert each["last"] == (final and exact and n == whole - 1)
             assert {key: each[key] for key in fields[n]} == fields[n]
+        assert (after["number"], after["last"]) == (7, not final)
+        assert {key: after[key] for key in fields[0]} == fields[0]
 
 
 @EVERY
