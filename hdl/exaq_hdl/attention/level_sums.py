@@ -12,7 +12,7 @@ multiplies, K times for each dimension, and divides once:
     >>> from exaq_hdl.attention.level_sums import LevelSums
     >>> unit = LevelSums(AttentionConfig(head_size=64, max_row=256))
     >>> unit.outputs_per_beat, unit.steps, unit.latency
-    (2, 32, 33)
+    (2, 32, 37)
 """
 
 from typing import Any

@@ -2,21 +2,23 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value, signed
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
 from exaq_hdl.parts.component import Component
 
+# Inputs of a gate in the tree of ORs: those of a lookup table.
+_FAN_IN = 4
+
 
 class SumReader(Component):
     """Copies the level sums of all dimensions at once and gives them ``per_beat`` at a time.
 
-    So the next row can be added up while those of one row are read. What is kept moves on from
-    dimension to dimension, ``per_beat`` at a step, to the first ones, which are read: a way from
-    each dimension to its neighbour alone, where selecting among all would join wires from all
-    over the device, and take a second register for each sum or far more logic.
+    So the next row can be added up while those of one row are read. What a step does not select
+    is held at zero by its register's reset, and ORs join what is left: a multiplexer would take
+    more than twice the logic.
 
     Latency ``latency`` cycles from ``copy`` to the first item; throughput 1 item per cycle. A row
     is ``steps`` items, which nothing stops; ``copy`` may come again ``steps`` cycles later.
@@ -35,11 +37,9 @@ class SumReader(Component):
     sums : level sums of each dimension, in
     copy : the row's last beat is in them, in; a bit for each dimension, all of them alike, so that
         each can come from near it
-    read : level sums of the next ``per_beat`` dimensions, lowest first, out; registers
+    read : level sums of the next ``per_beat`` dimensions, lowest first, out
     valid, last : an item leaves, the row's last one, out
     """
-
-    latency = 1
 
     def __init__(self, *, dimensions: int, per_beat: int, levels: int, level_width: int):
         self.dimensions = dimensions = integer("dimensions", dimensions, 1)
@@ -47,7 +47,12 @@ class SumReader(Component):
         if dimensions % per_beat:
             raise ValueError(f"per_beat must divide {dimensions} dimensions, not {per_beat}")
         #: Items of a row.
-        self.steps = dimensions // per_beat
+        self.steps = steps = dimensions // per_beat
+        depth = 0
+        while _FAN_IN**depth < steps:
+            depth += 1
+        self._depth = depth
+        self.latency = 2 + depth
         self._sums = sums = data.ArrayLayout(signed(level_width), levels)
         super().__init__(
             {
@@ -61,18 +66,49 @@ class SumReader(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # Bit k: items up to number k of the row are yet to leave; the last one alone is bit 0.
-        left = Signal(self.steps)
-        m.d.sync += left.eq(Mux(self.copy[0], -1, left >> 1))
-        m.d.comb += [self.valid.eq(left[0]), self.last.eq(left[0] & ~left[1:2].any())]
-
-        kept = [
-            Signal(Value.cast(self.sums[d]).shape(), name=f"kept{d}", reset_less=True)
-            for d in range(self.dimensions)
+        # Cycle 0: the copy is made. Cycle 1: it stands, and bit 0 of `step` selects.
+        step = Signal(self.steps)
+        busy = Signal()
+        m.d.sync += [
+            step.eq(Cat(self.copy[0], step[:-1])),
+            busy.eq(self.copy[0] | (busy & ~step[-1])),
         ]
-        for d, register in enumerate(kept):
-            given = Value.cast(self.sums[d])
-            behind = kept[d + self.per_beat] if d + self.per_beat < self.dimensions else given
-            m.d.sync += register.eq(Mux(self.copy[d], given, behind))
-        m.d.comb += Value.cast(self.read).eq(Cat(kept[: self.per_beat]))
+        valid, last = busy, step[-1]
+        for k in range(self._depth + 1):
+            next_valid, next_last = Signal(name=f"valid{k}"), Signal(name=f"last{k}")
+            m.d.sync += [next_valid.eq(valid), next_last.eq(last)]
+            valid, last = next_valid, next_last
+        m.d.comb += [self.valid.eq(valid), self.last.eq(last)]
+
+        for place in range(self.per_beat):
+            selected: list[Value] = []
+            for k in range(self.steps):
+                dimension = k * self.per_beat + place
+                given = Value.cast(self.sums[dimension])
+                kept = Signal(len(given), name=f"kept{dimension}", reset_less=True)
+                gated = Signal(len(given), name=f"gated{dimension}", reset_less=True)
+                with m.If(self.copy[dimension]):
+                    m.d.sync += kept.eq(given)
+                with m.If(step[k]):
+                    m.d.sync += gated.eq(kept)
+                with m.Else():
+                    m.d.sync += gated.eq(0)
+                selected.append(gated)
+            for level in range(self._depth):
+                groups = [selected[k : k + _FAN_IN] for k in range(0, len(selected), _FAN_IN)]
+                selected = []
+                for k, group in enumerate(groups):
+                    joined = Signal.like(
+                        group[0], name=f"joined{place}_{level}_{k}", reset_less=True
+                    )
+                    m.d.sync += joined.eq(_any(group))
+                    selected.append(joined)
+            m.d.comb += Value.cast(self.read[place]).eq(selected[0])
         return m
+
+
+def _any(values: list[Value]) -> Value:
+    joined = values[0]
+    for value in values[1:]:
+        joined = joined | value
+    return joined
