@@ -171,11 +171,14 @@ def test_a_reset_in_the_midst_is_noticed_or_does_no_harm(at: int) -> None:
     assert fake.reset_at is None
 
 
-def test_keys_that_are_lost_are_missed() -> None:
+@pytest.mark.parametrize("kind", [BEGIN_HEAD, KEYS_VALUES])
+def test_keys_that_are_lost_are_missed(kind: int) -> None:
+    """A board that takes no keys, and one that has lost them when rows come."""
     given = operands(CONFIG, rows=3, keys=3)
 
     def forget(number: int, message: bytes) -> bytes:
-        fake.model.complete = message[0] != KEYS_VALUES | 0x80
+        if message[0] == kind | 0x80:
+            fake.model.complete = kind == BEGIN_HEAD
         return message
 
     fake = FakeHead(CONFIG, alter=forget)
