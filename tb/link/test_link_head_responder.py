@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from itertools import chain, repeat
+from itertools import chain, cycle, repeat
 from typing import Any
 
 import pytest
@@ -21,10 +21,15 @@ from head_messages import (
     queries_message,
     random_vectors,
 )
-from station_bench import Drive, stalls
-from station_rows import ANSWER, ERROR, LOAD_TABLES, ROWS, STATUS, counts
+from link_receive import CLOSEST
+from station_bench import Drain, Drive, Feed, simulate, stalls
+from station_frames import frame, messages_in
+from station_rows import ANSWER, DAMAGED, ERROR, LOAD_TABLES, ROWS, STATUS, counts
 
 from exaq.attention import AttentionConfig
+from exaq_fpga.gateware.station import Station
+from exaq_fpga.link.protocol import Identity, buffer_octets
+from exaq_hdl.attention.attention_head import AttentionHead
 
 SMALL: dict[str, Any] = {"head_size": 16, "lanes": 2, "max_row": 8, "logit_scale": 2**-5}
 CONFIGS = {
@@ -286,6 +291,35 @@ def test_what_the_line_lost_is_reported_and_counted() -> None:
     assert found.reports
     bits = {report[2] for report in found.reports}
     assert all(0 < each < 8 for each in bits)
+
+
+def test_damaged_frames() -> None:
+    """At the station: what a damaged frame held is missing, until the host sends it again."""
+    config = CAUSAL
+    q, k, v = random_vectors(config, random.Random(8), 2, 3)
+    parts = [
+        pairs_message(config, n + 1, k[n : n + 1], v[n : n + 1], n, final=n == 2) for n in range(3)
+    ]
+    rows = queries_message(config, 7, q)
+    sent = [bytes([BEGIN_HEAD, 9]), parts[0], parts[1], parts[2], rows, parts[1], parts[2], rows]
+    octets = [frame(message) for message in sent]
+    octets[2] = octets[2][:9] + bytes([octets[2][9] ^ 0x11 or 1]) + octets[2][10:]
+    unit: Any = AttentionHead(config)
+    named = Identity(
+        board="b", config=config, clock=1, baud=1, buffer=buffer_octets(config)
+    ).to_octets()
+    station: Any = Station(config, named, unit, line_cycles=CLOSEST)
+    paced = cycle([False] + [True] * (CLOSEST - 1))
+    feed, drain = Feed(station.rx, list(b"".join(octets)), paced), Drain(station.tx)
+    simulate(
+        station, [feed, drain], lambda: feed.done and drain.words.count(0) == len(sent), more=200
+    )
+    model = HeadModel(config)
+    expected = [model.answer(message) for message in sent[:2] + sent[3:]]
+    expected.insert(2, bytes([ERROR, 0, DAMAGED]))
+    assert messages_in(drain.words) == expected
+    assert expected[-1][-1] == 0
+    assert expected[4][-1] == NO_HEAD
 
 
 def test_throughput() -> None:

@@ -90,7 +90,7 @@ def test_a_layer_of_a_real_model() -> None:
     config = AttentionConfig(
         head_size=sample.q.shape[-1],
         keys=sample.keys,
-        lanes=4,
+        lanes=2,
         max_row=32,
         logit_scale=sample.logit_scale,
     )
