@@ -23,8 +23,8 @@ def figures(model: str, name: str) -> dict[str, Any]:
     [
         ("paper's clip, a layer", "minilm", "paper, per layer"),
         ("`exaq calibrate`, a head", "minilm", "optimal (mse), per head"),
-        ("paper's clip, a layer", "decoder", "paper, per layer"),
-        ("`exaq calibrate`, a head", "decoder", "optimal (mse), per head"),
+        ("clip of each call's own logits", "smollm2", "dynamic"),
+        ("`exaq calibrate`, a head", "smollm2", "optimal (mse), per head"),
     ],
 )
 def test_readme_shows_the_reports(what: str, model: str, rule: str) -> None:
