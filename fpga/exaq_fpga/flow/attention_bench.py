@@ -30,7 +30,7 @@ DEVICE = DEVICES["ecp5-85"]
 #: What the device has of each.
 ROOM = {"lut4": 83640, "ff": 83640, "bram": 208, "dsp": 156}
 #: What a unit may take to be placed: a device nearly full takes hours for each seed.
-MOST = ROOM | {"lut4": 60000}
+MOST = ROOM | {"lut4": 40000}
 #: Seeds of place and route. The larger heads take ten minutes and more for each.
 SEEDS = (1,)
 #: Lanes of most units, and keys at most of all.
