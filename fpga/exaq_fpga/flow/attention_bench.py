@@ -243,7 +243,7 @@ def table(report: Mapping[str, Any], study: Mapping[str, Any]) -> str:
         speed, rate = "not placed", ""
         if mhz is not None:
             speed = f"**{mhz['median']:.0f}**"
-            if len(mhz["seeds"]) > 1:
+            if len(figures["seeds"]) > 1:
                 speed += f" ({mhz['min']:.0f} to {mhz['max']:.0f})"
             if figures["full_rate_row"] <= KEYS:
                 rate = f"{mhz['median'] * case.config().lanes:.0f}"

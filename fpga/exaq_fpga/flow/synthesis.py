@@ -153,6 +153,11 @@ def implement(
     return place(found, device, seeds=seeds, plain=plain, folder=folder, step=step)
 
 
+# Lookup tables of a distributed RAM of ECP5, 16 words of 4 bits: those of the words, and two that
+# nextpnr counts for their writing.
+_LUTS_OF_A_RAM = 6
+
+
 @dataclass(frozen=True)
 class Synthesised:
     """A netlist before place and route; ``folded`` and ``gates`` as of ``Result``."""
@@ -168,7 +173,8 @@ class Synthesised:
         """What nextpnr packs it to on ECP5, but for a few LUTs that it takes for constants."""
         cells = self.netlist.count()
         sizes = {name: cells.get(cell, 0) for name, cell in _SIZES["ecp5"].items()}
-        return sizes | {"lut4": luts(self.netlist)}
+        ram = _LUTS_OF_A_RAM * cells.get("TRELLIS_DPR16X4", 0)
+        return sizes | {"lut4": luts(self.netlist) + ram}
 
 
 def synthesise(
