@@ -39,7 +39,7 @@ class Heads(Study):
 
     subjects: Sequence[tuple[str, int, int]] = (("minilm", 48, 12), ("smollm2", 2, 1))
     keys: Sequence[str] = ("int8", "int4", "dint4")
-    widths: Sequence[int] = (2, 3, 4)
+    widths: Sequence[int] = (2, 3)
     probabilities: Sequence[int] = (16, 8)
 
     @classmethod
