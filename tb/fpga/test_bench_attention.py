@@ -109,6 +109,15 @@ def test_page_says_which_head_is_nearer_to_float(model: dict[str, Any]) -> None:
         assert all(int8 < cost for (_, bits, _), cost in costs.items() if bits == 2)
 
 
+def test_page_says_when_codes_save_nothing() -> None:
+    few, many, weighted = (
+        UNITS[name]["size"]["lut4"] for name in ("sums-2bit-64", "sums-4bit-64", "sums-int8-64")
+    )
+    assert few < weighted < many
+    text = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+    assert "those of 4 bits take more lookup tables than 16-bit" in text
+
+
 def test_heads_that_are_compared_differ_in_nothing_else() -> None:
     for case in CASES:
         config = case.config()

@@ -125,7 +125,6 @@ def _weighted(size: int) -> dict[str, Any]:
 
 
 _DSP = {"multipliers": "dsp"}
-_VALUES_DSP = {"value_multipliers": "dsp"}
 
 #: The units of the table, in its order.
 CASES = (
@@ -135,9 +134,9 @@ CASES = (
     Case("int8-16", _weighted(16) | {"lanes": 2}, dsp=False),
     Case("int8-16-dsp", _weighted(16) | {"lanes": 2}, options=_DSP),
     _levels("dint4", 2, 32),
-    _levels("dint4", 4, 32),
+    # Keys of 8 bits with the same codes: what of the difference is the keys'.
+    _levels("int8", 2, 32),
     Case("int8-32", _weighted(32), dsp=False),
-    Case("int8-32-values-dsp", _weighted(32), options=_VALUES_DSP),
     _levels("dint4", 2, 64),
     Case("int8-64", _weighted(64), dsp=False),
     *(_sums(bits) for bits in (2, 4)),
@@ -147,7 +146,7 @@ CASES = (
 RATIOS = (
     ("int8-16", "dint4-2bit-16"),
     ("int8-32", "dint4-2bit-32"),
-    ("int8-32", "dint4-4bit-32"),
+    ("int8-32", "int8-2bit-32"),
     ("int8-64", "dint4-2bit-64"),
     ("sums-int8-64", "sums-2bit-64"),
     ("sums-int8-64", "sums-4bit-64"),
