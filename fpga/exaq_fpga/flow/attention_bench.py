@@ -137,7 +137,6 @@ CASES = (
     # Keys of 8 bits with the same codes: what of the difference is the keys'.
     _levels("int8", 2, 32),
     Case("int8-32", _weighted(32), dsp=False),
-    _levels("dint4", 2, 64),
     Case("int8-64", _weighted(64), dsp=False),
     *(_sums(bits) for bits in (2, 4)),
     Case("sums-int8-64", _weighted(64), unit="sums", dsp=False),
@@ -147,7 +146,6 @@ RATIOS = (
     ("int8-16", "dint4-2bit-16"),
     ("int8-32", "dint4-2bit-32"),
     ("int8-32", "int8-2bit-32"),
-    ("int8-64", "dint4-2bit-64"),
     ("sums-int8-64", "sums-2bit-64"),
     ("sums-int8-64", "sums-4bit-64"),
 )
