@@ -114,7 +114,13 @@ def write_bytes(path: Path) -> Iterator[BinaryIO]:
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write ``array`` as .npy to ``path``, under just that name, whole or not at all."""
-    with write_bytes(path) as file:
+    with replacing(path) as (temporary,):
+        put_array(temporary, array)
+
+
+def put_array(path: Path, array: NDArray[Any]) -> None:
+    """The same of a file that is already being written, as one of ``replacing``."""
+    with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
 
 

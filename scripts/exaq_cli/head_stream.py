@@ -6,10 +6,8 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import MofNCompleteColumn
 
@@ -17,7 +15,7 @@ from exaq.attention import attend
 from exaq.attention.head_operands import HeadOperands
 from exaq_cli.board_connection import connected, run_figures
 from exaq_cli.errors import UserError, user_errors
-from exaq_cli.files import load_array, replacing
+from exaq_cli.files import load_array, put_array, replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.stream_summary import print_head_summary
 from exaq_fpga import HeadBoard
@@ -70,14 +68,9 @@ def stream_heads(
             with _CONSOLE.status("Golden model ..."):
                 expected = attend(q, k, v, config)
             figures["mismatches"] = int(np.count_nonzero(found != expected))
-        _write(temporary[0], found)
+        put_array(temporary[0], found)
         if report is not None:
             document = figures | {"config": config.to_dict()}
             temporary[1].write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     print_head_summary(config, figures, outputs)
     return 1 if figures.get("mismatches") else 0
-
-
-def _write(path: Path, outputs: NDArray[Any]) -> None:
-    with path.open("wb") as file:
-        np.save(file, outputs, allow_pickle=False)

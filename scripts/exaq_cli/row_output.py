@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import exaq
 from exaq import RowResults, SoftmaxConfig
 from exaq_cli.errors import UserError
+from exaq_cli.files import put_array
 
 R = TypeVar("R")
 
@@ -75,8 +76,7 @@ def write_rows(
     """
     if float_of is not None:
         elements = exaq.probabilities_to_float(elements, float_of)
-    with files[out].open("wb") as file:
-        np.save(file, elements, allow_pickle=False)
+    put_array(files[out], elements)
     if results is not None and of_rows is not None:
         with files[results].open("wb") as file:
             of_beats = {} if references is None else {"references": references}

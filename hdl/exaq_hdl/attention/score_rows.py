@@ -135,14 +135,7 @@ class ScoreRows(Component):
             Value.cast(dot.q).eq(late(m, Value.cast(given.q), OperandStore.latency - 1, "q")),
             Value.cast(dot.keys).eq(Value.cast(store.word)),
         ]
-        for lane in range(self.config.lanes):
-            score = dot.scores[lane] >> self.config.score_shift
-            m.d.comb += queue.i.payload.logits[lane].eq(score)
-        m.d.comb += [
-            queue.i.payload.tail.eq(late(m, end.tail, self._way, "tail")),
-            queue.i.payload.last.eq(late(m, ends, self._way, "last")),
-            queue.i.valid.eq(late(m, issues, self._way, "issued", cleared=True)),
-        ]
+        queue_scores(m, dot, queue, self._way, tail=end.tail, last=ends, issued=issues)
         return m
 
     def _end(self, m: Module, ends: Value, head_ends: Value) -> Any:
@@ -164,6 +157,23 @@ class ScoreRows(Component):
             with m.If(lane[-1]):
                 m.d.sync += beat.eq(beat + 1)
         return own
+
+
+def queue_scores(
+    m: Module, dot: DintDot, queue: Fifo, delay: int, *, tail: Value, last: Value, issued: Value
+) -> None:
+    """Scores to the queue of logits, without their lowest ``score_shift`` bits.
+
+    ``tail``, ``last`` and ``issued`` are of the beat whose scores are there ``delay`` cycles later.
+    """
+    beat: Any = queue.i.payload
+    for lane in range(dot.config.lanes):
+        m.d.comb += beat.logits[lane].eq(dot.scores[lane] >> dot.config.score_shift)
+    m.d.comb += [
+        beat.tail.eq(late(m, tail, delay, "tail")),
+        beat.last.eq(late(m, last, delay, "last")),
+        queue.i.valid.eq(late(m, issued, delay, "issued", cleared=True)),
+    ]
 
 
 def query_fields(config: AttentionConfig) -> Fields:

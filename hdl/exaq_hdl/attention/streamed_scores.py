@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.dint_dot import DintDot
-from exaq_hdl.attention.score_rows import elements_of_query
-from exaq_hdl.parts.assembly import add_named, late
+from exaq_hdl.attention.score_rows import elements_of_query, queue_scores
+from exaq_hdl.parts.assembly import add_named
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import SIMULATED, Memories
@@ -116,19 +116,13 @@ class StreamedScores(Component):
             m.d.sync += beat.eq(Mux(closes, 0, beat + 1))
         m.d.sync += [self.row.valid.eq(closes), self.row.payload.error.eq(~keys.last)]
 
-        delay = dot.latency
         ones = (1 << self.config.lanes) - 1
         m.d.comb += [
             Value.cast(dot.q).eq(given),
             Value.cast(dot.keys).eq(Value.cast(keys.keys)),
-            *(
-                queue.i.payload.logits[lane].eq(dot.scores[lane] >> self.config.score_shift)
-                for lane in range(self.config.lanes)
-            ),
-            queue.i.payload.tail.eq(late(m, Mux(keys.last, keys.tail, ones), delay, "tail")),
-            queue.i.payload.last.eq(late(m, closes, delay, "last")),
-            queue.i.valid.eq(late(m, issues, delay, "issued", cleared=True)),
         ]
+        tail = Mux(keys.last, keys.tail, ones)
+        queue_scores(m, dot, queue, dot.latency, tail=tail, last=closes, issued=issues)
         return m
 
 

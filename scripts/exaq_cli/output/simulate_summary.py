@@ -39,11 +39,7 @@ def print_summary(config: SoftmaxConfig, figures: dict[str, Any], written: list[
     }
     if figures["engine"] == "rtl":
         lines |= _cycles(config, figures)
-    speed = figures["elements_per_second"] / 1e6
-    lines["Speed here"] = f"{speed:.1f} M elements/s ({figures['seconds']:.2f} s)"
-    lines["Written"] = ", ".join(str(path) for path in written)
-    for name, text in lines.items():
-        click.echo(f"{name:<20}{text}")
+    _print(lines, "elements", figures, written)
 
 
 def print_head_summary(
@@ -78,8 +74,14 @@ def print_head_summary(
             "Mismatches": f"{figures['mismatches']:,} outputs against the golden model",
             "Stall": f"{figures['stall']:g} on each side, seed {figures['seed']}",
         }
-    speed = figures["scores_per_second"] / 1e6
-    lines["Speed here"] = f"{speed:.1f} M scores/s ({figures['seconds']:.2f} s)"
+    _print(lines, "scores", figures, written)
+
+
+def _print(
+    lines: dict[str, str], counted: str, figures: dict[str, Any], written: list[Path]
+) -> None:
+    speed = figures[f"{counted}_per_second"] / 1e6
+    lines["Speed here"] = f"{speed:.1f} M {counted}/s ({figures['seconds']:.2f} s)"
     lines["Written"] = ", ".join(str(path) for path in written)
     for name, text in lines.items():
         click.echo(f"{name:<20}{text}")

@@ -20,7 +20,7 @@ from exaq_cli.config.head_options import resolve_attention
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.config.run_options import RunOptions
 from exaq_cli.errors import UserError, tool_errors, user_errors
-from exaq_cli.files import load_array, replacing
+from exaq_cli.files import load_array, put_array, replacing
 from exaq_cli.output.progress import counted
 from exaq_cli.output.simulate_summary import print_head_summary
 from exaq_cosim import HeadSimulation, SimulationError, compile_head, simulate_head
@@ -115,8 +115,7 @@ def simulate_attention(
             if float_output:
                 step = 1.0 if given.scales is None else given.scales.value
                 found = found * (step / 2**config.output_frac)
-            with written[out].open("wb") as file:
-                np.save(file, found, allow_pickle=False)
+            put_array(written[out], found)
             run.write_figures(written, figures | {"config": config.to_dict()})
     except SimulationError as error:
         click.echo(f"exaq: error: {error}", err=True)
