@@ -17,6 +17,7 @@ help:
 	@echo 'make demo-board   the same through a virtual FPGA board and its serial port'
 	@echo 'make test         all tests; of the simulations that make regression runs, a few'
 	@echo 'make regression   simulate the configurations that changed; ARGS=--all: all'
+	@echo 'make prove        prove what changed of the emitted text; ARGS=--all: everything'
 	@echo 'make lint         style and types'
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
@@ -45,6 +46,10 @@ test: .venv/.all
 # Runs with a record that still holds are left alone: make regression ARGS=--all simulates them too.
 regression: .venv/.all
 	$(BIN)/python scripts/run_regression.py -q -n $(JOBS) --dist worksteal $(ARGS)
+
+# Needs Berkeley's ABC, Debian's berkeley-abc. Proofs with a record that still holds are left alone.
+prove: .venv/.all
+	$(BIN)/python scripts/run_proofs.py --docs $(ARGS)
 
 lint: .venv/.all
 	$(BIN)/ruff check
@@ -153,5 +158,5 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test regression test-wheel test-newest lint docs lock bench boards
+.PHONY: help setup demo demo-board test regression prove test-wheel test-newest lint docs lock bench boards
 .PHONY: bench-attention bench-macs bench-model bench-torch bench-cosim clean

@@ -1,0 +1,343 @@
+"""All proofs: of what part of which configuration's text, by which prover, and what must fail.
+
+    for proof in catalogue():
+        outcome = proof.run(Path(folder))
+
+Each has a twin: the same claim with one thing wrong, a contract stricter by an item for example, or
+a table with another entry. A twin that cannot be told from the truth would show that the proof says
+nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import formal_blocks as blocks
+import formal_queue
+import formal_registers
+import formal_unit
+from formal_engines import Answer, Claim, bounded, induct, reach, search
+from formal_text import Opened, instances, modules_of, opened, queues
+from formal_unit import TOP
+
+from exaq import PRESETS, SoftmaxConfig
+from exaq_hdl import emit_verilog
+
+HERE = Path(__file__).resolve().parent
+
+#: What is proved, by the name of a kind of proof.
+KINDS = {
+    "addresses": "A queue's addresses run through all its places in one circle",
+    "quantizer": "The code of every maximum and logit is that of the authors' quantizer in exact "
+    "fractions",
+    "sums": "Every entry of LUT_sum is the sum of its codes' exponentials",
+    "exponentials": "The dividers have the exponential of every code",
+    "registers": "AXI4-Lite: each request is answered once, after a bounded time, and answers wait",
+    "receiver": "A row ends with tlast or at max_row, where it has an error; what it has beyond "
+    "is dropped, and nothing else",
+    "beats": "Beats and rows out are those that came in, in order, with their tkeep and tlast; "
+    "each row has one sum",
+    "contracts": "No producer sends what its queue has no room for, and every stream out holds "
+    "what it offers until it is taken: no bound of the unit's size, any stalls",
+    "queue": "A queue gives what it was given, in order, each item once; it never overflows, "
+    "shows an item in time and holds it until it is taken; `room` is as declared",
+    "divider": "Every quotient is rounded as documented, for all exponentials and stalls, and "
+    "each sum of a small unit",
+}
+
+Prover = Callable[[Claim, Path], Answer]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A claim about a text, and its twin.
+
+    Members
+    -------
+    kind
+        One of KINDS.
+    name
+        Of what it is, ``2bit-x4 core.row_buffer`` for example.
+    text
+        The part of the emitted text that it depends on.
+    claims
+        Makes the claim, and its twin, in a folder.
+    prove, refute
+        Provers of the two.
+    others
+        Further places with the same text.
+    """
+
+    kind: str
+    name: str
+    text: str
+    claims: Callable[[Path], tuple[Claim, Claim]]
+    prove: Prover
+    refute: Prover
+    others: list[str] = field(default_factory=list)
+
+    @property
+    def sha256(self) -> str:
+        """Another one where the text is another, or what is claimed of it."""
+        return hashlib.sha256((self.text + _rules()).encode()).hexdigest()
+
+    def run(self, folder: Path) -> tuple[Answer, Answer]:
+        """What the provers say of the claim and of its twin."""
+        claim, twin = self.claims(folder)
+        return self.prove(claim, folder), self.refute(twin, folder)
+
+
+_WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
+@cache
+def _rules() -> str:
+    """The code of all claims and provers, without comments and docstrings."""
+    texts = []
+    for path in sorted(HERE.glob("formal_*.py")):
+        if path.stem in ("formal_catalogue", "formal_records", "formal_proof"):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, _WITH_DOCSTRINGS) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        texts.append(ast.unparse(tree))
+    return "\n".join(texts)
+
+
+@cache
+def emitted(preset: str) -> str:
+    """The text of a preset, without its first comments, which no tool reads."""
+    return "".join(modules_of_all(emit_verilog(SoftmaxConfig(**PRESETS[preset])).verilog))
+
+
+def modules_of_all(verilog: str) -> Iterator[str]:
+    """Texts of all modules, the ones with parameters too."""
+    for text in modules_of(verilog).values():
+        yield text + "\n\n"
+
+
+def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
+    """All proofs, those that take seconds first."""
+    found = [*_of_queues(presets)]
+    for preset in presets:
+        found += _of_unit(preset)
+    found += _of_blocks(presets)
+    found += _of_dividers()
+    return sorted(found, key=lambda proof: [*KINDS].index(proof.kind))
+
+
+def _of_queues(presets: tuple[str, ...]) -> Iterator[Proof]:
+    seen: dict[str, tuple[Proof, Proof]] = {}
+    for preset in presets:
+        text = emitted(preset)
+        kinds = dict(instances(text, TOP))
+        for place, module in queues(text, TOP):
+            outer = place.rpartition(".")[0]
+            if place.endswith(".fifo"):
+                module = kinds[outer]
+            parts = _with_parts(text, module)
+            plain = _plain(parts, module)
+            if plain in seen:
+                for proof in seen[plain]:
+                    proof.others.append(f"{preset} {place}")
+                continue
+            queue = formal_queue.queue_of(text, module)
+
+            def claims(
+                folder: Path, parts: str = parts, queue: formal_queue.Queue = queue
+            ) -> tuple[Claim, Claim]:
+                design = formal_queue.open_queue(parts, queue, folder)
+                rules = partial(formal_queue.queue_rules, design, queue)
+                return rules(), rules(late=1)
+
+            def addresses(
+                folder: Path, parts: str = parts, queue: formal_queue.Queue = queue
+            ) -> tuple[Claim, Claim]:
+                design = formal_queue.open_queue(parts, queue, folder)
+                rules = partial(formal_queue.address_rules, design, queue)
+                return rules(), rules(skip=1)
+
+            # Of a deep queue that it can overflow takes as many cycles to show as it has places.
+            shallow = queue.places <= 31
+            refute: Prover = partial(search, steps=queue.places + 12) if shallow else _tight
+            seen[plain] = (
+                Proof("queue", f"{preset} {place}", plain, claims, _queue, refute),
+                Proof(
+                    "addresses",
+                    f"{preset} {place}",
+                    plain,
+                    addresses,
+                    _tight,
+                    partial(bounded, steps=4),
+                ),
+            )
+            yield from seen[plain]
+
+
+def _queue(claim: Claim, folder: Path) -> Answer:
+    return induct(claim, folder, steps=6)
+
+
+def _tight(claim: Claim, folder: Path) -> Answer:
+    return induct(claim, folder, steps=2)
+
+
+def _with_parts(text: str, module: str) -> str:
+    """The text of a module and of what is in it."""
+    texts = modules_of(text)
+    names = [module, *(kind for _, kind in instances(text, module))]
+    return "\n\n".join(texts[name] for name in dict.fromkeys(names)) + "\n"
+
+
+def _plain(text: str, module: str) -> str:
+    """A module's text without its name and the numbers of Yosys's wires, to find equal ones."""
+    block = module.removeprefix(f"{TOP}__")
+    text = re.sub(rf"\b{re.escape(module)}", "M", text)
+    text = re.sub(rf"\b{re.escape(block)}_", "", text)
+    return re.sub(r"\$procmux\$\d+_Y", "$", text)
+
+
+def _of_unit(preset: str) -> Iterator[Proof]:
+    text, config = emitted(preset), SoftmaxConfig(**PRESETS[preset])
+
+    def contracts(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_unit.open_unit(text, folder)
+        rules = partial(formal_unit.unit_rules, text, design)
+        return rules(), rules(late=next(place for place, _ in queues(text, TOP)))
+
+    def receiver(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_unit.open_unit(text, folder)
+        rules = partial(formal_unit.receiver_rules, text, config, design)
+        return rules(), rules(longer=1)
+
+    def beats(folder: Path, way: tuple[str, str], fixed: bool) -> tuple[Claim, Claim]:
+        design = formal_unit.open_unit(text, folder)
+        rules = partial(formal_unit.row_rules, text, config, design, way)
+        if fixed:
+            # What is free-running takes some number of cycles.
+            cycles = next(
+                cycles
+                for cycles in range(_LONGEST)
+                if bounded(rules(cycles=cycles), folder, steps=cycles + 8) is Answer.PROVED
+            )
+            rules = partial(rules, cycles=cycles)
+        return rules(), rules(wrong=True)
+
+    def registers(folder: Path) -> tuple[Claim, Claim]:
+        design = opened(text, TOP, folder, cut=["core"])
+        patience = formal_registers.PATIENCE
+        rules = partial(formal_registers.register_rules, design)
+        return rules(), rules(patience=patience - 1)
+
+    pdr = partial(reach, seconds=300)
+    if config.contexts:
+        yield Proof("registers", preset, text, registers, pdr, pdr)
+    yield Proof("contracts", preset, text, contracts, pdr, pdr)
+    yield Proof("receiver", preset, text, receiver, _tight, _tight)
+    for way in formal_unit.ways(text):
+        name = f"{preset} {way[0]} to {way[1]}"
+        # With contexts a unit takes no rows for long after reset, and a prover none in its cycles.
+        fixed = formal_unit.free_running(config, way) and not config.contexts
+        prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
+        refute = partial(bounded, steps=_LONGEST + 8) if fixed else pdr
+        yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
+
+
+#: Cycles that a free-running way takes, less than.
+_LONGEST = 24
+
+
+def _of_blocks(presets: tuple[str, ...]) -> Iterator[Proof]:
+    seen: dict[Any, Proof] = {}
+    for preset in presets:
+        config, text = SoftmaxConfig(**PRESETS[preset]), emitted(preset)
+        texts = modules_of(text)
+        if config.kernel.name != "exaq" or config.contexts:
+            continue
+
+        def quantizer(
+            folder: Path, text: str = text, config: SoftmaxConfig = config
+        ) -> tuple[Claim, Claim]:
+            design = opened(text, f"{TOP}__quantizer", folder)
+            codes = blocks.exact_codes(config)
+            # The last distance that has the highest code gets another one.
+            wrong = list(codes)
+            wrong[codes.index(config.levels - 2) - 1] -= 1
+            rules = partial(blocks.quantizer_rules, config, design)
+            return rules(codes=codes), rules(codes=wrong)
+
+        # Floating-point logits are compared with borders; tables may have no clip at all.
+        plain_logits = config.logit_width == 8 and config.format.float_format is None
+        if plain_logits and config.clip is not None:
+            part = _with_parts(text, f"{TOP}__quantizer")
+            prove: Prover = partial(induct, steps=5)
+            yield Proof("quantizer", preset, part, quantizer, prove, partial(bounded, steps=9))
+        for module in texts:
+            kind = next((kind for end, kind in _TABLES.items() if re.search(end, module)), None)
+            if kind is None:
+                continue
+            # The same contents, as sums of the same exponentials: that is the same proof.
+            plain = (kind, _plain(texts[module], module), config.tables, config.bits)
+            if plain in seen:
+                seen[plain].others.append(f"{preset} {module}")
+            else:
+                seen[plain] = _of_table(kind, preset, config, text, module)
+                yield seen[plain]
+
+
+#: Modules that are tables, by how their names end, and what is proved of them.
+_TABLES = {r"__sum_rom\d+$": "sums", r"_exp_rom$": "exponentials"}
+
+
+def _of_table(kind: str, preset: str, config: SoftmaxConfig, text: str, module: str) -> Proof:
+    make = blocks.sum_table_rules if kind == "sums" else blocks.exponential_rules
+
+    def claims(folder: Path) -> tuple[Claim, Claim]:
+        design: Opened = opened(text, module, folder)
+        return make(config, design), make(config, design, off=1)
+
+    name = f"{preset} {module.removeprefix(f'{TOP}__')}"
+    prover: Prover = partial(bounded, steps=6)
+    return Proof(kind, name, _with_parts(text, module), claims, partial(induct, steps=5), prover)
+
+
+#: The unit whose dividers are proved: few sums, and each prover's answer takes seconds.
+_SMALL: dict[str, Any] = {"bits": 2, "lanes": 1, "max_row": 8, "exp_frac": 4, "prob_bits": 4}
+_SUMS = range(1, 25)
+
+
+def _of_dividers() -> Iterator[Proof]:
+    for full_rate_row in (8, None):
+        config = SoftmaxConfig(**_SMALL, full_rate_row=full_rate_row)
+        text = emit_verilog(config).verilog
+        module = next(name for name in modules_of(text) if name.endswith("_divider0"))
+        part = _with_parts(text, module)
+        for total in _SUMS:
+
+            def claims(
+                folder: Path,
+                text: str = text,
+                module: str = module,
+                config: SoftmaxConfig = config,
+                total: int = total,
+            ) -> tuple[Claim, Claim]:
+                design = opened(text, module, folder, cut=["exp_rom"])
+                rules = partial(blocks.divider_rules, config, design, total)
+                return rules(), rules(off=1)
+
+            yield Proof(
+                "divider",
+                f"full_rate_row {config.full_rate_row}, sum {total}",
+                part,
+                claims,
+                partial(reach, seconds=300),
+                partial(bounded, steps=30),
+            )

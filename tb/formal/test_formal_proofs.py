@@ -1,0 +1,78 @@
+"""Proofs of the emitted text: some anew in every run, and whether the records of all still hold."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import formal_records as records
+import pytest
+from formal_catalogue import KINDS, Proof, catalogue
+from formal_engines import ABC, Answer, abc_command
+
+from exaq import PRESETS
+
+
+@cache
+def proofs() -> list[Proof]:
+    """All of them. To emit every preset takes half a minute."""
+    return catalogue()
+
+
+#: Those that a run proves: one of each kind, of small units.
+QUICK = {
+    "queue": "2bit-x4 core.sum_queue",
+    "addresses": "2bit-x4 core.row_buffer",
+    "contracts": "2bit-x4",
+    "receiver": "2bit-x4",
+    "beats": "2bit-x4 row_buffer to code_fifo",
+    "quantizer": "4bit-x4",
+    "sums": "3bit-x4 sum_rom0",
+    "exponentials": "4bit-x4 normalizer_divider0_exp_rom",
+    "divider": "full_rate_row 8, sum 3",
+    "registers": "2bit-x4-c12",
+}
+
+
+@pytest.mark.simulator
+@pytest.mark.skipif(abc_command() is None, reason=f"none of {', '.join(ABC)} is on the path")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_proof_of_each_kind(kind: str, tmp_path: Path) -> None:
+    """The claim is proved; its twin, in which one thing is wrong, is not."""
+    presets = {name.split()[0] for name in QUICK.values()} & set(PRESETS)
+    few = catalogue(tuple(sorted(presets)))
+    (proof,) = (each for each in few if (each.kind, each.name) == (kind, QUICK[kind]))
+    answer, twin = proof.run(tmp_path)
+    assert answer is Answer.PROVED
+    assert twin is not Answer.PROVED
+
+
+def test_names_are_unique() -> None:
+    names = [records.key(proof) for proof in proofs()]
+    assert len(set(names)) == len(names)
+
+
+def test_every_proof_has_a_record_of_the_text_as_it_is() -> None:
+    """A change of the text, or of a claim, needs new proofs."""
+    kept = records.read()
+    assert set(kept) == set(map(records.key, proofs())), f"other proofs; {records.CURE}"
+    stale = [records.key(proof) for proof in proofs() if records.stale(proof, kept)]
+    assert not stale, f"of another text: {stale[:5]} and so on, {len(stale)}; {records.CURE}"
+    assert {each["answer"] for each in kept.values()} == {Answer.PROVED.value}
+    assert Answer.PROVED.value not in {each["twin"] for each in kept.values()}
+
+
+def test_the_table_is_drawn_from_the_records() -> None:
+    page = records.PAGE.read_text(encoding="utf-8")
+    drawn = records.with_table(page, records.table(proofs(), records.read()))
+    assert drawn == page, "python scripts/run_proofs.py --docs draws it anew"
+
+
+def test_records_tell_a_changed_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    proof = catalogue(("2bit-x1",))[0]
+    kept = {records.key(proof): records.record(proof, Answer.PROVED, Answer.REFUTED, 1.0)}
+    assert not records.stale(proof, kept)
+    changed = Proof(
+        proof.kind, proof.name, proof.text + "\n", proof.claims, proof.prove, proof.refute
+    )
+    assert records.stale(changed, kept)
