@@ -69,7 +69,10 @@ class Clocked {
         dump();
     }
 
-    bool paused() { return stall && random.next() < stall; }
+    bool paused() { return struck(stall); }
+
+    // Whether a random 64-bit number is below `share`; none is drawn where that is 0.
+    bool struck(uint64_t share) { return share && random.next() < share; }
 
   private:
     static constexpr int64_t kResetCycles = 8;

@@ -140,15 +140,18 @@ struct Job {
     const int32_t* windows;       // [rows][2], start and stop, or null where the unit has none
     const Access* accesses;       // [access_count], all done before the first row
     const uint8_t* taking_part;   // [rows][width], 1 = live whatever says so, or null: all are
+    const uint8_t* null_beats;    // [rows], 1 = a beat of no elements ends the row, or null: none
     uint8_t* elements;            // [rows][width], zeroed by the caller: probabilities or codes
     int32_t* references;          // [rows][beats of width], or null where codes come without
     uint8_t* row_errors;          // [rows], with the elements; untouched where codes leave
     uint8_t* results;             // [rows][EXAQ_ROW_BYTES]
     uint8_t* result_errors;       // [rows]
+    uint8_t* lost;                // [rows], 1 = a reset found the row inside; zeroed by the caller
     int64_t* stamps;              // [5][rows]: first in, last in, first out, last out, results
     int64_t rows, width, access_count;
     uint64_t seed;
     uint64_t stall;               // a side or channel pauses where a random 64-bit number is below this
+    uint64_t reset;               // before a cycle the unit is reset where one is below this
     int64_t idle_limit;           // cycles without a beat or a finished access that are a hang
 };
 
@@ -159,6 +162,7 @@ struct Report {
     int64_t beats_in, beats_out;
     int64_t accesses;             // finished
     int64_t load_cycles;          // between the ends of the first access and the last
+    int64_t resets;               // behind the first one
     int32_t state, fault;
     uint32_t status;              // the last word that a wait has read
 };
@@ -166,6 +170,18 @@ struct Report {
 struct Bench : Clocked<Vexaq> {
     Bench(const Job& what, const char* waves)
         : Clocked(waves, what.seed, what.stall), job(what) {
+        begin();
+    }
+
+    void run(int64_t cycles) {
+        for (; cycles > 0 && report.state == kRunning; --cycles) step();
+    }
+
+    Report report{};
+
+  private:
+    // Resets the unit with idle ports.
+    void begin() {
         top.s_axis_tvalid = 0;
         top.m_axis_tready = 0;
 #if EXAQ_ROW_BYTES
@@ -180,14 +196,28 @@ struct Bench : Clocked<Vexaq> {
         reset();
     }
 
-    void run(int64_t cycles) {
-        for (; cycles > 0 && report.state == kRunning; --cycles) step();
+    // Resets the unit among rows. Those of which anything is inside are lost, and what a load has
+    // brought is as well: all loads are done again before the next row.
+    void restart() {
+        int64_t row = report.rows_out;
+#if EXAQ_ROW_BYTES
+        row = std::min(row, report.results);
+        row_held = false;
+#endif
+#if EXAQ_CONTEXTS
+        address_sent = word_sent = answer_held = false;
+#endif
+        if (in_beat) ++report.rows_in;
+        for (; row < report.rows_in; ++row) job.lost[row] = 1;
+        report.rows_out = report.results = report.rows_in;
+        report.accesses = in_beat = out_beat = idle = 0;
+        offering = held = false;
+        ++report.resets;
+        begin();
     }
 
-    Report report{};
-
-  private:
     void step() {
+        if (struck(job.reset)) restart();
         const bool loading = report.accesses < job.access_count;
         if (loading) ask();
         if (!loading && !offering && report.rows_in < job.rows && !paused()) offer();
@@ -218,6 +248,12 @@ struct Bench : Clocked<Vexaq> {
     // Elements of a row that the unit computes with.
     int64_t taken(int64_t row) const { return std::min<int64_t>(job.lengths[row], kMaxRow); }
 
+    int64_t beats_in(int64_t row) const {
+        return beats_of(job.lengths[row]) + (job.null_beats && job.null_beats[row]);
+    }
+
+    int64_t beats_out(int64_t row) const { return std::min(beats_in(row), beats_of(kMaxRow)); }
+
     void fault(Fault what) {
         if (report.state == kRunning) {
             report.state = kFault;
@@ -230,7 +266,7 @@ struct Bench : Clocked<Vexaq> {
         const int64_t length = job.lengths[report.rows_in];
         const int64_t element = report.rows_in * job.width + in_beat * kLanes;
         const int64_t count = std::min(kLanes, length - in_beat * kLanes);
-        const bool last = in_beat + 1 == beats_of(length);
+        const bool last = in_beat + 1 == beats_in(report.rows_in);
         uint8_t beat[kLanes * EXAQ_LOGIT_BYTES] = {};
         pack<EXAQ_LOGIT_BYTES>(beat, job.logits + element * stored(EXAQ_LOGIT_BYTES), count);
         std::memcpy(&top.s_axis_tdata, beat, sizeof beat);
@@ -259,7 +295,7 @@ struct Bench : Clocked<Vexaq> {
         offering = false;
         ++report.beats_in;
         ++in_beat;
-        if (in_beat == beats_of(taken(report.rows_in))) stamp(1, report.rows_in);
+        if (in_beat == beats_out(report.rows_in)) stamp(1, report.rows_in);
         if (top.s_axis_tlast) {
             in_beat = 0;
             ++report.rows_in;
@@ -278,7 +314,7 @@ struct Bench : Clocked<Vexaq> {
         if (!begun(row)) return fault(kStrayBeat);
         const int64_t length = taken(row);
         const int64_t count = std::min(kLanes, length - out_beat * kLanes);
-        const bool last = out_beat + 1 == beats_of(length);
+        const bool last = out_beat + 1 == beats_out(row);
         if (!top.m_axis_tlast != !last) return fault(last ? kLastMissing : kLastEarly);
         out_keep.present(out_bytes(count));
         if (std::memcmp(&top.m_axis_tkeep, out_keep.bits, out_keep.kSize)) return fault(kWrongKeep);
@@ -297,7 +333,7 @@ struct Bench : Clocked<Vexaq> {
         for (int64_t i = 0; i < EXAQ_REFERENCE_BITS; ++i)
             reference |= static_cast<int64_t>(user[(kLanes + i) / 8] >> (kLanes + i) % 8 & 1) << i;
         if (reference >> (EXAQ_REFERENCE_BITS - 1)) reference -= int64_t{1} << EXAQ_REFERENCE_BITS;
-        job.references[row * beats_of(job.width) + out_beat] = static_cast<int32_t>(reference);
+        if (count) job.references[row * beats_of(job.width) + out_beat] = static_cast<int32_t>(reference);
 #endif
 #else
         if (!last && top.m_axis_tuser) return fault(kErrorBeforeLast);

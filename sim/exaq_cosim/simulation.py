@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exaq import RowResults, SoftmaxConfig
-from exaq.rows import Rows
+from exaq.rows import Rows, plain, rows_misfit
 from exaq.scalars import flag, integer, real
 from exaq_cosim.build import build_library
 from exaq_cosim.loading import Load, loaded
@@ -70,6 +70,10 @@ class Simulation:
     loads, load_cycles
         Tables loaded before the rows, and cycles from the first load's beginning to the last
         one's end.
+    lost
+        Leading shape, bool: rows that a reset found inside. What is said of them is void.
+    resets
+        Resets among the rows.
     stall, seed
         As given to ``simulate``.
     seconds
@@ -91,6 +95,8 @@ class Simulation:
     beats_out: int
     loads: int
     load_cycles: int
+    lost: NDArray[np.bool_]
+    resets: int
     stall: float
     seed: int
     seconds: float
@@ -222,8 +228,10 @@ def simulate(
     lengths: ArrayLike | None = None,
     contexts: ArrayLike | None = None,
     window: tuple[ArrayLike, ArrayLike] | None = None,
+    null_beats: ArrayLike | None = None,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
+    reset: float = 0.0,
     seed: int = 0,
     waves: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -252,15 +260,21 @@ def simulate(
         each row. None: context 0.
     window
         Starts and stops, as of ``exaq.softmax``. A unit without windows gets them as a mask.
+    null_beats
+        Booleans that broadcast to the leading shape, True = a beat without elements ends the row,
+        whose elements must fill their beats. Behind max_row elements it makes the row too long.
     loads
         Contexts and their tables, (context, ``exaq.Tables``), loaded through the unit's
-        registers one after the other before the first row. The other contexts keep the tables
-        that they hold after reset.
+        registers one after the other before the first row, and again after each reset. The other
+        contexts keep the tables that they hold after reset.
     stall
         Probability that the source, the sink, and a load's master pause in a cycle: 0 to
         below 1.
+    reset
+        Probability that the unit is reset before a cycle: 0 to below 1. Rows of which something is
+        inside are ``lost``, and the next one follows.
     seed
-        Of the stalls: 0 to 2**64 - 1.
+        Of stalls and resets: 0 to 2**64 - 1.
     waves
         File for a VCD of all signals, 10 ns a cycle. Also written where the simulation fails.
     progress
@@ -281,8 +295,10 @@ def simulate(
         ``waves`` or the cache cannot be written.
     """
     stall, seed = checked_stalls(stall, seed)
+    reset = _share("reset", reset)
     overlong = flag("overlong", overlong)
     asked, rows = _rows(logits, config, mask, lengths, contexts, window, overlong)
+    ends = None if null_beats is None else _null_beats(null_beats, rows, config, overlong)
     loaded(config, loads)
     with kept_waves(waves) as file:
         library = compile_unit(config, tracing=file is not None)
@@ -296,8 +312,10 @@ def simulate(
             rows.contexts,
             rows.windows,
             taking_part=asked.taking_part,
+            null_beats=ends,
             loads=loads,
             stall=stall,
+            reset=reset,
             seed=seed,
             waves=file,
             progress=progress,
@@ -321,6 +339,8 @@ def simulate(
         beats_out=out.beats_out,
         loads=len(loads),
         load_cycles=out.load_cycles,
+        lost=out.lost.reshape(rows.shape[:-1]),
+        resets=out.resets,
         stall=stall,
         seed=seed,
         seconds=seconds,
@@ -329,12 +349,35 @@ def simulate(
 
 def checked_stalls(stall: float, seed: int) -> tuple[float, int]:
     """The arguments of ``simulate`` of those names; errors likewise."""
-    stall, seed = float(real("stall", stall)), integer("seed", seed)
-    if not 0 <= stall < 1:
-        raise ValueError(f"stall must be at least 0 and below 1, not {stall!r}")
+    stall, seed = _share("stall", stall), integer("seed", seed)
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1, not {seed!r}")
     return stall, seed
+
+
+def _share(name: str, value: float) -> float:
+    share = float(real(name, value))
+    if not 0 <= share < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1, not {share!r}")
+    return share
+
+
+def _null_beats(
+    given: ArrayLike, rows: Rows, config: SoftmaxConfig, overlong: bool
+) -> NDArray[np.bool_]:
+    """Whether a beat without elements ends each row, (rows,)."""
+    ends = plain(given, "null_beats")
+    if ends.dtype != np.bool_:
+        raise TypeError(f"null_beats must be boolean, not {ends.dtype}")
+    try:
+        ends = np.broadcast_to(ends, rows.shape[:-1]).reshape(-1)
+    except ValueError:
+        raise rows_misfit("null_beats", ends.shape, rows.shape) from None
+    if (rows.lengths[ends] % config.lanes).any():
+        raise ValueError("null_beats are for rows whose elements fill their beats")
+    if not overlong and (rows.lengths[ends] >= config.max_row).any():
+        raise ValueError("a null beat behind max_row elements needs overlong")
+    return ends
 
 
 def golden(

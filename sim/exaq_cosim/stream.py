@@ -71,17 +71,20 @@ class _Job(ctypes.Structure):
         ("windows", ctypes.c_void_p),
         ("accesses", ctypes.c_void_p),
         ("taking_part", ctypes.c_void_p),
+        ("null_beats", ctypes.c_void_p),
         ("elements", ctypes.c_void_p),
         ("references", ctypes.c_void_p),
         ("row_errors", ctypes.c_void_p),
         ("results", ctypes.c_void_p),
         ("result_errors", ctypes.c_void_p),
+        ("lost", ctypes.c_void_p),
         ("stamps", ctypes.c_void_p),
         ("rows", ctypes.c_int64),
         ("width", ctypes.c_int64),
         ("access_count", ctypes.c_int64),
         ("seed", ctypes.c_uint64),
         ("stall", ctypes.c_uint64),
+        ("reset", ctypes.c_uint64),
         ("idle_limit", ctypes.c_int64),
     )
 
@@ -96,6 +99,7 @@ class _Report(ctypes.Structure):
         ("beats_out", ctypes.c_int64),
         ("accesses", ctypes.c_int64),
         ("load_cycles", ctypes.c_int64),
+        ("resets", ctypes.c_int64),
         ("state", ctypes.c_int32),
         ("fault", ctypes.c_int32),
         ("status", ctypes.c_uint32),
@@ -125,6 +129,10 @@ class Streamed:
         Beats that moved on either side.
     load_cycles
         Cycles from the first load's beginning to the last one's end.
+    lost
+        (rows,) bool: rows of which something was inside at a reset; what is said of them is void.
+    resets
+        Resets among the rows.
     """
 
     elements: NDArray[Any]
@@ -135,6 +143,8 @@ class Streamed:
     beats_in: int
     beats_out: int
     load_cycles: int
+    lost: NDArray[np.bool_]
+    resets: int
 
 
 def idle_limit(config: SoftmaxConfig, stall: float) -> int:
@@ -157,8 +167,10 @@ def stream_rows(
     windows: NDArray[np.int32] | None = None,
     *,
     taking_part: NDArray[np.bool_] | None = None,
+    null_beats: NDArray[np.bool_] | None = None,
     loads: Sequence[Load] = (),
     stall: float = 0.0,
+    reset: float = 0.0,
     seed: int = 0,
     waves: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -184,13 +196,20 @@ def stream_rows(
     taking_part
         (rows, width), what is live within each row, whatever says so; of a unit that gives codes,
         which tells. None: what ``live`` says.
+    null_beats
+        (rows,), True = a beat without elements ends the row, whose elements fill their beats.
+        None: no row has one.
     loads
-        Contexts and tables, loaded one after the other before the first row.
+        Contexts and tables, loaded one after the other before the first row, and again after each
+        reset.
     stall
         Probability that a side pauses in a cycle: 0 (never) to below 1. The sides are the
         source, the sink, that of row results, and each channel of the registers' port.
+    reset
+        Probability that the unit is reset before a cycle: 0 (never) to below 1. Rows of which
+        something is inside are lost, that which has begun to go in too; the next one follows.
     seed
-        Of the stalls; 64 bits.
+        Of stalls and resets; 64 bits.
     waves
         File to write a VCD to, at 10 ns a cycle.
     progress
@@ -227,7 +246,8 @@ def stream_rows(
     elements = np.zeros((rows, width), narrow)
     referred = bool(config.kernel.beat_reference_bits)
     references = np.zeros((rows, -(-width // config.lanes) if referred else 0), np.int32)
-    row_errors, result_errors = np.zeros((2, rows), np.bool_)
+    null_beats = None if null_beats is None else np.ascontiguousarray(null_beats, np.bool_)
+    row_errors, result_errors, lost = np.zeros((3, rows), np.bool_)
     octets = RowBytes.of(config) if config.row_results != "none" else None
     results = np.zeros((rows, octets.total if octets else 0), np.uint8)
     stamps = np.zeros((5, rows), np.int64)
@@ -239,17 +259,20 @@ def stream_rows(
         windows=None if windows is None else windows.ctypes.data,
         accesses=script.ctypes.data,
         taking_part=None if part is None else part.ctypes.data,
+        null_beats=None if null_beats is None else null_beats.ctypes.data,
         elements=elements.ctypes.data,
         references=references.ctypes.data,
         row_errors=row_errors.ctypes.data,
         results=results.ctypes.data,
         result_errors=result_errors.ctypes.data,
+        lost=lost.ctypes.data,
         stamps=stamps.ctypes.data,
         rows=rows,
         width=width,
         access_count=len(script),
         seed=seed,
         stall=int(stall * 2.0**64),
+        reset=int(reset * 2.0**64),
         idle_limit=idle_limit(config, stall),
     )
     report = _Report()
@@ -268,8 +291,9 @@ def stream_rows(
     if report.state != DONE:
         row = report.results if report.fault in _OF_RESULTS else report.rows_out
         raise ProtocolError(f"{_FAULTS[report.fault - 1]} (cycle {report.cycle - 1}, row {row})")
-    if octets and not codes and (row_errors != result_errors).any():
-        row = int((row_errors != result_errors).argmax())
+    contradict = (row_errors != result_errors) & ~lost
+    if octets and not codes and contradict.any():
+        row = int(contradict.argmax())
         raise ProtocolError(f"m_axis_tuser and m_row_tuser contradict each other (row {row})")
     return Streamed(
         elements=elements,
@@ -280,6 +304,8 @@ def stream_rows(
         beats_in=report.beats_in,
         beats_out=report.beats_out,
         load_cycles=report.load_cycles,
+        lost=lost,
+        resets=report.resets,
     )
 
 
