@@ -18,6 +18,9 @@ help:
 	@echo 'make test         all tests; of the simulations that make regression runs, a few'
 	@echo 'make regression   simulate the configurations that changed; ARGS=--all: all'
 	@echo 'make prove        prove what changed of the emitted text; ARGS=--all: everything'
+	@echo 'make soak         10^9 elements through units and 10^6 frames through the link; an hour'
+	@echo 'make coverage     of the Verilog by the regression, to reports/coverage.json'
+	@echo 'make coverage-python  branches of the Python packages by all tests; an hour or two'
 	@echo 'make lint         style and types'
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
@@ -50,6 +53,18 @@ regression: .venv/.all
 # Needs Berkeley's ABC, Debian's berkeley-abc. Proofs with a record that still holds are left alone.
 prove: .venv/.all
 	$(BIN)/python scripts/run_proofs.py --docs $(ARGS)
+# What went through today's designs is kept: it goes on where it stopped. A while of each, for a
+# look: make soak ARGS='--minutes 1'.
+soak: .venv/.all
+	$(BIN)/python scripts/run_soak.py --docs $(ARGS)
+
+# Runs with a record that still holds are left alone; what is left to explain: ARGS=--left.
+coverage: .venv/.all
+	$(BIN)/python scripts/run_coverage.py --docs $(ARGS)
+
+# Its data stays in build/coverage: python -m coverage html says where what is missing lies.
+coverage-python: .venv/.all
+	$(BIN)/python scripts/run_coverage_python.py --docs $(ARGS)
 
 lint: .venv/.all
 	$(BIN)/ruff check
@@ -158,5 +173,5 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test regression prove test-wheel test-newest lint docs lock bench boards
+.PHONY: help setup demo demo-board test regression prove soak coverage coverage-python test-wheel test-newest lint docs lock bench boards
 .PHONY: bench-attention bench-macs bench-model bench-torch bench-cosim clean
