@@ -48,9 +48,9 @@ class Clocked {
     }
 
     // To be called once the inputs have their first values.
-    void reset() {
+    void reset(int64_t cycles = kResetCycles) {
         top.aresetn = 0;
-        for (int64_t i = 0; i < kResetCycles; ++i) {
+        for (int64_t i = 0; i < cycles; ++i) {
             settle();
             tick();
         }
@@ -70,6 +70,9 @@ class Clocked {
     }
 
     bool paused() { return struck(stall); }
+
+    // A random number below `end`.
+    int64_t drawn(uint64_t end) { return static_cast<int64_t>(random.next() % end); }
 
     // Whether a random 64-bit number is below `share`; none is drawn where that is 0.
     bool struck(uint64_t share) { return share && random.next() < share; }

@@ -170,7 +170,8 @@ struct Report {
 struct Bench : Clocked<Vexaq> {
     Bench(const Job& what, const char* waves)
         : Clocked(waves, what.seed, what.stall), job(what) {
-        begin();
+        quiet();
+        reset();
     }
 
     void run(int64_t cycles) {
@@ -180,8 +181,11 @@ struct Bench : Clocked<Vexaq> {
     Report report{};
 
   private:
-    // Resets the unit with idle ports.
-    void begin() {
+    // A reset among rows takes at most so many cycles; a unit has to do with one.
+    static constexpr uint64_t kLongestReset = 4;
+
+    // Nothing is offered and nothing taken.
+    void quiet() {
         top.s_axis_tvalid = 0;
         top.m_axis_tready = 0;
 #if EXAQ_ROW_BYTES
@@ -193,7 +197,6 @@ struct Bench : Clocked<Vexaq> {
         top.s_axi_awprot = top.s_axi_arprot = 0;
         top.s_axi_wstrb = 0xf;
 #endif
-        reset();
     }
 
     // Resets the unit among rows. Those of which anything is inside are lost, and what a load has
@@ -213,7 +216,8 @@ struct Bench : Clocked<Vexaq> {
         report.accesses = in_beat = out_beat = idle = 0;
         offering = held = false;
         ++report.resets;
-        begin();
+        quiet();
+        reset(1 + drawn(kLongestReset));
     }
 
     void step() {

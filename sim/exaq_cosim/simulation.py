@@ -271,8 +271,8 @@ def simulate(
         Probability that the source, the sink, and a load's master pause in a cycle: 0 to
         below 1.
     reset
-        Probability that the unit is reset before a cycle: 0 to below 1. Rows of which something is
-        inside are ``lost``, and the next one follows.
+        Probability that the unit is reset before a cycle, for one to four of them: 0 to below 1.
+        Rows of which something is inside are ``lost``, and the next one follows.
     seed
         Of stalls and resets: 0 to 2**64 - 1.
     waves

@@ -206,8 +206,9 @@ def stream_rows(
         Probability that a side pauses in a cycle: 0 (never) to below 1. The sides are the
         source, the sink, that of row results, and each channel of the registers' port.
     reset
-        Probability that the unit is reset before a cycle: 0 (never) to below 1. Rows of which
-        something is inside are lost, that which has begun to go in too; the next one follows.
+        Probability that the unit is reset before a cycle, for one to four of them: 0 (never) to
+        below 1. Rows of which something is inside are lost, that which has begun to go in too; the
+        next one follows.
     seed
         Of stalls and resets; 64 bits.
     waves
