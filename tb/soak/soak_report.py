@@ -157,5 +157,5 @@ def link_table(report: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     names = list(head)
-    lines = [names, ["---", *["--:"] * (len(names) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines).replace("| --- |", "|---|")
+    lines = [f"| {' | '.join(line)} |" for line in (names, *rows)]
+    return "\n".join([lines[0], "|---|" + "--:|" * (len(names) - 1), *lines[1:]])
