@@ -11,7 +11,6 @@ each. Records that still hold are left alone.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -44,10 +43,12 @@ from bench_macs import write_table  # noqa: E402
 from exaq.tool import ToolError  # noqa: E402
 
 BUILD = ROOT / "build" / "cover"
+#: Where cocotb says how tests ended.
+RESULTS = "results.xml"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 1 where a simulation fails or a point is left, 2 where a tool does."""
+    """The exit code: 1 where something is left, 2 where a simulation or a tool fails."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="*", metavar="RUN", help="as in the report; default: all")
     parser.add_argument("--docs", action="store_true", help="write the table of the page")
@@ -57,12 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no run {min(unknown)}; there are {', '.join(COVERED)}")
     if not options.left:
         try:
-            failed = [run for run in options.runs or COVERED if not _kept(run)]
+            for run in options.runs or COVERED:
+                _measure(run)
         except (ToolError, OSError) as error:
             print(f"run_coverage: error: {error}", file=sys.stderr)
             return 2
-        if failed:
-            return 1
     report = read_coverage()
     text = table(report)
     print(text)
@@ -75,11 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(any(left.values()))
 
 
-def _kept(run: str) -> bool:
-    """Whether a run's record holds now, measured where it did not before."""
+def _measure(run: str) -> None:
+    """Makes a run's record anew, unless it holds."""
     now = of_run(run)
     if not fault(run, read_coverage()["verilog"].get(run), now):
-        return True
+        return
     start = time.monotonic()
     simulator, name = RUNS[run]
     build = BUILD / run
@@ -87,8 +87,7 @@ def _kept(run: str) -> bool:
     rtl_regression.VERILATOR.extend(
         each for each in OPTIONS if each not in rtl_regression.VERILATOR
     )
-    # Else cocotb does not look whether tests failed.
-    os.environ["PYTEST_CURRENT_TEST"] = f"run_coverage.py::{run} (call)"
+    (build / RESULTS).unlink(missing_ok=True)
     failed = rtl_regression.simulate(
         MATRIX[name],
         build,
@@ -97,16 +96,18 @@ def _kept(run: str) -> bool:
         runtime=BUILD / "runtime",
     )
     if failed:
-        print(f"{run} failed:\n{failed}", file=sys.stderr)
-        return False
+        raise ToolError(f"{run} failed:\n{failed}")
     keep(run, build, now)
     print(f"{run:40}{time.monotonic() - start:6.0f} s", file=sys.stderr, flush=True)
-    return True
 
 
 def keep(run: str, build: Path, now: dict[str, str]) -> None:
-    """Records what the simulation in ``build`` has left."""
-    tests, failed = get_results(build / "results.xml")
+    """Records what the simulation in ``build`` has left, if its tests passed."""
+    # Outside of pytest cocotb does not look whether tests failed.
+    try:
+        tests, failed = get_results(build / RESULTS)
+    except RuntimeError as error:
+        raise ToolError(f"{run}: {error}") from error
     if failed or not tests:
         raise ToolError(f"{failed} of {tests} tests of {run} failed")
     found = record(read_points(build / FILE), constants(build / "exaq_softmax.v", "exaq_softmax"))
