@@ -21,6 +21,7 @@ help:
 	@echo 'make soak         10^9 elements through units and 10^6 frames through the link; an hour'
 	@echo 'make coverage     of the Verilog by the regression, to reports/coverage.json'
 	@echo 'make coverage-python  branches of the Python packages by all tests; an hour or two'
+	@echo 'make mutate       mutants of units whose design changed: killed, proved equal, or a reason; 20 minutes'
 	@echo 'make lint         style and types'
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
@@ -65,6 +66,9 @@ coverage: .venv/.all
 # Its data stays in build/coverage: python -m coverage html says where what is missing lies.
 coverage-python: .venv/.all
 	$(BIN)/python scripts/run_coverage_python.py --docs $(ARGS)
+# Units with a record that still holds are left alone: make mutate ARGS=--all tries them too.
+mutate: .venv/.all
+	$(BIN)/python scripts/run_mutants.py $(ARGS)
 
 lint: .venv/.all
 	$(BIN)/ruff check
@@ -173,5 +177,6 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test regression prove soak coverage coverage-python test-wheel test-newest lint docs lock bench boards
+.PHONY: help setup demo demo-board test regression prove mutate soak coverage coverage-python test-wheel
+.PHONY: test-newest lint docs lock bench boards
 .PHONY: bench-attention bench-macs bench-model bench-torch bench-cosim clean

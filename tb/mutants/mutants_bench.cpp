@@ -65,7 +65,7 @@ struct Scenario {
     std::vector<Segment> segments;
 };
 
-enum Reason : uint32_t { kNone, kPayload, kStray, kDropped, kChanged, kHang };
+enum Reason : uint32_t { kNone, kPayload, kStray, kDropped, kChanged, kHang, kWaits };
 
 // What is told of a mutant; its process writes it to memory that it shares with this one.
 struct Verdict {
@@ -163,6 +163,11 @@ class Bench {
             for (int output = 0; output < kOutputs; ++output) {
                 const uint32_t* port = &top.out_payload[output * kOutWords];
                 const bool shown = top.out_valid >> output & 1;
+                // Valid may not wait for ready: what the unit shows a closed sink, a mutant must.
+                const uint32_t closed = segment.pauses[kInputs + output].closed;
+                if (!golden && cycle + 1 == closed && !shown &&
+                    segment.shown[0][cycle] >> (kInputs + output) & 1)
+                    return killed(kWaits, output);
                 if (held[output] && !shown) return killed(kDropped, output);
                 if (held[output] && std::memcmp(kept[output], port, sizeof kept[output]))
                     return killed(kChanged, output);

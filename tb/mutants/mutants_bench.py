@@ -21,7 +21,7 @@ from exaq import SoftmaxConfig
 from exaq_cosim.compiler import Harness, compile_verilog
 
 _DRIVER = Path(__file__).with_name("mutants_bench.cpp")
-_MOST_SCENARIOS = 32
+_MOST_SCENARIOS = 40
 #: Ports of the unit's channels, by prefix: inputs, then outputs. A unit may lack some.
 _INPUTS = {
     "s_axis": ("s_axis_", (*BEAT, "tlast")),
@@ -44,6 +44,7 @@ _REASONS = (
     "valid fell before ready",
     "the payload changed before ready",
     "it hangs",
+    "valid waits for ready",
 )
 _UNSETTLED = "its logic does not settle"
 #: What becomes of a mutant.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,10 +38,14 @@ _CONTROL = re.compile(r" -ctrlbit (\d+)")
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault. ``number`` is what ``mutsel`` must be; ``script`` is the line of Yosys's."""
+    """One fault. ``number`` is what ``mutsel`` must be; ``script`` is the line of Yosys's.
+
+    ``source`` is the line of the emitted Verilog that the cell comes from, if it is known.
+    """
 
     number: int
     script: str
+    source: str = ""
 
     @property
     def text(self) -> str:
@@ -84,6 +89,12 @@ def describe(script: str) -> str:
     return f"{place} {({'inv': 'inverted', 'const0': 'at 0', 'const1': 'at 1'}).get(mode, mode)}"
 
 
+def _source(script: str, text: Sequence[str]) -> str:
+    """The line of Verilog that a mutant's cell comes from: the last that its script names."""
+    found = re.findall(r" -src unit\.v:(\d+)\.", script)
+    return " ".join(text[int(found[-1]) - 1].split()) if found else ""
+
+
 def _short(name: str) -> str:
     """A cell's or wire's name without Yosys's own parts."""
     name = name.replace("\\", "").replace("$flatten", "").removeprefix("core.")
@@ -119,8 +130,9 @@ def netlist(config: SoftmaxConfig, count: int, seed: int) -> Netlist:
             "read_rtlil flat.il; script mutate.ys; opt_clean; write_verilog -noattr mutants.v",
             folder,
         )
+        text = emitted.verilog.splitlines()
         return Netlist(
-            tuple(Mutant(int(line.split()[4]), line) for line in lines),
+            tuple(Mutant(int(line.split()[4]), line, _source(line, text)) for line in lines),
             (folder / "flat.il").read_text(encoding="utf-8"),
             (folder / "mutants.v").read_text(encoding="utf-8"),
             tuple(emitted.manifest["ports"]),

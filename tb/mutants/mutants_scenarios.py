@@ -19,8 +19,8 @@ from exaq_hdl.shell.register_map import REGISTERS
 SEED = 2026
 # Beats that one scenario sends at most, whatever the size of the unit.
 _BEATS = 6000
-#: Cycles that a source may need for a word that is written, answered and followed by the next.
-_WORD_CYCLES = 12
+# Rows that are sent for the sake of their sums.
+_SUMS = 2000
 
 _STATUS = REGISTERS["STATUS"]
 _CLEAR = _STATUS.mask(sticky=True)
@@ -198,11 +198,16 @@ class Writer:
             yield self._one("windows", self.rows.windows(), sink=LIGHT)
         yield self._one("too long", self._too_long(), sink=LIGHT)
         yield self._one("null beats", self._null_beats(), source=LIGHT)
+        yield self._one("sums", self._sums())
+        yield self._one("large sums", self._large_sums())
         yield self._latency()
         yield self._rate("rates", self._uniform())
         yield self._rate("mixed rates", self._lengths_at_rate())
         for source, sink in ((NEVER, HEAVY), (HEAVY, NEVER), (BURSTS, BURSTS), (LIGHT, SINGLE)):
             yield self._one("stalls", self._mixed(), source=source, sink=sink, results=sink)
+        for source, sink in ((NEVER, SINGLE), (SINGLE, NEVER), (HEAVY, LIGHT), (BURSTS, BURSTS)):
+            rows = (self._short() for _ in range(400))
+            yield self._one("short rows", rows, source=source, sink=sink, results=sink)
         yield from self._closed()
         yield self._resets()
         if config.contexts:
@@ -257,6 +262,34 @@ class Writer:
         longest = self.config.max_row
         some = self.rows.some(range(1, longest + 1), 3 * self.config.lanes + 24)
         yield from (self.rows.random(n) for n in some)
+
+    def _sums(self) -> Iterator[Row]:
+        """Short rows of elements of every code, whose sums have no order to them."""
+        borders = np.array([0, *self.contexts.borders[0]]) if self.contexts.borders else [0]
+        for _ in range(_SUMS):
+            most = min(self.config.max_row, int(self.rng.choice([4, 12, 40])))
+            elements = int(self.rng.integers(1, most + 1))
+            top = self.rows.high - int(self.rng.integers(0, 3))
+            few = self.rng.choice(borders, int(self.rng.integers(1, 4)))
+            logits = top + self.rng.choice(few, elements)
+            logits[self.rng.integers(elements)] = top
+            yield self.rows.row(np.clip(logits, self.rows.low, self.rows.high), "sum")
+
+    def _large_sums(self) -> Iterator[Row]:
+        """Longest rows of which nearly all have one code, of which sums are greatest."""
+        low, high, longest = self.rows.low, self.rows.high, self.config.max_row
+        for _ in range(24):
+            elements = int(self.rng.integers(longest // 2 + 1, longest + 1))
+            for value in (high, low, int(self.rng.integers(low, high))):
+                logits = np.full(elements, value)
+                logits[self.rng.random(elements) < 0.03] = low
+                logits[self.rng.integers(elements)] = high
+                yield self.rows.row(logits, "large sum")
+
+    def _short(self) -> Row:
+        """A row of a beat, now and then of two or three."""
+        most = min(self.config.lanes * int(self.rng.choice([1, 1, 1, 3])), self.config.max_row)
+        return self.rows.random(int(self.rng.integers(1, most + 1)))
 
     def _too_long(self) -> Iterator[Row]:
         config, rows = self.config, self.rows
@@ -313,9 +346,9 @@ class Writer:
 
     def _closed(self) -> Iterator[Scenario]:
         """Every queue filled, by short rows, longest ones, equal ones and any, then emptied."""
-        config, lanes, longest = self.config, self.config.lanes, self.config.max_row
+        config, longest = self.config, self.config.max_row
         kinds: dict[str, Callable[[], Row]] = {
-            "short": lambda: self.rows.random(int(self.rng.integers(1, lanes + 1))),
+            "short": self._short,
             "longest": lambda: self.rows.random(longest),
             "any": self.rows.random,
             # The largest sums, and so the last bits of divisions.
@@ -324,11 +357,9 @@ class Writer:
         segments = []
         for kind, make in kinds.items():
             for sink in (NEVER, SINGLE):
-                # More rows than all queues hold.
-                count = 2 * config.beats + 60 if kind == "short" else 12
-                cycles = (
-                    8 * config.beats + 60 * count if kind == "short" else 8 * config.beats + 1500
-                )
+                # More rows than all queues hold, and time for all that get in.
+                count = 48 + 4 * config.beats // config.full_rate_beats if kind == "short" else 8
+                cycles = 4 * config.beats + (40 * count if kind == "short" else 600)
                 shut = Pauses(sink.chance, closed=cycles)
                 segments.append(self.segment(sink=shut, results=sink))
                 segments[-1].send(self.known(make() for _ in range(count)))
@@ -340,7 +371,7 @@ class Writer:
     def _resets(self) -> Scenario:
         segments = []
         reach = 3 * self.config.beats + 120
-        for number in range(36):
+        for number in range(32):
             shut = Pauses(closed=reach) if number % 4 == 3 else (LIGHT if number % 2 else NEVER)
             end = int(self.rng.integers(1, reach))
             segment = self.segment(sink=shut, end=end, reset=int(self.rng.choice([1, 2, 5])))
