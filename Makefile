@@ -54,6 +54,7 @@ regression: .venv/.all
 # Needs Berkeley's ABC, Debian's berkeley-abc. Proofs with a record that still holds are left alone.
 prove: .venv/.all
 	$(BIN)/python scripts/run_proofs.py --docs $(ARGS)
+
 # What went through today's designs is kept: it goes on where it stopped. A while of each, for a
 # look: make soak ARGS='--minutes 1'.
 soak: .venv/.all
@@ -66,6 +67,7 @@ coverage: .venv/.all
 # Its data stays in build/coverage: python -m coverage html says where what is missing lies.
 coverage-python: .venv/.all
 	$(BIN)/python scripts/run_coverage_python.py --docs $(ARGS)
+
 # Units with a record that still holds are left alone: make mutate ARGS=--all tries them too.
 mutate: .venv/.all
 	$(BIN)/python scripts/run_mutants.py $(ARGS)

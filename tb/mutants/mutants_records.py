@@ -145,8 +145,16 @@ class Tried:
     proved: set[int]
 
 
-def tried(config: SoftmaxConfig, count: int, seed: int, step: Callable[[str], None]) -> Tried:
-    """Draws ``count`` mutants of a unit, runs each through all scenarios, proves what it can.
+def tried(
+    config: SoftmaxConfig,
+    count: int,
+    seed: int,
+    step: Callable[[str], None],
+    *,
+    again: bool = True,
+) -> Tried:
+    """Draws ``count`` mutants of a unit, runs each through all scenarios, proves what it can, and
+    has a second look at the others if it is to look ``again``.
 
     Raises
     ------
@@ -171,8 +179,8 @@ def tried(config: SoftmaxConfig, count: int, seed: int, step: Callable[[str], No
     ]
     proved = equivalent(made, survived)
     step("second look")
-    again = [mutant for mutant in survived if mutant.number not in proved]
-    seen = {verdict.number: verdict for verdict in _looked_at(config, made, again)}
+    alive = [mutant for mutant in survived if again and mutant.number not in proved]
+    seen = {verdict.number: verdict for verdict in _looked_at(config, made, alive)}
     return Tried(made.mutants, [seen.get(each.number, each) for each in verdicts], proved)
 
 

@@ -21,7 +21,7 @@ def silent(what: str) -> None:
 
 @pytest.mark.simulator
 def test_every_mutant_of_a_sample_is_killed_proved_or_has_a_reason() -> None:
-    found = tried(CONFIG, SAMPLE, SEED, silent)
+    found = tried(CONFIG, SAMPLE, SEED, silent, again=False)
     record = recorded(QUICK, found)
     assert record["mutants"] == SAMPLE
     assert unreasoned(QUICK, record) == []
