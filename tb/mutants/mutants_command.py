@@ -16,7 +16,7 @@ from mutants_records import (
     recorded,
     table,
     tried,
-    unreasoned,
+    unlisted,
     write_records,
 )
 from mutants_units import COUNT, SEED, UNITS
@@ -26,7 +26,7 @@ from exaq.tool import ToolError
 
 
 def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 1 where a survivor has no reason, 2 where a tool fails."""
+    """The exit code: 1 where a survivor is not accounted for, 2 where a tool fails."""
     parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
     parser.add_argument("units", nargs="*", metavar="NAME", help="units; default: all")
     parser.add_argument("--all", action="store_true", help="try again what is kept, too")
@@ -44,15 +44,13 @@ def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
     except (ToolError, OSError) as error:
         print(f"run_mutants: error: {error}", file=sys.stderr)
         return 2
-    open_ = [text for name in UNITS if name in records for text in unreasoned(name, records[name])]
-    for text in open_:
-        print(f"no test, proof or reason: {text}", file=sys.stderr)
-    if open_:
-        return 1
     text = table(records)
     print(text)
     write_table(PAGE, text, MARKS)
-    return 0
+    lost = [text for name in UNITS if name in records for text in unlisted(name, records[name])]
+    for text in lost:
+        print(f"no test, proof or reason: {text}", file=sys.stderr)
+    return int(bool(lost))
 
 
 def _record(name: str) -> dict[str, object]:

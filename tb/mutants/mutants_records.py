@@ -230,6 +230,23 @@ def unreasoned(name: str, record: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def open_survivors() -> dict[str, list[int]]:
+    """Numbers of survivors, by unit, of which nobody knows yet why they survive."""
+    text = (HERE / "mutants_reasons.toml").read_text(encoding="utf-8")
+    found: dict[str, list[int]] = tomllib.loads(text).get("open", {})
+    return found
+
+
+def unlisted(name: str, record: Mapping[str, Any]) -> list[str]:
+    """Survivors of a unit that have no proof and no reason, and are not listed as open either."""
+    listed = open_survivors().get(name, [])
+    return [
+        text
+        for text in unreasoned(name, record)
+        if not any(text.startswith(f"{name}, mutant {number}:") for number in listed)
+    ]
+
+
 def fault(name: str, record: Mapping[str, Any] | None, now: Mapping[str, str]) -> str:
     """Why a record does not hold where the unit's fingerprint is ``now``; nothing where it does."""
     if record is None:
@@ -242,9 +259,9 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
     """The Markdown tables of the records: what became of mutants, and why some survived."""
     known = reasons()
     head = ["unit", "mutants", "killed by data", "by latency or rate", "proved equal"]
-    head += ["survived, with a reason", "score"]
+    head += ["survived, with a reason", "open", "score"]
     lines = [f"| {' | '.join(head)} |", "|---" + "|--:" * (len(head) - 1) + "|"]
-    whole = [0] * 5
+    whole = [0] * 6
     listed: Counter[str] = Counter()
     for name in UNITS:
         if name not in records:
@@ -253,20 +270,30 @@ def table(records: Mapping[str, Mapping[str, Any]]) -> str:
         survivors = record["survivors"]
         proved = sum(bool(each.get("proved")) for each in survivors)
         counts = [record["mutants"], record["killed"][DATA], record["killed"][RATE], proved]
-        counts.append(len(survivors) - proved)
+        nobody_knows = len(unreasoned(name, record))
+        counts += [len(survivors) - proved - nobody_knows, nobody_knows]
         whole = [one + other for one, other in zip(whole, counts, strict=True)]
         lines.append(_line(f"`{name}`", counts))
         for each in survivors:
-            if not each.get("proved"):
-                listed[next(r.name for r in known if r.holds(name, each))] += 1
+            names = (r.name for r in known if r.holds(name, each))
+            if not each.get("proved") and (found := next(names, "")):
+                listed[found] += 1
     lines += [_line("all", whole), "", "| why they survived | mutants | |", "|---|--:|---|"]
     for reason in known:
         if listed[reason.name]:
             lines.append(f"| {reason.name} | {listed[reason.name]} | {reason.why} |")
+    lost = [text for name in UNITS if name in records for text in unreasoned(name, records[name])]
+    if lost:
+        lines += [
+            "",
+            "Open, without a test, proof or reason:",
+            "",
+            *(f"- `{each}`" for each in lost),
+        ]
     return "\n".join(lines)
 
 
 def _line(name: str, counts: Sequence[int]) -> str:
-    mutants, data, rate, proved, _ = counts
+    mutants, data, rate, proved, *_ = counts
     score = 100 * (data + rate) / (mutants - proved)
     return f"| {' | '.join([name, *map(str, counts), f'{score:.1f} %'])} |"
