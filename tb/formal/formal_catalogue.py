@@ -205,28 +205,50 @@ def _plain(text: str, module: str) -> str:
     return re.sub(r"\$procmux\$\d+_Y", "$", text)
 
 
+def _open_unit(text: str, folder: Path) -> Opened:
+    """The unit without queues and, with contexts, without all that keeps and loads tables.
+
+    Whatever these may give stands in their places, so no prover waits for the first load.
+    """
+    design = formal_unit.open_unit(text, folder)
+    tables = [place for place, _ in instances(text, TOP) if _TABLES_OF_CONTEXTS.search(place)]
+    if not tables:
+        return design
+    cut = [place for place, _ in queues(text, TOP)] + tables
+    show = [name for name in design.outputs if name.startswith("core.receiver.")]
+    return opened(text, TOP, folder, cut=cut, show=show)
+
+
+_TABLES_OF_CONTEXTS = re.compile(
+    r"^control$|^core\.(boot|context_map|table_loader|sum_ram\d+|row_thresholds\.ram"
+    r"|accumulator\.excess_ram|normalizer\.divider\d+\.exp_ram)$"
+)
+
+
 def _of_unit(preset: str) -> Iterator[Proof]:
     text, config = emitted(preset), SoftmaxConfig(**PRESETS[preset])
 
     def contracts(folder: Path) -> tuple[Claim, Claim]:
-        design = formal_unit.open_unit(text, folder)
+        design = _open_unit(text, folder)
         rules = partial(formal_unit.unit_rules, text, design)
         return rules(), rules(late=next(place for place, _ in queues(text, TOP)))
 
     def receiver(folder: Path) -> tuple[Claim, Claim]:
-        design = formal_unit.open_unit(text, folder)
+        design = _open_unit(text, folder)
         rules = partial(formal_unit.receiver_rules, text, config, design)
         return rules(), rules(longer=1)
 
     def beats(folder: Path, way: tuple[str, str], fixed: bool) -> tuple[Claim, Claim]:
-        design = formal_unit.open_unit(text, folder)
+        design = _open_unit(text, folder)
         rules = partial(formal_unit.row_rules, text, config, design, way)
         if fixed:
-            # What is free-running takes some number of cycles.
+            # What is free-running takes some number of cycles. The first beat may come late: where
+            # thresholds are made for each row, these come first.
+            first = 48 if config.contexts or config.format.float_format else 8
             cycles = next(
                 cycles
                 for cycles in range(_LONGEST)
-                if bounded(rules(cycles=cycles), folder, steps=cycles + 8) is Answer.PROVED
+                if bounded(rules(cycles=cycles), folder, steps=cycles + first) is Answer.PROVED
             )
             rules = partial(rules, cycles=cycles)
         return rules(), rules(wrong=True)
@@ -244,10 +266,9 @@ def _of_unit(preset: str) -> Iterator[Proof]:
     yield Proof("receiver", preset, text, receiver, _tight, _tight)
     for way in formal_unit.ways(text):
         name = f"{preset} {way[0]} to {way[1]}"
-        # With contexts a unit takes no rows for long after reset, and a prover none in its cycles.
-        fixed = formal_unit.free_running(config, way) and not config.contexts
+        fixed = formal_unit.free_running(config, way)
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
-        refute = partial(bounded, steps=_LONGEST + 8) if fixed else pdr
+        refute = partial(bounded, steps=_LONGEST + 48) if fixed else pdr
         yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
 
 

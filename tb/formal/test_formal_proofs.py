@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import formal_records as records
@@ -11,13 +10,6 @@ from formal_catalogue import KINDS, Proof, catalogue
 from formal_engines import ABC, Answer, abc_command
 
 from exaq import PRESETS
-
-
-@cache
-def proofs() -> list[Proof]:
-    """All of them. To emit every preset takes half a minute."""
-    return catalogue()
-
 
 #: Those that a run proves: one of each kind, of small units.
 QUICK = {
@@ -47,25 +39,19 @@ def test_a_proof_of_each_kind(kind: str, tmp_path: Path) -> None:
     assert twin is not Answer.PROVED
 
 
-def test_names_are_unique() -> None:
-    names = [records.key(proof) for proof in proofs()]
-    assert len(set(names)) == len(names)
-
-
 def test_every_proof_has_a_record_of_the_text_as_it_is() -> None:
-    """A change of the text, or of a claim, needs new proofs."""
-    kept = records.read()
-    assert set(kept) == set(map(records.key, proofs())), f"other proofs; {records.CURE}"
-    stale = [records.key(proof) for proof in proofs() if records.stale(proof, kept)]
+    """A change of the text, or of a claim, needs new proofs; the page shows what there are."""
+    proofs, kept = catalogue(), records.read()
+    names = [records.key(proof) for proof in proofs]
+    assert len(set(names)) == len(names)
+    assert set(kept) == set(names), f"other proofs; {records.CURE}"
+    stale = [records.key(proof) for proof in proofs if records.stale(proof, kept)]
     assert not stale, f"of another text: {stale[:5]} and so on, {len(stale)}; {records.CURE}"
     assert {each["answer"] for each in kept.values()} == {Answer.PROVED.value}
     assert Answer.PROVED.value not in {each["twin"] for each in kept.values()}
-
-
-def test_the_table_is_drawn_from_the_records() -> None:
     page = records.PAGE.read_text(encoding="utf-8")
-    drawn = records.with_table(page, records.table(proofs(), records.read()))
-    assert drawn == page, "python scripts/run_proofs.py --docs draws it anew"
+    drawn = records.with_table(page, records.table(proofs, kept))
+    assert drawn == page, "`python scripts/run_proofs.py --docs` draws it anew"
 
 
 def test_records_tell_a_changed_text(monkeypatch: pytest.MonkeyPatch) -> None:
