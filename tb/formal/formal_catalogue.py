@@ -331,34 +331,29 @@ def _of_table(kind: str, preset: str, config: SoftmaxConfig, text: str, module: 
 
 
 #: The unit whose dividers are proved: few sums, and each prover's answer takes seconds.
-_SMALL: dict[str, Any] = {"bits": 2, "lanes": 1, "max_row": 8, "exp_frac": 4, "prob_bits": 4}
+_SMALL: dict[str, Any] = {
+    "bits": 2,
+    "lanes": 1,
+    "max_row": 8,
+    "exp_frac": 4,
+    "prob_bits": 4,
+    "full_rate_row": 8,
+}
 _SUMS = range(1, 25)
 
 
 def _of_dividers() -> Iterator[Proof]:
-    for full_rate_row in (8, None):
-        config = SoftmaxConfig(**_SMALL, full_rate_row=full_rate_row)
-        text = emit_verilog(config).verilog
-        module = next(name for name in modules_of(text) if name.endswith("_divider0"))
-        part = _with_parts(text, module)
-        for total in _SUMS:
+    config = SoftmaxConfig(**_SMALL)
+    text = emit_verilog(config).verilog
+    module = next(name for name in modules_of(text) if name.endswith("_divider0"))
+    part = _with_parts(text, module)
 
-            def claims(
-                folder: Path,
-                text: str = text,
-                module: str = module,
-                config: SoftmaxConfig = config,
-                total: int = total,
-            ) -> tuple[Claim, Claim]:
-                design = opened(text, module, folder, cut=["exp_rom"])
-                rules = partial(blocks.divider_rules, config, design, total)
-                return rules(), rules(off=1)
+    def claims(folder: Path, total: int) -> tuple[Claim, Claim]:
+        design = opened(text, module, folder, cut=["exp_rom"])
+        rules = partial(blocks.divider_rules, config, design, total)
+        return rules(), rules(off=1)
 
-            yield Proof(
-                "divider",
-                f"full_rate_row {config.full_rate_row}, sum {total}",
-                part,
-                claims,
-                partial(reach, seconds=300),
-                partial(bounded, steps=30),
-            )
+    for total in _SUMS:
+        name = f"full_rate_row {config.full_rate_row}, sum {total}"
+        prove, refute = partial(reach, seconds=300), partial(bounded, steps=30)
+        yield Proof("divider", name, part, partial(claims, total=total), prove, refute)
