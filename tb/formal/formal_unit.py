@@ -8,14 +8,14 @@ what holds here holds for rows of every length, and nothing of the unit's size i
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Shape, Signal, UnusedElaboratable
+from amaranth.hdl import Array, Cat, Const, Fragment, Module, Mux, Shape, Signal
 from amaranth.lib import data
 from formal_engines import Claim
 from formal_queue import contract, queue_of
@@ -25,7 +25,6 @@ from exaq import SoftmaxConfig
 from exaq_hdl.kernels import unit_kind
 from exaq_hdl.parts.counters import lfsr_state, lfsr_width
 from exaq_hdl.parts.fifo import Fifo
-from exaq_hdl.shell.receiver import Receiver
 from exaq_hdl.shell.row_shell import Softmax
 from exaq_hdl.shell.streams import row_beat
 
@@ -120,11 +119,18 @@ def unit_rules(verilog: str, design: Opened, *, late: str = "") -> Claim:
     return claim
 
 
+@cache
+def _made(config: SoftmaxConfig) -> Softmax:
+    """The unit in Python, for what its blocks say of themselves."""
+    unit = Softmax(config)
+    # Amaranth warns of what is put into no design.
+    Fragment.get(unit, None)  # type: ignore[no-untyped-call]
+    return unit
+
+
 def shapes_of(config: SoftmaxConfig) -> dict[str, Any]:
     """Shape of an item of each queue, by the queue's name."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        unit = Softmax(config)
+    unit = _made(config)
     blocks = unit.arrival.blocks | unit.kernel.blocks
     return {name: block.shape for name, block in blocks.items() if isinstance(block, Fifo)}
 
@@ -198,7 +204,7 @@ def receiver_rules(
     tail = Cat(~last | keep[lane * format.logit_bytes] for lane in range(format.lanes))
     kept: Any = taken & ~dropping
     flags: Any = Cat(tail, last | full, full & ~last)
-    for stage in range(Receiver(format).latency):
+    for stage in range(_made(config).receiver.latency):
         later, later_flags = Signal(name=f"kept{stage}"), Signal(len(flags), name=f"flags{stage}")
         m.d.sync += [later.eq(kept), later_flags.eq(flags)]
         kept, flags = later, later_flags
