@@ -264,7 +264,7 @@ def _of_unit(preset: str) -> Iterator[Proof]:
         yield Proof("registers", preset, text, registers, pdr, pdr)
     yield Proof("contracts", preset, text, contracts, pdr, pdr)
     yield Proof("receiver", preset, text, receiver, _tight, _tight)
-    for way in formal_unit.ways(text):
+    for way in () if preset in NOT_FOLLOWED else formal_unit.ways(text):
         name = f"{preset} {way[0]} to {way[1]}"
         fixed = formal_unit.free_running(config, way)
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
@@ -272,6 +272,12 @@ def _of_unit(preset: str) -> Iterator[Proof]:
         yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
 
 
+#: Presets whose beats are not followed yet: the proofs of wide units take minutes each.
+NOT_FOLLOWED = (
+    *("3bit-x16", "4bit-x16", "5bit-x16", "6bit-x16", "4bit-x4-int16", "4bit-x4-bf16"),
+    *("4bit-x4-fp16", "baps-x16", "baps-x4-float", "baps-x16-float", "softermax-x16"),
+    *("shift-x16", "lut-x16"),
+)
 #: Cycles that a free-running way takes, less than.
 _LONGEST = 24
 

@@ -56,7 +56,7 @@ def stale(proof: Proof, records: dict[str, dict[str, Any]]) -> bool:
 def table(proofs: Iterable[Proof], records: dict[str, dict[str, Any]]) -> str:
     """Markdown: a row for each kind, with how many there are and how long they took."""
     lines = [
-        "| what is proved | proofs | places | twins: refuted, else not provable | seconds |",
+        "| what is proved | proofs | places | twins: refuted, else not proved | seconds |",
         "| --- | --: | --: | --: | --: |",
     ]
     for kind, meaning in KINDS.items():
