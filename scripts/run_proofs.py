@@ -45,6 +45,11 @@ def main() -> int:
         for proof in proofs
         if given.k in records.key(proof) and (given.all or records.stale(proof, kept))
     ]
+    if not any(given.k in records.key(proof) for proof in proofs):
+        print(f"error: no proof has {given.k!r} in its name", file=sys.stderr)
+        return 2
+    if not todo:
+        print("nothing to prove: every record is of the text as it is")
     began, failed = time.monotonic(), 0
     for number, proof in enumerate(todo, 1):
         if time.monotonic() - began > given.seconds:
@@ -78,7 +83,8 @@ def main() -> int:
         page = records.PAGE.read_text(encoding="utf-8")
         text = records.with_table(page, records.table(proofs, records.read()))
         records.PAGE.write_text(text, encoding="utf-8")
-    print(f"{failed} of {len(todo)} failed" if failed else "all hold")
+    if todo:
+        print(f"{failed} of {len(todo)} failed" if failed else "all hold")
     return int(failed > 0)
 
 
