@@ -16,14 +16,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tb" / "formal"), str(ROOT / "tb" / "model")]
 
 import formal_records as records  # noqa: E402
-from formal_catalogue import catalogue  # noqa: E402
+from formal_catalogue import Proof, catalogue  # noqa: E402
 from formal_engines import ABC, Answer, abc_command  # noqa: E402
 
+from bench_macs import write_table  # noqa: E402
 from exaq.tool import ToolError  # noqa: E402
 
 
@@ -38,54 +40,44 @@ def main() -> int:
     if abc_command() is None:
         print(f"error: none of {', '.join(ABC)} is on the path", file=sys.stderr)
         return 2
-    proofs = catalogue()
-    kept = {name: each for name, each in records.read().items() if name in map(records.key, proofs)}
-    todo = [
-        proof
-        for proof in proofs
-        if given.k in records.key(proof) and (given.all or records.stale(proof, kept))
-    ]
-    if not any(given.k in records.key(proof) for proof in proofs):
+    proofs, kept = catalogue(), records.read()
+    named = [proof for proof in proofs if given.k in records.key(proof)]
+    if not named:
         print(f"error: no proof has {given.k!r} in its name", file=sys.stderr)
         return 2
-    if not todo:
-        print("nothing to prove: every record is of the text as it is")
+    todo = [proof for proof in named if given.all or records.stale(proof, kept)]
     began, failed = time.monotonic(), 0
     for number, proof in enumerate(todo, 1):
         if time.monotonic() - began > given.seconds:
             print(f"{len(todo) - number + 1} are left")
             break
-        start = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="exaq-") as folder:
-            try:
-                answer, twin = proof.run(Path(folder))
-            except ToolError as error:
-                print(f"{records.key(proof)}: {error}", file=sys.stderr, flush=True)
-                failed += 1
-                continue
-        seconds = time.monotonic() - start
-        print(
-            f"{number}/{len(todo)} {records.key(proof)}: {answer.value}, its twin {twin.value}, "
-            f"{seconds:.0f} s",
-            flush=True,
-        )
-        if answer is Answer.PROVED and twin is not Answer.PROVED:
-            # Another run may have written since.
-            kept = records.read() | {
-                records.key(proof): records.record(proof, answer, twin, seconds)
-            }
-            records.write(
-                {name: each for name, each in kept.items() if name in map(records.key, proofs)}
-            )
-        else:
-            failed += 1
+        found = _run(proof, f"{number}/{len(todo)}")
+        records.keep(found, proofs)
+        failed += not found
     if given.docs:
-        page = records.PAGE.read_text(encoding="utf-8")
-        text = records.with_table(page, records.table(proofs, records.read()))
-        records.PAGE.write_text(text, encoding="utf-8")
-    if todo:
+        write_table(records.PAGE, records.table(proofs, records.read()), records.MARKS)
+    if not todo:
+        print("nothing to prove: every record is of the text as it is")
+    else:
         print(f"{failed} of {len(todo)} failed" if failed else "all hold")
     return int(failed > 0)
+
+
+def _run(proof: Proof, place: str) -> dict[str, dict[str, Any]]:
+    """The proof's record by its name; nothing where it fails, or its twin does not."""
+    start, name = time.monotonic(), records.key(proof)
+    with tempfile.TemporaryDirectory(prefix="exaq-") as folder:
+        try:
+            answer, twin = proof.run(Path(folder))
+        except ToolError as error:
+            print(f"{place} {name}: {error}", file=sys.stderr, flush=True)
+            return {}
+    seconds = time.monotonic() - start
+    told = f"{answer.value}, its twin {twin.value}, {seconds:.0f} s"
+    print(f"{place} {name}: {told}", flush=True)
+    if answer is not Answer.PROVED or twin is Answer.PROVED:
+        return {}
+    return {name: records.record(proof, answer, twin, seconds)}
 
 
 if __name__ == "__main__":

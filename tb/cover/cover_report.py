@@ -20,6 +20,8 @@ from cover_points import KINDS, Found
 from rtl_fingerprint import PARTS
 from rtl_matrix import QUICK, RUNS
 
+from exaq_cli.files import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "reports" / "coverage.json"
 PAGE = ROOT / "docs" / "verification.md"
@@ -125,10 +127,8 @@ def read_coverage(path: Path = REPORT) -> dict[str, Any]:
 def write_coverage(report: Mapping[str, Any], path: Path = REPORT) -> None:
     """Whole or not at all; of the regression's runs those alone that are covered."""
     kept = {run: report["verilog"][run] for run in COVERED if run in report["verilog"]}
-    partial = path.with_suffix(".partial")
-    text = json.dumps({**report, "verilog": kept}, indent=1)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(path)
+    with write_text(path) as file:
+        file.write(json.dumps({**report, "verilog": kept}, indent=1) + "\n")
 
 
 def table(report: Mapping[str, Any]) -> str:

@@ -102,7 +102,7 @@ def _rules() -> str:
     """The code of all claims and provers, without comments and docstrings."""
     texts = []
     for path in sorted(HERE.glob("formal_*.py")):
-        if path.stem in ("formal_catalogue", "formal_records", "formal_proof"):
+        if path.stem in ("formal_catalogue", "formal_records"):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
@@ -115,13 +115,8 @@ def _rules() -> str:
 @cache
 def emitted(preset: str) -> str:
     """The text of a preset, without its first comments, which no tool reads."""
-    return "".join(modules_of_all(emit_verilog(SoftmaxConfig(**PRESETS[preset])).verilog))
-
-
-def modules_of_all(verilog: str) -> Iterator[str]:
-    """Texts of all modules, the ones with parameters too."""
-    for text in modules_of(verilog).values():
-        yield text + "\n\n"
+    texts = modules_of(emit_verilog(SoftmaxConfig(**PRESETS[preset])).verilog).values()
+    return "".join(f"{text}\n\n" for text in texts)
 
 
 def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from formal_catalogue import KINDS, Proof
 from formal_engines import Answer
+
+from exaq_cli.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "reports" / "proofs.json"
@@ -17,11 +20,11 @@ MARKS = ("<!-- proofs:begin -->", "<!-- proofs:end -->")
 CURE = "`make prove` proves it"
 
 
-def read(path: Path = RECORDS) -> dict[str, dict[str, Any]]:
+def read() -> dict[str, dict[str, Any]]:
     """The record of each proof that has one, by its key."""
-    if not path.is_file():
+    if not RECORDS.is_file():
         return {}
-    found: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, Any]] = json.loads(RECORDS.read_text(encoding="utf-8"))
     return found
 
 
@@ -30,12 +33,20 @@ def key(proof: Proof) -> str:
     return f"{proof.kind}: {proof.name}"
 
 
-def write(records: dict[str, dict[str, Any]], path: Path = RECORDS) -> None:
-    """Puts the records in the place of those before, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    lines = (f"{json.dumps(name)}: {json.dumps(records[name])}" for name in sorted(records))
-    partial.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    partial.replace(path)
+def keep(new: Mapping[str, dict[str, Any]], proofs: Iterable[Proof]) -> None:
+    """Puts records into the place of those before, whoever else writes others; of proofs that there
+    are no more, they go.
+    """
+    lock = ROOT / "build" / "proofs.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        found, names = {**read(), **new}, sorted(map(key, proofs))
+        lines = (
+            f"{json.dumps(name)}: {json.dumps(found[name])}" for name in names if name in found
+        )
+        with write_text(RECORDS) as file:
+            file.write("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def record(proof: Proof, answer: Answer, twin: Answer, seconds: float) -> dict[str, Any]:
@@ -70,10 +81,3 @@ def table(proofs: Iterable[Proof], records: dict[str, dict[str, Any]]) -> str:
         figures = f"{number} | {places} | {refuted}, {len(kept) - refuted} | {seconds:.0f}"
         lines.append(f"| **{kind}**: {meaning} | {figures} |")
     return "\n".join(lines)
-
-
-def with_table(page: str, text: str) -> str:
-    """The page with ``text`` between its marks."""
-    before, rest = page.split(MARKS[0])
-    _, behind = rest.split(MARKS[1])
-    return f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{behind}"

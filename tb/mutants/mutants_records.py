@@ -28,6 +28,7 @@ from mutants_units import COUNT, SEED, UNITS
 from rtl_fingerprint import shape
 
 from exaq import SoftmaxConfig
+from exaq_cli.files import write_text
 from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
 
@@ -131,9 +132,8 @@ def read_records(path: Path = RECORDS) -> dict[str, dict[str, Any]]:
 def write_records(records: Mapping[str, Any], path: Path = RECORDS) -> None:
     """Puts records into the file, whole or not at all, in the order of the units."""
     kept = {name: records[name] for name in UNITS if name in records}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with write_text(path) as file:
+        file.write(json.dumps(kept, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

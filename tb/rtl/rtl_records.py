@@ -20,6 +20,8 @@ from rtl_bins import BINS
 from rtl_fingerprint import PARTS, fingerprint
 from rtl_matrix import MATRIX, RUNS
 
+from exaq_cli.files import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "reports" / "regression.json"
 TESTPLAN = ROOT / "tb" / "testplan.toml"
@@ -76,9 +78,8 @@ def _change(new: dict[str, dict[str, Any]], path: Path) -> None:
         before = read_records(path)
         after = {run: each for run, each in (before | new).items() if run in RUNS}
         if after != before:
-            partial = path.with_suffix(".partial")
-            partial.write_text(_text(after), encoding="utf-8")
-            partial.replace(path)
+            with write_text(path) as file:
+                file.write(_text(after))
 
 
 def _text(records: Mapping[str, Mapping[str, Any]]) -> str:

@@ -19,6 +19,8 @@ from typing import Any
 from soak_cases import UNITS, soak_chunk
 from soak_link import link_chunk, link_design
 
+from exaq_cli.files import write_text
+
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = ROOT / "reports" / "soak.json"
 PAGE = ROOT / "docs" / "verification.md"
@@ -91,9 +93,8 @@ def write_soak(case: Soaked, kept: Mapping[str, Any], path: Path = REPORT) -> No
         fcntl.flock(held, fcntl.LOCK_EX)
         found = read_soak(path) | {case.name: dict(kept)}
         ordered = {each.name: found[each.name] for each in CASES if each.name in found}
-        partial_ = path.with_suffix(".partial")
-        partial_.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
-        partial_.replace(path)
+        with write_text(path) as file:
+            file.write(json.dumps(ordered, indent=1) + "\n")
 
 
 def fault(case: Soaked, kept: Mapping[str, Any] | None) -> str:
