@@ -10,12 +10,12 @@ import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from exaq.code_state import code_hash
+from exaq.whole_files import whole_file
 
 _FORMAT, _VERSION = "exaq-measurements", 1
 
@@ -66,12 +66,8 @@ class Record:
         if self._path is None:
             return
         document = {"format": _FORMAT, "version": _VERSION, "measurements": self._found}
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
+        with whole_file(self._path) as temporary:
             temporary.write_text(json.dumps(document, allow_nan=False) + "\n", encoding="utf-8")
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def state_of(packages: Sequence[str], wheels: Sequence[str]) -> dict[str, str]:

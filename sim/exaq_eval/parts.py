@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 
 from exaq import TableFile
 from exaq.code_state import code_hash
+from exaq.whole_files import whole_file
 from exaq_eval.settings import LogitFormat, Setting
 
 # Packages whose code makes figures.
@@ -66,10 +66,9 @@ class Part:
         """Keep it."""
         path = self._path(".output.npy")
         if path is not None:
-            temporary = self._temporary(path)
-            with temporary.open("wb") as file:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as temporary, temporary.open("wb") as file:
                 np.save(file, rows, allow_pickle=False)
-            temporary.replace(path)
 
     def attention(self) -> dict[str, Any]:
         """Plain values that describe the attention compared so far; empty: none is."""
@@ -97,14 +96,9 @@ class Part:
     def _write(self, suffix: str, contents: bytes) -> None:
         path = self._path(suffix)
         if path is not None:
-            temporary = self._temporary(path)
-            temporary.write_bytes(contents)
-            temporary.replace(path)
-
-    @staticmethod
-    def _temporary(path: Path) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path.with_name(f".{path.name}.{os.getpid()}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as temporary:
+                temporary.write_bytes(contents)
 
 
 #: Keeps nothing.
