@@ -28,7 +28,12 @@ def test_what_is_ended_leaves_nothing_behind(
     path = tmp_path / "kept"
     if there:
         path.write_text("before")
-    with pytest.raises(error), whole_file(path) as temporary:
-        temporary.write_text("half")
-        raise error
+
+    def ended() -> None:
+        with whole_file(path) as temporary:
+            temporary.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        ended()
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"] * there
