@@ -108,7 +108,12 @@ def _emit_weighted_sums(
         "full_rate_row": unit.steps * config.lanes,
     }
     return emit_top(
-        top, name=TOP, title="Weighted sums", settings={}, describe=lambda design: manifest
+        top,
+        name=TOP,
+        title="Weighted sums",
+        settings={},
+        describe=lambda design: manifest,
+        memories=memories,
     )
 
 

@@ -10,7 +10,8 @@ from exaq_hdl.attention.axi_level_sums import AxiLevelSums
 from exaq_hdl.attention.axi_streamed_attention import AxiStreamedAttention
 from exaq_hdl.attention.level_sums import LevelSums, level_sums_ports
 from exaq_hdl.emit.manifest import memories_in, ports_of, versions
-from exaq_hdl.emit.names import check_name, inner_name
+from exaq_hdl.emit.names import check_name
+from exaq_hdl.emit.target import FPGA
 from exaq_hdl.emit.verilog import Emitted, check_top, emit_top
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.flat_unit import FlatUnit
@@ -63,13 +64,14 @@ def emit_attention(
         or ``multipliers`` does not fit.
     """
     _check(top, ATTENTION_TOPS, name)
+    memories = FPGA.memories(name)
     unit = AttentionHead(
         config,
         operands=operands,
         multipliers=multipliers,
         value_multipliers=value_multipliers,
         outputs_per_beat=outputs_per_beat,
-        memories=_memories(name),
+        memories=memories,
     )
     tables = {}
     made_of = {"multipliers": multipliers, "operands": operands}
@@ -96,6 +98,7 @@ def emit_attention(
             },
             "full_rate_row": unit.full_rate_row,
         },
+        memories=memories,
     )
 
 
@@ -129,7 +132,8 @@ def emit_level_sums(
         There is no such top, a tool could not take the name, or ``outputs_per_beat`` does not fit.
     """
     _check(top, LEVEL_SUMS_TOPS, name)
-    unit = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=_memories(name))
+    memories = FPGA.memories(name)
+    unit = LevelSums(config, outputs_per_beat=outputs_per_beat, memories=memories)
     return _emit(
         LEVEL_SUMS_TOPS[top](unit),
         top=top,
@@ -147,16 +151,13 @@ def emit_level_sums(
             "boot_cycles": unit.boot_cycles,
             "full_rate_row": unit.steps * config.lanes,
         },
+        memories=memories,
     )
 
 
 def _check(top: str, tops: _Tops, name: str) -> None:
     check_top(top, tops)
     check_name(name)
-
-
-def _memories(name: str) -> Memories:
-    return Memories(ram_module=inner_name(name, "ram"))
 
 
 def _emit(
@@ -167,6 +168,7 @@ def _emit(
     title: str,
     made_of: Mapping[str, Any],
     described: Mapping[str, Any],
+    memories: Memories,
 ) -> Emitted:
     """The text of a top whose ``unit`` is of an attention head.
 
@@ -198,4 +200,5 @@ def _emit(
         title=f"{title}, {top} top",
         settings=settings | softmax | dict(made_of),
         describe=describe,
+        memories=memories,
     )

@@ -6,12 +6,15 @@ from typing import Any
 from amaranth.hdl import Fragment
 from amaranth.lib.wiring import In
 
+from exaq_hdl.emit.target import Target
 from exaq_hdl.parts.memory import memories_of
 from exaq_hdl.shell.streams import events
 from exaq_hdl.shell.tops import Top
 
 
-def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[str, Any]:
+def manifest(
+    component: Top, design: Fragment, *, top: str, name: str, target: Target
+) -> dict[str, Any]:
     """Plain values for JSON.
 
     Parameters
@@ -22,6 +25,8 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
         The same, elaborated.
     top, name
         The top's name among tops, and in Verilog.
+    target
+        What it is emitted for.
     """
     unit = component.softmax
     config = unit.config
@@ -36,6 +41,7 @@ def manifest(component: Top, design: Fragment, *, top: str, name: str) -> dict[s
     return {
         "name": name,
         "top": top,
+        "target": target.to_dict(),
         "config": config.to_dict(),
         "ports": ports_of(component),
         **of_kernel,
@@ -75,7 +81,11 @@ def memories_in(design: Fragment) -> list[dict[str, Any]]:
             "depth": use.depth,
             "write_ports": use.write_ports,
             "read_ports": use.read_ports,
+            "shared_port": use.shared_port,
+            "latency": use.latency,
             "bits": use.bits,
+            "holds": use.holds,
+            **({"array": use.array} if use.array else {}),
         }
         for use in memories_of(design)
     ]

@@ -15,6 +15,8 @@ from exaq.cache import caching_environment
 from exaq.tool import run_tool
 from exaq_hdl.emit.manifest import manifest
 from exaq_hdl.emit.names import check_name, inner_name
+from exaq_hdl.emit.target import FPGA, Target
+from exaq_hdl.parts.asic_memory import AsicMemories
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.shell.every_top import TOPS
 
@@ -39,7 +41,13 @@ class Emitted:
     manifest: dict[str, Any]
 
 
-def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_softmax") -> Emitted:
+def emit_verilog(
+    config: SoftmaxConfig,
+    *,
+    top: str = "axi",
+    name: str = "exaq_softmax",
+    target: Target = FPGA,
+) -> Emitted:
     """Verilog of the unit that ``config`` describes; the same text every time.
 
     Parameters
@@ -52,6 +60,8 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
         Name of the top module: letters, digits and single underscores between them, beginning
         with a letter. Every other module's name is this, two underscores and a name of its own,
         so that units of different names never clash.
+    target
+        What it is for, an FPGA or a chip.
 
     Returns
     -------
@@ -65,13 +75,16 @@ def emit_verilog(config: SoftmaxConfig, *, top: str = "axi", name: str = "exaq_s
     """
     check_top(top, TOPS)
     check_name(name)
-    component = TOPS[top](config, memories=Memories(ram_module=inner_name(name, "ram")))
+    memories = target.memories(name)
+    component = TOPS[top](config, memories=memories, async_reset=target.reset == "async")
+    made_for = {} if target == FPGA else target.to_dict()
     return emit_top(
         component,
         name=name,
         title=f"Streaming {config.kernel.title} softmax, {top} top",
-        settings=config.to_dict(),
-        describe=lambda design: manifest(component, design, top=top, name=name),
+        settings=config.to_dict() | made_for,
+        describe=lambda design: manifest(component, design, top=top, name=name, target=target),
+        memories=memories,
     )
 
 
@@ -82,6 +95,7 @@ def emit_top(
     title: str,
     settings: Mapping[str, Any],
     describe: Callable[[Fragment], dict[str, Any]],
+    memories: Memories,
 ) -> Emitted:
     """Verilog of a top whatever it is, with the RAM that its memories are instances of.
 
@@ -95,12 +109,17 @@ def emit_top(
         What it is, and what it was made from, for the text's first lines.
     describe
         Makes the manifest of the elaborated design.
+    memories
+        Those that the component was made with.
     """
     design: Any = Fragment.get(component, None)  # type: ignore[no-untyped-call]
     ports = {port: (getattr(component, port), None) for port in component.ports}
     text = rtlil_to_verilog(rtlil.convert(design, name=name, ports=ports, emit_src=False))
-    ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text(encoding="utf-8")
-    ram_text = ram_text.replace(_RAM, inner_name(name, "ram"))
+    if isinstance(memories, AsicMemories):
+        ram_text = "\n".join(memories.texts.values())
+    else:
+        ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text(encoding="utf-8")
+        ram_text = ram_text.replace(_RAM, inner_name(name, "ram"))
     return Emitted(
         verilog=f"{_header(title, settings)}\n{_name_modules(text, name)}\n{ram_text}",
         manifest=describe(design),

@@ -1,5 +1,7 @@
 """A FIFO over block RAM for free-running producers."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Shape, ShapeLike, Signal, Value, signed
@@ -19,10 +21,10 @@ _FREE_ROUNDING = 512
 class Fifo(Component):
     """Queue between a free-running producer and a stream consumer.
 
-    Latency 3 cycles from ``i`` to ``o``; throughput 1 item per cycle, of a lazy queue an item
-    in 2 cycles. ``i`` never refuses: the producer watches ``room`` instead, which is high while
-    ``slack`` further items fit, those already on their way included. Back-pressure on ``o``
-    holds its payload.
+    Latency 3 cycles from ``i`` to ``o``, 4 in memories that take 2 cycles to read; throughput 1
+    item per cycle, of a lazy queue an item in 2 cycles. ``i`` never refuses: the producer watches
+    ``room`` instead, which is high while ``slack`` further items fit, those already on their way
+    included. Back-pressure on ``o`` holds its payload.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ class Fifo(Component):
         Where the items are, as of ``Ram``.
     memories
         Makes the RAM that holds the items.
+    holds
+        What the items are, in words.
 
     Members
     -------
@@ -47,7 +51,13 @@ class Fifo(Component):
     o : stream
     """
 
+    #: In memories that take a cycle to read.
     latency = 3
+
+    @classmethod
+    def latency_in(cls, memories: Memories) -> int:
+        """The latency of one in ``memories``."""
+        return cls.latency + memories.queue_read_cycles - 1
 
     def __init__(
         self,
@@ -58,17 +68,20 @@ class Fifo(Component):
         lazy: bool = False,
         place: str = "block",
         memories: Memories = SIMULATED,
+        holds: str = "",
     ):
         if not Shape.cast(shape).width:
             raise ValueError(f"shape must have at least one bit, not {shape!r}")
         self.shape = shape
         self._memories = memories
         self._place = place
+        self._holds = holds
         self.lazy = flag("lazy", lazy)
         self.slack = slack = integer("slack", slack, 1)
         depth = integer("capacity", capacity, 1) + slack
         rounded = (1 << lfsr_width(depth)) - 1
-        self._lfsr = rounded < _FREE_ROUNDING
+        self._lfsr = rounded < _FREE_ROUNDING and not memories.exact_depths
+        self.latency = self.latency_in(memories)
         self.depth = rounded if self._lfsr else depth
         super().__init__(
             {
@@ -80,17 +93,23 @@ class Fifo(Component):
         )
 
     def elaborate(self, platform: Any) -> Module:
-        # The reader runs ahead: v1 says that the RAM's latch holds an item, o.valid that its
-        # output register does. Each moves on when the next place is free.
+        # The reader runs ahead: v1 says that the RAM's latch holds an item, v2 that its second one
+        # does, where it has one, and o.valid that its output register does. Each moves on when the
+        # next place is free.
         m = Module()
         depth = self.depth + 1 if self._lfsr else self.depth
+        cycles = self._memories.queue_read_cycles
         m.submodules.ram = ram = self._memories.ram(
-            width=Shape.cast(self.shape).width, depth=depth, place=self._place
+            width=Shape.cast(self.shape).width,
+            depth=depth,
+            place=self._place,
+            read_cycles=cycles,
+            holds=self._holds,
         )
 
-        v1 = Signal()
+        latched = [Signal(name=f"v{k + 1}") for k in range(cycles)]
         take_output = Signal()
-        take_latch = Signal()
+        take_latch = [Signal(name=name) for name in ("take_latch", "take_pipe")[:cycles]]
         read = Signal()
         first = LFSR_START if self._lfsr else 0
         write_address = Signal(range(depth), init=first)
@@ -107,10 +126,17 @@ class Fifo(Component):
         stored = Signal()
         m.d.comb += [
             self.room.eq(~spare[-1]),
-            self.empty.eq(~(stored | v1 | self.o.valid)),
-            take_output.eq(v1 & ~self.o.valid if self.lazy else ~self.o.valid | self.o.ready),
-            take_latch.eq(~v1 | take_output),
-            read.eq(take_latch & stored),
+            self.empty.eq(~reduce(or_, [stored, *latched, self.o.valid])),
+            take_output.eq(
+                latched[-1] & ~self.o.valid if self.lazy else ~self.o.valid | self.o.ready
+            ),
+            *(
+                take.eq(~full | behind)
+                for take, full, behind in zip(
+                    take_latch, latched, [*take_latch[1:], take_output], strict=True
+                )
+            ),
+            read.eq(take_latch[0] & stored),
         ]
         with m.If(self.i.valid ^ read):
             down = self.i.valid
@@ -125,10 +151,11 @@ class Fifo(Component):
             m.d.sync += write_address.eq(after(write_address))
         with m.If(read):
             m.d.sync += read_address.eq(after(read_address))
-        with m.If(take_latch):
-            m.d.sync += v1.eq(read)
+        for take, full, before in zip(take_latch, latched, [read, *latched], strict=False):
+            with m.If(take):
+                m.d.sync += full.eq(before)
         with m.If(take_output):
-            m.d.sync += self.o.valid.eq(v1)
+            m.d.sync += self.o.valid.eq(latched[-1])
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
 
@@ -138,6 +165,7 @@ class Fifo(Component):
             ram.write_data.eq(self.i.payload),
             ram.read_enable.eq(read),
             ram.read_address.eq(read_address),
+            *([ram.pipe_enable.eq(take_latch[1])] if cycles > 1 else []),
             ram.output_enable.eq(take_output),
             Value.cast(self.o.payload).eq(ram.read_data),
         ]
@@ -153,8 +181,11 @@ class FallThroughFifo(Component):
     """
 
     latency = 1
-    #: Cycles that the way through the memory takes longer than the short cut.
-    detour = Fifo.latency + 1
+
+    @staticmethod
+    def detour_in(memories: Memories) -> int:
+        """Cycles that the way through ``memories`` takes longer than the short cut."""
+        return Fifo.latency_in(memories) + 1
 
     def __init__(
         self,
@@ -164,10 +195,18 @@ class FallThroughFifo(Component):
         slack: int,
         lazy: bool = True,
         memories: Memories = SIMULATED,
+        holds: str = "",
     ):
         self.lazy = lazy
         inner_slack = integer("slack", slack, 1) + 1
-        self.fifo = Fifo(shape, capacity=capacity, slack=inner_slack, lazy=lazy, memories=memories)
+        self.fifo = Fifo(
+            shape,
+            capacity=capacity,
+            slack=inner_slack,
+            lazy=lazy,
+            memories=memories,
+            holds=holds,
+        )
         super().__init__(
             {
                 "i": In(stream.Signature(shape, always_ready=True)),

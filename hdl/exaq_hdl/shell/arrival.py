@@ -9,8 +9,9 @@ from amaranth.lib import wiring
 from exaq import StreamFormat
 from exaq_hdl.kernels.kernel_unit import ClosedRow, KernelUnit
 from exaq_hdl.parts.component import Component
-from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
+from exaq_hdl.parts.fifo import FallThroughFifo
 from exaq_hdl.parts.memory import Memories
+from exaq_hdl.parts.single_port_fifo import row_queue, row_queue_latency
 from exaq_hdl.shell.receiver import Receiver
 from exaq_hdl.shell.row_max import RowMax
 from exaq_hdl.shell.row_reports import known_context
@@ -45,17 +46,23 @@ class BehindMaximum(Arrival):
         self, format: StreamFormat, receiver: Receiver, kernel: KernelUnit, memories: Memories
     ):
         self._format, self._receiver, self._kernel = format, receiver, kernel
-        self.row_max = RowMax(format, least=kernel.least_maximum)
+        self.row_max = RowMax(
+            format,
+            least=kernel.least_maximum,
+            head_start=row_queue_latency(memories) - FallThroughFifo.latency,
+        )
         # A row waits in the row buffer for its maximum while its followers go on arriving.
         find_max = self.row_max.latency + FallThroughFifo.latency + kernel.prepare
         # Where rows can be that short, a maximum can meet another one in its queue at full rate.
-        short_rows = format.full_rate_beats <= FallThroughFifo.detour
-        detour = FallThroughFifo.detour if short_rows else 0
-        self.row_buffer = Fifo(
+        longer = FallThroughFifo.detour_in(memories)
+        short_rows = format.full_rate_beats <= longer
+        detour = longer if short_rows else 0
+        self.row_buffer = row_queue(
             row_beat(format),
             capacity=format.beats + find_max + detour,
             slack=receiver.reaction + 1,
             memories=memories,
+            holds="beats of rows whose maximum is not known yet",
         )
         self.max_queue = FallThroughFifo(
             with_fields("maximum", format.logit_width, kernel.row_fields),
@@ -63,6 +70,7 @@ class BehindMaximum(Arrival):
             slack=receiver.reaction + self.row_max.latency + 1,
             lazy=not short_rows,
             memories=memories,
+            holds="maxima of rows",
         )
         self.latency = receiver.latency + find_max
         self.rows = self.max_queue.fifo.depth

@@ -139,8 +139,8 @@ def _whole_bytes(shape: Any) -> int:
 class AxiSoftmax(AxiUnit):
     """AXI4-Stream top: ``Softmax`` with each lane in its own whole bytes, lane 0 lowest.
 
-    Latency and throughput are the unit's. ``aresetn`` is synchronous to ``aclk`` and active
-    low. Every output is a register.
+    Latency and throughput are the unit's. ``aresetn`` is active low, and synchronous to ``aclk``
+    unless the reset is asynchronous. Every output is a register.
 
     Members
     -------
@@ -162,7 +162,13 @@ class AxiSoftmax(AxiUnit):
     s_axi_... : with contexts: AXI4-Lite slave for tables and counters, see Control
     """
 
-    def __init__(self, config: SoftmaxConfig, *, memories: Memories = SIMULATED):
+    def __init__(
+        self,
+        config: SoftmaxConfig,
+        *,
+        memories: Memories = SIMULATED,
+        async_reset: bool = False,
+    ):
         self.config = check_config(config)
         self.softmax = Softmax(config, memories=memories)
         self._unit_ports = unit_ports(config)
@@ -170,7 +176,8 @@ class AxiSoftmax(AxiUnit):
         if config.format.contexts:
             self.control = Control(config, latency=self.softmax.latency)
             bus = AXI_LITE
-        super().__init__(self.softmax, axi_stream_ports(config.format, self._unit_ports) | bus)
+        ports = axi_stream_ports(config.format, self._unit_ports) | bus
+        super().__init__(self.softmax, ports, async_reset=async_reset)
 
     def elaborate(self, platform: Any) -> Module:
         m, softmax = super().elaborate(platform), self.softmax

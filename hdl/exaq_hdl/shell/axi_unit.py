@@ -11,7 +11,7 @@ from exaq_hdl.shell.ports import SignalPort, members
 
 
 class AxiUnit(Component):
-    """A top with ``aclk`` and ``aresetn``, synchronous and active low, whose streams a subclass
+    """A top with ``aclk`` and ``aresetn``, active low, whose streams a subclass
     connects in what ``elaborate`` gives. Latency and throughput are the unit's.
 
     Parameters
@@ -20,24 +20,28 @@ class AxiUnit(Component):
         A component with ``latency``; the submodule ``core``.
     ports
         Those of all streams.
+    async_reset
+        Whether the reset acts without a clock.
     """
 
     clocking: ClassVar[dict[str, SignalPort]] = {}
 
-    def __init__(self, unit: Any, ports: Mapping[str, SignalPort]):
+    def __init__(self, unit: Any, ports: Mapping[str, SignalPort], *, async_reset: bool = False):
         self.unit = unit
+        self._async = async_reset
+        kind = "asynchronous" if async_reset else "synchronous"
         self.latency = unit.latency
         #: Every port, each with what it is.
         self.ports = {
             "aclk": SignalPort(In, 1, "clock"),
-            "aresetn": SignalPort(In, 1, "synchronous reset, active low"),
+            "aresetn": SignalPort(In, 1, f"{kind} reset, active low"),
             **ports,
         }
         super().__init__(members(self.ports))
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        sync: Any = ClockDomain("sync", local=True)
+        sync: Any = ClockDomain("sync", local=True, async_reset=self._async)
         m.domains.sync = sync
         m.d.comb += [sync.clk.eq(self.aclk), sync.rst.eq(~self.aresetn)]
         m.submodules.core = self.unit

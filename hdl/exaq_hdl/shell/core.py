@@ -12,7 +12,7 @@ from exaq_hdl.shell.tops import top
 class FlatSoftmax(FlatUnit):
     """Core top: ``Softmax`` with a port for each field; lane 0 lowest, no padding.
 
-    Latency and throughput are the unit's. Clock ``clk``, synchronous reset ``rst``, active high.
+    Latency and throughput are the unit's. Clock ``clk``, reset ``rst``, active high.
 
     Members
     -------
@@ -21,7 +21,13 @@ class FlatSoftmax(FlatUnit):
     ... : likewise the other ports of ``Softmax``
     """
 
-    def __init__(self, config: SoftmaxConfig, *, memories: Memories = SIMULATED):
+    def __init__(
+        self,
+        config: SoftmaxConfig,
+        *,
+        memories: Memories = SIMULATED,
+        async_reset: bool = False,
+    ):
         self.config = check_config(config)
         self.softmax = Softmax(config, memories=memories)
-        super().__init__(self.softmax, unit_ports(config))
+        super().__init__(self.softmax, unit_ports(config), async_reset=async_reset)

@@ -13,16 +13,12 @@ from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 from exaq_hdl.shell.streams import row_beat
 
-#: Cycles that a beat's way through the row buffer takes longer than a maximum's through its
-#: queue. With no maximum earlier than that, the unit's latency is the same for every row.
-HEAD_START = Fifo.latency - FallThroughFifo.latency
-
 
 class RowMax(Component):
     """Largest logit of each row, in offset binary.
 
     A registered tree over the lanes, then one running register. Latency ceil(log2(lanes))
-    cycles, but at least HEAD_START, from a row's last beat to its maximum; throughput 1 beat
+    cycles, but at least ``head_start``, from a row's last beat to its maximum; throughput 1 beat
     per cycle, rows back to back.
     A row without a live element gives the lowest logit, which is what its lanes hold, or ``least``.
 
@@ -33,6 +29,9 @@ class RowMax(Component):
     least
         What every maximum is at least, in offset binary: a sink that all rows share. The running
         register starts from it.
+    head_start
+        Cycles that a beat's way through the row buffer takes longer than a maximum's through its
+        queue. With no maximum earlier than that, the unit's latency is the same for every row.
 
     Members
     -------
@@ -40,10 +39,16 @@ class RowMax(Component):
     o : stream of logit_width bits, always ready; one item a row
     """
 
-    def __init__(self, format: StreamFormat, *, least: int = 0):
+    def __init__(
+        self,
+        format: StreamFormat,
+        *,
+        least: int = 0,
+        head_start: int = Fifo.latency - FallThroughFifo.latency,
+    ):
         self.format = check_format(format)
         self.least = integer("least", least, 0, 2**format.logit_width - 1)
-        self.latency = max((format.lanes - 1).bit_length(), HEAD_START)
+        self.latency = max((format.lanes - 1).bit_length(), head_start)
         super().__init__(
             {
                 "i": In(stream.Signature(row_beat(format), always_ready=True)),

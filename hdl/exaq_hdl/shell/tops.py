@@ -20,7 +20,7 @@ class Top(Protocol):
     softmax: Any
     latency: int
 
-    def __init__(self, config: SoftmaxConfig, *, memories: Memories): ...
+    def __init__(self, config: SoftmaxConfig, *, memories: Memories, async_reset: bool = False): ...
 
 
 #: Every top by its name.

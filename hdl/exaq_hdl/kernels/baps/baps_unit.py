@@ -148,17 +148,26 @@ class _Codes(_Output):
     def __init__(self, kernel: Baps, slack: int, sum_latency: int, memories: Memories):
         self._kernel = kernel
         self._code_fifo = codes = Fifo(
-            layout(BapsUnit.output(kernel)), capacity=_STREAMING, slack=slack, memories=memories
+            layout(BapsUnit.output(kernel)),
+            capacity=_STREAMING,
+            slack=slack,
+            memories=memories,
+            holds="beats of codes",
         )
         self._results = results = Fifo(
-            result_row(kernel), capacity=_WAITING, slack=slack + sum_latency, memories=memories
+            result_row(kernel),
+            capacity=_WAITING,
+            slack=slack + sum_latency,
+            memories=memories,
+            holds="results of rows",
         )
         self.blocks = {"code_fifo": codes, "results": results}
         self.room, self.o = codes.room & results.room, codes.o
-        self.latency = Fifo.latency
-        self.results_latency = sum_latency + Fifo.latency
-        # The queue's two registers hold items too, and `room` is low only when one more is in.
-        self.results_waiting = results.depth - results.slack + 3
+        self.latency = codes.latency
+        self.results_latency = sum_latency + results.latency
+        # The registers behind the queue's memory hold items too, and `room` is low only when one
+        # more is in.
+        self.results_waiting = results.depth - results.slack + results.latency
 
     def connect(self, m: Module, coded: Stream, sums: Stream, unit: Any) -> None:
         kernel, beat, given = self._kernel, coded.payload, self._code_fifo.i.payload

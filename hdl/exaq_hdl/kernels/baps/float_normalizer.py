@@ -51,7 +51,9 @@ class FloatNormalizer(Component):
         m = Module()
         kernel = self.kernel
         words = [int(word) for row in FLOAT_WORDS for word in row]
-        m.submodules.words = rom = self._memories.rom(unsigned(MANTISSA_BITS + 1), words)
+        m.submodules.words = rom = self._memories.rom(
+            unsigned(MANTISSA_BITS + 1), words, holds="reciprocals of sums, as floats"
+        )
         port = rom.read_port()
 
         total = Signal(kernel.sum_bits, reset_less=True)

@@ -58,7 +58,7 @@ class Normalisation:
             if kernel.format.gives_probabilities
             else None
         )
-        self.latency = self.accumulator.latency + Fifo.latency
+        self.latency = self.accumulator.latency + Fifo.latency_in(memories)
         if self._normalizer:
             self.latency += self._normalizer.latency
         rows = _WAITING if behind is None else kernel.format.rows_within(self.latency + behind)
@@ -68,9 +68,11 @@ class Normalisation:
             slack=Quantizer.reaction + self.accumulator.latency + 1,
             lazy=self._normalizer is not None,
             memories=memories,
+            holds="sums of rows",
         )
-        # The queue's two registers hold items too, and `room` is low only when one more is in.
-        self.waiting = queue.depth - queue.slack + 3
+        # The registers behind the queue's memory hold items too, and `room` is low only when one
+        # more is in.
+        self.waiting = queue.depth - queue.slack + queue.latency
         self.room = queue.room
         self.empty_row = self.accumulator.empty_row
         if self._normalizer:

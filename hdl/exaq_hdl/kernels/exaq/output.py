@@ -7,8 +7,8 @@ from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
 from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.parts.component import Component, Stream
-from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
+from exaq_hdl.parts.single_port_fifo import row_queue
 from exaq_hdl.shell.streams import live_lanes
 
 
@@ -45,11 +45,12 @@ class Output:
         self.hold = make_table + emitter.latency
         self.emitter = emitter
         # A row waits for its table while its followers go on arriving.
-        self.code_fifo = Fifo(
+        self.code_fifo = row_queue(
             self.emitter.i.payload.shape(),
             capacity=kernel.format.beats + self.hold,
             slack=Quantizer.reaction + 1,
             memories=memories,
+            holds="codes of rows whose probabilities are not known yet",
         )
         self.room, self.o = self.code_fifo.room, self.emitter.o
         self.tables: Stream | None = self.emitter.table

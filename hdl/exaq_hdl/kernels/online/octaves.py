@@ -86,7 +86,7 @@ class Octaves(Component):
         found = []
         # Two ports are what a block RAM has.
         for pair in range(0, len(logits), 2):
-            rom = self._memories.rom(shape, words, place="block")
+            rom = self._memories.rom(shape, words, place="block", holds="steps of a logit")
             m.submodules[f"table{pair // 2}"] = rom
             for logit in logits[pair : pair + 2]:
                 port = rom.read_port()

@@ -5,6 +5,7 @@ from amaranth.hdl import ShapeLike
 from exaq import StreamFormat
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
+from exaq_hdl.parts.single_port_fifo import row_queue
 
 
 class WaitingRows:
@@ -45,10 +46,14 @@ class WaitingRows:
         behind: int,
         memories: Memories,
     ):
-        behind += Fifo.latency
+        behind += Fifo.latency_in(memories)
         self.latency = sum_latency + behind
-        self.beats = Fifo(
-            beat, capacity=format.beats + self.latency, slack=slack, memories=memories
+        self.beats = row_queue(
+            beat,
+            capacity=format.beats + self.latency,
+            slack=slack,
+            memories=memories,
+            holds="beats of rows whose sum is not known yet",
         )
         self.sums = Fifo(
             row,
@@ -56,5 +61,6 @@ class WaitingRows:
             slack=slack + sum_latency,
             lazy=True,
             memories=memories,
+            holds="sums of rows",
         )
         self.room = self.beats.room & self.sums.room

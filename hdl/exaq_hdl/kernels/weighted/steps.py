@@ -59,7 +59,9 @@ class Steps:
                 f"a table behind an address of {len(address)} bits has {1 << len(address)} words, "
                 f"not {len(words)}"
             )
-        table = self._memories.rom(unsigned(width), [int(word) for word in words])
+        table = self._memories.rom(
+            unsigned(width), [int(word) for word in words], holds=f"table of {name} of a lane"
+        )
         self._m.submodules[f"{self._name}_{name}"] = table
         port = table.read_port()
         self._m.d.comb += [

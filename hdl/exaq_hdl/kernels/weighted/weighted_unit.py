@@ -14,6 +14,7 @@ from exaq_hdl.kernels.weighted.weighted_layouts import stored_beat
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import Memories
+from exaq_hdl.parts.single_port_fifo import row_queue
 
 
 class WeightedUnit(KernelUnit):
@@ -35,7 +36,7 @@ class WeightedUnit(KernelUnit):
         self._sum = WeightSum(datapath)
         self._finisher: Any = datapath.finisher()
         self._emitter = WeightedEmitter(datapath, memories=memories)
-        find_item = self._sum.latency + Fifo.latency + self._finisher.latency
+        find_item = self._sum.latency + Fifo.latency_in(memories) + self._finisher.latency
         self.hold = find_item + self._emitter.latency
         self.latency = weigher.latency + self.hold
         self._sum_queue = Fifo(
@@ -44,13 +45,15 @@ class WeightedUnit(KernelUnit):
             slack=weigher.reaction + self._sum.latency + 1,
             lazy=True,
             memories=memories,
+            holds="sums of rows",
         )
         # A row waits for its item while its followers go on arriving.
-        self._store = Fifo(
+        self._store = row_queue(
             stored_beat(kernel),
             capacity=kernel.format.beats + self.hold,
             slack=weigher.reaction + 1,
             memories=memories,
+            holds="numerators of rows whose sum is not known yet",
         )
         self.beats, self.rows, self.o = weigher.i, weigher.maximum, self._emitter.o
 

@@ -65,7 +65,9 @@ class BlockEmitter(Emitter):
         for lane in range(kernel.format.lanes):
             element = beat.elements[lane]
             m.submodules[f"p_table{lane}"] = ram = self._memories.ram(
-                width=kernel.format.prob_bits, depth=4 * kernel.levels
+                width=kernel.format.prob_bits,
+                depth=4 * kernel.levels,
+                holds="probabilities of two rows",
             )
             m.d.comb += [
                 ram.write_enable.eq(tables.write | clear),

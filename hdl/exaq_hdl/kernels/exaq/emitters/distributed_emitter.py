@@ -47,7 +47,9 @@ class DistributedEmitter(Emitter):
         lanes = []
         for lane in range(kernel.format.lanes):
             m.submodules[f"p_table{lane}"] = ram = self._memories.lookup_ram(
-                width=kernel.format.prob_bits, depth=2 * kernel.levels
+                width=kernel.format.prob_bits,
+                depth=2 * kernel.levels,
+                holds="probabilities of two rows",
             )
             write, read = ram.write_port(), ram.read_port(domain="comb")
             m.d.comb += [

@@ -60,13 +60,15 @@ class Emitter(Component):
 
 
 def emitter_of(kernel: Exaq, memories: Memories) -> Emitter:
-    """The emitter with its p-tables where ``kernel.p_table_place`` says."""
+    """The emitter with its p-tables where ``kernel.p_table_place`` says; in a design for a chip,
+    where a memory of so few words is flops anyway, in registers.
+    """
     # Here, so that a place need not know the others.
     from exaq_hdl.kernels.exaq.emitters.block_emitter import BlockEmitter
     from exaq_hdl.kernels.exaq.emitters.distributed_emitter import DistributedEmitter
     from exaq_hdl.kernels.exaq.emitters.register_emitter import RegisterEmitter
 
-    if kernel.p_table_place == "registers":
+    if kernel.p_table_place == "registers" or memories.small_are_flops:
         return RegisterEmitter(kernel)
     if kernel.p_table_place == "distributed":
         return DistributedEmitter(kernel, memories=memories)

@@ -165,7 +165,9 @@ class FloatThresholds(Component):
             found = Value.cast(lookup(code, [first, first, *others]))
             return found, pipeline.step(last - 1, found, "threshold")
         m.submodules.ram = ram = self._memories.ram(
-            width=THRESHOLD_WIDTH, depth=(kernel.format.contexts + 1) << kernel.bits
+            width=THRESHOLD_WIDTH,
+            depth=(kernel.format.contexts + 1) << kernel.bits,
+            holds="thresholds of all contexts",
         )
         # As late as can be, but for sinks, which the maximum waits for.
         word, place = self.store.payload, 0 if _joins(kernel) else last - Ram.latency

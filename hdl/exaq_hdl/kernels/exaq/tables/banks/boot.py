@@ -55,7 +55,9 @@ class Boot(Component):
         unused = [0] * ((1 << len(place)) - kernel.load_length)
         words = [word for tables in sets for word in [*kernel.load_words(0, tables), *unused]]
         width = checked_word(kernel)["word"].width
-        m.submodules.rom = table = self._memories.rom(signed(width), words)
+        m.submodules.rom = table = self._memories.rom(
+            signed(width), words, holds="loads of the first tables"
+        )
         port = table.read_port()
 
         active = Signal(init=1)

@@ -67,7 +67,7 @@ class ContextMap(Component):
         m = Module()
         depth = 1 << len(self.context)
         m.submodules.banks = banks = self._memories.lookup_ram(
-            width=self.kernel.bank_bits, depth=depth
+            width=self.kernel.bank_bits, depth=depth, holds="the bank of each context"
         )
         write, row, former = banks.write_port(), banks.read_port(), banks.read_port()
         m.d.comb += [

@@ -47,7 +47,9 @@ class ExpRam(Component):
         m = Module()
         word = self.store.payload
         entries = (self.kernel.format.contexts + 1) << self.kernel.bits
-        m.submodules.ram = ram = self._memories.ram(width=self.kernel.exp_bits, depth=entries)
+        m.submodules.ram = ram = self._memories.ram(
+            width=self.kernel.exp_bits, depth=entries, holds="exponentials of all contexts"
+        )
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),
             ram.write_address.eq(Cat(word.code, word.bank)),

@@ -74,7 +74,9 @@ class RowThresholds(Component):
         kernel = self.kernel
         width = kernel.format.logit_width
         m.submodules.ram = ram = self._memories.ram(
-            width=width + 1, depth=(kernel.format.contexts + 1) << kernel.bits
+            width=width + 1,
+            depth=(kernel.format.contexts + 1) << kernel.bits,
+            holds="thresholds of all contexts",
         )
         word = self.store.payload
         m.d.comb += [

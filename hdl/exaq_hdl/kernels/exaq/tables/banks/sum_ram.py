@@ -62,7 +62,9 @@ class SumRam(Component):
         m.d.comb += self.total.eq(total)
         for k, start in enumerate(range(0, entries, _BLOCK)):
             m.submodules[f"ram{k}"] = ram = self._memories.ram(
-                width=len(self.total), depth=min(_BLOCK, entries - start)
+                width=len(self.total),
+                depth=min(_BLOCK, entries - start),
+                holds="LUT_sum of all contexts",
             )
             inside = len(ram.write_address)
             writes = write_address[_BLOCK.bit_length() - 1 :] == k if entries > _BLOCK else 1
@@ -113,7 +115,9 @@ class ExcessRam(Component):
         m = Module()
         word = self.store.payload
         entries = (self.kernel.format.contexts + 1) << len(self.lanes)
-        m.submodules.ram = ram = self._memories.ram(width=len(self.excess), depth=entries)
+        m.submodules.ram = ram = self._memories.ram(
+            width=len(self.excess), depth=entries, holds="what idle lanes add, of all contexts"
+        )
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),
             ram.write_address.eq(Cat(word.lanes, word.bank)),
@@ -159,7 +163,9 @@ class SinkRam(Component):
         m = Module()
         word = self.store.payload
         entries = (self.kernel.format.contexts + 1) << self.kernel.bits
-        m.submodules.ram = ram = self._memories.ram(width=self.kernel.exp_bits, depth=entries)
+        m.submodules.ram = ram = self._memories.ram(
+            width=self.kernel.exp_bits, depth=entries, holds="exponentials of all contexts"
+        )
         m.d.comb += [
             ram.write_enable.eq(self.store.valid),
             ram.write_address.eq(Cat(word.code, word.bank)),

@@ -15,6 +15,8 @@ class SumRom(Component):
     """Adds the exponentials of ``group`` codes by one lookup in 2**(bits * group) entries.
 
     Latency 2 cycles (block RAM and its output register); throughput 1 group per cycle. Exact.
+    Where ROMs are gates, each half of the group has a table of its own, and their entries are
+    added: two tables of 16 entries and an adder are smaller than one of 256, and as fast.
     Source: EXAQ (arXiv 2410.03185), LUT_sum.
 
     Members
@@ -34,11 +36,20 @@ class SumRom(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        init = [int(entry) for entry in self.kernel.tables.sum_rom(self.kernel.group)]
-        width = self.kernel.group_sum_bits
-        m.submodules.rom = table = self._memories.rom(width, init)
-        port = table.read_port()
-        output = Signal(width, reset_less=True)
-        m.d.comb += [port.addr.eq(self.codes), self.total.eq(output)]
-        m.d.sync += output.eq(port.data)
+        group, bits = self.kernel.group, self.kernel.bits
+        halves = self._memories.roms_are_gates and group % 2 == 0
+        parts = [group // 2] * 2 if halves else [group]
+        found = []
+        for k, lanes in enumerate(parts):
+            init = [int(entry) for entry in self.kernel.tables.sum_rom(lanes)]
+            width = max(init).bit_length() if halves else self.kernel.group_sum_bits
+            table = self._memories.rom(width, init, holds=f"sums of {lanes} exponentials")
+            m.submodules[f"rom{k}" if halves else "rom"] = table
+            port = table.read_port()
+            codes = self.codes.word_select(k, bits * lanes) if halves else self.codes
+            m.d.comb += port.addr.eq(codes)
+            found.append(port.data)
+        output = Signal(self.kernel.group_sum_bits, reset_less=True)
+        m.d.comb += self.total.eq(output)
+        m.d.sync += output.eq(found[0] + found[1] if halves else found[0])
         return m
