@@ -212,12 +212,16 @@ class Simulation:
         }
 
 
-def compile_unit(config: SoftmaxConfig, *, tracing: bool = False) -> Path:
+def compile_unit(
+    config: SoftmaxConfig, *, tracing: bool = False, verilog: str | None = None
+) -> Path:
     """The unit's AXI top as a shared library, compiled unless it is in the cache.
 
-    ``simulate`` calls it; calling it before only moves the wait. Errors: as ``build_library``.
+    ``simulate`` calls it; calling it before only moves the wait. ``verilog`` as of that. Errors: as
+    ``build_library``.
     """
-    return build_library(_verilog(config), config, tracing=tracing)
+    text = _verilog(config) if verilog is None else verilog
+    return build_library(text, config, tracing=tracing)
 
 
 def simulate(
@@ -236,6 +240,7 @@ def simulate(
     waves: str | os.PathLike[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     overlong: bool = False,
+    verilog: str | None = None,
 ) -> Simulation:
     """Streams an array through the unit's emitted Verilog, compiled.
 
@@ -282,6 +287,9 @@ def simulate(
     overlong
         Stream rows longer than ``config.max_row`` rather than refuse them: the unit works on the
         first max_row elements, flags the row in ``row_errors`` and gives 0 for the others.
+    verilog
+        Text of the unit's AXI top, a module ``exaq_softmax`` with its ports: the unit emitted for
+        another target, or a netlist of it. None: as ``exaq_hdl.emit_verilog`` gives it.
 
     Raises
     ------
@@ -301,7 +309,7 @@ def simulate(
     ends = None if null_beats is None else _null_beats(null_beats, rows, config, overlong)
     loaded(config, loads)
     with kept_waves(waves) as file:
-        library = compile_unit(config, tracing=file is not None)
+        library = compile_unit(config, tracing=file is not None, verilog=verilog)
         begin = time.perf_counter()
         out = stream_rows(
             library,

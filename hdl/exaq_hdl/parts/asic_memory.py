@@ -100,18 +100,18 @@ class AsicRam(Ram):
         slow = "_slow" if self.read_cycles > 1 else ""
         #: Module of the words.
         self.array = f"{memories.name}__{'flops' if small else 'array'}_{size}"
-        self.module = f"{memories.name}__ram_{size}{slow}"
+        self._wrapper = f"{memories.name}__ram_{size}{slow}"
 
     def elaborate(self, platform: Any) -> Module:
         memories, address = self._memories, len(self.read_address)
         if memories.models or self.place == "logic":
             memories.add(self.array, _array(self.array, self.width, self.depth, address))
         memories.add(
-            self.module,
-            _wrapper(self.module, self.array, self.width, address, self.read_cycles),
+            self._wrapper,
+            _wrapper(self._wrapper, self.array, self.width, address, self.read_cycles),
         )
         m = Module()
-        m.submodules.memory = _instance(self, self.module)
+        m.submodules.memory = _instance(self, self._wrapper)
         return m
 
 
@@ -127,7 +127,7 @@ class AsicSinglePortRam(SinglePortRam):
         #: Module of the words.
         self.array = f"{memories.name}__array_{size}_single_port"
         slow = "_slow" if self.read_cycles > 1 else ""
-        self.module = f"{memories.name}__ram_{size}_single_port{slow}"
+        self._wrapper = f"{memories.name}__ram_{size}_single_port{slow}"
 
     def elaborate(self, platform: Any) -> Module:
         memories, address = self._memories, len(self.address)
@@ -136,11 +136,11 @@ class AsicSinglePortRam(SinglePortRam):
                 self.array, _single_port_array(self.array, self.width, self.depth, address)
             )
         memories.add(
-            self.module,
-            _single_port_wrapper(self.module, self.array, self.width, address, self.read_cycles),
+            self._wrapper,
+            _single_port_wrapper(self._wrapper, self.array, self.width, address, self.read_cycles),
         )
         m = Module()
-        m.submodules.memory = _instance(self, self.module)
+        m.submodules.memory = _instance(self, self._wrapper)
         return m
 
 
