@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,8 @@ class Case:
         Of ``AttentionHead``: what products are made of.
     dsp
         As of ``synthesis.implement``; of the softmax's multipliers, too.
+    least_control_set
+        As of ``synthesis.synthesise``.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Case:
     unit: str = "head"
     options: Mapping[str, Any] = field(default_factory=dict)
     dsp: bool = True
+    least_control_set: int = 1
 
     def config(self, **changes: Any) -> AttentionConfig:
         """The head's configuration."""
@@ -141,6 +144,8 @@ CASES = (
     _levels("dint4", 2, 32),
     # Keys of 8 bits with the same codes: what of the difference is the keys'.
     _levels("int8", 2, 32),
+    # So large that its placement wants few control sets.
+    replace(_levels("dint4", 2, 64), least_control_set=16),
     Case("int8-32", _weighted(32), dsp=False),
     Case("int8-64", _weighted(64), dsp=False),
     *(_sums(bits) for bits in (2, 4)),
@@ -188,7 +193,14 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="exaq-") as name:
         folder = Path(name)
         found = synthesise(
-            emitted.verilog, TOP, DEVICE, dsp=case.dsp, carries=True, folder=folder, step=step
+            emitted.verilog,
+            TOP,
+            DEVICE,
+            dsp=case.dsp,
+            carries=True,
+            least_control_set=case.least_control_set,
+            folder=folder,
+            step=step,
         )
         packed = found.ecp5_size
         figures |= {

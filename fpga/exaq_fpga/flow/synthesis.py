@@ -185,10 +185,15 @@ def synthesise(
     plain: bool = False,
     dsp: bool = True,
     carries: bool = False,
+    least_control_set: int = 1,
     folder: Path,
     step: Callable[[str], None] = lambda name: None,
 ) -> Synthesised:
     """The netlist that ``implement`` places and routes, with the same parameters.
+
+    With ``least_control_set`` above 1, ECP5 flip-flops of which fewer have a clock enable or a
+    synchronous reset in common get it by gates. Flip-flops of one slice share both, so hundreds
+    of sets of one flip-flop make a large design's placement ten times as slow.
 
     Raises
     ------
@@ -197,7 +202,7 @@ def synthesise(
     """
     folder.mkdir(parents=True, exist_ok=True)
     step("synthesis")
-    netlist, command = _synthesise(verilog, top, device, dsp, folder)
+    netlist, command = _synthesise(verilog, top, device, dsp, folder, least_control_set)
     folded = 0
     if device.family == "ecp5" and not plain:
         folded = fold_output_registers(netlist)
@@ -248,17 +253,38 @@ def place(
 
 
 def _synthesise(
-    verilog: str, top: str, device: Device, dsp: bool, folder: Path
+    verilog: str, top: str, device: Device, dsp: bool, folder: Path, least_control_set: int
 ) -> tuple[Netlist, str]:
     (folder / "design.v").write_text(verilog)
     options = [*device.synth, *(() if dsp else WITHOUT_DSP[device.family])]
     command = " ".join([f"synth_{device.family}", "-top", top, *options])
     script = ["read_verilog design.v", f"{command} -json synth.json"]
+    if least_control_set > 1:
+        gates = _few_control_sets(least_control_set)
+        script[1:] = [
+            f"{command} -run begin:map_ffs",
+            gates,
+            f"{command} -run map_ffs: -json synth.json",
+        ]
+        command = f"{command}, {gates.partition(' -cell')[0]} before map_ffs"
     if not dsp:
         (folder / multipliers.FILE).write_text(multipliers.MAP)
         script.insert(1, multipliers.passes(top))
     tools.run("yosys", ["-q", "-l", "yosys.log", "-p", "; ".join(script)], folder)
     return Netlist.read(folder / "synth.json", top), command
+
+
+def _few_control_sets(least: int) -> str:
+    """Yosys's passes that leave clock enables and resets to ``least`` flip-flops and more."""
+    kinds = {"$_DFF_?_": "01", "$_DFFE_??_": "01", "$_SDFF_???_": "r", "$_SDFFE_????_": "r"}
+    cells = " ".join(f"-cell {cell} {values}" for cell, values in kinds.items())
+    passes = (
+        f"dfflegalize -minsrst {least} -mince {least} {cells}",
+        "opt_merge",
+        "simplemap",
+        "opt_clean",
+    )
+    return "; ".join(passes)
 
 
 def _place_and_route(device: Device, arguments: list[str], seed: int, folder: Path) -> Route:

@@ -16,7 +16,7 @@ from exaq.extras import pip_line
 from exaq.tool import ToolError, find_command, run_tool
 
 #: Longest run of one tool, in seconds.
-TIMEOUT = 1800
+TIMEOUT = 3600
 
 _VERSION_SECONDS = 60
 # Options by which a tool is told the file of its log.

@@ -5,13 +5,16 @@
 True
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exaq.scalars import choice, integer
 from exaq_hdl.emit.names import inner_name
-from exaq_hdl.parts.asic_memory import AsicMemories
-from exaq_hdl.parts.memory import Memories
+
+if TYPE_CHECKING:
+    from exaq_hdl.parts.memory import Memories
 
 KINDS = ("fpga", "asic")
 RAMS = ("two-port", "single-port")
@@ -66,6 +69,10 @@ class Target:
 
     def memories(self, name: str) -> Memories:
         """The memories of a design whose top module is ``name``."""
+        # Imported late: what there is to choose needs no Amaranth.
+        from exaq_hdl.parts.asic_memory import AsicMemories
+        from exaq_hdl.parts.memory import Memories
+
         if self.kind == "fpga":
             return Memories(ram_module=inner_name(name, "ram"))
         return AsicMemories(

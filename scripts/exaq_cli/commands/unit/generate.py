@@ -21,9 +21,11 @@ from exaq_cli.config.head_options import (
 )
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
+from exaq_cli.config.target_options import target_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_kernel, describe_logits, describe_masks
+from exaq_hdl.emit.target import FPGA, Target
 
 if TYPE_CHECKING:
     from exaq_hdl import Emitted
@@ -53,11 +55,13 @@ class _Asked:
     head: Mapping[str, Any]
     top: str
     name: str
+    target: Target
 
 
 @click.command(name="generate")
 @config_options
 @head_options()
+@target_options()
 @click.option(
     "-o",
     "--out",
@@ -94,6 +98,7 @@ def command(
     unit: str,
     top: str,
     name: str | None,
+    target: Target,
 ) -> None:
     """Write a unit as Verilog-2001 in one file, with a JSON file beside it.
 
@@ -105,11 +110,14 @@ def command(
     exaq generate --lanes 8 --logit-width 16 --logit-scale 0.001 --clip -6 -o softmax.v
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
     exaq generate --contexts 12 -o softmax.v
+    exaq generate --target asic --ram single-port --reset async -o softmax.v
     exaq generate --unit level-sums --head-size 32 --max-row 256 -o sums.v
     exaq generate --unit attention --head-size 32 --max-row 256 --causal -o head.v
     """
     name = f"exaq_{unit.replace('-', '_')}" if name is None else name
-    asked = _Asked(partial=partial, head=head, top=top, name=name)
+    asked = _Asked(partial=partial, head=head, top=top, name=name, target=target)
+    if target != FPGA and unit != "softmax":
+        raise UserError(f"--target {target.kind} is for --unit softmax alone")
     made = _UNITS[unit](asked)
     if out.suffix != ".v":
         raise UserError(f"the Verilog file's name must end in .v, but is {out}")
@@ -146,7 +154,7 @@ def _softmax(asked: _Asked) -> _Unit:
     def emit() -> Emitted:
         from exaq_hdl import emit_verilog
 
-        return emit_verilog(config, top=asked.top, name=asked.name)
+        return emit_verilog(config, top=asked.top, name=asked.name, target=asked.target)
 
     def header() -> str:
         from exaq_hdl.emit.c_header import c_header
@@ -269,6 +277,8 @@ def _summary(config: SoftmaxConfig, manifest: Mapping[str, Any]) -> list[str]:
         after = manifest["row_results"]["latency"]
         beats = "" if counted == "each beat" else "beats of the row + "
         results.append(f"               {beats}{after} cycles after its last logit")
+    arrays = [each for each in manifest["memories"] if each["place"] == "block"]
+    sizes = ", ".join(f"{each['depth']} x {each['width']}" for each in arrays)
     return [
         f"Configuration  {describe_kernel(config)}; {config.lanes} lanes, "
         f"{describe_masks(config)}; rows up to {config.max_row} elements",
@@ -284,4 +294,5 @@ def _summary(config: SoftmaxConfig, manifest: Mapping[str, Any]) -> list[str]:
         if counted != "each beat"
         else f"Latency        {cycles} cycles, from a logit to its code",
         *results,
+        *([f"Memories       {sizes} bits"] if manifest["target"]["kind"] == "asic" else []),
     ]

@@ -19,6 +19,7 @@ from exaq_cli.config.head_options import head_options, refuse
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.config.run_options import RunOptions, run_options
+from exaq_cli.config.target_options import target_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.progress import counted
@@ -34,6 +35,7 @@ from exaq_cosim import (
     golden_results,
     simulate,
 )
+from exaq_hdl.emit.target import FPGA, Target
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
@@ -68,6 +70,7 @@ _OF_SOFTMAX = ("results", "lengths", "mask", "contexts_of", "windows", "load")
 @run_options
 @config_options
 @head_options("causal", "operands")
+@target_options("target", "ram", "ram_latency", "reset")
 def command(
     partial: PartialConfig,
     head: Mapping[str, Any],
@@ -76,6 +79,7 @@ def command(
     unit: str,
     out: Path,
     float_output: bool,
+    target: Target,
     **others: Any,
 ) -> int:
     """Stream arrays through a unit: logits, of shape (..., row), or q, k and v of attention heads.
@@ -97,9 +101,10 @@ def command(
     exaq simulate logits.npy -o probs.npy --window --causal
     exaq simulate logits.npy -o probs.npy --tables heads.json --contexts-of heads.npy --load
     exaq simulate logits.npy -o codes.npy --output codes --results rows.npz
+    exaq simulate logits.npy -o probs.npy --target asic --ram single-port
     exaq simulate --unit attention q.npy k.npy v.npy -o o.npy --head-size 32 --max-row 256 --causal
     """
-    run.check(load=others["load"])
+    run.check(load=others["load"], target=target != FPGA)
     if run.engine == "rtl":
         require("sim")
     wanted = {"softmax": 1, "attention": 3}[unit]
@@ -107,7 +112,9 @@ def command(
         raise UserError(f"the unit {unit} takes {_TAKES[unit]}, not {len(arrays)}")
     if unit == "softmax":
         refuse(head, unit)
-        return _softmax(partial, run, arrays[0], out, float_output, **others)
+        return _softmax(partial, run, arrays[0], out, float_output, target=target, **others)
+    if target != FPGA:
+        raise UserError(f"--target {target.kind} is for --unit softmax alone")
     causal = others.pop("causal")
     refuse([name for name in _OF_SOFTMAX if others[name]], unit)
     settings = {**head, "causal": True} if causal else head
@@ -128,6 +135,7 @@ def _softmax(
     windows: Path | None,
     causal: bool,
     load: bool,
+    target: Target,
 ) -> int:
     config = partial.resolve()
     _check_contexts(config, contexts_of, load)
@@ -164,7 +172,7 @@ def _softmax(
                 expected, expected_of_rows = elements, of_rows
                 expected_references = references
                 with run.waves_in(written) as trace:
-                    result = _simulate(given, config, load, run, trace)
+                    result = _simulate(given, config, load, run, trace, target)
                 elements, of_rows = result.given, result.results
                 references = result.references
                 mismatches = {"mismatches": int(np.count_nonzero(elements != expected))}
@@ -207,11 +215,16 @@ def _simulate(
     load: bool,
     run: RunOptions,
     waves: Path | None,
+    target: Target,
 ) -> Simulation:
     unit = config.replace(clip=None) if load else config
     told = "Emitting and compiling the unit (once per configuration) ..."
+    # Imported late: the golden model needs no Amaranth.
+    from exaq_hdl import emit_verilog
+
     with _CONSOLE.status(told), tool_errors():
-        compile_unit(unit, tracing=waves is not None)
+        text = None if target == FPGA else emit_verilog(unit, target=target).verilog
+        compile_unit(unit, tracing=waves is not None, verilog=text)
     columns = (MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
     with counted("Simulating", *columns, console=_CONSOLE) as progress:
         return simulate(
@@ -226,6 +239,7 @@ def _simulate(
             seed=run.seed,
             waves=waves,
             progress=progress,
+            verilog=text,
         )
 
 
