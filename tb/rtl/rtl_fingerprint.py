@@ -28,6 +28,7 @@ import exaq
 import exaq_hdl
 from exaq import SoftmaxConfig
 from exaq_fpga.flow.design_hash import design_hash
+from exaq_hdl.emit.target import FPGA, Target
 from exaq_hdl.shell.register_map import REGISTERS, Register, constant_words
 
 #: The parts of a fingerprint, and what a record is of where one differs.
@@ -47,10 +48,14 @@ _OF_ALL = ("rtl_bins", {"BINS", "_BINS", "config_bins"})
 
 
 def fingerprint(
-    config: SoftmaxConfig, *, simulator: str = "verilator", place: int = 0
+    config: SoftmaxConfig,
+    *,
+    simulator: str = "verilator",
+    place: int = 0,
+    target: Target = FPGA,
 ) -> dict[str, str]:
     """A hash for each of PARTS; the arguments are those of ``rtl_regression.simulate``."""
-    return _of_unit(config, place) | {
+    return _of_unit(config, place, target) | {
         "testbench": testbench(config),
         "tools": ", ".join(f"{name} {metadata.version(name)}" for name in _tools(simulator)),
     }
@@ -63,9 +68,9 @@ def _tools(simulator: str) -> list[str]:
 
 
 @cache
-def _of_unit(config: SoftmaxConfig, place: int) -> dict[str, str]:
+def _of_unit(config: SoftmaxConfig, place: int, target: Target) -> dict[str, str]:
     """The parts that are the same in every simulator."""
-    texts, told = prepared(config, place)
+    texts, told = prepared(config, place, target)
     declared = {name: value for name, value in told.items() if name not in _NOT_DECLARED}
     design: list[Any] = [design_hash(texts["exaq_softmax.v"]), texts["harness.v"], declared]
     if config.contexts:

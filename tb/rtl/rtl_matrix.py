@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exaq import SoftmaxConfig, Tables
+from exaq_hdl.emit.target import Target
 
 #: Name to configuration; a name is a pytest parameter, so -k selects by its parts. New ones go to
 #: the end: a configuration's place says which of the stimuli are its share.
@@ -289,10 +290,31 @@ MATRIX: dict[str, SoftmaxConfig] = {
         logit_scale=0.02,
         window=True,
     ),
+    # Units for a chip: see TARGETS.
+    "2bit-x4-asic": SoftmaxConfig(max_row=64),
+    "2bit-x4-asic-single-port": SoftmaxConfig(max_row=64, sink=-8),
+    "3bit-x2-contexts3-asic": SoftmaxConfig(
+        bits=3, lanes=2, max_row=48, contexts=3, logit_width=6, logit_scale=0.25
+    ),
+    "multiply-x2-asic-single-port": SoftmaxConfig(kernel="multiply", lanes=2, max_row=48),
+}
+
+#: What a configuration is emitted for, where that is not an FPGA.
+TARGETS: dict[str, Target] = {
+    "2bit-x4-asic": Target(kind="asic", reset="async"),
+    "2bit-x4-asic-single-port": Target(kind="asic", ram="single-port"),
+    "3bit-x2-contexts3-asic": Target(kind="asic", ram_latency=2),
+    "multiply-x2-asic-single-port": Target(kind="asic", ram="single-port", ram_latency=2),
 }
 
 #: Configurations that Icarus repeats: it knows X and reads Verilog in its own way.
-ICARUS = ("2bit-x4-nomask-group1", "2bit-x4-free", "3bit-x2-free", "3bit-x2-contexts3-free")
+ICARUS = (
+    "2bit-x4-nomask-group1",
+    "2bit-x4-free",
+    "3bit-x2-free",
+    "3bit-x2-contexts3-free",
+    "2bit-x4-asic",
+)
 
 #: Every simulation, by the name that its test and its record have: simulator and configuration.
 RUNS = {
@@ -316,4 +338,5 @@ QUICK = (
     "verilator-lut-x4",
     "verilator-softermax-x4",
     "icarus-2bit-x4-free",
+    "verilator-2bit-x4-asic-single-port",
 )

@@ -18,9 +18,10 @@ from typing import Any
 
 from rtl_bins import BINS
 from rtl_fingerprint import PARTS, fingerprint
-from rtl_matrix import MATRIX, RUNS
+from rtl_matrix import MATRIX, RUNS, TARGETS
 
 from exaq_cli.files import write_text
+from exaq_hdl.emit.target import FPGA
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "reports" / "regression.json"
@@ -105,7 +106,9 @@ def of_run(run: str) -> dict[str, str]:
     """The fingerprint that a run has now."""
     simulator, name = RUNS[run]
     place = list(MATRIX).index(name)
-    return fingerprint(MATRIX[name], simulator=simulator, place=place)
+    return fingerprint(
+        MATRIX[name], simulator=simulator, place=place, target=TARGETS.get(name, FPGA)
+    )
 
 
 def fault(run: str, record: Mapping[str, Any] | None, now: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from rtl_harness import HARNESS, harness, seen_fields
 
 from exaq import SoftmaxConfig
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.target import FPGA, Target
 
 HERE = Path(__file__).parent
 #: The coroutines of every unit, and those of units with contexts.
@@ -52,6 +53,7 @@ def simulate(
     simulator: str = "verilator",
     place: int = 0,
     runtime: Path | None = None,
+    target: Target = FPGA,
 ) -> str:
     """Every coroutine on the unit of ``config``; what failed, or nothing.
 
@@ -67,10 +69,12 @@ def simulate(
         Of the configuration among others that share stimuli.
     runtime
         With Verilator: folder of objects that are the same for every unit. None: they are compiled.
+    target
+        What the unit is emitted for.
     """
     build = build.resolve()
     build.mkdir(parents=True, exist_ok=True)
-    texts, simulation = prepared(config, place)
+    texts, simulation = prepared(config, place, target)
     if simulator == "verilator":
         texts["public.vlt"] = PUBLIC
     for file, text in texts.items():
@@ -121,9 +125,11 @@ def coroutines(config: SoftmaxConfig) -> tuple[Path, ...]:
     return COROUTINES if config.contexts else COROUTINES[:1]
 
 
-def prepared(config: SoftmaxConfig, place: int) -> tuple[dict[str, str], dict[str, Any]]:
+def prepared(
+    config: SoftmaxConfig, place: int, target: Target = FPGA
+) -> tuple[dict[str, str], dict[str, Any]]:
     """The Verilog files of a simulation by name, and what its coroutines are told."""
-    emitted = emit_verilog(config)
+    emitted = emit_verilog(config, target=target)
     manifest = emitted.manifest
     ports = manifest["ports"]
     return {"exaq_softmax.v": emitted.verilog, "harness.v": harness(ports)}, {

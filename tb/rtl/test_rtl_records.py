@@ -19,6 +19,7 @@ from rtl_records import fault, forget_others, hits_of, lost, missed, read_record
 
 from exaq import SoftmaxConfig, softmax
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.target import Target
 
 PLAIN, CONTEXTS = MATRIX["shift-x4"], MATRIX["2bit-x1-contexts2"]
 RUN = "verilator-shift-x4"
@@ -131,8 +132,8 @@ def emit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]
     """Puts other Verilog in the place of what is emitted."""
 
     def put(old: str, new: str) -> None:
-        def emitted(config: SoftmaxConfig) -> Any:
-            found = emit_verilog(config)
+        def emitted(config: SoftmaxConfig, *, target: Target) -> Any:
+            found = emit_verilog(config, target=target)
             assert old in found.verilog
             changed = found.verilog.replace(old, new)
             return type(found)(**{**vars(found), "verilog": changed})
@@ -169,6 +170,10 @@ def test_one_unit_in_a_probability_is_another_golden_model(
 
     monkeypatch.setattr(rtl_rows, "softmax", wrong)
     assert differ(before, of(PLAIN)) == {"model"}
+
+
+def test_another_target_is_another_design() -> None:
+    assert differ(fingerprint(PLAIN), fingerprint(PLAIN, target=Target(kind="asic"))) == {"design"}
 
 
 def test_another_setting_is_another_configuration() -> None:

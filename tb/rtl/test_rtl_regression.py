@@ -32,7 +32,7 @@ from pathlib import Path
 import pytest
 from rtl_bins import BINS
 from rtl_fingerprint import sources
-from rtl_matrix import MATRIX, QUICK, RUNS
+from rtl_matrix import MATRIX, QUICK, RUNS, TARGETS
 from rtl_records import (
     fault,
     hits_of,
@@ -47,6 +47,7 @@ from rtl_records import (
 from rtl_regression import COROUTINES, HITS, simulate
 
 from exaq import KERNELS
+from exaq_hdl.emit.target import FPGA
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "rtl"
@@ -93,6 +94,7 @@ def test_emitted_verilog(
         simulator=simulator,
         place=list(MATRIX).index(name),
         runtime=runtime if simulator == "verilator" else None,
+        target=TARGETS.get(name, FPGA),
     )
     if failed:
         pytest.fail(failed, pytrace=False)

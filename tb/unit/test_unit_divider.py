@@ -77,8 +77,8 @@ def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
 class Run:
     """Divides by ``chosen`` and keeps what came when."""
 
-    def __init__(self, config, units, chosen, *, pause=None, sink=None):
-        self.divider = divider_for(config, units=units)
+    def __init__(self, config, units, chosen, *, pause=None, sink=None, restoring=True):
+        self.divider = divider_for(config, units=units, restoring=restoring)
         self._everything = (1 << config.sum_bits) - 1
         bench = Bench(self.divider, limit=20000)
         self.feed = bench.feed(self.divider.i, [self._everything - s for s in chosen], pause)
@@ -87,11 +87,13 @@ class Run:
         check(config, chosen, self.drain.items)
 
 
+@pytest.mark.parametrize("restoring", [True, False])
 @EVERY
-def test_quotients_and_period(name: str, units: int) -> None:
+def test_quotients_and_period(name: str, units: int, restoring: bool) -> None:
     """Back to back: rows follow each other in ``period`` cycles."""
     config = CONFIGS[name]
-    run = Run(config, units, sums(config, random.Random(units), 400 // config.levels**2 + 8))
+    chosen = sums(config, random.Random(units), 400 // config.levels**2 + 8)
+    run = Run(config, units, chosen, restoring=restoring)
     gaps = {b - a for a, b in zip(run.feed.times, run.feed.times[1:], strict=False)}
     assert gaps == {run.divider.period}
     batch = units * -(-config.prob_bits // units)

@@ -23,7 +23,7 @@ class Eager(FallThroughFifo):
 class Exact(Memories):
     """Memories of the depth that is asked for."""
 
-    exact_depths = True
+    chip = True
 
 
 class SlowFifo(Fifo):

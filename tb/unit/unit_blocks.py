@@ -22,9 +22,10 @@ def accumulator_for(config: SoftmaxConfig) -> Accumulator:
     return Accumulator(config.kernel, tables_for(config).sums())
 
 
-def divider_for(config: SoftmaxConfig, *, units: int) -> Divider:
+def divider_for(config: SoftmaxConfig, *, units: int, restoring: bool = True) -> Divider:
     exponentials = tables_for(config).exponentials()
-    return Divider(division_of(config.kernel), units=units, exponentials=exponentials)
+    division = division_of(config.kernel)
+    return Divider(division, units=units, exponentials=exponentials, restoring=restoring)
 
 
 def rings_for(config: SoftmaxConfig) -> tuple[int, int]:

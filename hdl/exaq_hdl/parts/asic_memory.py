@@ -48,9 +48,7 @@ class AsicMemories(Memories):
     models: bool = True
     texts: dict[str, str] = field(default_factory=dict)
 
-    exact_depths: ClassVar[bool] = True
-    roms_are_gates: ClassVar[bool] = True
-    small_are_flops: ClassVar[bool] = True
+    chip: ClassVar[bool] = True
 
     def ram(
         self,

@@ -80,7 +80,7 @@ class Fifo(Component):
         self.slack = slack = integer("slack", slack, 1)
         depth = integer("capacity", capacity, 1) + slack
         rounded = (1 << lfsr_width(depth)) - 1
-        self._lfsr = rounded < _FREE_ROUNDING and not memories.exact_depths
+        self._lfsr = rounded < _FREE_ROUNDING and not memories.chip
         self.latency = self.latency_in(memories)
         self.depth = rounded if self._lfsr else depth
         super().__init__(

@@ -44,13 +44,9 @@ class Memories:
 
     ram_module: str | None = None
 
-    #: Whether a queue has the places that it needs and no more. Else their number is rounded up
-    #: where that costs no block RAM.
-    exact_depths: ClassVar[bool] = False
-    #: Whether a ROM is made of gates, so that small ones and an adder are cheaper than a large one.
-    roms_are_gates: ClassVar[bool] = False
-    #: Whether a memory of few words is flops, as there is nothing between them and a macro.
-    small_are_flops: ClassVar[bool] = False
+    #: Whether the design is for a chip. There a queue has the places that it needs and no more, a
+    #: memory of few words is flops, a ROM is gates, and carries are no faster than other gates.
+    chip: ClassVar[bool] = False
     #: Whether the large queues are in memories that either read or write in a cycle.
     single_port: bool = False
     #: Cycles from the address of a queue's memory to the word in its latch: 1 or 2.

@@ -17,7 +17,7 @@ from exaq_hdl.shell.streams import item
 class Divider(Component):
     """Divides every E_k by a row's sum S, round half up, saturated at 2**quotient_bits - 1.
 
-    ``units`` restoring steps stand in a ring; as many divisions go round in it one behind the
+    ``units`` steps stand in a ring; as many divisions go round in it one behind the
     other, each for quotient_bits steps, one quotient bit a step. So one unit is a serial divider,
     and more are as fast as several of them, but with one way in and one way out.
 
@@ -36,6 +36,10 @@ class Divider(Component):
         Steps in the ring: a power of two, at most 2**bits.
     exponentials
         Reader of the exponentials.
+    restoring
+        Whether a step gives back a remainder that is not negative, so that its last gates, behind
+        the carries, choose. Else a remainder may be negative, and the next step adds: gates before
+        the carries choose, by a sign that is a register. Quotients are the same.
 
     Members
     -------
@@ -45,8 +49,16 @@ class Divider(Component):
     ... : the ports of ``exponentials``
     """
 
-    def __init__(self, division: Division, *, units: int, exponentials: ExponentialReader):
+    def __init__(
+        self,
+        division: Division,
+        *,
+        units: int,
+        exponentials: ExponentialReader,
+        restoring: bool = True,
+    ):
         self.division = division
+        self._restoring = restoring
         self._exponentials = exponentials
         self.units = units = integer("units", units, 1, division.levels)
         if units & units - 1:
@@ -124,34 +136,46 @@ class Divider(Component):
         entering = Signal(width, reset_less=True)
         with m.If(fetch):
             m.d.sync += entering.eq(exponential + above)
-        remainders = [Signal(width, name=f"remainder{u}", reset_less=True) for u in range(units)]
+        kept_bits = width if self._restoring else width + 1
+        remainders = [
+            Signal(kept_bits, name=f"remainder{u}", reset_less=True) for u in range(units)
+        ]
         quotients = [Signal(steps, name=f"quotient{u}", reset_less=True) for u in range(units)]
         complement: Value = item(row, "complement")
         for u in range(units):
             remainder, quotient = remainders[u - 1], quotients[u - 1]
             doubled = Cat(quotient[-1], remainder)
-            difference = Signal(width + 3, name=f"difference{u}")
+            difference = Signal(kept_bits + 3, name=f"difference{u}")
             bit = Signal(name=f"bit{u}")
-            ones = Const(-1, width + 1 - len(complement))
+            ones = Const(-1, kept_bits + 1 - len(complement))
+            subtrahend: Value = Cat(complement, ones)
+            # doubled - S is doubled + ~S + 1; the 1 is carried in from a place below.
+            less: Value = Const(1, 1)
+            if not self._restoring:
+                # Of a negative remainder, which is S too small, the same difference is + S.
+                less = ~remainder[-1]
+                subtrahend ^= remainder[-1].replicate(len(subtrahend))
             m.d.comb += [
-                # doubled - S is doubled + ~S + 1; the 1 is carried in from a place below.
-                difference.eq(Cat(1, doubled) + Cat(1, complement, ones)),
-                bit.eq(difference[-1]),
+                difference.eq(Cat(less, doubled) + Cat(less, subtrahend)),
+                bit.eq(difference[-1] if self._restoring else ~difference[kept_bits]),
             ]
-            kept: Value = doubled[:width]
-            subtract: Value = bit
+            after: Value = difference[1 : kept_bits + 1]
             found = Cat(bit, quotient)[:steps]
             if u == (steps - 1) % units:
                 done = found
+            if self._restoring:
+                kept: Value = doubled[:width]
+                subtract: Value = bit
+                if u == last_unit:
+                    # Beside the carry chain, which is the long way.
+                    kept, subtract = Mux(load, entering, kept), bit & ~load
+                after = Mux(subtract, difference[1:], kept)
+            elif u == last_unit:
+                after = Mux(load, entering, after)
             if u == last_unit:
-                # Beside the carry chain, which is the long way.
-                kept, subtract = Mux(load, entering, kept), bit & ~load
                 found = Mux(load, below, found)
             with m.If(run):
-                m.d.sync += [
-                    remainders[u].eq(Mux(subtract, difference[1:], kept)),
-                    quotients[u].eq(found),
-                ]
+                m.d.sync += [remainders[u].eq(after), quotients[u].eq(found)]
             if u < last_unit:
                 late = Signal.like(complement, name=f"complement{u + 1}", reset_less=True)
                 with m.If(run):

@@ -35,6 +35,8 @@ class Normalizer(Component):
         Makes a reader of the exponentials for each divider.
     prelude
         That of these readers.
+    restoring
+        As of ``Divider``.
 
     Members
     -------
@@ -44,13 +46,19 @@ class Normalizer(Component):
     """
 
     def __init__(
-        self, division: Division, reader: Callable[[], ExponentialReader], *, prelude: int = 0
+        self,
+        division: Division,
+        reader: Callable[[], ExponentialReader],
+        *,
+        prelude: int = 0,
+        restoring: bool = True,
     ):
         self.division = division
         self.units, self.rings = self.choose(division, prelude)
         self._readers = [reader() for _ in range(self.rings)]
         self._dividers = [
-            Divider(division, units=self.units, exponentials=reader) for reader in self._readers
+            Divider(division, units=self.units, exponentials=reader, restoring=restoring)
+            for reader in self._readers
         ]
         self.latency = 1 + self._dividers[0].latency
         #: Rows that it can hold: a ring takes the next one when all divisions of one have entered.

@@ -54,7 +54,12 @@ class Normalisation:
         }
         self.accumulator = Accumulator(kernel, self._reader)
         self._normalizer = (
-            Normalizer(division_of(kernel), tables.exponentials, prelude=tables.prelude)
+            Normalizer(
+                division_of(kernel),
+                tables.exponentials,
+                prelude=tables.prelude,
+                restoring=not memories.chip,
+            )
             if kernel.format.gives_probabilities
             else None
         )

@@ -68,7 +68,7 @@ def emitter_of(kernel: Exaq, memories: Memories) -> Emitter:
     from exaq_hdl.kernels.exaq.emitters.distributed_emitter import DistributedEmitter
     from exaq_hdl.kernels.exaq.emitters.register_emitter import RegisterEmitter
 
-    if kernel.p_table_place == "registers" or memories.small_are_flops:
+    if kernel.p_table_place == "registers" or memories.chip:
         return RegisterEmitter(kernel)
     if kernel.p_table_place == "distributed":
         return DistributedEmitter(kernel, memories=memories)

@@ -37,7 +37,7 @@ class SumRom(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         group, bits = self.kernel.group, self.kernel.bits
-        halves = self._memories.roms_are_gates and group % 2 == 0
+        halves = self._memories.chip and group % 2 == 0
         parts = [group // 2] * 2 if halves else [group]
         found = []
         for k, lanes in enumerate(parts):
