@@ -173,7 +173,7 @@ def test_one_unit_in_a_probability_is_another_golden_model(
 
 
 def test_another_target_is_another_design() -> None:
-    assert differ(fingerprint(PLAIN), fingerprint(PLAIN, target=Target(kind="asic"))) == {"design"}
+    assert differ(of(PLAIN), fingerprint(PLAIN, target=Target(kind="asic"))) == {"design"}
 
 
 def test_another_setting_is_another_configuration() -> None:
