@@ -2,7 +2,8 @@
 
 Registers and memories are cut out of the netlist: what they give becomes an input, what goes into
 them an output. A mutant whose outputs, ports and registers' inputs alike, are those of the unit for
-every input and every state is the same machine, whatever happened before.
+every input and every state is the same machine, whatever happened before. Registers from which no
+way leads to a port of the unit, through whatever other registers, are left out: they may differ.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,14 +49,57 @@ def equivalent(netlist: Netlist, mutants: Sequence[Mutant]) -> set[int]:
 
         found = outputs(graph, faulty, chosen)
         differs = graph.some(
-            graph.differ(one, other)
-            for name, bits in wanted.items()
-            for one, other in zip(bits, found[name], strict=True)
-            if one != other
+            graph.differ(wanted[name][bit], found[name][bit])
+            for name, bit in observed(graph, wanted, found)
+            if wanted[name][bit] != found[name][bit]
         )
         if not questions.possible([differs]):
             proved.add(mutant.number)
     return proved
+
+
+def observed(graph: Graph, *machines: Mapping[str, Sequence[Literal]]) -> set[tuple[str, int]]:
+    """Outputs, by name and bit, on which a port of one of the machines depends, now or later.
+
+    A register's bit depends on the same bit of what goes into it; what is read of a memory depends
+    on all that goes into the memory.
+    """
+    free = {literal // 2: name for name, literal in graph.inputs.items()}
+    bits: dict[str, list[tuple[str, int]]] = {}
+    for name, literals in machines[0].items():
+        bits.setdefault(name.rpartition(".")[0], []).extend((name, k) for k in range(len(literals)))
+    found: set[tuple[str, int]] = set()
+    passed: set[int] = set()
+    waiting = bits[""].copy()
+    while waiting:
+        output = name, bit = waiting.pop()
+        if output in found:
+            continue
+        found.add(output)
+        for gate in _support(graph, [machine[name][bit] // 2 for machine in machines], passed):
+            port, _, place = free[gate].rpartition("[")
+            cell, _, port = port.rpartition(".")
+            if port == "Q":
+                waiting.append((f"{cell}.D", int(place[:-1])))
+            elif cell:
+                waiting += bits[cell]
+    return found
+
+
+def _support(graph: Graph, waiting: list[int], passed: set[int]) -> list[int]:
+    """The free gates on which these gates depend, without those that were ``passed`` before."""
+    found = []
+    while waiting:
+        gate = waiting.pop()
+        if gate in passed or gate == 0:
+            continue
+        passed.add(gate)
+        inputs = graph.gates[gate]
+        if inputs is None:
+            found.append(gate)
+        else:
+            waiting += [inputs[0] // 2, inputs[1] // 2]
+    return found
 
 
 def gates(netlist: Netlist, mutants: Sequence[Mutant]) -> tuple[dict[str, Any], dict[str, Any]]:
