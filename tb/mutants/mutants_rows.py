@@ -1,6 +1,6 @@
-"""Rows chosen for their sums: all sums of a small unit, those at which a division is close of a large one.
+"""Rows chosen for their sums: all of a small unit, those where a division is close of a large one.
 
-    segment.send(many_sums(writer))
+segment.send(many_sums(writer))
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _DRAWN, _TIMES, _NEAREST = 100_000, 8, 16
 def many_sums(writer: Writer) -> Iterator[Row]:
     """Rows with every number of elements of each code, or those at borders where they are too many.
 
-    Of a unit with contexts, rows of each by its tables of reset. Nothing of other kernels.
+    Of a unit with contexts, rows of each by its tables of reset. Nothing of units without divisions
+    of exponentials by sums.
     """
     config = writer.config
-    if not isinstance(config.kernel, Exaq):
+    if not isinstance(config.kernel, Exaq) or config.output == "codes":
         return
     sets = config.context_tables if config.contexts else (config.tables,)
     for context, tables in enumerate(sets):

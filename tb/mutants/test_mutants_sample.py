@@ -7,8 +7,9 @@ from mutants_bench import DATA, RATE, SURVIVED, Bench
 from mutants_equivalence import equivalent
 from mutants_logic import FALSE, Graph, Questions
 from mutants_netlist import Mutant, Netlist, describe, netlist
-from mutants_records import recorded, tried, unreasoned
+from mutants_records import recorded, unreasoned
 from mutants_scenarios import scenarios
+from mutants_trial import tried
 from mutants_units import QUICK, SEED, UNITS
 
 CONFIG = UNITS[QUICK]
