@@ -6,7 +6,7 @@ segment.send(many_sums(writer))
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from math import comb
 
 import numpy as np
@@ -21,6 +21,8 @@ Counts = NDArray[np.int64]
 # A unit is small where its rows have no more sums than this, by how often each code occurs.
 _ALL = 25_000
 _DRAWN, _TIMES, _NEAREST = 100_000, 8, 16
+# Elements of rows of few codes, at most.
+_FEW = 32
 
 
 def many_sums(writer: Writer) -> Iterator[Row]:
@@ -53,13 +55,13 @@ def _all_counts(most: int, levels: int) -> Iterator[Counts]:
 
 
 def _at_borders(writer: Writer, tables: Tables, longest: int) -> Iterator[Counts]:
-    """Of many random rows those whose remainder behind a step of a division, of an element that
-    they have, lies nearest to 0 or to the sum.
+    """Of random rows, and short ones of few codes, those whose remainder behind a step of a
+    division, of an element that they have, lies nearest to 0 or to the sum.
     """
     config, rng = writer.config, writer.rng
     kept: dict[tuple[int, int], list[tuple[int, tuple[int, ...]]]] = {}
-    for _ in range(_TIMES):
-        counts = _drawn(rng, config.levels, longest)
+    drawn = (_drawn(rng, config.levels, longest) for _ in range(_TIMES))
+    for counts in chain(_few_codes(config.levels, min(longest, _FEW)), drawn):
         sums = counts @ np.array(tables.exp_rom)
         for code, exponential in enumerate(tables.exp_rom):
             dividend = (exponential << config.prob_bits) + sums // 2
@@ -72,6 +74,18 @@ def _at_borders(writer: Writer, tables: Tables, longest: int) -> Iterator[Counts
                 kept[code, step] = sorted({*before, *found})[:_NEAREST]
     for each in dict.fromkeys(counts for found in kept.values() for _, counts in found):
         yield np.array(each)
+
+
+def _few_codes(levels: int, longest: int) -> Iterator[Counts]:
+    """Every number of elements of two codes and the last one, ``longest`` at most, each array for
+    two codes, shape (rows, levels).
+    """
+    numbers = np.indices((longest, longest, longest + 1)).reshape(3, -1).T
+    numbers = numbers[(numbers[:, 2] > 0) & (numbers.sum(axis=1) <= longest)]
+    for codes in combinations(range(levels - 1), 2):
+        counts = np.zeros((len(numbers), levels), np.int64)
+        counts[:, [*codes, -1]] = numbers
+        yield counts
 
 
 def _drawn(rng: np.random.Generator, levels: int, longest: int) -> Counts:
