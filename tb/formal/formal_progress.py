@@ -64,9 +64,7 @@ class Counted:
     leaves: Any
 
 
-def progress_rules(
-    verilog: str, config: SoftmaxConfig, design: Opened, *, patience: int
-) -> Claim:
+def progress_rules(verilog: str, config: SoftmaxConfig, design: Opened, *, patience: int) -> Claim:
     """The claim; with less ``patience`` than the unit needs it is not true."""
     m, shapes = Module(), shapes_of(config)
     dut = Dut(m, design)
@@ -110,9 +108,7 @@ def progress_rules(
     return claim
 
 
-def _count(
-    claim: Claim, dut: Dut, place: str, name: str, figures: Queue, shape: Any
-) -> Counted:
+def _count(claim: Claim, dut: Dut, place: str, name: str, figures: Queue, shape: Any) -> Counted:
     m, most = claim.module, figures.places + 4
 
     def port(*ends: str) -> Signal:

@@ -32,6 +32,11 @@ _WAIVERS = {
     "WIDTH": "the writer leaves extension to the language, and spells `== 0` as `!`",
 }
 
+# Of a text whose flops have an asynchronous reset, so that what goes into them is an expression.
+_ASYNC_WAIVERS = {
+    "UNOPTFLAT": "bits of a value follow from lower bits of it, which is no loop",
+}
+
 
 @dataclass(frozen=True)
 class Emitted:
@@ -78,6 +83,7 @@ def emit_verilog(
     memories = target.memories(name)
     component = TOPS[top](config, memories=memories, async_reset=target.reset == "async")
     made_for = {} if target == FPGA else target.to_dict()
+    waivers = _WAIVERS | (_ASYNC_WAIVERS if target.reset == "async" else {})
     return emit_top(
         component,
         name=name,
@@ -85,6 +91,7 @@ def emit_verilog(
         settings=config.to_dict() | made_for,
         describe=lambda design: manifest(component, design, top=top, name=name, target=target),
         memories=memories,
+        waivers=waivers,
     )
 
 
@@ -96,6 +103,7 @@ def emit_top(
     settings: Mapping[str, Any],
     describe: Callable[[Fragment], dict[str, Any]],
     memories: Memories,
+    waivers: Mapping[str, str] = _WAIVERS,
 ) -> Emitted:
     """Verilog of a top whatever it is, with the RAM that its memories are instances of.
 
@@ -111,17 +119,22 @@ def emit_top(
         Makes the manifest of the elaborated design.
     memories
         Those that the component was made with.
+    waivers
+        Lint rules that the text does not keep, each with its reason.
     """
     design: Any = Fragment.get(component, None)  # type: ignore[no-untyped-call]
     ports = {port: (getattr(component, port), None) for port in component.ports}
-    text = rtlil_to_verilog(rtlil.convert(design, name=name, ports=ports, emit_src=False))
+    text = rtlil_to_verilog(
+        rtlil.convert(design, name=name, ports=ports, emit_src=False),
+        memory_values=not memories.chip,
+    )
     if isinstance(memories, AsicMemories):
         ram_text = "\n".join(memories.texts.values())
     else:
         ram_text = resources.files("exaq_hdl.emit").joinpath("ram.v").read_text(encoding="utf-8")
         ram_text = ram_text.replace(_RAM, inner_name(name, "ram"))
     return Emitted(
-        verilog=f"{_header(title, settings)}\n{_name_modules(text, name)}\n{ram_text}",
+        verilog=f"{_header(title, settings, waivers)}\n{_name_modules(text, name)}\n{ram_text}",
         manifest=describe(design),
     )
 
@@ -132,7 +145,7 @@ def check_top(top: str, tops: Mapping[str, Any]) -> None:
         raise ValueError(f"top must be one of {', '.join(tops)}, not {top!r}")
 
 
-def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
+def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False, memory_values: bool = True) -> str:
     """Verilog-2001 of a design as Amaranth's ``rtlil.convert`` writes it.
 
     Parameters
@@ -142,6 +155,9 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
     initial
         Whether registers have their initial values, as an FPGA gives them. The unit itself needs
         but its reset.
+    memory_values
+        Whether memories have theirs. Without, those that are written before they are read have no
+        ``initial`` block.
     """
     # Amaranth's own writer leaves `always @*` blocks that an event-driven simulator never
     # starts; `proc` turns them into expressions.
@@ -153,6 +169,7 @@ def rtlil_to_verilog(rtlil_text: str, *, initial: bool = False) -> str:
             "proc -noopt -norom",
             "opt_expr -keepdc",
             "opt_clean -purge",
+            *([] if memory_values else ["delete t:$meminit t:$meminit_v2"]),
             "memory_collect",
             f"attrmap {strip} -remove amaranth.decoding{values}",
             f"attrmap -modattr {strip}",
@@ -182,10 +199,10 @@ def _name_modules(text: str, name: str) -> str:
     return re.sub(rf"\\{re.escape(name)}\.([\w.]+) ", lambda m: plain(m) + " ", text)
 
 
-def _header(title: str, settings: Mapping[str, Any]) -> str:
+def _header(title: str, settings: Mapping[str, Any], waivers: Mapping[str, str]) -> str:
     listed = ", ".join(f"{key}={value}" for key, value in settings.items() if "tables" not in key)
     return (
         f"// {title}, exaq-softmax {metadata.version('exaq-softmax')}.\n"
         f"// {listed}\n"
-        + "\n".join(f"/* verilator lint_off {rule} */ // {why}" for rule, why in _WAIVERS.items())
+        + "\n".join(f"/* verilator lint_off {rule} */ // {why}" for rule, why in waivers.items())
     )

@@ -21,7 +21,7 @@ class LutDatapath(Datapath):
         self.emit_latency = 2 if kernel.variant == "rexp" else 1
 
     def finisher(self) -> Component:
-        return SumLookup(self.kernel)
+        return SumLookup(self.kernel, memories=self.memories)
 
     def weigh(self, steps: Steps, distance: Value) -> tuple[Value, Value]:
         kernel: Lut = self.kernel

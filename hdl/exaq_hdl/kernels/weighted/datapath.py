@@ -9,6 +9,7 @@ from exaq.kernels.weighted import Weighted
 from exaq_hdl.checks import check_kernel
 from exaq_hdl.kernels.weighted.steps import RowItem, Steps
 from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.memory import SIMULATED, Memories
 
 _NAME = "exaq.kernels.weighted.Weighted"
 
@@ -29,10 +30,12 @@ class Datapath(ABC):
     Members
     -------
     weigh_latency, emit_latency : places that ``weigh`` and ``emit`` take
+    memories : makes the finisher's memories; the unit's own, once there is one
     """
 
     weigh_latency: int
     emit_latency: int
+    memories: Memories = SIMULATED
 
     def __init__(self, kernel: Any):
         self.kernel = check_weighted(kernel)

@@ -32,6 +32,7 @@ class WeightedUnit(KernelUnit):
 
     def __init__(self, kernel: Any, memories: Memories):
         datapath = self.datapath_type(kernel)
+        datapath.memories = memories
         self._weigher = weigher = Weigher(datapath, memories=memories)
         self._sum = WeightSum(datapath)
         self._finisher: Any = datapath.finisher()
