@@ -20,7 +20,7 @@ CLIPPED = ("dynamic", "paper")
 #: exponentials alone, thresholds staying half-way between the levels of the clip. Those after
 #: "kl" are of ``exaq.torch.calibrate``, which the model takes part in; "-sequential" calibrates
 #: each layer on what the layers before, with their tables, give it. "tuned" begins with the tables
-#: of the objective block, or for a decoder loss, and follows the gradient of the model's output.
+#: of the objective block, or for a decoder mse, and follows the gradient of the model's output.
 OBJECTIVES = (
     *("mse", "mse-levels", "kl", "output", "block", "loss"),
     *("mse-sequential", "kl-sequential"),

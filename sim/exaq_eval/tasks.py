@@ -167,7 +167,7 @@ class Prediction(Task):
     """
 
     kind = "decoder"
-    tuned_from = "loss"
+    tuned_from = "mse"
     tuning_batch = 1
 
     window: int | None = None

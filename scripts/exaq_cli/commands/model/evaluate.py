@@ -68,8 +68,8 @@ def _scale(ctx: click.Context, parameter: click.Parameter, text: str | None) -> 
     help="Error that the rule optimal minimises: of the probabilities (mse, kl), of the "
     "attention's output, of its block's output behind the projection, or of the loss to first "
     "order (decoders only); with -levels by clip and exponentials alone, not by free thresholds; "
-    "with -sequential on what the layers before give with their tables; tuned: those of block or "
-    "loss, moved along the gradient of the model's output; repeatable.  "
+    "with -sequential on what the layers before give with their tables; tuned: those of block, or "
+    "for a decoder mse, moved along the gradient of the model's output; repeatable.  "
     f"[default: {', '.join(DEFAULT_OBJECTIVES)}]",
 )
 @click.option(
