@@ -16,6 +16,7 @@ from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, paper_clip
 from exaq_cli.main import main
 from exaq_hdl.emit import verilog as emit
 from exaq_hdl.emit.c_header import c_header
+from exaq_hdl.emit.target import Target
 
 # A configuration in options, and the same in the library's words.
 CONFIGURATIONS = {
@@ -214,6 +215,22 @@ def test_the_core_top_has_no_registers_and_no_header(tmp_path: Path) -> None:
     assert "header" not in done.stdout
 
 
+def test_a_unit_for_a_chip(tmp_path: Path) -> None:
+    options = ["--target", "asic", "--ram", "single-port", "--reset", "async", "--max-row", "64"]
+    done = run_exaq("generate", "-o", "unit.v", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    target = Target(kind="asic", ram="single-port", reset="async")
+    emitted = emit.emit_verilog(SoftmaxConfig(max_row=64), target=target)
+    assert (tmp_path / "unit.v").read_text(encoding="utf-8") == emitted.verilog
+    assert json.loads((tmp_path / "unit.json").read_text(encoding="utf-8")) == emitted.manifest
+    sizes = [
+        f"{entry['depth']} x {entry['width']}"
+        for entry in emitted.manifest["memories"]
+        if entry["place"] == "block"
+    ]
+    assert f"Memories       {', '.join(sizes)} bits" in done.stdout.splitlines()
+
+
 def test_files_are_replaced_together(tmp_path: Path) -> None:
     for options in (["--lanes", "8"], []):
         run_exaq("generate", *options, "-o", "unit.v", folder=tmp_path).check_returncode()
@@ -294,6 +311,12 @@ REFUSALS = {
     "--kernel softermax --exponential pwl4": (
         "exponential is a setting of multiply, not of softermax"
     ),
+    "--ram single-port": "--ram is for --target asic alone",
+    "--target fpga --ram-latency 2": "--ram-latency is for --target asic alone",
+    "--target asic --ram three-port": (
+        "Invalid value for '--ram': 'three-port' is not one of 'two-port', 'single-port'."
+    ),
+    "--target asic --unit level-sums": "--target asic is for --unit softmax alone",
     "--zzz": "No such option '--zzz'.",
     "more": "Got unexpected extra argument (more)",
 }

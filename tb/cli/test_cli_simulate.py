@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from run_exaq import refusal
+from run_exaq import refusal, run_exaq
 
-from exaq import PRESETS, TableFile, Tables, TableSet
+from exaq import PRESETS, SoftmaxConfig, TableFile, Tables, TableSet, softmax
 
 FILES: dict[str, Any] = {
     "logits": np.arange(60, dtype=np.int8).reshape(3, 20),
@@ -192,6 +192,31 @@ def folder(tmp_path: Path) -> Path:
         )
         file.save(tmp_path / f"tables{count}.json")
     return tmp_path
+
+
+def test_a_unit_for_a_chip(tmp_path: Path) -> None:
+    logits = np.random.default_rng(3).integers(-128, 128, (9, 40))
+    np.save(tmp_path / "logits.npy", logits)
+    options = ["--target", "asic", "--ram", "single-port", "--ram-latency", "2", "--max-row", "64"]
+    done = run_exaq("simulate", "logits.npy", "-o", "p.npy", *options, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Mismatches          0 against the golden model" in done.stdout
+    wanted = softmax(logits, SoftmaxConfig(max_row=64))
+    assert (np.load(tmp_path / "p.npy") == wanted).all()
+
+
+def test_a_target_is_of_the_rtl_and_of_a_softmax(tmp_path: Path) -> None:
+    np.save(tmp_path / "l.npy", np.zeros((1, 4), np.int64))
+    target = ("--target", "asic")
+    message = refusal(
+        "simulate", "l.npy", "-o", "p.npy", "--engine", "golden", *target, folder=tmp_path
+    )
+    assert message == "--target needs --engine rtl: the golden model has no cycles"
+    arrays = ["l.npy"] * 3
+    message = refusal(
+        "simulate", *arrays, "-o", "p.npy", "--unit", "attention", *target, folder=tmp_path
+    )
+    assert message == "--target asic is for --unit softmax alone"
 
 
 @pytest.mark.parametrize("line", REFUSALS)
