@@ -318,6 +318,13 @@ def _accuracy(case: Case, model: Mapping[str, Any]) -> str:
     return ""
 
 
+def _few_sets(report: Mapping[str, Any]) -> str:
+    """In words, which units were synthesised with few control sets."""
+    names = [f"`{each.name}`" for each in CASES if each.least_control_set > 1]
+    measured = [name for name in names if name[1:-1] in report["units"]]
+    return f", {', '.join(measured)} with `least_control_set` too" if measured else ""
+
+
 def _legend(report: Mapping[str, Any]) -> str:
     used = {words for each in report["units"].values() for words in each["versions"].values()}
     seeds = max((len(each["seeds"]) for each in report["units"].values()), default=0)
@@ -328,7 +335,7 @@ def _legend(report: Mapping[str, Any]) -> str:
         "ports, keys and values in block RAM, and the softmax between; *sums* are what is behind "
         "the softmax alone. Placed and routed out of context between registers that are not "
         f"counted, Fmax {fmax}, with `carries` of "
-        "`exaq_fpga.flow.synthesis.implement`. What the device has too little for, or takes more "
+        f"`exaq_fpga.flow.synthesis.implement`{_few_sets(report)}. What the device has too little for, or takes more "
         f"than {MOST['lut4']} LUT4, is counted as it would be packed, and not placed. A head has "
         "two MACs for each lane and dimension, one with a key and one with a value; sums have one. "
         "Cycles are from a row of q, of sums from the "
