@@ -1,0 +1,1 @@
+"""From the unit's Verilog to gates of a library, and whose they are."""

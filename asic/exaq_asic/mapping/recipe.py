@@ -1,0 +1,141 @@
+"""How Yosys and ABC map the unit: the scripts, for speed or for area.
+
+The recipe for speed gives adders the choice of parallel prefixes, lets ABC see through flops with
+enables by not taking any, sizes gates for a driving cell and a load, and bounds fan-out by buffers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from exaq_asic.liberty import Library
+
+#: Files of a mapping, in its folder.
+SOURCE, CELLS, NETLIST = "unit.v", "cells.lib", "mapped.json"
+_ABC_SCRIPT, _CONSTRAINTS, _YOSYS_SCRIPT = "gates.abc", "gates.constr", "map.ys"
+
+#: Flops that share an enable from which on a clock gate is taken for them.
+GATED_FLOPS = 4
+# Loads of outputs, in inputs of the smallest inverter.
+_LOAD_INPUTS = 10
+
+_SPEED = """strash
+ifraig
+map -a -D {period}
+strash
+balance
+dch -f
+map -D {period}
+buffer -c -N 12
+topo
+upsize -D {period}
+dnsize -D {period}
+stime -p
+"""
+_AREA = """strash
+ifraig
+scorr
+dc2
+dc2
+strash
+dch -f
+amap -m
+topo
+buffer -c -N 24
+dnsize
+stime -p
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a unit is mapped.
+
+    Parameters
+    ----------
+    goal
+        ``"speed"`` or ``"area"``.
+    mhz
+        Clock that sizes of gates are chosen for; what is reached is measured.
+    clock_gate
+        Whether flops that share an enable get a clock gate.
+    """
+
+    goal: str = "speed"
+    mhz: float = 500.0
+    clock_gate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.goal not in ("speed", "area"):
+            raise ValueError(f"goal must be speed or area, not {self.goal!r}")
+        if not 1 <= self.mhz <= 10_000:
+            raise ValueError(f"mhz must be 1 to 10000, not {self.mhz!r}")
+
+    def files(self, library: Library, top: str, parts: Mapping[str, str]) -> dict[str, str]:
+        """The scripts by file name.
+
+        Parameters
+        ----------
+        library
+            The cells; its text is to be in the file ``CELLS``.
+        top
+            The unit's module.
+        parts
+            As of ``exaq_asic.mapping.blocks.parts_of``: each cell is marked with its part.
+
+        Raises
+        ------
+        LibertyError
+            The library lacks something, such as a clock gate where they are asked for.
+        """
+        inverter = library.inverter
+        load = _LOAD_INPUTS * inverter.inputs[0].capacitance * 1e3
+        gates = _SPEED if self.goal == "speed" else _AREA
+        return {
+            _ABC_SCRIPT: gates.format(period=round(1e6 / self.mhz)),
+            _CONSTRAINTS: f"set_driving_cell {inverter.name}\nset_load {load:.6g}\n",
+            _YOSYS_SCRIPT: "\n".join(self._steps(library, top, parts)) + "\n",
+        }
+
+    def _steps(self, library: Library, top: str, parts: Mapping[str, str]) -> Sequence[str]:
+        refused = " ".join(f"-dont_use {name}" for name in library.not_for_logic)
+        (high, high_pin), (low, low_pin) = library.tie(1), library.tie(0)
+        choices = "-extra-map +/choices/kogge-stone.v " if self.goal == "speed" else ""
+        return [
+            f"read_verilog {SOURCE}",
+            f"hierarchy -check -top {top}",
+            "uniquify",
+            "proc",
+            *(f'setattr -set part "{part}" {module}/c:*' for module, part in parts.items()),
+            f"synth -flatten -run begin:fine -top {top}",
+            f"synth -flatten {choices}-run fine:",
+            *self._gated(library),
+            f"dfflibmap -liberty {CELLS} {refused}",
+            f"abc -D {round(1e6 / self.mhz)} -liberty {CELLS} -constr {_CONSTRAINTS} "
+            f"-script {_ABC_SCRIPT} {refused}",
+            "setundef -zero",
+            f"hilomap -hicell {high} {high_pin} -locell {low} {low_pin} -singleton",
+            "opt_clean -purge",
+            f"read_liberty -lib -ignore_miss_func {CELLS}",
+            "check -assert -mapped",
+            f"select {top}",
+            f"write_json -selected {NETLIST}",
+        ]
+
+    def _gated(self, library: Library) -> Sequence[str]:
+        if not self.clock_gate:
+            return []
+        gate = library.clock_gate
+        if gate is None:
+            raise library.lacks("clock gate without a pin for tests", "clock gating needs")
+        pins = ":".join(gate.clock_gate[role] for role in ("enable", "clock", "out"))
+        return [
+            "dffunmap -srst-only",
+            f"clockgate -pos {gate.name} {pins} -min_net_size {GATED_FLOPS}",
+        ]
+
+
+def script_name() -> str:
+    """The file of ``Recipe.files`` that Yosys begins with."""
+    return _YOSYS_SCRIPT
