@@ -128,6 +128,12 @@ class Library:
         return min(found, key=lambda cell: cell.area, default=None)
 
     @cached_property
+    def registers(self) -> frozenset[str]:
+        """Flops and latches, by name."""
+        kinds = ("flop", "latch")
+        return frozenset(name for name, cell in self.cells.items() if cell.kind in kinds)
+
+    @cached_property
     def not_for_logic(self) -> list[str]:
         """Cells that mapping has to leave, by name."""
         return [name for name, cell in self.cells.items() if not cell.for_logic]

@@ -99,11 +99,12 @@ def map_unit(
     source = text + "".join(array.black_box() for array in arrays)
     with tempfile.TemporaryDirectory(prefix="exaq-") as made:
         folder = Path(made)
-        files = {SOURCE: source, CELLS: library.text}
-        for file, held in (files | recipe.files(library, name, parts_of(text, name))).items():
+        parts = parts_of(text, name)
+        files = {SOURCE: source, CELLS: library.text, **recipe.files(library, name, parts)}
+        for file, held in files.items():
             (folder / file).write_text(held, encoding="utf-8")
         said = run_yosys(script_name(), folder)
-        netlist = Netlist.read(folder / NETLIST, name)
+        netlist = Netlist.read(folder / NETLIST, name, parts, library.registers)
     outputs = {
         **{cell.name: frozenset(pin.name for pin in cell.outputs) for cell in library.cells.values()},
         **{array.module: frozenset(["read_data"]) for array in arrays},

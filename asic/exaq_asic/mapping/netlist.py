@@ -19,9 +19,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: A net, or a constant of a port that is driven by one.
 Bit = int | str
@@ -61,11 +62,23 @@ class Netlist:
     instances: Sequence[Instance]
 
     @classmethod
-    def read(cls, path: Path, top: str) -> Netlist:
-        """The netlist in a file of Yosys's ``write_json``; parts are those of the attribute
-        ``part``, ``""`` where a cell has none.
+    def read(
+        cls, path: Path, top: str, parts: Mapping[str, str], registers: Collection[str]
+    ) -> Netlist:
+        """The netlist in a file of Yosys's ``write_json``.
+
+        A cell is of the part in its attribute ``part``. One of the modules ``registers`` without
+        any is of that of what it drives, or else, as words of memories, of the path that the name
+        of what it drives begins with; ``parts`` are as of ``exaq_asic.mapping.blocks.parts_of``.
+        Of others the part is ``""``.
         """
         module = json.loads(path.read_text(encoding="utf-8"))["modules"][top]
+        driven: dict[Bit, str] = {}
+        for marked in (True, False):
+            for name, net in module["netnames"].items():
+                part = net["attributes"].get("part") if marked else _of_path(name, top, parts)
+                for bit in net["bits"] if part else ():
+                    driven.setdefault(bit, part)
         return cls(
             top=top,
             ports=[
@@ -75,7 +88,8 @@ class Netlist:
             instances=[
                 Instance(
                     cell["type"],
-                    cell["attributes"].get("part", ""),
+                    cell["attributes"].get("part")
+                    or (_part(cell, driven) if cell["type"] in registers else ""),
                     {pin: tuple(bits) for pin, bits in cell["connections"].items()},
                 )
                 for cell in module["cells"].values()
@@ -112,6 +126,24 @@ class Netlist:
             pins = ", ".join(f".{pin}({_joined(bits)})" for pin, bits in instance.pins.items())
             yield f"  {instance.module} c{number} ({pins});\n"
         yield "endmodule\n"
+
+
+def _of_path(name: str, top: str, parts: Mapping[str, str]) -> str:
+    """The part that a net's name tells: of the longest path that it begins with."""
+    path = name.split(".")
+    found = (".".join((top, *path[:end])) for end in range(len(path) - 1, 0, -1))
+    return next((parts[each] for each in found if each in parts), "")
+
+
+def _part(cell: Mapping[str, Any], driven: Mapping[Bit, str]) -> str:
+    """The first part among what a cell's outputs drive."""
+    bits = (
+        bit
+        for pin, direction in cell["port_directions"].items()
+        if direction == "output"
+        for bit in cell["connections"][pin]
+    )
+    return next((driven[bit] for bit in bits if bit in driven), "")
 
 
 def _joined(bits: Sequence[Bit]) -> str:

@@ -1,12 +1,14 @@
 """How Yosys and ABC map the unit: the scripts, for speed or for area.
 
-The recipe for speed gives adders the choice of parallel prefixes, lets ABC see through flops with
-enables by not taking any, sizes gates for a driving cell and a load, and bounds fan-out by buffers.
+The recipe for speed makes adders of parallel prefixes (Kogge and Stone's), which a fast run of ABC
+before the mapping would take apart again, so that there is none (``-noabc``). It takes no flops
+with enables, which would hide fan-out from ABC, sizes gates for a driving cell and a load, and
+bounds fan-out by buffers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from exaq_asic.liberty import Library
@@ -22,11 +24,14 @@ _LOAD_INPUTS = 10
 
 _SPEED = """strash
 ifraig
-map -a -D {period}
+scorr
+&get -n
+&syn2
+&put
 strash
 balance
 dch -f
-map -D {period}
+map -B 0.9 -D {period}
 buffer -c -N 12
 topo
 upsize -D {period}
@@ -40,7 +45,7 @@ dc2
 dc2
 strash
 dch -f
-amap -m
+map -a
 topo
 buffer -c -N 24
 dnsize
@@ -107,20 +112,23 @@ class Recipe:
             f"hierarchy -check -top {top}",
             "uniquify",
             "proc",
-            *(f'setattr -set part "{part}" {module}/c:*' for module, part in parts.items()),
-            f"synth -flatten -run begin:fine -top {top}",
-            f"synth -flatten {choices}-run fine:",
+            *(f'setattr -set part "{part}" {each}' for each, part in _marked(parts)),
+            f"synth -flatten -noabc -run begin:fine -top {top}",
+            f"synth -flatten -noabc {choices}-run fine:",
             *self._gated(library),
             f"dfflibmap -liberty {CELLS} {refused}",
             f"abc -D {round(1e6 / self.mhz)} -liberty {CELLS} -constr {_CONSTRAINTS} "
             f"-script {_ABC_SCRIPT} {refused}",
             "setundef -zero",
             f"hilomap -hicell {high} {high_pin} -locell {low} {low_pin} -singleton",
-            "opt_clean -purge",
+            "opt_clean",
             f"read_liberty -lib -ignore_miss_func {CELLS}",
-            "check -assert -mapped",
+            # Before the names of what registers drive, and their marks, are purged.
+            "delete t:$scopeinfo",
             f"select {top}",
             f"write_json -selected {NETLIST}",
+            "opt_clean -purge",
+            "check -assert -mapped",
         ]
 
     def _gated(self, library: Library) -> Sequence[str]:
@@ -134,6 +142,15 @@ class Recipe:
             "dffunmap -srst-only",
             f"clockgate -pos {gate.name} {pins} -min_net_size {GATED_FLOPS}",
         ]
+
+
+def _marked(parts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What is marked with which part: cells, and what registers drive, as Yosys loses the marks of
+    registers that it cuts into slices.
+    """
+    for module, part in parts.items():
+        yield f"{module}/c:*", part
+        yield f"{module}/t:$dff %co1:+[Q] {module}/w:* %i", part
 
 
 def script_name() -> str:

@@ -1,0 +1,1 @@
+"""How fast a mapped unit is: OpenSTA where it is installed, else ABC's own estimate."""

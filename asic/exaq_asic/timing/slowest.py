@@ -1,0 +1,140 @@
+"""The slowest path of a mapped unit, and the clock that it allows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from exaq.tool import run_tool
+from exaq_asic.liberty import Library
+from exaq_asic.mapping.mapped_unit import MappedUnit
+from exaq_asic.timing.array_stub import array_liberty
+
+#: What an array takes from the clock's edge to what is read, where the user says nothing, in ns.
+ARRAY_NANOSECONDS = 1.5
+_SECONDS = 900
+# Far below any path: the slack says how long the path is.
+_PERIOD = 0.01
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """The slowest path between registers or arrays.
+
+    Members
+    -------
+    by : who says so: ``"OpenSTA"`` with its version, or ``"ABC's estimate"``
+    nanoseconds : how long a period of the clock must be
+    path : its steps, from its start to its end; of ABC's estimate none
+    array_nanoseconds : what arrays were said to take
+    """
+
+    by: str
+    nanoseconds: float
+    path: tuple[str, ...]
+    array_nanoseconds: float
+
+    @property
+    def mhz(self) -> float:
+        """The clock."""
+        return 1e3 / self.nanoseconds
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "path": list(self.path), "mhz": self.mhz}
+
+
+def slowest_path(unit: MappedUnit, array_nanoseconds: float = ARRAY_NANOSECONDS) -> Timing:
+    """The slowest path by OpenSTA (``sta``) where it is on PATH, else by ABC.
+
+    The clock is ideal, wires have no resistance and no capacitance, and paths from and to ports
+    are left out. ABC's estimate is that of the gates between registers; the library's smallest flop
+    is added, and paths through arrays are not seen.
+
+    Parameters
+    ----------
+    unit
+        A mapped unit.
+    array_nanoseconds
+        What arrays take from the clock's edge to what is read.
+
+    Raises
+    ------
+    ToolError
+        OpenSTA fails.
+    """
+    if shutil.which("sta") is None:
+        nanoseconds = (unit.estimate or 0.0) + _flop_nanoseconds(unit.library)
+        return Timing(
+            by="ABC's estimate",
+            nanoseconds=nanoseconds,
+            path=(),
+            array_nanoseconds=array_nanoseconds,
+        )
+    with tempfile.TemporaryDirectory(prefix="exaq-") as made:
+        folder = Path(made)
+        stubs = array_liberty(unit.arrays, unit.library, array_nanoseconds)
+        (folder / "cells.lib").write_text(unit.library.text, encoding="utf-8")
+        (folder / "arrays.lib").write_text(stubs, encoding="utf-8")
+        (folder / "unit.v").write_text(unit.netlist.verilog(), encoding="utf-8")
+        script = _SCRIPT.format(
+            top=unit.netlist.top,
+            period=_PERIOD / unit.library.nanoseconds,
+            arrays="read_liberty arrays.lib" if unit.arrays else "",
+        )
+        (folder / "time.tcl").write_text(script, encoding="utf-8")
+        command = ["sta", "-no_splash", "-exit", "time.tcl"]
+        said = run_tool("OpenSTA", command, seconds=_SECONDS, folder=folder).stdout
+    version = run_tool("OpenSTA", ["sta", "-version"], seconds=60).stdout.split()
+    path = tuple(_steps(said))
+    slack = re.findall(r"^\s*(-?[\d.]+)\s+slack", said, re.MULTILINE)
+    if not slack:
+        raise no_path(said)
+    return Timing(
+        by=f"OpenSTA {version[-1] if version else ''}".strip(),
+        nanoseconds=_PERIOD - float(slack[0]) * unit.library.nanoseconds,
+        path=path,
+        array_nanoseconds=array_nanoseconds,
+    )
+
+
+def no_path(said: str) -> Exception:
+    """What to raise where OpenSTA found no path."""
+    from exaq.tool import ToolError
+
+    last = " / ".join(said.split("\n")[-3:])
+    return ToolError(f"OpenSTA found no path between registers; its last lines: {last}")
+
+
+def _flop_nanoseconds(library: Library) -> float:
+    """Setup and delay of the smallest flop at middling transitions."""
+    total = 0.0
+    for pin in library.flop.pins.values():
+        for arc in pin.timing:
+            if arc.kind.startswith("setup") or (pin.direction == "output" and "edge" in arc.kind):
+                values = [t.at(transition=0.1, load=0.01) for n, t in arc.tables.items() if _is_time(n)]
+                total += max(values, default=0.0)
+    return total * library.nanoseconds
+
+
+def _is_time(name: str) -> bool:
+    return name.startswith("cell_") or name.endswith("_constraint")
+
+
+def _steps(said: str) -> list[str]:
+    """The lines of a path's delays: what was passed, and when."""
+    found = re.findall(r"^\s*(-?[\d.]+)\s+(-?[\d.]+)\s+[v^]\s+(\S+) \((\S+)\)", said, re.MULTILINE)
+    return [f"{delay} ns, {pin} ({cell}) at {time} ns" for delay, time, pin, cell in found]
+
+
+_SCRIPT = """read_liberty cells.lib
+{arrays}
+read_verilog unit.v
+link_design {top}
+create_clock -name clock -period {period:g} [get_ports aclk]
+report_checks -path_delay max -from [all_registers -clock_pins] -to [all_registers -data_pins] -digits 4
+"""
