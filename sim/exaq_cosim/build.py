@@ -13,8 +13,12 @@ from exaq_cosim.row_bytes import RowBytes
 
 __all__ = ["ToolError", "build_head_library", "build_library"]
 
+_SMALL_FUNCTIONS = ("--output-split-cfuncs", "300")
 
-def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False) -> Path:
+
+def build_library(
+    verilog: str, config: SoftmaxConfig, *, tracing: bool = False, gates: bool = False
+) -> Path:
     """The shared library of an AXI top and the array driver, compiled unless it is in the cache.
 
     Safe where several processes build at once; see ``exaq_cosim.compiler.compile_verilog``.
@@ -28,6 +32,9 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
         The configuration that gives the widths of the ports.
     tracing
         Whether the library can write waves; it is then several times slower.
+    gates
+        Whether the text is a netlist of gates. It is then compiled in many small functions: of few
+        large ones a compiler would need minutes.
 
     Returns
     -------
@@ -57,6 +64,7 @@ def build_library(verilog: str, config: SoftmaxConfig, *, tracing: bool = False)
             f"EXAQ_ROW_BYTES={RowBytes.of(config).total if config.row_results != 'none' else 0}",
         ],
         tracing=tracing,
+        verilator_flags=_SMALL_FUNCTIONS if gates else (),
     )
 
 
@@ -102,7 +110,14 @@ def build_head_library(
 
 
 def _build(
-    verilog: str, *, top: str, name: str, driver: str, defines: Sequence[str], tracing: bool
+    verilog: str,
+    *,
+    top: str,
+    name: str,
+    driver: str,
+    defines: Sequence[str],
+    tracing: bool,
+    verilator_flags: Sequence[str] = (),
 ) -> Path:
     """The library of the module ``top`` and the C++ of that name, which is compiled with what it
     includes.
@@ -119,6 +134,7 @@ def _build(
         defines=[*defines, f"EXAQ_TRACE={int(tracing)}"],
         # O1: more takes twice as long to compile and simulates no faster.
         model_flags=("-O1",),
+        verilator_flags=verilator_flags,
         shared=True,
     )
     return compile_verilog({f"{top}.v": verilog}, harness, tracing=tracing)

@@ -217,11 +217,11 @@ def compile_unit(
 ) -> Path:
     """The unit's AXI top as a shared library, compiled unless it is in the cache.
 
-    ``simulate`` calls it; calling it before only moves the wait. ``verilog`` as of that. Errors: as
-    ``build_library``.
+    ``simulate`` calls it; calling it before only moves the wait. ``verilog`` is as of ``simulate``.
+    Errors: as ``build_library``.
     """
     text = _verilog(config) if verilog is None else verilog
-    return build_library(text, config, tracing=tracing)
+    return build_library(text, config, tracing=tracing, gates=verilog is not None)
 
 
 def simulate(
