@@ -138,7 +138,7 @@ bench-cosim: .venv/.base
 
 clean:
 	rm -rf build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	find fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
+	find asic fpga hdl scripts sim tb -name __pycache__ -prune -exec rm -rf {} +
 
 # The versions that .venv is made of. --no-build-isolation: setuptools, too, is the lock's.
 LOCK := requirements.lock

@@ -18,11 +18,21 @@ from exaq.extras import EXTRAS
 ROOT = Path(__file__).resolve().parent.parent
 
 # Each package may import those before it.
-ORDER = ["exaq", "exaq_hdl", "exaq_cosim", "exaq_fpga", "exaq_eval", "exaq_explore", "exaq_cli"]
+ORDER = [
+    "exaq",
+    "exaq_hdl",
+    "exaq_cosim",
+    "exaq_asic",
+    "exaq_fpga",
+    "exaq_eval",
+    "exaq_explore",
+    "exaq_cli",
+]
 FOLDERS = {
     "exaq": ROOT / "sim/exaq",
     "exaq_hdl": ROOT / "hdl/exaq_hdl",
     "exaq_cosim": ROOT / "sim/exaq_cosim",
+    "exaq_asic": ROOT / "asic/exaq_asic",
     "exaq_fpga": ROOT / "fpga/exaq_fpga",
     "exaq_eval": ROOT / "sim/exaq_eval",
     "exaq_explore": ROOT / "fpga/exaq_explore",
@@ -30,7 +40,7 @@ FOLDERS = {
 }
 # The one part of exaq that needs more than NumPy.
 TORCH = FOLDERS["exaq"] / "torch"
-NOT_IMPORTABLE = {"fpga", "hdl", "scripts", "sim", "tb"}
+NOT_IMPORTABLE = {"asic", "fpga", "hdl", "scripts", "sim", "tb"}
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:Users|home|mnt|opt|root|tmp|var|work)/\w|\b[A-Z]:\\\w")
 
 

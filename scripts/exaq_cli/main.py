@@ -58,6 +58,11 @@ _COMMANDS = {
         ("sim", "board"),
     ),
     "bench": _Entry("unit.bench", "Measure size, clock and cycles of a configuration.", ("fpga",)),
+    "asic": _Entry(
+        "unit.asic",
+        "Map the unit to standard cells: area, speed, energy; its gates simulated.",
+        ("asic",),
+    ),
     "explore": _Entry(
         "unit.explore",
         "Find the unit to take for a device, among many.",

