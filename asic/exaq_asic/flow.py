@@ -1,11 +1,11 @@
 """All that ``exaq asic`` measures of a configuration, as plain values for JSON.
 
-    from pathlib import Path
-    from exaq import SoftmaxConfig
-    from exaq_asic.flow import Options, measure
-    from exaq_asic.liberty import Library
-    report = measure(SoftmaxConfig(), [Library.read(Path("cells.lib"))], Options())
-    report["corners"][0]["area"]["um2"]
+from pathlib import Path
+from exaq import SoftmaxConfig
+from exaq_asic.flow import Options, measure
+from exaq_asic.liberty import Library
+report = measure(SoftmaxConfig(), [Library.read(Path("cells.lib"))], Options())
+report["corners"][0]["area"]["um2"]
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Options:
 
     def __post_init__(self) -> None:
         if not 0 < self.array_nanoseconds < 1000:
-            raise ValueError(f"array_ns must be above 0 and below 1000, not {self.array_nanoseconds}")
+            raise ValueError(
+                f"array_ns must be above 0 and below 1000, not {self.array_nanoseconds}"
+            )
         if not 0 <= self.conditions.wire_femtofarads < 1000:
             raise ValueError(
                 f"wire_ff must be at least 0 and below 1000, not {self.conditions.wire_femtofarads}"

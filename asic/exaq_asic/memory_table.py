@@ -1,13 +1,13 @@
 """Memory macros that a user has, from a TOML file, and which of them hold an array.
 
-    [[macro]]
-    name = "two_port_512x16"
-    words = 512
-    bits = 16
-    ports = 2          # 2: one reads while the other writes
-    um2 = 50000
-    read_pj = 3.0      # an access, of energies; may be left out
-    write_pj = 3.5
+[[macro]]
+name = "two_port_512x16"
+words = 512
+bits = 16
+ports = 2          # 2: one reads while the other writes
+um2 = 50000
+read_pj = 3.0      # an access, of energies; may be left out
+write_pj = 3.5
 """
 
 from __future__ import annotations
@@ -20,8 +20,14 @@ from typing import Any
 
 from exaq_asic.mapping.arrays import MemoryArray
 
-_NEEDED = {"name": str, "words": int, "bits": int, "ports": int, "um2": (int, float)}
-_OPTIONAL = {"read_pj": (int, float), "write_pj": (int, float)}
+_NEEDED: dict[str, Any] = {
+    "name": str,
+    "words": int,
+    "bits": int,
+    "ports": int,
+    "um2": (int, float),
+}
+_OPTIONAL: dict[str, Any] = {"read_pj": (int, float), "write_pj": (int, float)}
 
 
 class MemoryTableError(ValueError):
@@ -77,7 +83,7 @@ def _macro(path: Path, number: int, entry: dict[str, Any]) -> Macro:
             continue
         if not isinstance(value, kind) or isinstance(value, bool):
             raise MemoryTableError(f"{where}: {name} must be {_word(kind)}, not {value!r}")
-        if not isinstance(value, str) and not value > 0:
+        if isinstance(value, (int, float)) and not value > 0:
             raise MemoryTableError(f"{where}: {name} must be above 0, not {value!r}")
     if entry["ports"] not in (1, 2):
         raise MemoryTableError(f"{where}: ports must be 1 or 2, not {entry['ports']!r}")

@@ -1,1 +1,1 @@
-"""What a mapped unit takes of energy for an element: edges of its nets times the library's tables."""
+"""Energy that a mapped unit takes for an element: edges of its nets times the library's tables."""

@@ -82,12 +82,11 @@ class EnergyMeter:
         for instance in self._netlist.instances:
             cell = self._library.cells.get(instance.module)
             for name, bits in instance.pins.items():
-                if cell is None:
-                    own = array_pin if name != "read_data" else None
-                else:
-                    pin = cell.pins[name]
-                    own = pin.capacitance if pin.direction == "input" else None
-                for bit in bits if own is not None else ():
+                pin = None if cell is None else cell.pins[name]
+                if name == "read_data" if pin is None else pin.direction != "input":
+                    continue
+                own = array_pin if pin is None else pin.capacitance
+                for bit in bits:
                     loads[bit] += own + wire
         return loads
 
@@ -106,9 +105,7 @@ class EnergyMeter:
             part: {kind: float(of[kind]) for kind in KINDS} for part, of in sorted(found.items())
         }
 
-    def _of_cell(
-        self, instance: Instance, cell: Cell, waves: Waves
-    ) -> Sequence[tuple[str, float]]:
+    def _of_cell(self, instance: Instance, cell: Cell, waves: Waves) -> Sequence[tuple[str, float]]:
         nets = {name: bits[0] for name, bits in instance.pins.items()}
         before = {name: waves.before(net)[:-1] for name, net in nets.items()}
         after = {name: waves.before(net)[1:] for name, net in nets.items()}
@@ -186,7 +183,9 @@ class EnergyMeter:
             if table.when.text:
                 fits &= table.when.evaluate(state)
             if table.related:
-                fits &= np.logical_or.reduce([moved[name] for name in table.related if name in moved])
+                fits &= np.logical_or.reduce(
+                    [moved[name] for name in table.related if name in moved]
+                )
             # One with a condition goes before those without.
             holds[place] = fits * (1.0 if table.when.text else 1e-9)
         weights = holds.sum(axis=0)

@@ -14,7 +14,7 @@ from exaq_asic.mapping.mapped_unit import MappedUnit
 from exaq_cosim import SimulationError, golden, golden_references, golden_results, simulate
 
 #: Stalls and resets of the runs: none; both sides pausing; resets among rows.
-RUNS: dict[str, dict[str, float]] = {
+RUNS: dict[str, dict[str, Any]] = {
     "no stalls": {},
     "stalls on both sides": {"stall": 0.4},
     "resets in the middle": {"stall": 0.2, "reset": 1 / 400},

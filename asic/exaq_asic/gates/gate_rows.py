@@ -1,10 +1,10 @@
 """Rows that a mapped unit has to give the right bits for: corners, chance, stalls and resets.
 
-    >>> from exaq import SoftmaxConfig
-    >>> from exaq_asic.gates.gate_rows import gate_rows
-    >>> rows = gate_rows(SoftmaxConfig(max_row=64, full_rate_row=32))
-    >>> rows["logits"].shape == rows["mask"].shape
-    True
+>>> from exaq import SoftmaxConfig
+>>> from exaq_asic.gates.gate_rows import gate_rows
+>>> rows = gate_rows(SoftmaxConfig(max_row=64, full_rate_row=32))
+>>> rows["logits"].shape == rows["mask"].shape
+True
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def gate_rows(config: SoftmaxConfig) -> dict[str, Any]:
     longest = config.max_row
     short = min(_SHORT, longest)
     low, high = _extremes(config)
-    rows = [_chance(config, random, length) for length in range(1, min(2 * config.lanes, longest) + 1)]
+    rows = [
+        _chance(config, random, length) for length in range(1, min(2 * config.lanes, longest) + 1)
+    ]
     rows += [np.full(short, value) for value in (low, high, _middle(config))]
     alone = np.full(short, low)
     alone[short // 2] = high
@@ -53,10 +55,12 @@ def gate_rows(config: SoftmaxConfig) -> dict[str, Any]:
     given: dict[str, Any] = {"logits": logits, "lengths": lengths, "overlong": True}
     if config.masking:
         mask = random.random(logits.shape) < random.choice([0.3, 0.8, 1.0], (len(rows), 1))
-        mask[-1], mask[-2] = False, np.arange(width) == 0
+        mask[0], mask[-1], mask[-2] = True, False, np.arange(width) == 0
         given["mask"] = mask
     if config.window:
-        given["window"] = tuple(random.integers(0, longest + 1, (2, len(rows))))
+        starts, stops = random.integers(0, longest + 1, (2, len(rows)))
+        starts[0], stops[0] = 0, longest
+        given["window"] = (starts, stops)
     if config.contexts:
         given["contexts"] = random.integers(0, config.contexts, len(rows))
     return given

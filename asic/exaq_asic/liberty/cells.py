@@ -154,9 +154,7 @@ class CellReader:
     def cell(self, group: Group) -> Cell:
         """The cell of a group ``cell``; ValueError where something in it is not legal."""
         pins = {
-            name: self._pin(name, each)
-            for each in group.of_kind("pin")
-            for name in each.arguments
+            name: self._pin(name, each) for each in group.of_kind("pin") for name in each.arguments
         }
         leakage = float(group.text("cell_leakage_power") or self._mean_leakage(group))
         return Cell(

@@ -1,10 +1,10 @@
 """Boolean expressions of Liberty: functions of pins, and the conditions of tables.
 
-    >>> import numpy as np
-    >>> from exaq_asic.liberty.expressions import Expression
-    >>> Expression("!(A * B) + C'").evaluate({"A": np.array([1, 1], bool),
-    ...     "B": np.array([0, 1], bool), "C": np.array([1, 1], bool)}).tolist()
-    [True, False]
+>>> import numpy as np
+>>> from exaq_asic.liberty.expressions import Expression
+>>> Expression("!(A * B) + C'").evaluate({"A": np.array([1, 1], bool),
+...     "B": np.array([0, 1], bool), "C": np.array([1, 1], bool)}).tolist()
+[True, False]
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class Expression:
     def __init__(self, text: str):
         self.text = text
         self._tokens = self._split(text)
-        self.pins = frozenset(token for token in self._tokens if token[0].isalpha() or token[0] == "_")
+        self.pins = frozenset(
+            token for token in self._tokens if token[0].isalpha() or token[0] == "_"
+        )
         if not self._tokens:
             self._tokens = ["1"]
         self._root = self._either()

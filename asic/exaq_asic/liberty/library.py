@@ -1,8 +1,8 @@
 """A library of standard cells, read from a Liberty file, and the cells that a flow asks it for.
 
-    from exaq_asic.liberty import Library
-    library = Library.read(Path("cells.lib.gz"))
-    library.nand2.area, library.voltage
+from exaq_asic.liberty import Library
+library = Library.read(Path("cells.lib.gz"))
+library.nand2.area, library.voltage
 """
 
 from __future__ import annotations

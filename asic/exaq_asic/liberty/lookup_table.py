@@ -1,9 +1,9 @@
 """Tables of Liberty over the transition of an input and the load of an output.
 
-    >>> from exaq_asic.liberty.lookup_table import LookupTable
-    >>> table = LookupTable((0.0, 1.0), (0.0, 2.0), ((1.0, 3.0), (2.0, 4.0)))
-    >>> table.at(transition=0.5, load=1.0)
-    2.5
+>>> from exaq_asic.liberty.lookup_table import LookupTable
+>>> table = LookupTable((0.0, 1.0), (0.0, 2.0), ((1.0, 3.0), (2.0, 4.0)))
+>>> table.at(transition=0.5, load=1.0)
+2.5
 """
 
 from __future__ import annotations
@@ -15,7 +15,12 @@ from dataclasses import dataclass
 from exaq_asic.liberty.syntax import Group
 
 _TRANSITIONS = ("input_net_transition", "input_transition_time", "related_pin_transition")
-_LOADS = ("total_output_net_capacitance", "equal_or_opposite_output_net_capacitance")
+# Of setup times the data's transition stands in the load's place.
+_LOADS = (
+    "total_output_net_capacitance",
+    "equal_or_opposite_output_net_capacitance",
+    "constrained_pin_transition",
+)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The syntax of a Liberty file: groups in groups, each with attributes; nothing of their meaning.
 
-    >>> from exaq_asic.liberty.syntax import parse
-    >>> library = parse('library (small) { cell (INV) { area : 1.5; } }', "small.lib")
-    >>> library.arguments, library.groups[0].attributes
-    (('small',), {'area': ('1.5',)})
+>>> from exaq_asic.liberty.syntax import parse
+>>> library = parse('library (small) { cell (INV) { area : 1.5; } }', "small.lib")
+>>> library.arguments, library.groups[0].attributes
+(('small',), {'area': ('1.5',)})
 """
 
 from __future__ import annotations
@@ -105,5 +105,7 @@ def parse(text: str, name: str) -> Group:
         else:
             inside[-1].attributes[found["word"]] = arguments
     if len(inside) != 1:
-        raise LibertyError(f"{name} is cut off: {inside[-1].kind} {inside[-1].arguments} has no end")
+        raise LibertyError(
+            f"{name} is cut off: {inside[-1].kind} {inside[-1].arguments} has no end"
+        )
     return root.groups[0]

@@ -55,7 +55,8 @@ class MemoryArray:
 
     def verilog(self) -> str:
         """A model of it."""
-        return f"{self._head('output reg')}{_ARRAY_BODY.format(width=self.width - 1, depth=self.depth - 1)}"
+        body = _ARRAY_BODY.format(width=self.width - 1, depth=self.depth - 1)
+        return f"{self._head('output reg')}{body}"
 
     def black_box(self) -> str:
         """Its ports alone."""
@@ -98,7 +99,8 @@ def split(verilog: str, name: str) -> tuple[str, list[MemoryArray]]:
     sizes |= {(int(depth), int(width)) for depth, width in re.findall(pattern, text, re.DOTALL)}
     text = re.sub(pattern, "", text, flags=re.DOTALL)
     return text, [
-        MemoryArray(depth, width, f"{name}__array_{depth}x{width}") for depth, width in sorted(sizes)
+        MemoryArray(depth, width, f"{name}__array_{depth}x{width}")
+        for depth, width in sorted(sizes)
     ]
 
 

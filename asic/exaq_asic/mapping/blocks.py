@@ -1,9 +1,9 @@
 """Which part of the unit a module is: the tree of instances in the emitted Verilog.
 
-    >>> from exaq_asic.mapping.blocks import parts_of
-    >>> parts_of("module u (i); u__core core (.i(i)); endmodule "
-    ...          "module u__core (i); u__a first (.i(i)); endmodule module u__a (i); endmodule", "u")
-    {'u': 'top', 'u.core': 'core', 'u.core.first': 'first'}
+>>> from exaq_asic.mapping.blocks import parts_of
+>>> parts_of("module u (i); u__core core (.i(i)); endmodule "
+...          "module u__core (i); u__a first (.i(i)); endmodule module u__a (i); endmodule", "u")
+{'u': 'top', 'u.core': 'core', 'u.core.first': 'first'}
 """
 
 from __future__ import annotations

@@ -106,7 +106,10 @@ def map_unit(
         said = run_yosys(script_name(), folder)
         netlist = Netlist.read(folder / NETLIST, name, parts, library.registers)
     outputs = {
-        **{cell.name: frozenset(pin.name for pin in cell.outputs) for cell in library.cells.values()},
+        **{
+            cell.name: frozenset(pin.name for pin in cell.outputs)
+            for cell in library.cells.values()
+        },
         **{array.module: frozenset(["read_data"]) for array in arrays},
     }
     return MappedUnit(

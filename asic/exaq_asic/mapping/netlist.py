@@ -1,19 +1,19 @@
 """The mapped unit: cells of the library and memories' arrays, joined by nets of one bit each.
 
-    >>> from exaq_asic.mapping.netlist import Instance, Netlist, Port
-    >>> netlist = Netlist(top="u", ports=[Port("a", "input", (2,)), Port("y", "output", (3,))],
-    ...     instances=[Instance("INV", "receiver", {"A": (2,), "Y": (3,)})])
-    >>> print(netlist.verilog())
-    module u (a, y);
-      input a;
-      output y;
-      wire n2;
-      wire n3;
-      assign n2 = a;
-      assign y = n3;
-      INV c0 (.A(n2), .Y(n3));
-    endmodule
-    <BLANKLINE>
+>>> from exaq_asic.mapping.netlist import Instance, Netlist, Port
+>>> netlist = Netlist(top="u", ports=[Port("a", "input", (2,)), Port("y", "output", (3,))],
+...     instances=[Instance("INV", "receiver", {"A": (2,), "Y": (3,)})])
+>>> print(netlist.verilog())
+module u (a, y);
+  input a;
+  output y;
+  wire n2;
+  wire n3;
+  assign n2 = a;
+  assign y = n3;
+  INV c0 (.A(n2), .Y(n3));
+endmodule
+<BLANKLINE>
 """
 
 from __future__ import annotations

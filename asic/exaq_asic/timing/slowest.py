@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from exaq.tool import run_tool
+from exaq.tool import ToolError, run_tool
 from exaq_asic.liberty import Library
 from exaq_asic.mapping.mapped_unit import MappedUnit
 from exaq_asic.timing.array_stub import array_liberty
@@ -17,6 +17,8 @@ from exaq_asic.timing.array_stub import array_liberty
 #: What an array takes from the clock's edge to what is read, where the user says nothing, in ns.
 ARRAY_NANOSECONDS = 1.5
 _SECONDS = 900
+# Of a flop for ABC's estimate, in ns and pF.
+_TRANSITION, _LOAD = 0.1, 0.01
 # Far below any path: the slack says how long the path is.
 _PERIOD = 0.01
 
@@ -93,7 +95,8 @@ def slowest_path(unit: MappedUnit, array_nanoseconds: float = ARRAY_NANOSECONDS)
     path = tuple(_steps(said))
     slack = re.findall(r"^\s*(-?[\d.]+)\s+slack", said, re.MULTILINE)
     if not slack:
-        raise no_path(said)
+        last = " / ".join(said.strip().splitlines()[-3:])
+        raise ToolError(f"OpenSTA found no path between registers; its last lines: {last}")
     return Timing(
         by=f"OpenSTA {version[-1] if version else ''}".strip(),
         nanoseconds=_PERIOD - float(slack[0]) * unit.library.nanoseconds,
@@ -102,22 +105,19 @@ def slowest_path(unit: MappedUnit, array_nanoseconds: float = ARRAY_NANOSECONDS)
     )
 
 
-def no_path(said: str) -> Exception:
-    """What to raise where OpenSTA found no path."""
-    from exaq.tool import ToolError
-
-    last = " / ".join(said.split("\n")[-3:])
-    return ToolError(f"OpenSTA found no path between registers; its last lines: {last}")
-
-
 def _flop_nanoseconds(library: Library) -> float:
-    """Setup and delay of the smallest flop at middling transitions."""
+    """Setup and delay of the smallest flop at middling transitions and load."""
+    transition = _TRANSITION / library.nanoseconds
+    load = _LOAD / library.picofarads
     total = 0.0
     for pin in library.flop.pins.values():
         for arc in pin.timing:
-            if arc.kind.startswith("setup") or (pin.direction == "output" and "edge" in arc.kind):
-                values = [t.at(transition=0.1, load=0.01) for n, t in arc.tables.items() if _is_time(n)]
-                total += max(values, default=0.0)
+            setup = arc.kind.startswith("setup")
+            if setup or (pin.direction == "output" and arc.kind.endswith("edge")):
+                place = transition if setup else load
+                tables = [table for name, table in arc.tables.items() if _is_time(name)]
+                times = [table.at(transition=transition, load=place) for table in tables]
+                total += max(times, default=0.0)
     return total * library.nanoseconds
 
 
@@ -136,5 +136,6 @@ _SCRIPT = """read_liberty cells.lib
 read_verilog unit.v
 link_design {top}
 create_clock -name clock -period {period:g} [get_ports aclk]
-report_checks -path_delay max -from [all_registers -clock_pins] -to [all_registers -data_pins] -digits 4
+report_checks -path_delay max -from [all_registers -clock_pins] \\
+  -to [all_registers -data_pins] -digits 4
 """

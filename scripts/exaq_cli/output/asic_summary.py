@@ -31,8 +31,8 @@ def _corner(corner: dict[str, Any], lanes: int) -> Iterator[str]:
     yield f"Memories       {_memories(corner['memories'])}"
     rate = timing["mhz"] * 1e6 * lanes
     yield (
-        f"Slowest path   {timing['nanoseconds']:.3f} ns, {timing['mhz']:.0f} MHz by {timing['by']}; "
-        f"arrays {timing['array_nanoseconds']:g} ns, no wires, an ideal clock"
+        f"Slowest path   {timing['nanoseconds']:.3f} ns, {timing['mhz']:.0f} MHz by "
+        f"{timing['by']}; arrays {timing['array_nanoseconds']:g} ns, no wires, an ideal clock"
     )
     yield (
         f"Rate           {rate / 1e6:,.0f} M elements/s; "
