@@ -55,7 +55,7 @@ def test_wrong_bits_are_noticed() -> None:
 
 @pytest.mark.simulator
 def test_a_wrong_gate_is_noticed() -> None:
-    with pytest.raises(GateMismatchError, match="^gate-level simulation, "):
+    with pytest.raises(GateMismatchError, match=r"^gate-level simulation, "):
         check_gates(gate_verilog(_other_gates(mapped())), CONFIG)
 
 
@@ -103,5 +103,5 @@ def test_models_are_made_of_the_library() -> None:
 def test_a_cell_without_a_function_is_named() -> None:
     cell = replace(library().cells["INV"], name="ODD", kind="other")
     with_odd = replace(library(), cells={**library().cells, "ODD": cell})
-    with pytest.raises(LibertyError, match="^tiny.lib has no function of ODD, which gate-level "):
+    with pytest.raises(LibertyError, match=r"^tiny\.lib has no function of ODD, which gate-level "):
         cell_models(with_odd, ["ODD"])

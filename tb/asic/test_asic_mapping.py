@@ -85,7 +85,7 @@ def test_the_same_every_time() -> None:
 
 
 def test_what_yosys_refuses_is_told() -> None:
-    with pytest.raises(ToolError, match="^Yosys failed with exit code 1: .*ERROR: "):
+    with pytest.raises(ToolError, match=r"^Yosys failed with exit code 1: .*ERROR: "):
         map_unit("module u (input a); missing x (.a(a)); endmodule", "u", library(), Recipe())
 
 

@@ -113,9 +113,8 @@ def command(
             macros=macros,
             simulation=not no_simulation,
         )
+        libraries = [_library(path, options) for path in liberties]
         with _told() as step:
-            step("reading libraries")
-            libraries = [_library(path) for path in liberties]
             found = _measure(config, libraries, options, step)
         if isinstance(found, str):
             click.echo(f"exaq: error: {found}", err=True)
@@ -162,12 +161,14 @@ def _macros(path: Path) -> tuple[Macro, ...]:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _library(path: Path) -> Library:
+def _library(path: Path, options: Options) -> Library:
     from exaq_asic.liberty import Library
 
     try:
         with user_errors():
-            return Library.read(path)
+            library = Library.read(path)
+            options.recipe.check(library)
+            return library
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 

@@ -1,0 +1,72 @@
+"""Tables of memory macros: what is taken, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exaq_asic.mapping.arrays import MemoryArray
+from exaq_asic.memory_table import Macro, MemoryTableError, read_macros, smallest
+
+ENTRY = '[[macro]]\nname = "a"\nwords = 512\nbits = 16\nports = 2\num2 = 50000\n'
+BIG = Macro(name="big", words=1024, bits=64, ports=2, um2=200.0)
+SMALL = Macro(name="small", words=64, bits=8, ports=2, um2=10.0)
+ONE_PORT = Macro(name="one", words=1024, bits=64, ports=1, um2=1.0)
+
+
+def test_entries_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(ENTRY + ENTRY.replace('"a"', '"b"') + "read_pj = 3\n", encoding="utf-8")
+    first, second = read_macros(path)
+    assert first == Macro(name="a", words=512, bits=16, ports=2, um2=50000)
+    assert (second.read_pj, second.write_pj) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "macro", "count"),
+    [(64, 8, SMALL, 1), (65, 8, SMALL, 2), (128, 17, SMALL, 6), (1024, 64, BIG, 1)],
+)
+def test_the_least_area_is_taken(depth: int, width: int, macro: Macro, count: int) -> None:
+    array = MemoryArray(depth, width, "x")
+    found = smallest([BIG, SMALL, ONE_PORT], array)
+    assert found == macro
+    assert macro.count(array) == count
+
+
+def test_one_port_is_too_few() -> None:
+    assert smallest([ONE_PORT], MemoryArray(8, 8, "x")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a =", "m.toml is no TOML: "),
+        ("", "m.toml must hold entries [[macro]] and nothing else"),
+        ("macro = []", "m.toml must hold entries [[macro]] and nothing else"),
+        (ENTRY + "[other]", "m.toml must hold entries [[macro]] and nothing else"),
+        (
+            ENTRY.replace("um2", "area"),
+            "m.toml, macro 1: um2 is missing; there must be "
+            "name, words, bits, ports, um2, read_pj, write_pj",
+        ),
+        (
+            ENTRY + ENTRY + "volts = 1",
+            "m.toml, macro 2: volts is unknown; there may be "
+            "name, words, bits, ports, um2, read_pj, write_pj",
+        ),
+        (
+            ENTRY.replace("512", "1.5"),
+            "m.toml, macro 1: words must be a whole number, not 1.5",
+        ),
+        (ENTRY.replace("16", "0"), "m.toml, macro 1: bits must be above 0, not 0"),
+        (ENTRY.replace("50000", "true"), "m.toml, macro 1: um2 must be a number, not True"),
+        (ENTRY.replace("ports = 2", "ports = 3"), "m.toml, macro 1: ports must be 1 or 2, not 3"),
+    ],
+)
+def test_what_is_no_table(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(MemoryTableError) as error:
+        read_macros(path)
+    assert str(error.value).replace(f"{tmp_path}/", "").startswith(message)
