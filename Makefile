@@ -7,6 +7,8 @@ JOBS ?= 2
 TORCH ?=
 # Further arguments of the command: make test ARGS='-k quantizer', make demo ARGS=--help.
 ARGS ?=
+# Standard cells for make bench-asic, Liberty files.
+LIBERTY ?=
 
 BIN := .venv/bin
 SHELL := /bin/bash
@@ -28,6 +30,7 @@ help:
 	@echo 'make boards       bitstreams for all boards, proven, their reports and docs/boards.md; an hour'
 	@echo 'make bench-attention  attention heads beside an INT8 one, to reports/attention.json'
 	@echo 'make bench-macs   size of multiply-accumulates, to reports/macs.json and docs/attention.md'
+	@echo "make bench-asic LIBERTY='A B'  units in standard cells, to reports/asic.json and docs/asic.md"
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
 	@echo 'make bench-torch  time of a pass of SmolLM2 with few bits of softmax beside eager attention'
 	@echo 'make bench-cosim  speed of the compiled Verilog'
@@ -123,6 +126,11 @@ boards: .venv/.fpga
 bench-macs: .venv/.fpga
 	$(BIN)/python scripts/bench_macs.py --docs $(ARGS)
 
+# Standard cells are the user's: make bench-asic LIBERTY='one.lib other.lib.gz'.
+bench-asic: .venv/.all
+	@[ -n '$(LIBERTY)' ] || { echo "exaq: error: say which cells: make bench-asic LIBERTY='FILE FILE'" >&2; exit 2; }
+	$(BIN)/python scripts/bench_asic.py $(addprefix --liberty ,$(LIBERTY)) --docs $(ARGS)
+
 # One unit alone: make bench-attention ARGS=dint4-2bit-32.
 bench-attention: .venv/.fpga
 	$(BIN)/python scripts/bench_attention.py --docs $(ARGS)
@@ -181,4 +189,4 @@ endef
 
 .PHONY: help setup demo demo-board test regression prove mutate soak coverage coverage-python test-wheel
 .PHONY: test-newest lint docs lock bench boards
-.PHONY: bench-attention bench-macs bench-model bench-torch bench-cosim clean
+.PHONY: bench-asic bench-attention bench-macs bench-model bench-torch bench-cosim clean

@@ -1,0 +1,86 @@
+"""The units whose figures are published, and how they are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from exaq import SoftmaxConfig
+from exaq_asic.flow import TOP, Options, design_sha256, measure, versions
+from exaq_asic.liberty import Library
+from exaq_asic.mapping.recipe import Recipe
+from exaq_hdl import emit_verilog
+
+
+@dataclass(frozen=True)
+class Case:
+    """A published unit: a preset, and how it is mapped."""
+
+    preset: str
+    recipe: Recipe = field(default_factory=lambda: Recipe(clock_gate=True))
+
+    @property
+    def name(self) -> str:
+        """In the report."""
+        parts = [self.preset]
+        parts += [] if self.recipe.goal == "speed" else [self.recipe.goal]
+        parts += [] if self.recipe.clock_gate else ["plain"]
+        return ".".join(parts)
+
+    @property
+    def config(self) -> SoftmaxConfig:
+        """Its configuration."""
+        return SoftmaxConfig.preset(self.preset)
+
+
+#: In the order of their table.
+CASES = (
+    Case("2bit-x4", Recipe()),
+    Case("2bit-x4", Recipe(goal="area", clock_gate=True)),
+    *(
+        Case(preset)
+        for preset in (
+            *("2bit-x4", "2bit-x16", "2bit-x16-codes"),
+            *("3bit-x4", "4bit-x4", "5bit-x4", "6bit-x4"),
+            *("baps-x4", "baps-x4-float", "multiply-x4", "softermax-x4", "shift-x4", "lut-x4"),
+        )
+    ),
+)
+
+
+def still_true(case: Case, kept: dict[str, Any]) -> bool:
+    """Whether what is kept of a case is of today's design, recipe and tools."""
+    emitted = emit_verilog(case.config, name=TOP)
+    return bool(
+        kept.get("design_sha256") == design_sha256(emitted)
+        and kept.get("recipe") == vars(case.recipe)
+        and kept.get("versions") == versions()
+    )
+
+
+def measure_case(
+    case: Case,
+    libraries: Sequence[Library],
+    kept: dict[str, Any],
+    step: Callable[[str], None] = lambda what: None,
+) -> dict[str, Any]:
+    """Figures of a case on each library: those that are in ``kept`` still, and those that lack.
+
+    Raises
+    ------
+    LibertyError, GateMismatchError, ToolError
+        As ``exaq_asic.flow.measure``.
+    """
+    found = kept if still_true(case, kept) else {}
+    corners = dict(found.get("corners", {}))
+    lacking = [
+        each
+        for each in libraries
+        if corners.get(each.file, {}).get("library", {}).get("sha256") != each.sha256
+    ]
+    for library in lacking:
+        report = measure(case.config, [library], Options(recipe=case.recipe), step)
+        found = {each: report[each] for each in ("design_sha256", "recipe", "versions")}
+        (corners[library.file],) = report["corners"]
+    return {**found, "lanes": case.config.lanes, "corners": corners}
