@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from bench_macs import write_table
-
 from exaq.tool import ToolError
 from exaq.whole_files import whole_file
 from exaq_asic.bench.page import MARKS, draw, in_order, tables

@@ -16,6 +16,8 @@ from tiny_liberty import tiny_liberty, write_tiny
 
 import exaq_asic.flow
 from exaq_asic.gates.gate_check import GateMismatchError
+from exaq_asic.librelane_files import FILES
+from exaq_cli.commands.unit.asic import LIBRELANE_FILES
 from exaq_cli.main import main
 
 SETTINGS = {"lanes": 2, "logit-width": 4, "logit-scale": 0.5, "max-row": 16, "group": 1}
@@ -58,12 +60,18 @@ def test_a_unit_on_two_corners(tmp_path: Path) -> None:
 
 def test_without_simulation_it_says_so(tmp_path: Path) -> None:
     write_tiny(tmp_path)
-    given = ["--liberty", "tiny.lib", "--no-simulation", "--area"]
+    given = ["--liberty", "tiny.lib", "--no-simulation", "--area", "--librelane", "layout"]
     done = run_exaq("asic", *given, *SMALL, folder=tmp_path, seconds=400)
     assert done.returncode == 0, done.stderr
     assert "Mapped         for area" in done.stdout
     assert "Gates          not simulated" in done.stdout
     assert "Energy" not in done.stdout
+    written = {str(path.relative_to(tmp_path / "layout")) for path in _files(tmp_path / "layout")}
+    assert written == set(FILES) == set(LIBRELANE_FILES)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def test_wrong_gates_are_a_failure(

@@ -142,7 +142,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("pJ an element at full rate")
     figure.tight_layout()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    figure.savefig(path, format="png", dpi=110, metadata={"Software": None})
     pyplot.close(figure)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from exaq_asic.liberty import Library
     from exaq_asic.memory_table import Macro
 
+# exaq_asic.librelane_files.FILES, which takes Amaranth's import.
+LIBRELANE_FILES = (
+    "config.json",
+    "constraints.sdc",
+    "pins.cfg",
+    "src/exaq_softmax.v",
+    "src/arrays.v",
+)
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
 
@@ -74,6 +82,13 @@ _FILE = click.Path(path_type=Path)
     is_flag=True,
     help="Leave out the simulation of the gates, and with it their energy.",
 )
+@click.option(
+    "--librelane",
+    metavar="DIR",
+    type=_FILE,
+    help="Write a folder for LibreLane: configuration, constraints, pins and Verilog; the clock is "
+    "that of the first library's slowest path, and a margin for wires.",
+)
 @click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
 @config_options
 def command(
@@ -86,6 +101,7 @@ def command(
     wire_ff: float,
     memory_table: Path | None,
     no_simulation: bool,
+    librelane: Path | None,
     report: Path | None,
 ) -> None:
     """Map the unit to standard cells, check its gates, and measure them.
@@ -102,7 +118,9 @@ def command(
     config = partial.resolve()
     require("asic")
     inputs = [*liberties, memory_table, *partial.files]
-    with replacing(*([] if report is None else [report]), inputs=inputs) as temporary:
+    reports = [] if report is None else [report]
+    layout = [] if librelane is None else [librelane / file for file in LIBRELANE_FILES]
+    with replacing(*reports, *layout, inputs=inputs) as temporary:
         macros = () if memory_table is None else _macros(memory_table)
         options = _options(
             area=area,
@@ -119,12 +137,25 @@ def command(
         if isinstance(found, str):
             click.echo(f"exaq: error: {found}", err=True)
             raise click.exceptions.Exit(1)
-        for path in temporary:
+        for path in temporary[: len(reports)]:
             path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if layout:
+            _lay_out(config, found, temporary[len(reports) :])
     for line in asic_summary(found):
         click.echo(line)
     if report is not None:
         click.echo(f"Figures        {report}")
+    if librelane is not None:
+        click.echo(f"LibreLane      {librelane}; nothing was laid out")
+
+
+def _lay_out(config: SoftmaxConfig, found: dict[str, Any], paths: Sequence[Path]) -> None:
+    from exaq_asic.librelane_files import librelane_files
+
+    nanoseconds = found["corners"][0]["timing"]["nanoseconds"]
+    held = librelane_files(config, nanoseconds=nanoseconds).values()
+    for path, text in zip(paths, held, strict=True):
+        path.write_text(text, encoding="utf-8")
 
 
 def _options(
