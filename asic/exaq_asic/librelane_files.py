@@ -88,6 +88,6 @@ m_row_.*
 #S
 s_axi_.*
 """
-_ARRAYS = """// The arrays of the memories, which synthesis makes of flops. Replace each module by one
-// of the same ports round a macro of yours, and name that in MACROS of config.json.
+_ARRAYS = """// The arrays of the memories, which synthesis makes of flops. Replace each module by
+// one of the same ports round a macro of yours, and name that in MACROS of config.json.
 """
