@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from run_exaq import refusal, run_exaq
-
-sys.path.append(str(Path(__file__).resolve().parent.parent / "asic"))
-
 from tiny_liberty import tiny_liberty, write_tiny
 
 import exaq_asic.flow

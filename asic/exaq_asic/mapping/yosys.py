@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -43,7 +44,9 @@ def run_yosys(script: str, folder: Path) -> str:
         raise ModuleNotFoundError("No module named 'pyosys'", name="pyosys")
     log = folder / _LOG
     command = [sys.executable, "-c", _PROGRAM, script, _LOG]
-    run_tool("Yosys", command, seconds=SECONDS, folder=folder)
+    # Yosys keeps what it makes of a library in a folder for temporary files: here it goes with it.
+    environment = os.environ | {"TMPDIR": str(folder)}
+    run_tool("Yosys", command, seconds=SECONDS, folder=folder, environment=environment)
     return log.read_text(encoding="utf-8", errors="replace")
 
 
