@@ -105,7 +105,7 @@ def measure(
         A tool is missing or fails.
     """
     step("emission")
-    emitted = emit_verilog(config, name=TOP)
+    emitted = emitted_unit(config)
     mapped: list[tuple[MappedUnit, str, dict[str, Any] | None]] = []
     corners = []
     for library in libraries:
@@ -138,6 +138,11 @@ def measure(
         "versions": versions(),
         "corners": corners,
     }
+
+
+def emitted_unit(config: SoftmaxConfig) -> Emitted:
+    """The text that is mapped, and its manifest: what the package takes of ``exaq_hdl``."""
+    return emit_verilog(config, name=TOP)
 
 
 def design_sha256(emitted: Emitted) -> str:

@@ -15,9 +15,8 @@ import json
 from typing import Any
 
 from exaq import SoftmaxConfig
-from exaq_asic.flow import TOP
+from exaq_asic.flow import TOP, emitted_unit
 from exaq_asic.mapping.arrays import split
-from exaq_hdl import emit_verilog
 
 #: The files, in their order.
 FILES = ("config.json", "constraints.sdc", "pins.cfg", f"src/{TOP}.v", "src/arrays.v")
@@ -38,7 +37,7 @@ def librelane_files(config: SoftmaxConfig, *, nanoseconds: float) -> dict[str, s
         Its slowest path, as ``exaq_asic.timing.slowest`` gives it; the clock's period is
         ``MARGIN`` of that longer.
     """
-    text, arrays = split(emit_verilog(config, name=TOP).verilog, TOP)
+    text, arrays = split(emitted_unit(config).verilog, TOP)
     period = round(nanoseconds * (1 + MARGIN), 3)
     held = [
         json.dumps(_configuration(period), indent=2) + "\n",

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exaq import SoftmaxConfig
-from exaq_asic.flow import TOP, Options, design_sha256, measure, versions
+from exaq_asic.flow import Options, design_sha256, emitted_unit, measure, versions
 from exaq_asic.liberty import Library
 from exaq_asic.mapping.recipe import Recipe
-from exaq_hdl import emit_verilog
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ CASES = (
 
 def still_true(case: Case, kept: dict[str, Any]) -> bool:
     """Whether what is kept of a case is of today's design, recipe and tools."""
-    emitted = emit_verilog(case.config, name=TOP)
+    emitted = emitted_unit(case.config)
     return bool(
         kept.get("design_sha256") == design_sha256(emitted)
         and kept.get("recipe") == vars(case.recipe)

@@ -1,4 +1,8 @@
-"""Simulation of a mapped unit beside the golden model."""
+"""Simulation of a mapped unit beside the golden model.
+
+from exaq_asic.gates.gate_check import check_gates, gate_verilog
+check_gates(gate_verilog(unit), config)  # of exaq_asic.mapping.mapped_unit.map_unit
+"""
 
 from __future__ import annotations
 

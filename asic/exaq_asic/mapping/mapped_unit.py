@@ -1,4 +1,10 @@
-"""A unit of a configuration, mapped to a library: its netlist, its memories, its areas."""
+"""A unit of a configuration, mapped to a library: its netlist, its memories, its areas.
+
+from exaq_asic.mapping.mapped_unit import map_unit
+from exaq_asic.mapping.recipe import Recipe
+unit = map_unit(emit_verilog(config).verilog, "exaq_softmax", library, Recipe())
+unit.area, unit.area_by_part["receiver"]
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The slowest path of a mapped unit, and the clock that it allows."""
+"""The slowest path of a mapped unit, and the clock that it allows.
+
+from exaq_asic.timing.slowest import slowest_path
+slowest_path(unit).mhz  # of exaq_asic.mapping.mapped_unit.map_unit
+"""
 
 from __future__ import annotations
 
