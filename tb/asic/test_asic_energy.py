@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from exaq_asic.energy.load import LOADS, energy_by_load
 from exaq_asic.energy.meter import Conditions, EnergyMeter
 from exaq_asic.energy.waves import Waves, read_waves
 from exaq_asic.gates.gate_check import gate_verilog
+from exaq_asic.liberty import PowerTable
+from exaq_asic.liberty.expressions import Expression
+from exaq_asic.liberty.lookup_table import LookupTable
 from exaq_asic.mapping.netlist import Instance, Netlist, Port
 
 WIRE_FF = 3.0
@@ -93,6 +97,24 @@ def test_a_gated_flop_takes_no_clock_where_it_is_not_enabled() -> None:
     clock = fj(8, CLOCK_FF) + GATE_RISE + GATE_FALL + fj(2, CLOCK_FF) + CLOCK_FALL
     assert found["clock"] == pytest.approx(clock / 1e3)
     assert found["registers"] == pytest.approx(Q_RISE / 1e3)
+
+
+def test_a_table_with_a_condition_goes_before_one_without() -> None:
+    flop = library().cells["DFF"]
+    constant = LookupTable((0.0,), (0.0,), ((100.0,),))
+    default = PowerTable((), Expression(""), constant, constant)
+    # Those of the library hold in every state; of these the one of "D^Q" is left.
+    (_, differing) = flop.pins["CK"].power
+    clock = replace(flop.pins["CK"], power=(default, differing))
+    cells = {**library().cells, "DFF": replace(flop, pins={**flop.pins, "CK": clock})}
+    changed = replace(library(), cells=cells)
+    netlist = Netlist("u", [Port("aclk", "input", (CK,))], [FLOP])
+    seen = waves(3, {CK: [1] * 3}, d=[0, 1, 1], q=[0, 0, 1])
+    found = EnergyMeter(netlist, changed, "aclk", Conditions()).energies(seen)["part"]
+    # The first rise is of the default, and the second goes with an edge of Q. The first fall comes
+    # where D and Q differ.
+    clock_fj = 100 + 0 + CLOCK_FALL + 100 + fj(4, CLOCK_FF + WIRE_FF)
+    assert found["clock"] == pytest.approx(clock_fj / 1e3)
 
 
 def test_wires_and_transitions_count() -> None:

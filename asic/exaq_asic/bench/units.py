@@ -82,4 +82,22 @@ def measure_case(
         report = measure(case.config, [library], Options(recipe=case.recipe), step)
         found = {each: report[each] for each in ("design_sha256", "recipe", "versions")}
         (corners[library.file],) = report["corners"]
+    corners = {file: _published(corner) for file, corner in corners.items()}
     return {**found, "lanes": case.config.lanes, "corners": corners}
+
+
+def _published(corner: dict[str, Any]) -> dict[str, Any]:
+    """A corner without what makes the report long: figures of every part, steps of paths."""
+    loads = {
+        name: _without(figures, "by_part", "arrays")
+        for name, figures in corner["energy"]["loads"].items()
+    }
+    return corner | {
+        "area": _without(corner["area"], "by_part"),
+        "timing": _without(corner["timing"], "path"),
+        "energy": corner["energy"] | {"loads": loads},
+    }
+
+
+def _without(figures: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in figures.items() if name not in names}
