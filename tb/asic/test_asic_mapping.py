@@ -78,6 +78,13 @@ def test_a_small_area_is_smaller_and_clock_gates_are_taken() -> None:
     assert gated.count("flop") == mapped().count("flop")
 
 
+def test_adders_are_chosen() -> None:
+    verilog = emit_verilog(CONFIG, name=TOP).verilog
+    other = map_unit(verilog, TOP, library(), Recipe(adders="sklansky"))
+    assert other.area != mapped().area
+    assert other.count("flop") == mapped().count("flop")
+
+
 def test_the_same_every_time() -> None:
     verilog = emit_verilog(CONFIG, name=TOP).verilog
     again = map_unit(verilog, TOP, library(), Recipe())
@@ -93,6 +100,7 @@ def test_what_yosys_refuses_is_told() -> None:
     ("options", "message"),
     [
         ({"goal": "power"}, "goal must be speed or area, not 'power'"),
+        ({"adders": "ripple"}, "adders must be kogge-stone or sklansky, not 'ripple'"),
         ({"mhz": 0}, "mhz must be 1 to 10000, not 0"),
         ({"mhz": float("nan")}, "mhz must be 1 to 10000, not nan"),
     ],

@@ -1,7 +1,7 @@
 """How Yosys and ABC map the unit: the scripts, for speed or for area.
 
-The recipe for speed makes adders of parallel prefixes (Kogge and Stone's), which a fast run of ABC
-before the mapping would take apart again, so that there is none (``-noabc``). It takes no flops
+The recipe for speed makes adders of parallel prefixes, which a fast run of ABC before the mapping
+would take apart again, so that there is none (``-noabc``). It takes no flops
 with enables, which would hide fan-out from ABC, sizes gates for a driving cell and a load, and
 bounds fan-out by buffers.
 """
@@ -17,6 +17,8 @@ from exaq_asic.liberty import Library
 SOURCE, CELLS, NETLIST = "unit.v", "cells.lib", "mapped.json"
 _ABC_SCRIPT, _CONSTRAINTS, _YOSYS_SCRIPT = "gates.abc", "gates.constr", "map.ys"
 
+#: Parallel prefixes of adders: the fastest, and one of less area.
+ADDERS = ("kogge-stone", "sklansky")
 #: Flops that share an enable from which on a clock gate is taken for them.
 GATED_FLOPS = 4
 # Loads of outputs, in inputs of the smallest inverter.
@@ -65,13 +67,18 @@ class Recipe:
         Clock that sizes of gates are chosen for; what is reached is measured.
     clock_gate
         Whether flops that share an enable get a clock gate.
+    adders
+        Which parallel prefixes adders are made of, for speed; see ``ADDERS``.
     """
 
     goal: str = "speed"
     mhz: float = 500.0
     clock_gate: bool = False
+    adders: str = "kogge-stone"
 
     def __post_init__(self) -> None:
+        if self.adders not in ADDERS:
+            raise ValueError(f"adders must be {' or '.join(ADDERS)}, not {self.adders!r}")
         if self.goal not in ("speed", "area"):
             raise ValueError(f"goal must be speed or area, not {self.goal!r}")
         if not 1 <= self.mhz <= 10_000:
@@ -112,7 +119,7 @@ class Recipe:
     def _steps(self, library: Library, top: str, parts: Mapping[str, str]) -> Sequence[str]:
         refused = " ".join(f"-dont_use {name}" for name in library.not_for_logic)
         (high, high_pin), (low, low_pin) = library.tie(1), library.tie(0)
-        choices = "-extra-map +/choices/kogge-stone.v " if self.goal == "speed" else ""
+        choices = f"-extra-map +/choices/{self.adders}.v " if self.goal == "speed" else ""
         return [
             f"read_verilog {SOURCE}",
             f"hierarchy -check -top {top}",

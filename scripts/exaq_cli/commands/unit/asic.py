@@ -56,6 +56,13 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Clock that gates are sized for; what is reached is measured.",
 )
+@click.option(
+    "--adders",
+    type=click.Choice(["kogge-stone", "sklansky"]),
+    default="kogge-stone",
+    show_default=True,
+    help="Parallel prefixes of adders where it is for speed: the fastest, or of less area.",
+)
 @click.option("--clock-gate", is_flag=True, help="Clock gates for registers that share an enable.")
 @click.option(
     "--array-ns",
@@ -96,6 +103,7 @@ def command(
     liberties: tuple[Path, ...],
     area: bool,
     mhz: float,
+    adders: str,
     clock_gate: bool,
     array_ns: float,
     wire_ff: float,
@@ -123,9 +131,12 @@ def command(
     with replacing(*reports, *layout, inputs=inputs) as temporary:
         macros = () if memory_table is None else _macros(memory_table)
         options = _options(
-            area=area,
-            mhz=mhz,
-            clock_gate=clock_gate,
+            recipe={
+                "goal": "area" if area else "speed",
+                "mhz": mhz,
+                "clock_gate": clock_gate,
+                "adders": adders,
+            },
             array_ns=array_ns,
             wire_ff=wire_ff,
             macros=macros,
@@ -160,9 +171,7 @@ def _lay_out(config: SoftmaxConfig, found: dict[str, Any], paths: Sequence[Path]
 
 def _options(
     *,
-    area: bool,
-    mhz: float,
-    clock_gate: bool,
+    recipe: dict[str, Any],
     array_ns: float,
     wire_ff: float,
     macros: tuple[Macro, ...],
@@ -174,7 +183,7 @@ def _options(
 
     with user_errors():
         return Options(
-            recipe=Recipe(goal="area" if area else "speed", mhz=mhz, clock_gate=clock_gate),
+            recipe=Recipe(**recipe),
             array_nanoseconds=array_ns,
             conditions=Conditions(wire_femtofarads=wire_ff),
             macros=macros,
