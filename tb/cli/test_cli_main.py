@@ -27,6 +27,7 @@ COMMANDS += [
     "board",
     "demo-board",
     "bench",
+    "asic",
     "explore",
     "demo",
 ]
