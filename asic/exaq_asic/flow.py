@@ -22,12 +22,14 @@ from exaq_asic.energy.load import LEFT_OUT, energy_by_load
 from exaq_asic.energy.meter import Conditions
 from exaq_asic.gates.gate_check import check_gates, gate_verilog
 from exaq_asic.liberty import Library
+from exaq_asic.mapping.blocks import MEMORY_FLOPS
 from exaq_asic.mapping.mapped_unit import MappedUnit, map_unit
 from exaq_asic.mapping.recipe import Recipe
 from exaq_asic.mapping.yosys import yosys_version
 from exaq_asic.memory_table import Macro, smallest
 from exaq_asic.timing.slowest import ARRAY_NANOSECONDS, Timing, slowest_path
 from exaq_hdl import Emitted, emit_verilog
+from exaq_hdl.emit.target import Target
 
 #: The unit's module.
 TOP = "exaq_softmax"
@@ -49,6 +51,8 @@ class Options:
         Memory macros that there are.
     simulation
         Whether the gates are simulated, and energies measured.
+    target
+        How the unit is emitted: for a chip.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -56,8 +60,11 @@ class Options:
     conditions: Conditions = field(default_factory=Conditions)
     macros: Sequence[Macro] = ()
     simulation: bool = True
+    target: Target = field(default_factory=lambda: Target(kind="asic"))
 
     def __post_init__(self) -> None:
+        if self.target.kind != "asic":
+            raise ValueError(f"target must be for a chip, not {self.target.kind!r}")
         if not 0 < self.array_nanoseconds < 1000:
             raise ValueError(
                 f"array_ns must be above 0 and below 1000, not {self.array_nanoseconds}"
@@ -105,7 +112,7 @@ def measure(
         A tool is missing or fails.
     """
     step("emission")
-    emitted = emitted_unit(config)
+    emitted = emitted_unit(config, options.target)
     mapped: list[tuple[MappedUnit, str, dict[str, Any] | None]] = []
     corners = []
     for library in libraries:
@@ -132,6 +139,7 @@ def measure(
         )
     return {
         "config": config.to_dict(),
+        "target": options.target.to_dict(),
         "design_sha256": design_sha256(emitted),
         "recipe": asdict(options.recipe),
         "manifest_memories": emitted.manifest["memories"],
@@ -140,9 +148,9 @@ def measure(
     }
 
 
-def emitted_unit(config: SoftmaxConfig) -> Emitted:
+def emitted_unit(config: SoftmaxConfig, target: Target) -> Emitted:
     """The text that is mapped, and its manifest: what the package takes of ``exaq_hdl``."""
-    return emit_verilog(config, name=TOP)
+    return emit_verilog(config, name=TOP, target=target)
 
 
 def design_sha256(emitted: Emitted) -> str:
@@ -174,14 +182,18 @@ def _of_library(library: Library) -> dict[str, Any]:
 
 def _area(unit: MappedUnit) -> dict[str, Any]:
     by_part = unit.area_by_part
+    blocks = by_block(by_part)
+    memory = blocks.get(MEMORY_FLOPS, 0.0)
+    logic = unit.area - memory
     return {
-        "um2": unit.area,
-        "nand2": unit.area / unit.library.nand2.area,
+        "um2": logic,
+        "nand2": logic / unit.library.nand2.area,
+        "memory_flops_um2": memory,
         "sequential_um2": unit.sequential_area,
         "flops": unit.count("flop"),
         "clock_gates": unit.count("clock gate"),
         "by_part": by_part,
-        "by_block": by_block(by_part),
+        "by_block": blocks,
     }
 
 

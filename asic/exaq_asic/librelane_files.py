@@ -2,7 +2,8 @@
 
     >>> from exaq import SoftmaxConfig
     >>> from exaq_asic.librelane_files import librelane_files
-    >>> list(librelane_files(SoftmaxConfig(), nanoseconds=4.0))
+    >>> from exaq_hdl.emit.target import Target
+    >>> list(librelane_files(SoftmaxConfig(), nanoseconds=4.0, target=Target(kind="asic")))
     ['config.json', 'constraints.sdc', 'pins.cfg', 'src/exaq_softmax.v', 'src/arrays.v']
 
 The files are valid by LibreLane's own schema. A layout was not made with them: OpenROAD is in no
@@ -17,6 +18,7 @@ from typing import Any
 from exaq import SoftmaxConfig
 from exaq_asic.flow import TOP, emitted_unit
 from exaq_asic.mapping.arrays import split
+from exaq_hdl.emit.target import Target
 
 #: The files, in their order.
 FILES = ("config.json", "constraints.sdc", "pins.cfg", f"src/{TOP}.v", "src/arrays.v")
@@ -26,7 +28,7 @@ MARGIN = 0.3
 UTILISATION = 45
 
 
-def librelane_files(config: SoftmaxConfig, *, nanoseconds: float) -> dict[str, str]:
+def librelane_files(config: SoftmaxConfig, *, nanoseconds: float, target: Target) -> dict[str, str]:
     """The files by their path in the folder.
 
     Parameters
@@ -36,15 +38,17 @@ def librelane_files(config: SoftmaxConfig, *, nanoseconds: float) -> dict[str, s
     nanoseconds
         Its slowest path, as ``exaq_asic.timing.slowest`` gives it; the clock's period is
         ``MARGIN`` of that longer.
+    target
+        How it is emitted: for a chip.
     """
-    text, arrays = split(emitted_unit(config).verilog, TOP)
+    text, arrays = split(emitted_unit(config, target).verilog, TOP)
     period = round(nanoseconds * (1 + MARGIN), 3)
     held = [
         json.dumps(_configuration(period), indent=2) + "\n",
         _SDC.format(period=period, delay=round(0.2 * period, 3), slack=round(0.05 * period, 3)),
         _PINS,
         text,
-        _ARRAYS + "".join(array.verilog() for array in arrays),
+        _ARRAYS + "".join(array.verilog for array in arrays),
     ]
     return dict(zip(FILES, held, strict=True))
 

@@ -99,6 +99,8 @@ def _word(kind: Any) -> str:
 
 
 def smallest(macros: Sequence[Macro], array: MemoryArray) -> Macro | None:
-    """That with which an array, which is read and written in one cycle, takes the least area."""
-    fitting = [macro for macro in macros if macro.ports == 2]
+    """That with which an array takes the least area. Where it is read and written in one cycle, a
+    macro of one port does not hold it.
+    """
+    fitting = [macro for macro in macros if macro.ports == 2 or array.single_port]
     return min(fitting, key=lambda macro: macro.um2 * macro.count(array), default=None)

@@ -55,10 +55,11 @@ def tables(report: dict[str, Any]) -> str:
 
 def _table(report: dict[str, Any], library: str) -> Iterator[str]:
     yield (
-        f"| on `{library}` | um2 | um2 a lane | NAND2 | flops | memory bits | MHz "
-        "| M elements/s | um2 for each M elements/s | pJ an element | at a tenth of the load |"
+        f"| on `{library}` | um2 | um2 a lane | NAND2 | flops | small memories, um2 | memory bits "
+        "| MHz | M elements/s | um2 for each M elements/s | pJ an element "
+        "| at a tenth of the load |"
     )
-    yield "|---" + "|--:" * 10 + "|"
+    yield "|---" + "|--:" * 11 + "|"
     for name, unit in report["units"].items():
         corner = unit["corners"].get(library)
         if corner is not None:
@@ -74,6 +75,7 @@ def _cells(corner: dict[str, Any], lanes: int) -> list[str]:
         f"{area['um2'] / lanes:.0f}",
         f"{area['nand2']:.0f}",
         f"{area['flops']}",
+        f"{area['memory_flops_um2']:.0f}",
         f"{sum(each['bits'] for each in corner['memories'])}",
         f"{timing['mhz']:.0f}",
         f"{rate:.0f}",
@@ -94,7 +96,8 @@ def _legend(report: dict[str, Any]) -> str:
         f"Measured by `make bench-asic` with {units[0]['versions']['yosys']} and "
         f"{corner['timing']['by']}. The libraries are of the user, none is in this project: "
         f"{libraries}. Units are mapped with clock gates, but for those marked `plain`, and for "
-        "speed, but for those marked `area`. Areas are of all cells, without the memories' arrays. "
+        "speed, but for those marked `area`. Areas are of all cells but for memories: the arrays "
+        "of large ones are black boxes, those of small ones are flops, in a column of their own. "
         f"Arrays were said to take {corner['timing']['array_nanoseconds']:g} ns from the clock's "
         "edge; wires take no time, and the clock is ideal. Energies are of gates at "
         f"{corner['library']['voltage']:g} V or what the library has, with "

@@ -10,14 +10,20 @@ from exaq import SoftmaxConfig
 from exaq_asic.flow import Options, design_sha256, emitted_unit, measure, versions
 from exaq_asic.liberty import Library
 from exaq_asic.mapping.recipe import Recipe
+from exaq_hdl.emit.target import Target
+
+#: How published units are emitted: open libraries have flops with an asynchronous reset, and one of
+#: them no others.
+TARGET = Target(kind="asic", reset="async")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A published unit: a preset, and how it is mapped."""
+    """A published unit: a preset, how it is mapped, and how it is emitted."""
 
     preset: str
     recipe: Recipe = field(default_factory=lambda: Recipe(clock_gate=True))
+    target: Target = TARGET
 
     @property
     def name(self) -> str:
@@ -25,6 +31,7 @@ class Case:
         parts = [self.preset]
         parts += [] if self.recipe.goal == "speed" else [self.recipe.goal]
         parts += [] if self.recipe.clock_gate else ["plain"]
+        parts += [] if self.target == TARGET else [self.target.ram]
         return ".".join(parts)
 
     @property
@@ -37,6 +44,7 @@ class Case:
 CASES = (
     Case("2bit-x4", Recipe()),
     Case("2bit-x4", Recipe(goal="area", clock_gate=True)),
+    Case("2bit-x4", target=Target(kind="asic", reset="async", ram="single-port")),
     *(
         Case(preset)
         for preset in (
@@ -50,7 +58,7 @@ CASES = (
 
 def still_true(case: Case, kept: dict[str, Any]) -> bool:
     """Whether what is kept of a case is of today's design, recipe and tools."""
-    emitted = emitted_unit(case.config)
+    emitted = emitted_unit(case.config, case.target)
     return bool(
         kept.get("design_sha256") == design_sha256(emitted)
         and kept.get("recipe") == vars(case.recipe)
@@ -79,7 +87,9 @@ def measure_case(
         if corners.get(each.file, {}).get("library", {}).get("sha256") != each.sha256
     ]
     for library in lacking:
-        report = measure(case.config, [library], Options(recipe=case.recipe), step)
+        report = measure(
+            case.config, [library], Options(recipe=case.recipe, target=case.target), step
+        )
         found = {each: report[each] for each in ("design_sha256", "recipe", "versions")}
         (corners[library.file],) = report["corners"]
     corners = {file: _published(corner) for file, corner in corners.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from exaq import SoftmaxConfig, round_logits
 from exaq_asic.energy.meter import KINDS, Conditions, EnergyMeter
 from exaq_asic.energy.waves import Waves, read_waves
+from exaq_asic.mapping.arrays import MemoryArray
 from exaq_asic.mapping.mapped_unit import MappedUnit
 from exaq_asic.mapping.netlist import Netlist
 from exaq_cosim import simulate
@@ -127,6 +128,16 @@ def _figures(
     }
 
 
+def _enables(
+    array: MemoryArray, pins: Mapping[str, Sequence[Any]], waves: Waves
+) -> dict[str, NDArray[np.bool_]]:
+    """The cycles in which a word is read, and those in which one is written."""
+    if array.single_port:
+        enable, write = (waves.before(pins[name][0]) for name in ("enable", "write"))
+        return {"read": enable & ~write, "write": enable & write}
+    return {what: waves.before(pins[f"{what}_enable"][0]) for what in ("read", "write")}
+
+
 def _accesses(unit: MappedUnit, waves: Waves, elements: int) -> list[dict[str, Any]]:
     """Words that each array reads and writes for an element."""
     modules = {array.module: array for array in unit.arrays}
@@ -136,11 +147,8 @@ def _accesses(unit: MappedUnit, waves: Waves, elements: int) -> list[dict[str, A
             "depth": modules[each.module].depth,
             "width": modules[each.module].width,
             **{
-                f"{what}s_per_element": int(
-                    np.count_nonzero(waves.before(each.pins[f"{what}_enable"][0]))
-                )
-                / elements
-                for what in ("read", "write")
+                f"{what}s_per_element": int(np.count_nonzero(when)) / elements
+                for what, when in _enables(modules[each.module], each.pins, waves).items()
             },
         }
         for each in unit.netlist.instances

@@ -35,7 +35,7 @@ def gate_verilog(unit: MappedUnit) -> str:
     """The netlist with models of its cells and arrays, for simulation; nets alone are in waves."""
     used = {each.module for each in unit.netlist.instances} & unit.library.cells.keys()
     models = cell_models(unit.library, used)
-    arrays = "".join(array.verilog() for array in unit.arrays)
+    arrays = "".join(array.verilog for array in unit.arrays)
     return f"{_LINT_OFF}{_TRACE_OFF}{models}{arrays}{_TRACE_ON}{unit.netlist.verilog()}"
 
 

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import re
 
+from exaq_asic.mapping.arrays import FLOPS
+
+#: The block of all flops that are words of small memories.
+MEMORY_FLOPS = "memory_flops"
+
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _MODULE = re.compile(r"\bmodule\s+(\w+)\b(.*?)\bendmodule\b", re.DOTALL)
 
@@ -19,8 +24,9 @@ def parts_of(verilog: str, top: str) -> dict[str, str]:
 
     The path is also the name that Yosys's ``uniquify`` gives the instance's own copy of the module.
     Parts are named without the top and the core, which all of them are in:
-    ``normalizer.divider0``. The top itself is ``"top"``, and the core ``"core"``. Modules that the
-    text does not hold are left out.
+    ``normalizer.divider0``; those of the flops of small memories begin with ``MEMORY_FLOPS``. The
+    top itself is ``"top"``, and the core ``"core"``. Modules that the text does not hold are left
+    out.
     """
     bodies = dict(_MODULE.findall(_COMMENT.sub("", verilog)))
     names = "|".join(sorted(bodies, key=len, reverse=True))
@@ -28,7 +34,8 @@ def parts_of(verilog: str, top: str) -> dict[str, str]:
     parts = {}
 
     def walk(module: str, path: tuple[str, ...]) -> None:
-        parts[".".join((top, *path))] = _part(path)
+        part = _part(path)
+        parts[".".join((top, *path))] = f"{MEMORY_FLOPS}.{part}" if FLOPS in module else part
         for kind, escaped, plain in instance.findall(bodies[module]):
             walk(kind, (*path, escaped or plain))
 

@@ -42,26 +42,29 @@ _OPTIONS: dict[str, tuple[Any, str]] = {
 }
 
 
-def target_options(*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def target_options(
+    *names: str, kind: str | None = None
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Decorator: gives the command the options of a target, and ``target``, a Target.
 
-    ``names``: those of the options that the command has; none means all.
+    ``names``: those of the options that the command has; none means all. ``kind``: what its target
+    is in any case, where there is no option for it.
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(function)
         def wrapper(**values: Any) -> R:
             given = {name: values.pop(name, None) for name in _OPTIONS}
-            kind = given.pop("target") or KINDS[0]
+            wanted = kind or given.pop("target") or KINDS[0]
             chosen = {name: value for name, value in given.items() if value is not None}
-            if kind == KINDS[0] and chosen:
+            if wanted == KINDS[0] and chosen:
                 raise UserError(f"--{min(chosen).replace('_', '-')} is for --target asic alone")
-            return function(target=Target(kind=kind, **chosen), **values)
+            return function(target=Target(kind=wanted, **chosen), **values)
 
         decorated: Callable[..., R] = wrapper
         for name in reversed(names or tuple(_OPTIONS)):
-            kind, text = _OPTIONS[name]
-            decorated = click.option(f"--{name.replace('_', '-')}", name, type=kind, help=text)(
+            values, text = _OPTIONS[name]
+            decorated = click.option(f"--{name.replace('_', '-')}", name, type=values, help=text)(
                 decorated
             )
         return decorated

@@ -19,7 +19,8 @@ def _corner(corner: dict[str, Any], lanes: int) -> Iterator[str]:
     library, area, timing = corner["library"], corner["area"], corner["timing"]
     yield f"Library        {library['name']} ({library['file']}), {library['voltage']:g} V"
     yield (
-        f"Cell area      {area['um2']:,.0f} um2, {area['um2'] / lanes:,.0f} a lane; "
+        f"Cell area      {area['um2']:,.0f} um2, {area['um2'] / lanes:,.0f} a lane, and "
+        f"{area['memory_flops_um2']:,.0f} um2 of flops that are small memories; "
         f"{area['nand2']:,.0f} NAND2 equivalents; {area['flops']} flops, "
         f"{area['clock_gates']} clock gates"
     )

@@ -16,9 +16,11 @@ from exaq import SoftmaxConfig
 from exaq.extras import require
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
+from exaq_cli.config.target_options import target_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.asic_summary import asic_summary
+from exaq_hdl.emit.target import Target
 
 if TYPE_CHECKING:
     from exaq_asic.flow import Options
@@ -98,6 +100,7 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
 @config_options
+@target_options("ram", "ram_latency", "reset", kind="asic")
 def command(
     partial: PartialConfig,
     liberties: tuple[Path, ...],
@@ -111,6 +114,7 @@ def command(
     no_simulation: bool,
     librelane: Path | None,
     report: Path | None,
+    target: Target,
 ) -> None:
     """Map the unit to standard cells, check its gates, and measure them.
 
@@ -141,6 +145,7 @@ def command(
             wire_ff=wire_ff,
             macros=macros,
             simulation=not no_simulation,
+            target=target,
         )
         libraries = [_library(path, options) for path in liberties]
         with _told() as step:
@@ -151,7 +156,7 @@ def command(
         for path in temporary[: len(reports)]:
             path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if layout:
-            _lay_out(config, found, temporary[len(reports) :])
+            _lay_out(config, target, found, temporary[len(reports) :])
     for line in asic_summary(found):
         click.echo(line)
     if report is not None:
@@ -160,11 +165,13 @@ def command(
         click.echo(f"LibreLane      {librelane}; nothing was laid out")
 
 
-def _lay_out(config: SoftmaxConfig, found: dict[str, Any], paths: Sequence[Path]) -> None:
+def _lay_out(
+    config: SoftmaxConfig, target: Target, found: dict[str, Any], paths: Sequence[Path]
+) -> None:
     from exaq_asic.librelane_files import librelane_files
 
     nanoseconds = found["corners"][0]["timing"]["nanoseconds"]
-    held = librelane_files(config, nanoseconds=nanoseconds).values()
+    held = librelane_files(config, nanoseconds=nanoseconds, target=target).values()
     for path, text in zip(paths, held, strict=True):
         path.write_text(text, encoding="utf-8")
 
@@ -176,6 +183,7 @@ def _options(
     wire_ff: float,
     macros: tuple[Macro, ...],
     simulation: bool,
+    target: Target,
 ) -> Options:
     from exaq_asic.energy.meter import Conditions
     from exaq_asic.flow import Options
@@ -188,6 +196,7 @@ def _options(
             conditions=Conditions(wire_femtofarads=wire_ff),
             macros=macros,
             simulation=simulation,
+            target=target,
         )
 
 
