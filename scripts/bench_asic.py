@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=Path,
         action="append",
         default=[],
-        help="standard cells; may be given often",
+        help="standard cells; may be given often; none: nothing is measured",
     )
     parser.add_argument("units", nargs="*", metavar="NAME", help="as in the report; default: all")
     parser.add_argument("--docs", action="store_true", help="write tables and picture of asic.md")
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if REPORT.exists() and not options.all:
         report = json.loads(REPORT.read_text(encoding="utf-8"))
     try:
-        _measure(report, options.liberty, options.units or names)
+        if options.liberty:
+            _measure(report, options.liberty, options.units or names)
     except (ToolError, LibertyError, OSError) as error:
         print(f"bench_asic: error: {error}", file=sys.stderr)
         return 2
