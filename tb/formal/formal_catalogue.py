@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import formal_blocks as blocks
+import formal_divisions
+import formal_progress
 import formal_queue
 import formal_registers
 import formal_unit
@@ -48,6 +50,10 @@ KINDS = {
     "what it offers until it is taken: no bound of the unit's size, any stalls",
     "queue": "A queue gives what it was given, in order, each item once; it never overflows, "
     "shows an item in time and holds it until it is taken; `room` is as declared",
+    "divisions": "The divisions take a row's sum at once where they have none, and give its words "
+    "in order, the next one after a bounded time",
+    "progress": "While a whole row is inside or the input is closed, something moves in a bounded "
+    "time, or an output waits for its receiver: no row waits for ever",
     "divider": "Every quotient is rounded as documented, for all exponentials and stalls, and "
     "each sum of a small unit",
 }
@@ -105,6 +111,8 @@ _CLAIMS = {
     "beats": "formal_unit",
     "contracts": "formal_unit",
     "queue": "formal_queue",
+    "divisions": "formal_divisions",
+    "progress": "formal_progress",
     "divider": "formal_blocks",
 }
 _WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef)
@@ -144,7 +152,7 @@ def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
     """All proofs, those that take seconds first."""
     found = [*_of_queues(presets)]
     for preset in presets:
-        found += _of_unit(preset)
+        found += [*_of_unit(preset), *_of_progress(preset)]
     found += _of_blocks(presets)
     found += _of_dividers()
     return sorted(found, key=lambda proof: [*KINDS].index(proof.kind))
@@ -286,6 +294,27 @@ def _of_unit(preset: str) -> Iterator[Proof]:
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
         refute = partial(bounded, steps=_LONGEST + 48) if fixed else pdr
         yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
+
+
+def _of_progress(preset: str) -> Iterator[Proof]:
+    text, config = emitted(preset), SoftmaxConfig(**PRESETS[preset])
+    if not formal_progress.followed(text, config):
+        return
+    cycles, module = formal_divisions.patience(config), f"{TOP}__{formal_divisions.MODULE}"
+
+    def divisions(folder: Path) -> tuple[Claim, Claim]:
+        rules = partial(formal_divisions.division_rules, config, opened(text, module, folder))
+        return rules(cycles=cycles), rules(cycles=cycles - 1)
+
+    def progress(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_progress.open_counted(text, folder)
+        rules = partial(formal_progress.progress_rules, text, config, design)
+        return rules(cycles=cycles), rules(cycles=cycles - 1)
+
+    pdr, part = partial(reach, seconds=300), _with_parts(text, module)
+    yield Proof("divisions", preset, part, divisions, pdr, pdr)
+    prove, refute = partial(induct, steps=cycles + 4), partial(search, steps=cycles + 60)
+    yield Proof("progress", preset, text, progress, prove, refute)
 
 
 #: Presets whose beats are not followed yet: the proofs of wide units take minutes each.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import formal_records as records
 import pytest
-from formal_catalogue import KINDS, Proof, catalogue
+from formal_catalogue import KINDS, Proof, _rules, catalogue
 from formal_engines import ABC, Answer, abc_command
 
 from exaq import PRESETS
@@ -23,6 +23,8 @@ QUICK = {
     "exponentials": "4bit-x4 normalizer_divider0_exp_rom",
     "divider": "full_rate_row 8, sum 3",
     "registers": "2bit-x4-c12",
+    "divisions": "2bit-x4",
+    "progress": "2bit-x4",
 }
 
 
@@ -65,3 +67,18 @@ def test_records_tell_a_changed_text(monkeypatch: pytest.MonkeyPatch) -> None:
         proof.kind, proof.name, proof.text + "\n", proof.claims, proof.prove, proof.refute
     )
     assert records.stale(changed, kept)
+
+
+def test_a_proof_depends_on_the_claims_and_provers_that_it_uses() -> None:
+    queue, progress = (_rules(name) for name in ("formal_queue", "formal_progress"))
+    for text in (queue, progress):
+        assert "def induct(" in text
+        assert "def queue_rules(" in text
+    assert "def division_rules(" in progress
+    assert "def division_rules(" not in queue
+    assert "def register_rules(" not in queue + progress
+
+
+def test_progress_is_followed_where_it_is_understood() -> None:
+    few = ("2bit-x4", "3bit-x4", "baps-x4", "2bit-x4-c12", "2bit-x4-sums")
+    assert [each.name for each in catalogue(few) if each.kind == "progress"] == ["2bit-x4"]
