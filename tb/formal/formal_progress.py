@@ -54,9 +54,10 @@ def followed(verilog: str, config: SoftmaxConfig) -> bool:
     contexts, whose emitter keeps a row's table in registers.
     """
     text = modules_of(verilog).get(f"{TOP}__emitter", "")
+    registers = re.findall(r"^  reg .*?(\w+);$", text, re.M)
     names = {name for _, name, _ in _places(verilog)}
     divides = normalizer_of(config) is not None and not config.contexts
-    return divides and "code_fifo" in names and bool(re.search(r"^  reg readable;$", text, re.M))
+    return divides and "code_fifo" in names and {"readable", "coming"} <= set(registers)
 
 
 def open_counted(verilog: str, folder: Path) -> Opened:
