@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 from exaq import SoftmaxConfig
@@ -12,9 +12,10 @@ from exaq_asic.liberty import Library
 from exaq_asic.mapping.recipe import Recipe
 from exaq_hdl.emit.target import Target
 
-#: How published units are emitted: open libraries have flops with an asynchronous reset, and one of
-#: them no others.
-TARGET = Target(kind="asic", reset="async")
+#: How published units are emitted, and how they are mapped: gates for the clock, and adders of less
+#: area than the fastest.
+TARGET = Target(kind="asic")
+USUAL = Recipe(clock_gate=True, adders="sklansky", mhz=440.0)
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Case:
     """A published unit: a preset, how it is mapped, and how it is emitted."""
 
     preset: str
-    recipe: Recipe = field(default_factory=lambda: Recipe(clock_gate=True))
+    recipe: Recipe = USUAL
     target: Target = TARGET
 
     @property
@@ -31,6 +32,7 @@ class Case:
         parts = [self.preset]
         parts += [] if self.recipe.goal == "speed" else [self.recipe.goal]
         parts += [] if self.recipe.clock_gate else ["plain"]
+        parts += ["fast"] if self.recipe.mhz > USUAL.mhz else []
         parts += [] if self.target == TARGET else [self.target.ram]
         return ".".join(parts)
 
@@ -42,9 +44,10 @@ class Case:
 
 #: In the order of their table.
 CASES = (
-    Case("2bit-x4", Recipe()),
-    Case("2bit-x4", Recipe(goal="area", clock_gate=True)),
-    Case("2bit-x4", target=Target(kind="asic", reset="async", ram="single-port")),
+    Case("2bit-x4", replace(USUAL, clock_gate=False)),
+    Case("2bit-x4", replace(USUAL, goal="area")),
+    Case("2bit-x4", replace(USUAL, adders="kogge-stone", mhz=500.0)),
+    Case("2bit-x4", target=replace(TARGET, ram="single-port")),
     *(
         Case(preset)
         for preset in (
