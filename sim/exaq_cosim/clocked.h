@@ -49,6 +49,11 @@ class Clocked {
 
     // To be called once the inputs have their first values.
     void reset(int64_t cycles = kResetCycles) {
+        // Flops with an asynchronous reset, as models of cells have them, wait for its edge: a clock
+        // that is gated gives them none.
+        top.aclk = 0;
+        top.aresetn = 1;
+        top.eval();
         top.aresetn = 0;
         for (int64_t i = 0; i < cycles; ++i) {
             settle();

@@ -18,7 +18,8 @@ from exaq_hdl.emit.target import Target
 CONFIG = SoftmaxConfig(
     lanes=2, logit_width=4, logit_scale=0.5, max_row=16, group=1, prob_bits=6, exp_frac=6
 )
-TARGET = Target(kind="asic")
+# Its large queues are arrays whatever their size, if they have a single port.
+TARGET = Target(kind="asic", ram="single-port")
 
 
 @functools.cache

@@ -197,8 +197,8 @@ def test_energy_of_a_unit_at_its_loads() -> None:
     # The clock goes on where no element comes.
     assert tenth["by_kind"]["clock"] > 5 * full["by_kind"]["clock"]
     writes = {each["part"]: each["writes_per_element"] for each in full["arrays"]}
-    # One write a beat.
-    assert writes["row_buffer.ram.memory"] == pytest.approx(1 / CONFIG.lanes, rel=0.05)
+    # One write for two beats.
+    assert writes["row_buffer.ram.memory"] == pytest.approx(0.5 / CONFIG.lanes, rel=0.05)
 
 
 @pytest.mark.simulator

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_unit import CONFIG
+from small_unit import CONFIG, TARGET
 
 from exaq_asic.flow import TOP
 from exaq_asic.librelane_files import FILES, MARGIN, librelane_files
 from exaq_hdl import emit_verilog
 
-MADE = librelane_files(CONFIG, nanoseconds=2.0)
+MADE = librelane_files(CONFIG, nanoseconds=2.0, target=TARGET)
 
 
 def test_every_file_that_is_named_is_there() -> None:

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 
 import pytest
-from small_unit import CONFIG, library, mapped
+from small_unit import CONFIG, TARGET, library, mapped
 from tiny_liberty import AREAS
 
 from exaq import SoftmaxConfig
 from exaq.tool import ToolError
-from exaq_asic.flow import TOP, by_block
+from exaq_asic.flow import TOP, by_block, emitted_unit
 from exaq_asic.mapping.arrays import split
 from exaq_asic.mapping.blocks import parts_of
 from exaq_asic.mapping.mapped_unit import map_unit
@@ -19,26 +19,36 @@ from exaq_asic.mapping.netlist import Instance, Netlist, Port
 from exaq_asic.mapping.owners import with_owners
 from exaq_asic.mapping.recipe import Recipe
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.target import RAMS, Target
 
 
+@pytest.mark.parametrize("ram", RAMS)
 @pytest.mark.parametrize("preset", ["2bit-x4", "3bit-x16", "multiply-x4"])
-def test_arrays_are_the_memories_of_the_manifest(preset: str) -> None:
-    emitted = emit_verilog(SoftmaxConfig.preset(preset), name="u")
+def test_arrays_are_the_memories_of_the_manifest(preset: str, ram: str) -> None:
+    target = Target(kind="asic", ram=ram)
+    emitted = emit_verilog(SoftmaxConfig.preset(preset), name="u", target=target)
     text, arrays = split(emitted.verilog, "u")
-    listed = [each for each in emitted.manifest["memories"] if each["kind"] == "ram"]
-    wanted = {(each["depth"], each["width"]) for each in listed if each["place"] == "block"}
-    assert {(array.depth, array.width) for array in arrays} == wanted
+    listed = [each for each in emitted.manifest["memories"] if each["place"] == "block"]
+    assert {(each.module, each.depth, each.width, each.single_port) for each in arrays} == {
+        (each["array"], each["depth"], each["width"], each["shared_port"]) for each in listed
+    }
+    assert len(arrays) == 2
     assert all(f"module {array.module}" not in text for array in arrays)
+    assert all(array.verilog.startswith(f"module {array.module} (") for array in arrays)
     parts = parts_of(text, "u")
     assert len(parts) == len(set(parts.values()))
     assert {"top", "core", "receiver", "row_buffer.ram.memory"} <= set(parts.values())
+    assert "memory_flops.sum_queue.ram.memory.array" in parts.values()
 
 
-def test_arrays_that_are_modules_already_are_taken_as_they_are() -> None:
-    text = "module u; endmodule\nmodule u__array_8x3 (a); body; endmodule\nmodule w; endmodule\n"
-    rest, (array,) = split(text, "u")
-    assert "array" not in rest
-    assert rest.count("endmodule") == 2
+@pytest.mark.parametrize("single_port", [False, True])
+def test_an_array_is_taken_out_as_it_is(single_port: bool) -> None:
+    kind = "_single_port" if single_port else ""
+    held = f"module u__array_8x3{kind} (\na);\n body;\nendmodule\n"
+    rest, (array,) = split(f"module u;\nendmodule\n{held}module w;\nendmodule\n", "u")
+    assert rest == "module u;\nendmodule\nmodule w;\nendmodule\n"
+    assert array.verilog == held
+    assert array.single_port == single_port
     assert (array.depth, array.width, array.bits, array.address_width) == (8, 3, 24, 3)
     assert re.findall(r"(input|output).* (\w+)", array.black_box()) == [
         *[("input", name) for name, _, _ in array.pins()[:-1]],
@@ -61,7 +71,7 @@ def test_area_is_that_of_the_cells() -> None:
 
 def test_every_register_has_a_part() -> None:
     unit = mapped()
-    text, _ = split(emit_verilog(CONFIG, name=TOP).verilog, TOP)
+    text, _ = split(emitted_unit(CONFIG, TARGET).verilog, TOP)
     parts = set(parts_of(text, TOP).values())
     assert {each.part for each in unit.netlist.instances} <= parts
     flops = Counter(each.part for each in unit.netlist.instances if each.module == "DFF")
@@ -79,14 +89,14 @@ def test_a_small_area_is_smaller_and_clock_gates_are_taken() -> None:
 
 
 def test_adders_are_chosen() -> None:
-    verilog = emit_verilog(CONFIG, name=TOP).verilog
+    verilog = emitted_unit(CONFIG, TARGET).verilog
     other = map_unit(verilog, TOP, library(), Recipe(adders="sklansky"))
     assert other.area != mapped().area
     assert other.count("flop") == mapped().count("flop")
 
 
 def test_the_same_every_time() -> None:
-    verilog = emit_verilog(CONFIG, name=TOP).verilog
+    verilog = emitted_unit(CONFIG, TARGET).verilog
     again = map_unit(verilog, TOP, library(), Recipe())
     assert again.netlist.verilog() == mapped().netlist.verilog()
 

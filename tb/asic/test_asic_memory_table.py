@@ -15,6 +15,10 @@ SMALL = Macro(name="small", words=64, bits=8, ports=2, um2=10.0)
 ONE_PORT = Macro(name="one", words=1024, bits=64, ports=1, um2=1.0)
 
 
+def array_of(depth: int, width: int, *, single_port: bool = False) -> MemoryArray:
+    return MemoryArray(depth, width, single_port, "x", "")
+
+
 def test_entries_are_read(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text(ENTRY + ENTRY.replace('"a"', '"b"') + "read_pj = 3\n", encoding="utf-8")
@@ -28,14 +32,16 @@ def test_entries_are_read(tmp_path: Path) -> None:
     [(64, 8, SMALL, 1), (65, 8, SMALL, 2), (128, 17, SMALL, 6), (1024, 64, BIG, 1)],
 )
 def test_the_least_area_is_taken(depth: int, width: int, macro: Macro, count: int) -> None:
-    array = MemoryArray(depth, width, "x")
+    array = array_of(depth, width)
     found = smallest([BIG, SMALL, ONE_PORT], array)
     assert found == macro
     assert macro.count(array) == count
 
 
-def test_one_port_is_too_few() -> None:
-    assert smallest([ONE_PORT], MemoryArray(8, 8, "x")) is None
+def test_one_port_is_for_arrays_of_one() -> None:
+    assert smallest([ONE_PORT], array_of(8, 8)) is None
+    assert smallest([BIG, ONE_PORT], array_of(8, 8, single_port=True)) == ONE_PORT
+    assert smallest([BIG], array_of(8, 8, single_port=True)) == BIG
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from exaq_asic.timing.array_stub import array_liberty
 from exaq_asic.timing.slowest import slowest_path
 
 needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
-ARRAY = MemoryArray(8, 3, "u__array_8x3")
+ARRAY = MemoryArray(8, 3, False, "u__array_8x3", "")
 
 
 def chain(inverters: int) -> MappedUnit:

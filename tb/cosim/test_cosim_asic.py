@@ -9,7 +9,7 @@ import pytest
 
 import exaq
 from exaq import PRESETS, SoftmaxConfig
-from exaq_cosim import golden, simulate
+from exaq_cosim import golden, golden_results, simulate
 from exaq_hdl import emit_verilog
 from exaq_hdl.emit.target import Target
 
@@ -68,6 +68,7 @@ def test_a_unit_for_a_chip_gives_the_golden_models_bits(unit: str, target: Targe
     contexts = np.arange(len(logits)) % config.contexts if config.contexts else None
     given: dict[str, Any] = {"mask": mask, "lengths": lengths, "contexts": contexts}
     wanted = golden(logits, config, **given)
+    results = golden_results(logits, config, **given) if config.row_results != "none" else None
     for stall, reset in ((0.0, 0.0), (0.4, 0.0), (0.2, 0.002)):
         run = simulate(
             logits, config, **given, stall=stall, reset=reset, seed=3, verilog=emitted.verilog
@@ -75,6 +76,14 @@ def test_a_unit_for_a_chip_gives_the_golden_models_bits(unit: str, target: Targe
         kept = ~run.lost
         assert kept.sum() > len(kept) // 4
         assert np.array_equal(run.given[kept], wanted[kept])
+        if results is not None:
+            differing = [
+                np.any(np.reshape(found != asked, (len(kept), -1)), axis=1)
+                for found, asked in zip(
+                    run.results.arrays.values(), results.arrays.values(), strict=True
+                )
+            ]
+            assert not (np.logical_or.reduce(differing) & kept).any()
         assert not run.row_errors.any()
 
 

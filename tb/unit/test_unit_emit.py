@@ -97,8 +97,8 @@ def test_manifest(preset: str, top: str) -> None:
     config = CONFIGS[preset]
     assert json.loads(json.dumps(found)) == found
     assert list(found) == [
-        "name", "top", "target", "config", "ports", *(["tables"] if config.kernel.name == "exaq" else []),
-        *(["sinks"] if config.sinks else []),
+        "name", "top", "target", "config", "ports",
+        *(["tables"] if config.kernel.name == "exaq" else []), *(["sinks"] if config.sinks else []),
         "memories", "latency", *(["row_results"] if config.row_results != "none" else []),
         "full_rate_row", *(["contexts"] if config.contexts else []), "versions",
     ]  # fmt: skip

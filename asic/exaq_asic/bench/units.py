@@ -33,7 +33,10 @@ class Case:
         parts += [] if self.recipe.goal == "speed" else [self.recipe.goal]
         parts += [] if self.recipe.clock_gate else ["plain"]
         parts += ["fast"] if self.recipe.mhz > USUAL.mhz else []
-        parts += [] if self.target == TARGET else [self.target.ram]
+        usual = TARGET.to_dict()
+        parts += [
+            str(value) for each, value in self.target.to_dict().items() if value != usual[each]
+        ]
         return ".".join(parts)
 
     @property
@@ -48,6 +51,7 @@ CASES = (
     Case("2bit-x4", replace(USUAL, goal="area")),
     Case("2bit-x4", replace(USUAL, adders="kogge-stone", mhz=500.0)),
     Case("2bit-x4", target=replace(TARGET, ram="single-port")),
+    Case("2bit-x4", target=replace(TARGET, reset="async")),
     *(
         Case(preset)
         for preset in (

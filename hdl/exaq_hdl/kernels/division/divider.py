@@ -157,9 +157,10 @@ class Divider(Component):
                 subtrahend ^= remainder[-1].replicate(len(subtrahend))
             m.d.comb += [
                 difference.eq(Cat(less, doubled) + Cat(less, subtrahend)),
-                bit.eq(difference[-1] if self._restoring else ~difference[kept_bits]),
+                bit.eq(difference[-1]),
             ]
-            after: Value = difference[1 : kept_bits + 1]
+            # Its sign is the carry, which is right for an S of 0 too, where remainders overflow.
+            after: Value = Cat(difference[1 : width + 1], ~bit)
             found = Cat(bit, quotient)[:steps]
             if u == (steps - 1) % units:
                 done = found
