@@ -80,7 +80,7 @@ def test_a_unit_for_a_chip_gives_the_golden_models_bits(unit: str, target: Targe
             differing = [
                 np.any(np.reshape(found != asked, (len(kept), -1)), axis=1)
                 for found, asked in zip(
-                    run.results.arrays.values(), results.arrays.values(), strict=True
+                    run.results.arrays().values(), results.arrays().values(), strict=True
                 )
             ]
             assert not (np.logical_or.reduce(differing) & kept).any()

@@ -338,5 +338,4 @@ QUICK = (
     "verilator-lut-x4",
     "verilator-softermax-x4",
     "icarus-2bit-x4-free",
-    "verilator-2bit-x4-asic-single-port",
 )

@@ -3,7 +3,8 @@
 The recipe for speed makes adders of parallel prefixes, which a fast run of ABC before the mapping
 would take apart again, so that there is none (``-noabc``). It takes no flops
 with enables, which would hide fan-out from ABC, sizes gates for a driving cell and a load, and
-bounds fan-out by buffers.
+bounds fan-out by buffers. Gates that nothing reads are cleaned up before, as ABC's ``buffer``
+refuses them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ strash
 balance
 dch -f
 map -B 0.9 -D {period}
+cleanup
 buffer -c -N 12
 topo
 upsize -D {period}
@@ -48,6 +50,7 @@ dc2
 strash
 dch -f
 map -a
+cleanup
 topo
 buffer -c -N 24
 dnsize
