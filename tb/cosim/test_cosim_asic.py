@@ -77,6 +77,7 @@ def test_a_unit_for_a_chip_gives_the_golden_models_bits(unit: str, target: Targe
         assert kept.sum() > len(kept) // 4
         assert np.array_equal(run.given[kept], wanted[kept])
         if results is not None:
+            assert run.results is not None
             differing = [
                 np.any(np.reshape(found != asked, (len(kept), -1)), axis=1)
                 for found, asked in zip(
