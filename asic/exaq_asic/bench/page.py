@@ -115,6 +115,7 @@ def draw(report: dict[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator
 
     libraries = list(report["libraries"])
     figure, panels = pyplot.subplots(
@@ -131,7 +132,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
                 corner["energy"]["loads"]["full rate"]["pj_per_element"],
             )
             axes.plot(*place, "o", color="#0b7a75", markersize=5)
-            axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+            # Of the same unit mapped otherwise, which lie close together, points alone.
+            if "." not in name:
+                axes.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
         axes.set(
             title=library.partition(".")[0],
             xlabel="um2 for each M elements/s",
@@ -139,8 +142,9 @@ def draw(report: dict[str, Any], path: Path) -> None:
             yscale="log",
         )
         for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
-            axis.set_minor_formatter("{x:g}")
+            axis.set_minor_formatter("")
         axes.tick_params(which="both", labelsize=7)
         axes.margins(x=0.2)
         axes.grid(alpha=0.3)
