@@ -28,7 +28,9 @@ def _corner(corner: dict[str, Any], lanes: int) -> Iterator[str]:
     full = {} if energy is None else energy["loads"]["full rate"]["by_block"]
     for block, um2 in sorted(area["by_block"].items(), key=lambda each: -each[1]):
         of_energy = f", {full[block]:6.2f} pJ an element" if block in full else ""
-        yield f"  {block:14} {um2:9,.0f} um2, {um2 / area['um2']:4.0%}{of_energy}"
+        # Memories are beside the cell area.
+        share = "     " if block == "memory_flops" else f"{um2 / area['um2']:5.0%}"
+        yield f"  {block:14} {um2:9,.0f} um2,{share}{of_energy}"
     yield f"Memories       {_memories(corner['memories'])}"
     rate = timing["mhz"] * 1e6 * lanes
     yield (
