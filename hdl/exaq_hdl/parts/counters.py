@@ -4,7 +4,7 @@ A carry chain costs a place or two beyond its bits to get in and out of; most of
 counters are small, or count in an order that nobody sees.
 """
 
-from amaranth.hdl import Cat, Value, ValueLike
+from amaranth.hdl import Cat, Mux, Value, ValueLike
 
 # Taps of a maximum-length Fibonacci shift register, by width: the bits (from 1) whose parity
 # is shifted in. Standard table (P. Alfke, Xilinx XAPP 052); a test walks every sequence.
@@ -58,3 +58,8 @@ def lfsr_state(width: int, steps: int) -> int:
 def increment(value: Value) -> Value:
     """``value + 1`` modulo 2**len(value), a gate or two a bit: for a few bits."""
     return Cat(value[k] ^ value[:k].all() if k else ~value[0] for k in range(len(value)))
+
+
+def wrapped_increment(value: Value, count: int) -> Value:
+    """``value + 1``, or 0 after ``count - 1``."""
+    return Mux(value == count - 1, 0, value + 1)

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import flag, integer
 from exaq_hdl.parts.component import Component
-from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width
+from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width, wrapped_increment
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
 # Up to this depth, rounding up to a power of two costs no block RAM.
@@ -118,7 +118,7 @@ class Fifo(Component):
         def after(address: Signal) -> Value:
             if self._lfsr:
                 return lfsr_next(address)
-            return Mux(address == self.depth - 1, 0, address + 1)
+            return wrapped_increment(address, self.depth)
 
         # Free places less slack: its sign is `room`. `stored` says that it is below its start.
         start = self.depth - self.slack

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from exaq.scalars import integer
 from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.counters import wrapped_increment
 from exaq_hdl.parts.fifo import Fifo
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
@@ -85,9 +86,6 @@ class SinglePortFifo(Component):
             holds=f"{self._holds}, two a word",
         )
 
-        def after(address: Signal) -> Value:
-            return Mux(address == self.words - 1, 0, address + 1)
-
         half = Signal(width, reset_less=True)
         waits = Signal()
         write, read, direct = Signal(), Signal(), Signal()
@@ -112,13 +110,13 @@ class SinglePortFifo(Component):
             m.d.sync += [
                 spare.eq(spare - 1),
                 stored.eq(1),
-                write_address.eq(after(write_address)),
+                write_address.eq(wrapped_increment(write_address, self.words)),
             ]
         with m.Elif(read):
             m.d.sync += [
                 spare.eq(spare + 1),
                 stored.eq(spare != start - 1),
-                read_address.eq(after(read_address)),
+                read_address.eq(wrapped_increment(read_address, self.words)),
             ]
 
         # From the latch by way of `aside` to the output.

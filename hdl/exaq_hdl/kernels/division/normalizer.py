@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from exaq_hdl.kernels.division.divider import Divider
 from exaq_hdl.kernels.division.division import Division
 from exaq_hdl.kernels.division.reader import ExponentialReader
 from exaq_hdl.parts.component import Component
-from exaq_hdl.parts.counters import increment
+from exaq_hdl.parts.counters import increment, wrapped_increment
 
 # Cycles without a row between two of them at a divider's input. Without the pause a long way would
 # lead from the emitter's ready back to the queue of sums; most rings have it while they divide.
@@ -95,9 +95,6 @@ class Normalizer(Component):
         turn_out = Signal(range(self.rings))
         word = self.o.payload
 
-        def after(turn: Signal) -> Value:
-            return Mux(turn == self.rings - 1, 0, turn + 1)
-
         for k, (divider, reader) in enumerate(zip(self._dividers, self._readers, strict=True)):
             m.submodules[f"divider{k}"] = divider
             row_sum = Signal.like(self.i.payload, name=f"divider{k}_sum", reset_less=True)
@@ -119,12 +116,12 @@ class Normalizer(Component):
                     divider.o.ready.eq(self.o.ready),
                 ]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += turn_in.eq(after(turn_in))
+            m.d.sync += turn_in.eq(wrapped_increment(turn_in, self.rings))
 
         m.d.comb += [word.level.eq(level), word.probability.eq(quotient.probability)]
         m.d.comb += [word[name].eq(quotient[name]) for name in division.summary]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += level.eq(increment(level))
             with m.If(level.all()):
-                m.d.sync += turn_out.eq(after(turn_out))
+                m.d.sync += turn_out.eq(wrapped_increment(turn_out, self.rings))
         return m
