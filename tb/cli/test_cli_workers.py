@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -67,6 +68,14 @@ def differ() -> None:
     raise WorkerError("a worker is another one")
 
 
+def complain() -> None:
+    """What a worker does that beats while its scheduler closes."""
+    try:
+        raise OSError("in a heartbeat")
+    except OSError:
+        logging.getLogger("distributed.worker").exception("the scheduler is gone")
+
+
 def size(array: Any) -> int:
     return len(array)
 
@@ -119,6 +128,12 @@ def test_deaths_are_one_line_in_the_context_too(tmp_path: Path) -> None:
 def test_large_arguments_are_sent_without_a_word() -> None:
     with workers(LOCAL, 1) as executor:
         assert result(executor.submit(size, np.zeros(2_000_000))) == 2_000_000
+
+
+def test_what_workers_log_as_they_end_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
+    with workers(LOCAL, 1) as executor:
+        result(executor.submit(complain))
+    assert capfd.readouterr().err == ""
 
 
 def test_two_commands_have_workers_of_their_own() -> None:
