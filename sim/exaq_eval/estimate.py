@@ -14,7 +14,7 @@ from torch import Tensor
 import exaq
 import exaq.torch
 from exaq import TableFile
-from exaq_eval.measurement import TUNING_STEPS, calibration_options
+from exaq_eval.measurement import calibration_options, start_texts, tuning_steps
 from exaq_eval.measures.attention import Comparison, half_step, unit_softmax
 from exaq_eval.parts import NOWHERE, Parts
 from exaq_eval.settings import LogitFormat, Setting
@@ -84,17 +84,20 @@ def estimate(
             if setting.by_model:
                 # A pass for each layer, half of which is needed, or one for some layers.
                 passes = layers / 2 if setting.sequential else 2
+                share = _share(task.calibration[: start_texts(setting, task)], text, 1)
+                seconds += passes * passing * share
                 if setting.minimise == "tuned":
                     # Of a step the way back takes about twice as long as the way there.
-                    passes += 3 * TUNING_STEPS * task.tuning_batch / setting.texts
-                seconds += passes * passing * _share(task.calibration[: setting.texts], text, 1)
+                    passes = 3 * tuning_steps(setting, task) * task.tuning_batch / setting.texts
+                    share = _share(task.calibration[: setting.texts], text, 1)
+                    seconds += passes * passing * share
             else:
                 recorded = max(recorded, setting.texts)
             kind = setting.rule, setting.minimise
             if kind not in calibrations:
                 alike = [each for each in settings if (each.rule, each.minimise) == kind]
                 calibrations[kind] = _calibration_seconds(logits, alike, logit_format)
-            share = _share(task.calibration[: setting.texts], text, 2)
+            share = _share(task.calibration[: start_texts(setting, task)], text, 2)
             seconds += layers * calibrations[kind] * share * 2 ** (setting.bits or 0)
     seconds += passing * _share(task.calibration[:recorded], text, 1)
     longest = task.attention_texts[len(task.attention_texts) - compared :]

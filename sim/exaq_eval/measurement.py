@@ -32,8 +32,8 @@ from exaq_eval.recorded import Recorded
 from exaq_eval.settings import LogitFormat, Setting
 from exaq_eval.tasks import Task
 
-#: Optimizer steps of the objective tuned.
-TUNING_STEPS = 60
+#: Optimizer steps of the objective tuned, at least, and how often it sees a text.
+TUNING_STEPS, TUNING_PASSES = 60, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def _calibrate(
                     options["minimise"] = task.tuned_from
                 found = exaq.torch.calibrate(
                     task.model,
-                    task.calibration[: setting.texts],
+                    task.calibration[: start_texts(setting, task)],
                     run=lambda model, text: task.forward(text),
                     loss=task.loss if options["minimise"] == "loss" else None,
                     prob_bits=logit_format.prob_bits,
@@ -152,7 +152,7 @@ def _calibrate(
                         task.model,
                         found,
                         task.calibration[: setting.texts],
-                        steps=TUNING_STEPS,
+                        steps=tuning_steps(setting, task),
                         batch=task.tuning_batch,
                         per=options["per"],
                         run=lambda model, text: task.forward(text),
@@ -166,6 +166,18 @@ def _calibrate(
                 )
             parts[setting.name].keep_tables(tables[setting.name])
     return tables
+
+
+def start_texts(setting: Setting, task: Task) -> int:
+    """Texts that a setting's tables are calibrated on; those that are tuned then may be more."""
+    if setting.minimise != "tuned" or setting.per is None:
+        return setting.texts
+    return min(setting.texts, task.calibration_counts[setting.per])
+
+
+def tuning_steps(setting: Setting, task: Task) -> int:
+    """Optimizer steps of the objective tuned."""
+    return max(TUNING_STEPS, -(-TUNING_PASSES * setting.texts // task.tuning_batch))
 
 
 def calibration_options(setting: Setting, logit_format: LogitFormat) -> dict[str, Any]:
