@@ -112,10 +112,12 @@ def test_the_proof_sees_a_wrong_cell(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("width", "operator", "behind"),
-    [(6, "+", 6 + 2), (6, "-", 6 + 2), (5, "+", 6), (5, "-", 6)],
+    [(6, "+", 6 + 1), (6, "-", 6 + 1), (5, "+", 6), (5, "-", 6)],
 )
 def test_ends_of_chains(tmp_path: Path, width: int, operator: str, behind: int) -> None:
-    """Nobody reads the last carry; the first one comes from the half that is idle, if any is."""
+    """Nobody reads the last carry; the first one comes from the half that is idle, if any is, and
+    else from that of the lowest sum, which a table makes.
+    """
     operand = f"[{width - 1}:0]"
     text = module(f"a{operand} {operator} b{operand}").replace(
         "[5:0] y,", f"{operand} y, output wire [5:0]"
@@ -125,6 +127,37 @@ def test_ends_of_chains(tmp_path: Path, width: int, operator: str, behind: int) 
     assert luts(netlist) == halves + 4
     trim_ends(netlist)
     assert luts(netlist) == behind
+    prove(tmp_path, netlist)
+
+
+@pytest.mark.parametrize("operators", ["++", "--", "+-", "-+"])
+@pytest.mark.parametrize("number", [2, 3])
+def test_full_chains_are_joined(tmp_path: Path, operators: str, number: int) -> None:
+    """Two of an even number of halves share what is idle; one that is left over has its end."""
+    sums = [
+        f"(a & {{{WIDTH}{{g}}}}) {operators[k % 2]} (b ^ {c})" for k, c in enumerate("ca"[:number])
+    ]
+    if number == 3:
+        sums.append(f"(c & {{{WIDTH}{{h}}}}) - (a ^ b)")
+    outputs = ", ".join(f"y{k}" for k in range(number))
+    shown = " ".join(f"assign y{k} = {value};" for k, value in enumerate(sums))
+    netlist = synthesise(
+        tmp_path,
+        f"module sum (input wire [{WIDTH - 1}:0] a, b, c, input wire g, h,"
+        f" output wire [{WIDTH - 1}:0] {outputs}); {shown} endmodule\n",
+    )
+    fold_gates(netlist)
+    before = luts(netlist)
+    assert before == number * (WIDTH + 4)
+    trim_ends(netlist)
+    assert luts(netlist) == 2 * WIDTH + 2 + (number - 2) * (WIDTH + 2)
+    prove(tmp_path, netlist)
+
+
+@pytest.mark.parametrize("value", ["a + 6'd1", "a + 6'd3", "6'd5 - a", "a - 6'd2"])
+def test_a_lowest_sum_with_a_constant(tmp_path: Path, value: str) -> None:
+    netlist = synthesise(tmp_path, module(value))
+    trim_ends(netlist)
     prove(tmp_path, netlist)
 
 
