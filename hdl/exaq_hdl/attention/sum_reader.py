@@ -66,14 +66,15 @@ class SumReader(Component):
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
-        # Cycle 0: the copy is made. Cycle 1: it stands, and bit 0 of `step` selects.
-        step = Signal(self.steps)
+        # Cycle 0: the copy is made. Cycle 1: it stands, and bit 0 of `others` is low. What resets
+        # registers is a register itself: an inverter would be one more station on a long way.
+        others = Signal(self.steps, init=-1)
         busy = Signal()
         m.d.sync += [
-            step.eq(Cat(self.copy[0], step[:-1])),
-            busy.eq(self.copy[0] | (busy & ~step[-1])),
+            others.eq(Cat(~self.copy[0], others[:-1])),
+            busy.eq(self.copy[0] | (busy & others[-1])),
         ]
-        valid, last = busy, step[-1]
+        valid, last = busy, ~others[-1]
         for k in range(self._depth + 1):
             next_valid, next_last = Signal(name=f"valid{k}"), Signal(name=f"last{k}")
             m.d.sync += [next_valid.eq(valid), next_last.eq(last)]
@@ -89,10 +90,10 @@ class SumReader(Component):
                 gated = Signal(len(given), name=f"gated{dimension}", reset_less=True)
                 with m.If(self.copy[dimension]):
                     m.d.sync += kept.eq(given)
-                with m.If(step[k]):
-                    m.d.sync += gated.eq(kept)
-                with m.Else():
+                with m.If(others[k]):
                     m.d.sync += gated.eq(0)
+                with m.Else():
+                    m.d.sync += gated.eq(kept)
                 selected.append(gated)
             for level in range(self._depth):
                 groups = [selected[k : k + _FAN_IN] for k in range(0, len(selected), _FAN_IN)]
