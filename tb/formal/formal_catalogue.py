@@ -25,6 +25,7 @@ import formal_progress
 import formal_queue
 import formal_registers
 import formal_unit
+import formal_whole
 from formal_engines import Answer, Claim, bounded, induct, reach, search
 from formal_text import Opened, instances, modules_of, opened, queues
 from formal_unit import TOP
@@ -56,6 +57,8 @@ KINDS = {
     "time, or an output waits for its receiver: no row waits for ever",
     "divider": "Every quotient is rounded as documented, for all exponentials and stalls, and "
     "each sum of a small unit",
+    "whole": "In its first cycles, which is enough for whole rows, a small unit gives what the "
+    "specification says of each row, for any numbers, masks, tails, lengths and stalls",
 }
 
 Prover = Callable[[Claim, Path], Answer]
@@ -114,6 +117,7 @@ _CLAIMS = {
     "divisions": "formal_divisions",
     "progress": "formal_progress",
     "divider": "formal_blocks",
+    "whole": "formal_whole",
 }
 _WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -155,6 +159,7 @@ def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
         found += [*_of_unit(preset), *_of_progress(preset)]
     found += _of_blocks(presets)
     found += _of_dividers()
+    found += _of_whole()
     return sorted(found, key=lambda proof: [*KINDS].index(proof.kind))
 
 
@@ -408,3 +413,20 @@ def _of_dividers() -> Iterator[Proof]:
         name = f"full_rate_row {config.full_rate_row}, sum {total}"
         prove, refute = partial(reach, seconds=300), partial(bounded, steps=30)
         yield Proof("divider", name, part, partial(claims, total=total), prove, refute)
+
+
+def _of_whole() -> Iterator[Proof]:
+    for name, small in formal_whole.SMALL.items():
+        config = small.config
+        text = emit_verilog(config).verilog
+        parts = "".join(f"{part}\n\n" for part in modules_of(text).values())
+
+        def claims(
+            folder: Path, text: str = parts, config: SoftmaxConfig = config
+        ) -> tuple[Claim, Claim]:
+            design = opened(text, TOP, folder)
+            rules = partial(formal_whole.whole_rules, config, design)
+            return rules(), rules(probability=formal_whole.truncated)
+
+        prove = partial(formal_whole.within, cycles=small.cycles)
+        yield Proof("whole", name, parts, claims, prove, partial(search, steps=small.cycles))
