@@ -24,6 +24,7 @@ help:
 	@echo 'make coverage     of the Verilog by the regression, to reports/coverage.json'
 	@echo 'make coverage-python  branches of the Python packages by all tests; an hour or two'
 	@echo 'make mutate       mutants of units whose design changed: killed, proved equal, or a reason; 20 minutes'
+	@echo 'make mutate-python  the same of the golden model and of calibration, a sample; 20 minutes'
 	@echo 'make lint         style and types'
 	@echo 'make docs         the documentation as a site, in build/docs'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
@@ -74,6 +75,10 @@ coverage-python: .venv/.all
 # Units with a record that still holds are left alone: make mutate ARGS=--all tries them too.
 mutate: .venv/.all
 	$(BIN)/python scripts/run_mutants.py $(ARGS)
+
+# Mutants whose module and test are as they were are left alone.
+mutate-python: .venv/.all
+	$(BIN)/python scripts/run_mutants_python.py $(ARGS)
 
 lint: .venv/.all
 	$(BIN)/ruff check
@@ -187,6 +192,6 @@ done; \
 [ -z "$$missing" ] || { echo "exaq: error: this machine lacks $${missing#, }" >&2; exit 1; }
 endef
 
-.PHONY: help setup demo demo-board test regression prove mutate soak coverage coverage-python test-wheel
+.PHONY: help setup demo demo-board test regression prove mutate mutate-python soak coverage coverage-python test-wheel
 .PHONY: test-newest lint docs lock bench boards
 .PHONY: bench-asic bench-attention bench-macs bench-model bench-torch bench-cosim clean
