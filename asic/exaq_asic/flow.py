@@ -10,8 +10,6 @@ report["corners"][0]["area"]["um2"]
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -29,6 +27,7 @@ from exaq_asic.mapping.yosys import yosys_version
 from exaq_asic.memory_table import Macro, smallest
 from exaq_asic.timing.slowest import ARRAY_NANOSECONDS, Timing, slowest_path
 from exaq_hdl import Emitted, emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.target import Target
 
 #: The unit's module.
@@ -140,7 +139,7 @@ def measure(
     return {
         "config": config.to_dict(),
         "target": options.target.to_dict(),
-        "design_sha256": design_sha256(emitted),
+        "design_sha256": design_hash(emitted.verilog),
         "recipe": asdict(options.recipe),
         "manifest_memories": emitted.manifest["memories"],
         "versions": versions(),
@@ -151,12 +150,6 @@ def measure(
 def emitted_unit(config: SoftmaxConfig, target: Target) -> Emitted:
     """The text that is mapped, and its manifest: what the package takes of ``exaq_hdl``."""
     return emit_verilog(config, name=TOP, target=target)
-
-
-def design_sha256(emitted: Emitted) -> str:
-    """SHA-256 of an emitted text without its comments."""
-    text = re.sub(r"//[^\n]*|/\*.*?\*/", "", emitted.verilog, flags=re.DOTALL)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def versions() -> dict[str, str]:

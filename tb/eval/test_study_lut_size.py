@@ -17,8 +17,8 @@ from exaq_eval.studies import StudyError
 from exaq_eval.studies.questions.lut_size import UNITS, LutSize, Unit
 from exaq_eval.studies.subjects import lookup_speed
 from exaq_eval.studies.subjects.lookup_speed import GROUPS, caches, compile_total, measure_lookups
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 QUICK = LutSize.quick()
 DEVICES = ("ice40-hx8k", "ecp5-85")

@@ -48,8 +48,8 @@ from exaq_eval.studies.subjects.unit_phases import (
     measure_unit,
     simulate_rows,
 )
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import Softmax, emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = Phases.quick()

@@ -24,8 +24,8 @@ from exaq_fpga.flow.attention_bench import (
     per_mac,
     table,
 )
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.flow.mac_bench import versions
+from exaq_hdl.emit.design_hash import design_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT: dict[str, Any] = json.loads((ROOT / "reports/attention.json").read_text(encoding="utf-8"))

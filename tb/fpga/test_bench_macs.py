@@ -14,9 +14,9 @@ import pytest
 
 from exaq.attention import KEY_FORMATS
 from exaq_fpga.flow import tools
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.flow.mac_bench import DESIGNS, MARKS, SEEDS, read_liberty, table, verilog_of
 from exaq_fpga.flow.mac_verilog import MACS
+from exaq_hdl.emit.design_hash import design_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = json.loads((ROOT / "reports" / "macs.json").read_text(encoding="utf-8"))

@@ -14,8 +14,8 @@ import pytest
 from exaq import SoftmaxConfig
 from exaq_fpga.boards.devices import DEVICES
 from exaq_fpga.flow.bench import CASES, Case, summary, table
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 CURE = "`make bench` measures again"

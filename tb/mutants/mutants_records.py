@@ -26,8 +26,8 @@ from rtl_fingerprint import shape
 
 from exaq import SoftmaxConfig
 from exaq_cli.files import write_text
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

@@ -48,12 +48,12 @@ CHANGES = {
 
 @pytest.mark.parametrize("statement", CHANGES)
 def test_changes_of_a_statement(statement: str) -> None:
-    source = f"class C:\n  def f(self, a, b=1 + 1):\n    {statement}\n"
+    source = f"class Kind:\n  def f(self, a, b=1 + 1):\n    {statement}\n"
     found = changes("m", source)
     assert [ast.unparse(changed(source, each)) for each in found] == [
         ast.unparse(ast.parse(source.replace(statement, after))) for after in CHANGES[statement]
     ]
-    assert all(each.function == "C.f" for each in found)
+    assert all(each.function == "Kind.f" for each in found)
 
 
 def test_changes_that_look_alike_have_different_names() -> None:
@@ -65,7 +65,7 @@ def test_changes_that_look_alike_have_different_names() -> None:
 
 
 def test_nothing_outside_of_functions_is_changed() -> None:
-    assert changes("m", "A = 1 + 1\nclass B:\n    c: int = 2\n") == []
+    assert changes("m", "A = 1 + 1\nclass Kind:\n    c: int = 2\n") == []
 
 
 def test_a_change_of_another_source_is_refused() -> None:

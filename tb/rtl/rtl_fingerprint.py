@@ -27,7 +27,7 @@ from rtl_tables import Contexts, bad_loads, random_tables, words_of
 import exaq
 import exaq_hdl
 from exaq import SoftmaxConfig
-from exaq_fpga.flow.design_hash import design_hash
+from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.target import FPGA, Target
 from exaq_hdl.shell.register_map import REGISTERS, Register, constant_words
 

@@ -20,8 +20,8 @@ from rtl_tables import random_tables
 from exaq import SoftmaxConfig
 from exaq.kernels import KERNELS
 from exaq_cosim import golden, golden_references, golden_results, simulate
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 #: The longest row that a unit can be made for.
 LONGEST = 65536

@@ -17,9 +17,9 @@ from exaq import SoftmaxConfig, softmax
 from exaq_fpga import Board
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.virtual.design import DIVISOR, board_verilog, compile_design
 from exaq_fpga.virtual.virtual_board import Faults, VirtualBoard
+from exaq_hdl.emit.design_hash import design_hash
 
 #: The board and its unit.
 BOARD = "icebreaker"

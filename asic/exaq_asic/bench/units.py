@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from exaq import SoftmaxConfig
-from exaq_asic.flow import Options, design_sha256, emitted_unit, measure, versions
+from exaq_asic.flow import Options, emitted_unit, measure, versions
 from exaq_asic.liberty import Library
 from exaq_asic.mapping.recipe import Recipe
+from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.target import Target
 
 #: How published units are emitted, and how they are mapped: gates for the clock, and adders of less
@@ -67,7 +68,7 @@ def still_true(case: Case, kept: dict[str, Any]) -> bool:
     """Whether what is kept of a case is of today's design, recipe and tools."""
     emitted = emitted_unit(case.config, case.target)
     return bool(
-        kept.get("design_sha256") == design_sha256(emitted)
+        kept.get("design_sha256") == design_hash(emitted.verilog)
         and kept.get("recipe") == vars(case.recipe)
         and kept.get("versions") == versions()
     )

@@ -15,12 +15,12 @@ from typing import Any
 from exaq.attention import AttentionConfig
 from exaq_fpga.boards.devices import DEVICES
 from exaq_fpga.flow.bench import median_route
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.flow.mac_bench import versions
 from exaq_fpga.flow.synthesis import place, synthesise
 from exaq_hdl.attention.attention_head import usual_outputs_per_beat
 from exaq_hdl.attention.weighted_sums import WeightedSums, weighted_sums_ports
 from exaq_hdl.emit.attention_verilog import emit_attention, emit_level_sums
+from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.names import inner_name
 from exaq_hdl.emit.verilog import Emitted, emit_top
 from exaq_hdl.parts.memory import Memories

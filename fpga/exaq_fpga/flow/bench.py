@@ -16,9 +16,9 @@ from exaq import SoftmaxConfig, round_logits
 from exaq_cosim import simulate
 from exaq_fpga.boards.devices import DEVICES, Device
 from exaq_fpga.flow import tools
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.flow.synthesis import SEEDS, Result, Route, implement
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 #: Row, in elements, that cycle counts are for.
 ROW = 128

@@ -21,13 +21,13 @@ from amaranth.back import rtlil  # type: ignore[attr-defined]  # no stubs of it
 from exaq.attention import AttentionConfig
 from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP
 from exaq_fpga.flow import tools
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.flow.mac_verilog import MACS, TOP
 from exaq_fpga.flow.netlists.carry_ends import luts, trim_ends
 from exaq_fpga.flow.netlists.carry_gates import fold_gates
 from exaq_fpga.flow.netlists.netlist import Netlist
 from exaq_fpga.flow.synthesis import implement
 from exaq_hdl.attention.dint_dot import DintDot
+from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.verilog import rtlil_to_verilog
 
 #: Lanes of the dot products.

@@ -15,11 +15,11 @@ from exaq_fpga.boards import BoardSpec, UartLink
 from exaq_fpga.boards.devices import WITHOUT_DSP
 from exaq_fpga.boards.frequency import megahertz
 from exaq_fpga.flow.bitstreams.emitted_unit import emitted_unit
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_fpga.gateware.board_top import BoardTop
 from exaq_fpga.gateware.clock.pll import nearest_pll
 from exaq_fpga.gateware.transports.of_link import transport_of
 from exaq_fpga.link.protocol import Identity, UnitConfig, buffer_octets
+from exaq_hdl.emit.design_hash import design_hash
 
 #: Name of the top module, and of the tools' files.
 TOP = "top"

@@ -213,8 +213,8 @@ def measure_blocks(unit: Unit) -> dict[str, Any]:
     from exaq_fpga.boards.devices import DEVICES
     from exaq_fpga.flow import tools
     from exaq_fpga.flow.block_sizes import block_sizes
-    from exaq_fpga.flow.design_hash import design_hash
     from exaq_hdl import emit_verilog
+    from exaq_hdl.emit.design_hash import design_hash
     from exaq_hdl.emit.names import inner_name
 
     verilog = emit_verilog(unit.config, top="core", name=_NAME).verilog

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from exaq import SoftmaxConfig
-from exaq_fpga.flow.design_hash import design_hash
 from exaq_hdl import emit_verilog
+from exaq_hdl.emit.design_hash import design_hash
 
 TEXT = """// first
 module top(a, \\b.c );
