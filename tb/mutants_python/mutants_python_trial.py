@@ -38,7 +38,7 @@ GROUPS: dict[str, dict[str, tuple[str, ...]]] = {
     "golden": {
         f"exaq.{name}": (*files, *(each for each in _GENERAL if each not in files))
         for name, files in {
-            "tables": ("default_clip", "quantize"),
+            "tables": ("tables", "default_clip", "quantize"),
             "masks": ("masks",),
             "rows": ("windows",),
             "row_results": ("row_results",),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ TOP = "exaq_attention"
 #: Lines of docs/attention.md between which the table stands.
 MARKS = ("<!-- heads:begin -->", "<!-- heads:end -->")
 
+#: How netlists are made and placed, as of ``synthesis.synthesise`` and ``synthesis.place``: large
+#: designs want few control sets, and another placer than nextpnr's usual one.
+FLOW: dict[str, Any] = {"carries": True, "least_control_set": 16, "placer": "static"}
 # What tells a changed design from an unchanged one is measured on small ones.
 _SMALL: dict[str, Any] = {"head_size": 16, "max_row": 32, "lanes": 2}
 
@@ -60,8 +63,6 @@ class Case:
         Of ``AttentionHead``: what products are made of.
     dsp
         As of ``synthesis.implement``; of the softmax's multipliers, too.
-    least_control_set
-        As of ``synthesis.synthesise``.
     """
 
     name: str
@@ -69,7 +70,6 @@ class Case:
     unit: str = "head"
     options: Mapping[str, Any] = field(default_factory=dict)
     dsp: bool = True
-    least_control_set: int = 1
 
     def config(self, **changes: Any) -> AttentionConfig:
         """The head's configuration."""
@@ -144,8 +144,7 @@ CASES = (
     _levels("dint4", 2, 32),
     # Keys of 8 bits with the same codes: what of the difference is the keys'.
     _levels("int8", 2, 32),
-    # So large that its placement wants few control sets.
-    replace(_levels("dint4", 2, 64), least_control_set=16),
+    _levels("dint4", 2, 64),
     Case("int8-32", _weighted(32), dsp=False),
     Case("int8-64", _weighted(64), dsp=False),
     *(_sums(bits) for bits in (2, 4)),
@@ -179,6 +178,7 @@ def measure(
         "design_sha256": design_hash(emitted.verilog),
         "versions": versions(),
         "seeds": list(seeds),
+        "flow": FLOW,
     }
     if all(kept.get(name) == value for name, value in now.items()):
         return kept
@@ -197,8 +197,8 @@ def measure(
             TOP,
             DEVICE,
             dsp=case.dsp,
-            carries=True,
-            least_control_set=case.least_control_set,
+            carries=FLOW["carries"],
+            least_control_set=FLOW["least_control_set"],
             folder=folder,
             step=step,
         )
@@ -210,7 +210,7 @@ def measure(
         }
         if not fits(packed):
             return figures | {"size": packed, "mhz": None}
-        result = place(found, DEVICE, seeds=seeds, folder=folder, step=step)
+        result = place(found, DEVICE, seeds=seeds, placer=FLOW["placer"], folder=folder, step=step)
     route = median_route(result)
     path = [f"{each.delay:.2f} ns {each.kind} to {each.cell}" for each in route.path]
     by_seed = {str(each.seed): each.fmax for each in result.routes}
@@ -318,13 +318,6 @@ def _accuracy(case: Case, model: Mapping[str, Any]) -> str:
     return ""
 
 
-def _few_sets(report: Mapping[str, Any]) -> str:
-    """In words, which units were synthesised with few control sets."""
-    names = [f"`{each.name}`" for each in CASES if each.least_control_set > 1]
-    measured = [name for name in names if name[1:-1] in report["units"]]
-    return f", {', '.join(measured)} with `least_control_set` too" if measured else ""
-
-
 def _legend(report: Mapping[str, Any]) -> str:
     used = {words for each in report["units"].values() for words in each["versions"].values()}
     seeds = max((len(each["seeds"]) for each in report["units"].values()), default=0)
@@ -334,8 +327,9 @@ def _legend(report: Mapping[str, Any]) -> str:
         f"rows of up to {KEYS} keys, values of 8 bits, outputs of 16; heads with their AXI4-Stream "
         "ports, keys and values in block RAM, and the softmax between; *sums* are what is behind "
         "the softmax alone. Placed and routed out of context between registers that are not "
-        f"counted, Fmax {fmax}, with `carries` of "
-        f"`exaq_fpga.flow.synthesis.implement`{_few_sets(report)}. What the device has too little "
+        f"counted, Fmax {fmax}, with `carries` and `least_control_set={FLOW['least_control_set']}`"
+        f" of `exaq_fpga.flow.synthesis.synthesise` and nextpnr's placer {FLOW['placer']}. What "
+        "the device has too little "
         f"for, or takes more than {MOST['lut4']} LUT4, is counted as it would be packed, and not "
         "placed. A head has two MACs for each lane and dimension, one with a key and one with a "
         "value; sums have one. Cycles are from a row of q, of sums from the "

@@ -222,10 +222,14 @@ def place(
     *,
     seeds: Sequence[int] = SEEDS,
     plain: bool = False,
+    placer: str = "heap",
     folder: Path,
     step: Callable[[str], None] = lambda name: None,
 ) -> Result:
     """Place and route what ``synthesise`` gave, once for each of ``seeds``, as ``implement`` does.
+
+    ``placer`` is one of nextpnr's: ``"static"`` needs half the wires of its usual one where a
+    design takes a large part of a device, and the same time.
 
     Raises
     ------
@@ -237,6 +241,8 @@ def place(
     netlist.write(folder / "bounded.json")
     routes = []
     arguments = [*device.route, "--freq", str(device.target)]
+    if placer != "heap":
+        arguments += ["--placer", placer]
     for seed in seeds:
         step(f"seed {seed}")
         routes.append(_place_and_route(device, arguments, seed, folder))

@@ -136,11 +136,11 @@ class LevelSums(Component):
         for name, block in {"reader": reader, "totals": totals, "divider": divider}.items():
             add_named(m, name, block)
         add_named(m, "outputs", outputs)
-        awake = Signal(self._groups)
-        m.d.sync += awake.eq(Cat(1, awake[:-1]))
-        passes = self._admit(m, awake[-1])
-        self._add_up(m, awake)
-        self._copy(m, awake, passes)
+        asleep = Signal(self._groups, init=-1)
+        m.d.sync += asleep.eq(Cat(0, asleep[:-1]))
+        passes = self._admit(m, ~asleep[-1])
+        self._add_up(m, asleep)
+        self._copy(m, asleep, passes)
 
         delay = self._products[0].latency
         for k, products in enumerate(self._products):
@@ -186,7 +186,7 @@ class LevelSums(Component):
         ]
         return passes
 
-    def _add_up(self, m: Module, awake: Value) -> None:
+    def _add_up(self, m: Module, asleep: Value) -> None:
         """Beats to gates and values, a register each, and both to every dimension."""
         beat = self.i.payload
         lanes, levels = self.config.lanes, self.config.softmax.levels
@@ -205,8 +205,8 @@ class LevelSums(Component):
         )
         keep = late(m, ~(taken & first), tree, "keep")
         for group, dimensions in enumerate(self._grouped()):
-            gates = near(m, awake[group], chosen, f"gates_of{group}")
-            keeps = near(m, awake[group], keep, f"keep_of{group}")
+            gates = near(m, asleep[group], chosen, f"gates_of{group}")
+            keeps = near(m, asleep[group], keep, f"keep_of{group}")
             for d in dimensions:
                 dimension = self._dimensions[d]
                 m.d.comb += [
@@ -216,11 +216,11 @@ class LevelSums(Component):
                 for lane in range(lanes):
                     m.d.comb += dimension.values[lane].eq(values[lane][d])
 
-    def _copy(self, m: Module, awake: Value, passes: Value) -> None:
+    def _copy(self, m: Module, asleep: Value, passes: Value) -> None:
         """Copies of a row's sums, when all of its beats are in them."""
         copy = late(m, passes, self._to_copy - 1, "copy", cleared=True)
         for group, dimensions in enumerate(self._grouped()):
-            here = near(m, awake[group], copy, f"copy_of{group}", cleared=True)
+            here = near(m, asleep[group], copy, f"copy_of{group}", cleared=True)
             for d in dimensions:
                 m.d.comb += [
                     self._reader.copy[d].eq(here),
@@ -241,17 +241,17 @@ def grouped(dimensions: int) -> list[range]:
     return [range(d, min(d + _GROUP, dimensions)) for d in range(0, dimensions, _GROUP)]
 
 
-def near(m: Module, awake: Value, value: Value, name: str, *, cleared: bool = False) -> Value:
-    """``value`` in the next cycle, in a register of a group of dimensions; 0 before it is awake.
+def near(m: Module, asleep: Value, value: Value, name: str, *, cleared: bool = False) -> Value:
+    """``value`` in the next cycle, in a register of a group of dimensions; 0 while it is asleep.
 
     Registers with the same input are the same to synthesis, which makes one of them, whose users
-    are then all over the device. So each group gets awake in a cycle of its own after reset.
+    are then all over the device. So each group wakes up in a cycle of its own after reset.
     """
     register = Signal(len(value), name=name, reset_less=not cleared)
-    with m.If(awake):
-        m.d.sync += register.eq(value)
-    with m.Else():
+    with m.If(asleep):
         m.d.sync += register.eq(0)
+    with m.Else():
+        m.d.sync += register.eq(value)
     return register
 
 

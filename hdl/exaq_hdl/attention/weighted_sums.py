@@ -112,10 +112,10 @@ class WeightedSums(Component):
         beat: Any = self.i.payload
         taken, passes, first = Signal(), Signal(), Signal(init=1)
         left = Signal(range(self.steps))
-        awake = Signal(len(self._groups))
-        m.d.sync += awake.eq(Cat(1, awake[:-1]))
+        asleep = Signal(len(self._groups), init=-1)
+        m.d.sync += asleep.eq(Cat(0, asleep[:-1]))
         m.d.comb += [
-            self.i.ready.eq(awake[-1] & (~beat.last | ((left == 0) & outputs.room))),
+            self.i.ready.eq(~asleep[-1] & (~beat.last | ((left == 0) & outputs.room))),
             taken.eq(self.i.valid & self.i.ready),
             passes.eq(taken & beat.last),
         ]
@@ -123,10 +123,10 @@ class WeightedSums(Component):
         with m.If(taken):
             m.d.sync += first.eq(beat.last)
 
-        self._add_up(m, awake, taken, first)
+        self._add_up(m, asleep, taken, first)
         copy = late(m, passes, self._to_copy - 1, "copy", cleared=True)
         for group, dimensions in enumerate(self._groups):
-            here = near(m, awake[group], copy, f"copy_of{group}", cleared=True)
+            here = near(m, asleep[group], copy, f"copy_of{group}", cleared=True)
             m.d.comb += [reader.copy[d].eq(here) for d in dimensions]
         m.d.comb += [
             outputs.i.valid.eq(late(m, reader.valid, 1, "output_valid", cleared=True)),
@@ -139,7 +139,7 @@ class WeightedSums(Component):
             )
         return m
 
-    def _add_up(self, m: Module, awake: Value, taken: Value, first: Value) -> None:
+    def _add_up(self, m: Module, asleep: Value, taken: Value, first: Value) -> None:
         """Beats to the rows' sums, which begin with what rounds them."""
         config, beat = self.config, self.i.payload
         values = Signal.like(beat.values, name="values", reset_less=True)
@@ -148,8 +148,8 @@ class WeightedSums(Component):
         given = Mux(taken, Value.cast(beat.probabilities), 0)
         begins = late(m, taken & first, self._to_sums - 1, "first")
         for group, dimensions in enumerate(self._groups):
-            weights = near(m, awake[group], given, f"weights_of{group}")
-            begin = near(m, awake[group], begins, f"begin_of{group}")
+            weights = near(m, asleep[group], given, f"weights_of{group}")
+            begin = near(m, asleep[group], begins, f"begin_of{group}")
             for d in dimensions:
                 lanes = [values[lane][d] for lane in range(config.lanes)]
                 beat_sum = registered_tree(
