@@ -12,7 +12,7 @@ multiplies, K times for each dimension, and divides once:
     >>> from exaq_hdl.attention.level_sums import LevelSums
     >>> unit = LevelSums(AttentionConfig(head_size=64, max_row=256))
     >>> unit.outputs_per_beat, unit.steps, unit.latency
-    (2, 32, 37)
+    (2, 32, 38)
 """
 
 from typing import Any
@@ -91,9 +91,8 @@ class LevelSums(Component):
         self._reader = SumReader(
             dimensions=size, per_beat=per_beat, levels=levels, level_width=config.level_width
         )
-        self._groups = len(self._grouped())
         #: Cycles after reset until beats are taken.
-        self.boot_cycles = self._groups + 1
+        self.boot_cycles = size + 1
         #: Beats of a row's outputs, and of the shortest rows that are taken without a bubble.
         self.steps = self._reader.steps
         self._products = [
@@ -106,7 +105,7 @@ class LevelSums(Component):
         ]
         self._divider = RowDivider(config, per_beat=per_beat)
         # From a row's last beat to the copy of its sums, and to its first totals.
-        self._to_copy = 1 + self._dimensions[0].latency
+        self._to_copy = 2 + self._dimensions[0].latency
         to_totals = self._to_copy + self._reader.latency + self._products[0].latency
         # When a row is let through, its totals must have room, and so must all that are on
         # their way already, which come one in a cycle.
@@ -136,7 +135,7 @@ class LevelSums(Component):
         for name, block in {"reader": reader, "totals": totals, "divider": divider}.items():
             add_named(m, name, block)
         add_named(m, "outputs", outputs)
-        asleep = Signal(self._groups, init=-1)
+        asleep = Signal(self.config.head_size, init=-1)
         m.d.sync += asleep.eq(Cat(0, asleep[:-1]))
         passes = self._admit(m, ~asleep[-1])
         self._add_up(m, asleep)
@@ -187,7 +186,9 @@ class LevelSums(Component):
         return passes
 
     def _add_up(self, m: Module, asleep: Value) -> None:
-        """Beats to gates and values, a register each, and both to every dimension."""
+        """Beats to gates and values, two registers each, and both to every dimension: the second
+        ones of gates are near it, and nothing but wires is between the two.
+        """
         beat = self.i.payload
         lanes, levels = self.config.lanes, self.config.softmax.levels
         tree = self._dimensions[0].tree_latency
@@ -196,21 +197,26 @@ class LevelSums(Component):
         m.d.comb += taken.eq(self.i.valid & self.i.ready)
         with m.If(taken):
             m.d.sync += first.eq(beat.last)
-        values = Signal.like(beat.values, name="values", reset_less=True)
-        m.d.sync += values.eq(beat.values)
+        values: Any = beat.values
+        for stage in range(2):
+            later = Signal.like(values, name=f"values{stage}", reset_less=True)
+            m.d.sync += later.eq(values)
+            values = later
         chosen = Cat(
             taken & beat.live[lane] & (beat.codes[lane] == level)
             for lane in range(lanes)
             for level in range(levels)
         )
-        keep = late(m, ~(taken & first), tree, "keep")
-        for group, dimensions in enumerate(self._grouped()):
-            gates = near(m, asleep[group], chosen, f"gates_of{group}")
-            keeps = near(m, asleep[group], keep, f"keep_of{group}")
+        gates_of_all = late(m, chosen, 1, "chosen")
+        keep = late(m, ~(taken & first), tree + 1, "keep")
+        for dimensions in grouped(self.config.head_size):
+            first_one = dimensions[0]
+            gates = near(m, asleep[first_one], gates_of_all, f"gates_of{first_one}")
             for d in dimensions:
                 dimension = self._dimensions[d]
                 m.d.comb += [
-                    dimension.keep.eq(keeps),
+                    # In front of the longest carries, so there is one for each dimension.
+                    dimension.keep.eq(near(m, asleep[d], keep, f"keep_of{d}")),
                     Value.cast(dimension.gates).eq(gates),
                 ]
                 for lane in range(lanes):
@@ -219,17 +225,14 @@ class LevelSums(Component):
     def _copy(self, m: Module, asleep: Value, passes: Value) -> None:
         """Copies of a row's sums, when all of its beats are in them."""
         copy = late(m, passes, self._to_copy - 1, "copy", cleared=True)
-        for group, dimensions in enumerate(self._grouped()):
-            here = near(m, asleep[group], copy, f"copy_of{group}", cleared=True)
+        for dimensions in grouped(self.config.head_size):
+            first_one = dimensions[0]
+            here = near(m, asleep[first_one], copy, f"copy_of{first_one}", cleared=True)
             for d in dimensions:
                 m.d.comb += [
                     self._reader.copy[d].eq(here),
                     self._reader.sums[d].eq(self._dimensions[d].sums),
                 ]
-
-    def _grouped(self) -> list[range]:
-        """The dimensions of each group."""
-        return grouped(self.config.head_size)
 
 
 # Dimensions that have registers of their own for what all dimensions get.
@@ -245,7 +248,7 @@ def near(m: Module, asleep: Value, value: Value, name: str, *, cleared: bool = F
     """``value`` in the next cycle, in a register of a group of dimensions; 0 while it is asleep.
 
     Registers with the same input are the same to synthesis, which makes one of them, whose users
-    are then all over the device. So each group wakes up in a cycle of its own after reset.
+    are then all over the device. So each one wakes up in a cycle of its own after reset.
     """
     register = Signal(len(value), name=name, reset_less=not cleared)
     with m.If(asleep):
