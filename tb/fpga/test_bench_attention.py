@@ -14,7 +14,6 @@ from exaq_cosim import ToolError
 from exaq_fpga.flow import attention_bench
 from exaq_fpga.flow.attention_bench import (
     CASES,
-    FLOW,
     KEYS,
     MARKS,
     SEEDS,
@@ -59,7 +58,7 @@ def test_figures_are_of_today(name: str) -> None:
     assert figures["config"] == json.loads(json.dumps(case.config().to_dict())), CURE
     assert figures["options"] == dict(case.options), CURE
     assert figures["seeds"] == list(SEEDS), CURE
-    assert figures["flow"] == FLOW, CURE
+    assert figures["flow"] == case.flow, CURE
     for words in figures["versions"].values():
         package, version = words.split()
         assert metadata.version(package) == version, CURE
@@ -145,7 +144,7 @@ def test_what_is_kept_is_of_the_same_design_tools_and_seeds(
         "design_sha256": design_hash(SMALL.emitted().verilog),
         "versions": versions(),
         "seeds": list(SEEDS),
-        "flow": FLOW,
+        "flow": SMALL.flow,
         "mhz": None,
     }
     assert measure(SMALL, kept, silent) is kept

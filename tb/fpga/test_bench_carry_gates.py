@@ -154,6 +154,20 @@ def test_full_chains_are_joined(tmp_path: Path, operators: str, number: int) -> 
     prove(tmp_path, netlist)
 
 
+def test_chains_with_logic_behind_them_are_not_joined(tmp_path: Path) -> None:
+    """The second sum depends on the first: joined the other way round, they would be a loop."""
+    first = f"(a & {{{WIDTH}{{g}}}}) + (b ^ c)"
+    text = module(f"(t & {{{WIDTH}{{h}}}}) + (a ^ c)", "t").replace(
+        "assign y", f"wire [{WIDTH - 1}:0] t = {first}; assign y"
+    )
+    netlist = synthesise(tmp_path, text)
+    fold_gates(netlist)
+    assert luts(netlist) == 2 * (WIDTH + 4)
+    trim_ends(netlist)
+    assert luts(netlist) == 2 * (WIDTH + 2)
+    prove(tmp_path, netlist)
+
+
 @pytest.mark.parametrize("value", ["a + 6'd1", "a + 6'd3", "6'd5 - a", "a - 6'd2"])
 def test_a_lowest_sum_with_a_constant(tmp_path: Path, value: str) -> None:
     netlist = synthesise(tmp_path, module(value))

@@ -27,7 +27,7 @@ from mutants_python_changes import Change, changed, changes
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Mutants that are drawn of each group, and the seed by which.
-COUNT, SEED = 80, 7
+COUNT, SEED = 40, 7
 # Files of tb/model that are about the golden model as a whole, and take a few seconds each.
 _GENERAL = (
     *("config", "refusals", "helpers", "masks", "windows", "contexts", "sinks", "config_sinks"),

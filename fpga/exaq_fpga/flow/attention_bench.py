@@ -39,9 +39,11 @@ TOP = "exaq_attention"
 #: Lines of docs/attention.md between which the table stands.
 MARKS = ("<!-- heads:begin -->", "<!-- heads:end -->")
 
-#: How netlists are made and placed, as of ``synthesis.synthesise`` and ``synthesis.place``: large
-#: designs want few control sets, and another placer than nextpnr's usual one.
-FLOW: dict[str, Any] = {"carries": True, "least_control_set": 16, "placer": "static"}
+# How netlists are made and placed, as of ``synthesis.synthesise`` and ``synthesis.place``. Designs
+# of large heads want few control sets, and another placer than nextpnr's usual one.
+_FLOW: dict[str, Any] = {"carries": True, "least_control_set": 1, "placer": "heap"}
+_LARGE_HEAD = 64
+_LARGE_FLOW: dict[str, Any] = _FLOW | {"least_control_set": 16, "placer": "static"}
 # What tells a changed design from an unchanged one is measured on small ones.
 _SMALL: dict[str, Any] = {"head_size": 16, "max_row": 32, "lanes": 2}
 
@@ -85,6 +87,11 @@ class Case:
         if config.by_level:
             return emit_level_sums(config, outputs_per_beat=per_beat, top="core", name=TOP)
         return _emit_weighted_sums(config, per_beat, self.options)
+
+    @property
+    def flow(self) -> dict[str, Any]:
+        """Its netlist's ``carries``, ``least_control_set`` and ``placer``."""
+        return _LARGE_FLOW if self.config().head_size >= _LARGE_HEAD else _FLOW
 
     @property
     def macs(self) -> int:
@@ -178,7 +185,7 @@ def measure(
         "design_sha256": design_hash(emitted.verilog),
         "versions": versions(),
         "seeds": list(seeds),
-        "flow": FLOW,
+        "flow": case.flow,
     }
     if all(kept.get(name) == value for name, value in now.items()):
         return kept
@@ -197,8 +204,8 @@ def measure(
             TOP,
             DEVICE,
             dsp=case.dsp,
-            carries=FLOW["carries"],
-            least_control_set=FLOW["least_control_set"],
+            carries=case.flow["carries"],
+            least_control_set=case.flow["least_control_set"],
             folder=folder,
             step=step,
         )
@@ -210,7 +217,9 @@ def measure(
         }
         if not fits(packed):
             return figures | {"size": packed, "mhz": None}
-        result = place(found, DEVICE, seeds=seeds, placer=FLOW["placer"], folder=folder, step=step)
+        result = place(
+            found, DEVICE, seeds=seeds, placer=case.flow["placer"], folder=folder, step=step
+        )
     route = median_route(result)
     path = [f"{each.delay:.2f} ns {each.kind} to {each.cell}" for each in route.path]
     by_seed = {str(each.seed): each.fmax for each in result.routes}
@@ -327,9 +336,9 @@ def _legend(report: Mapping[str, Any]) -> str:
         f"rows of up to {KEYS} keys, values of 8 bits, outputs of 16; heads with their AXI4-Stream "
         "ports, keys and values in block RAM, and the softmax between; *sums* are what is behind "
         "the softmax alone. Placed and routed out of context between registers that are not "
-        f"counted, Fmax {fmax}, with `carries` and `least_control_set={FLOW['least_control_set']}`"
-        f" of `exaq_fpga.flow.synthesis.synthesise` and nextpnr's placer {FLOW['placer']}. What "
-        "the device has too little "
+        f"counted, Fmax {fmax}, with `carries` of `exaq_fpga.flow.synthesis.synthesise`, and of "
+        f"head size {_LARGE_HEAD} with `least_control_set={_LARGE_FLOW['least_control_set']}` and "
+        f"nextpnr's placer {_LARGE_FLOW['placer']}. What the device has too little "
         f"for, or takes more than {MOST['lut4']} LUT4, is counted as it would be packed, and not "
         "placed. A head has two MACs for each lane and dimension, one with a key and one with a "
         "value; sums have one. Cycles are from a row of q, of sums from the "

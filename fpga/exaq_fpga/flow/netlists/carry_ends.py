@@ -19,6 +19,7 @@ _PINS = "ABCD"
 # INIT of a cell that passes no carry on but gives 0 or 1, while D is 1.
 _GIVES = {"0": "0000000000000000", "1": "0000000000001111"}
 _LUTS_OF_A_CELL = 2
+_REGISTER = "TRELLIS_FF"
 # What nextpnr leaves unconnected; a pin without any bit stops it.
 _NOTHING = "x"
 
@@ -34,7 +35,8 @@ def trim_ends(netlist: Netlist) -> None:
     first half then gives the carry. Where it takes an even number, a lookup table makes the sum's
     lowest bit if the carry out of that is a function of two signals: the first half then gives
     that carry. Of the chains that are left two become one, with a half between them that passes no
-    carry on but gives the second one's.
+    carry on but gives the second one's; not of those whose sums are read by anything but registers,
+    since no tool knows that a way through both is none, and such ways could close a loop.
     """
     read = netlist.users()
 
@@ -53,7 +55,10 @@ def trim_ends(netlist: Netlist) -> None:
         if not is_read(chain[-1], "S1"):
             _put(chain, [_giving(carry), *_halves(chain)[:-1]])
         elif not _without_lowest(netlist, chain, read=is_read(chain[0], "S0")):
-            full.append(chain)
+            sums = (bit for half in _halves(chain) for bit in half["S"] if bit != _NOTHING)
+            users = {name for bit in sums for name, _ in read.get(bit, ())}
+            if all(netlist.cells[name]["type"] == _REGISTER for name in users if name):
+                full.append(chain)
     # By name, so that neighbours in the design become neighbours on the device.
     names = {id(cell): name for name, cell in netlist.cells.items()}
     full.sort(key=lambda chain: names[id(chain[0])])
