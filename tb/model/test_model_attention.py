@@ -249,6 +249,15 @@ def test_windows_and_leading_axes() -> None:
     assert (few[..., 3:, :] == attend(q[..., 3:, :], k[..., :3, :], v[..., :3, :], config)).all()
 
 
+@pytest.mark.parametrize("width", [4, 8])
+def test_the_greatest_value_is_the_greatest_integer(width: int) -> None:
+    """Scales use the whole of their formats."""
+    q, k, v = np.random.default_rng(3).normal(size=(3, 5, 16))
+    scales = HeadScales.of(q, k, v, value_width=width)
+    assert np.abs(scales.integers(q, k, v).v).max() == 2 ** (width - 1) - 1
+    assert np.abs(scales.integers(q, k, v).q).max() == 127
+
+
 def test_real_operands_come_back_within_their_steps() -> None:
     rng = np.random.default_rng(4)
     q, k, v = (rng.standard_normal((40, 32)) * rng.uniform(0.1, 4, 32) for _ in range(3))

@@ -219,3 +219,14 @@ def test_old_files_are_read() -> None:
     config = SoftmaxConfig.from_dict(written)
     assert config == SoftmaxConfig()
     assert config.to_dict() == written
+
+
+def test_a_sum_is_at_least_the_greatest_weight() -> None:
+    """That of the maximum itself; the kernel that multiplies has a power of two below it."""
+    for name in ("lut", "multiply"):
+        kernel: Any = SoftmaxConfig(kernel=name).kernel
+        _, weights = kernel.weigh(np.arange(256))
+        greatest = int(weights[0])
+        assert greatest == weights.max()
+        least = 1 << greatest.bit_length() - 1 if name == "multiply" else greatest
+        assert kernel.least_sum == least

@@ -116,6 +116,10 @@ def test_what_is_no_mask_is_left_to_its_readers() -> None:
     """NaN and +inf are errors of the logits, not masks; no element and no row are nothing."""
     assert exaq.live_scores([math.nan, 1.0]).tolist() == [True, True]
     assert exaq.live_scores([math.inf, -math.inf], True).tolist() == [True, False]
+    # A gap to +inf is none, however far the others are apart.
+    assert exaq.live_addends([[math.inf, 0.0, -1.0], [0.0, -1.0, -2.0]]).all()
+    assert exaq.live_addends([0.0, -65.0]).tolist() == [True, False]
+    assert exaq.live_addends([0.0, -64.0]).tolist() == [True, True]
     assert exaq.live_scores(np.zeros((0, 3))).shape == (0, 3)
     assert exaq.live_addends(np.zeros((2, 0))).shape == (2, 0)
 

@@ -59,6 +59,15 @@ def test_the_model_refuses(
     refuses(kind, message, lambda: function(logits, CONFIG, mask))
 
 
+def test_lengths_decide_how_long_rows_are() -> None:
+    """An array may be wider than a row; its longest row may not."""
+    logits = np.zeros((2, 17), int)
+    message = "a row must have 1..16 elements, not 17"
+    refuses(ValueError, message, lambda: exaq.softmax(logits, CONFIG, lengths=[3, 17]))
+    found = exaq.softmax(logits, CONFIG, lengths=[3, 16])
+    assert (found > 0).sum(axis=-1).tolist() == [3, 16]
+
+
 def test_narrow_logits_have_narrow_ranges() -> None:
     config = exaq.SoftmaxConfig(logit_width=5)
     assert exaq.quantize([-16, 15], config).tolist() == [2, 3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -13,13 +12,13 @@ from mutants_python_changes import Change
 from mutants_python_records import (
     MARKS,
     PAGE,
-    RECORDS,
     Records,
     holds,
     read_records,
     recorded,
     table,
     unaccounted,
+    write_records,
 )
 from mutants_python_trial import GROUPS, all_changes, drawn, tried
 
@@ -44,21 +43,17 @@ def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
         wanted = [change for change in wanted if str(change) not in records]
     elif not options.all:
         wanted = [change for change in wanted if not holds(change, records)]
-    try:
-        _try(wanted, records, options.jobs)
-    finally:
-        # Only now: nothing that is forked may have imported the package.
-        from bench_macs import write_table
-        from exaq_cli.files import write_text
+    names = {group: [str(change) for change in found] for group, found in chosen.items()}
+    known = {name for each in names.values() for name in each}
+    records = {name: record for name, record in records.items() if name in known}
+    _try(wanted, records, options.jobs)
+    # Only now: nothing that is forked may have imported the package.
+    from bench_macs import write_table
 
-        names = {group: [str(change) for change in found] for group, found in chosen.items()}
-        kept = {name: records[name] for each in names.values() for name in each if name in records}
-        with write_text(RECORDS) as file:
-            file.write(json.dumps(kept, indent=1) + "\n")
-    text = table(kept, {group: len(found) for group, found in every.items()}, names)
+    text = table(records, {group: len(found) for group, found in every.items()}, names)
     print(text)
     write_table(PAGE, text, MARKS)
-    lost = unaccounted(kept, kept)
+    lost = unaccounted(records, records)
     for each in lost:
         print(f"no test or reason: {each}", file=sys.stderr)
     return int(bool(lost))
@@ -68,6 +63,7 @@ def _try(wanted: Sequence[Change], records: Records, jobs: int) -> None:
     start = time.monotonic()
     for done, trial in enumerate(tried(wanted, jobs=jobs), start=1):
         records[str(trial.change)] = recorded(trial)
+        write_records(records)
         seconds = time.monotonic() - start
         fate = trial.test or "SURVIVED"
         print(

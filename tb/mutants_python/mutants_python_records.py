@@ -63,6 +63,15 @@ def read_records() -> Records:
     return found
 
 
+def write_records(records: Records) -> None:
+    """Puts records into the file, whole or not at all, without the help of the package, which must
+    not have been imported where mutants are tried.
+    """
+    new = RECORDS.with_suffix(".new")
+    new.write_text(json.dumps(dict(sorted(records.items())), indent=1) + "\n", encoding="utf-8")
+    new.replace(RECORDS)
+
+
 def recorded(trial: Trial) -> dict[str, str]:
     """The record of a mutant that was tried."""
     return {"by": trial.test, "of": _of(trial.change, trial.test)}
