@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from formal_catalogue import TOP
 from formal_engines import ABC, Answer, abc_command, search
 from formal_text import opened
+from formal_unit import TOP
 from formal_whole import FRAMES, SMALL, whole_rules
 
 from exaq_hdl import emit_verilog

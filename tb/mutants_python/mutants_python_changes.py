@@ -174,8 +174,8 @@ def _change_of_leaf(node: Any) -> str:
         before = node.value
         node.value += 1
         return f"{node.value} for {before}"
-    for name in ("id", "attr"):
-        if (before := getattr(node, name, "")) in _NAMES:
-            setattr(node, name, _NAMES[before])
-            return f"{_NAMES[before]} for {before}"
+    for field in ("id", "attr"):
+        if (name := getattr(node, field, "")) in _NAMES:
+            setattr(node, field, _NAMES[name])
+            return f"{_NAMES[name]} for {name}"
     return ""
