@@ -16,6 +16,7 @@ import exaq
 import exaq.torch
 from exaq_eval import tasks
 from exaq_eval.evaluation import Evaluation, evaluate
+from exaq_eval.measurement import start_texts, tuning_steps
 from exaq_eval.measures.scores import embedding_scores
 from exaq_eval.models import folder
 from exaq_eval.reports import report
@@ -408,6 +409,28 @@ def test_the_model_takes_part_in_calibration(decoder: Prediction, minimise: str)
     found = result.tables[setting.name]
     assert [entry.tables for entry in found.sets] == [entry.tables for entry in tables.sets]
     assert by_name(result)[setting.name]["tables"]["provenance"]["minimise"] == objective
+
+
+def test_tuning_goes_on_from_tables_of_the_usual_texts(
+    decoder: Prediction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of the first windows are tuned on more, each of which is seen three times."""
+    seen: dict[str, Any] = {}
+
+    def tune(model: Any, tables: Any, texts: Any, **options: Any) -> Any:
+        seen.update(options, tables=tables, texts=len(texts))
+        return tables
+
+    monkeypatch.setattr(exaq.torch, "tune", tune)
+    monkeypatch.setattr(tasks, "CALIBRATED_WINDOWS", 2)
+    setting = Setting(rule="optimal", bits=2, per="layer", minimise="tuned", texts=4)
+    found = evaluate(decoder, (Setting(rule="float"), setting), FORMAT).tables[setting.name]
+    assert found == seen["tables"]
+    assert found.provenance["layers"][0]["batches"] == 2
+    assert (seen["texts"], seen["steps"], seen["batch"]) == (4, 60, 1)
+    assert start_texts(dataclasses.replace(setting, texts=1), decoder) == 1
+    assert start_texts(dataclasses.replace(setting, minimise="block"), decoder) == 4
+    assert tuning_steps(dataclasses.replace(setting, texts=24), decoder) == 72
 
 
 def test_an_encoder_has_no_loss(encoder: Embedding) -> None:
