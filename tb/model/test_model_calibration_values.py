@@ -143,3 +143,17 @@ def test_wrong_values_are_refused(
     with pytest.raises(error) as caught:
         exaq.calibrate([data()[0]], **options)
     assert str(caught.value) == message
+
+
+def test_a_mask_and_a_value_that_masks_join() -> None:
+    """What either masks takes no part, as if it had not been there."""
+    rng = np.random.default_rng(5)
+    numbers = rng.integers(-100, 100, (60, 24))
+    by_value, by_mask = rng.random((2, 60, 24)) < 0.3
+    both = by_value | by_mask
+    both[:, 0] = False
+    given = np.where(by_value & both, -128, numbers)
+    options: dict[str, Any] = {"rule": "optimal", "bits": 2, "logit_scale": 0.0625}
+    joined = exaq.calibrate([given], masks=[~(by_mask & both)], mask_value="lowest", **options)
+    alone = exaq.calibrate([numbers], masks=[~both], **options)
+    assert joined.sets[0].tables == alone.sets[0].tables

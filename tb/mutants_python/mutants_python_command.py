@@ -20,7 +20,7 @@ from mutants_python_records import (
     unaccounted,
     write_records,
 )
-from mutants_python_trial import GROUPS, all_changes, drawn, tried
+from mutants_python_trial import COUNTS, GROUPS, all_changes, drawn, tried
 
 
 def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at once")
     options = parser.parse_args(arguments)
     every = {group: all_changes(group) for group in GROUPS}
-    chosen = {group: drawn(found) for group, found in every.items()}
+    chosen = {group: drawn(found, COUNTS[group]) for group, found in every.items()}
     records = read_records()
     wanted = [change for found in chosen.values() for change in found]
     if options.sample:

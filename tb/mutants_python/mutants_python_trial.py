@@ -4,7 +4,7 @@ Tools for this change files in a copy of the project whose layout they prescribe
 interpreter for each mutant. Here a process forks with everything imported but the package, finds
 the changed module in the place of the one on disk, and runs tests until one fails:
 
-    for trial in tried(drawn(all_changes("golden")), jobs=2):
+    for trial in tried(drawn(all_changes("golden"), 40), jobs=2):
         print(trial.change, trial.test or "survived")
 """
 
@@ -26,8 +26,8 @@ from typing import Any
 from mutants_python_changes import Change, changed, changes
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Mutants that are drawn of each group, and the seed by which.
-COUNT, SEED = 40, 7
+#: Mutants that are drawn, by group: those of calibration take minutes each. And the seed by which.
+COUNTS, SEED = {"golden": 40, "calibration": 16}, 7
 # Files of tb/model that are about the golden model as a whole, and take a few seconds each.
 _GENERAL = (
     *("config", "refusals", "helpers", "masks", "windows", "contexts", "sinks", "config_sinks"),
@@ -126,7 +126,7 @@ def all_changes(group: str) -> list[Change]:
     ]
 
 
-def drawn(found: Sequence[Change], count: int = COUNT, seed: int = SEED) -> list[Change]:
+def drawn(found: Sequence[Change], count: int, seed: int = SEED) -> list[Change]:
     """``count`` of ``found`` in their order: those whose texts have the least hashes.
 
     So an edit of one module leaves what is drawn of the others as it is.

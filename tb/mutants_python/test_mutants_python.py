@@ -19,11 +19,11 @@ from mutants_python_records import (
     table,
     unaccounted,
 )
-from mutants_python_trial import COUNT, GROUPS, ROOT, all_changes, drawn, noticing, path_of
+from mutants_python_trial import COUNTS, GROUPS, ROOT, all_changes, drawn, noticing, path_of
 
 RECORDS = read_records()
 EVERY = {group: all_changes(group) for group in GROUPS}
-DRAWN = {group: drawn(found) for group, found in EVERY.items()}
+DRAWN = {group: drawn(found, COUNTS[group]) for group, found in EVERY.items()}
 NAMES = {group: [str(change) for change in found] for group, found in DRAWN.items()}
 
 #: Statements, and what they are after each of their changes.
@@ -76,9 +76,10 @@ def test_a_change_of_another_source_is_refused() -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_what_is_drawn_does_not_hang_on_other_modules(group: str) -> None:
     found = EVERY[group]
-    assert len(DRAWN[group]) == COUNT == len(set(NAMES[group]))
+    assert len(DRAWN[group]) == COUNTS[group] == len(set(NAMES[group]))
     first = found[0].module
-    fewer = set(map(str, drawn([each for each in found if each.module != first])))
+    others = [each for each in found if each.module != first]
+    fewer = set(map(str, drawn(others, COUNTS[group])))
     assert {name for name in NAMES[group] if not name.startswith(f"{first}.")} <= fewer
 
 

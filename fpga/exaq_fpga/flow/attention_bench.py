@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,9 @@ TOP = "exaq_attention"
 #: Lines of docs/attention.md between which the table stands.
 MARKS = ("<!-- heads:begin -->", "<!-- heads:end -->")
 
-# How netlists are made and placed, as of ``synthesis.synthesise`` and ``synthesis.place``. Designs
-# of large heads want few control sets, and another placer than nextpnr's usual one.
+# How netlists are made and placed, as of ``synthesis.synthesise`` and ``synthesis.place``. Large
+# designs want few control sets, and another placer than nextpnr's usual one, which takes an hour.
 _FLOW: dict[str, Any] = {"carries": True, "least_control_set": 1, "placer": "heap"}
-_LARGE_HEAD = 64
 _LARGE_FLOW: dict[str, Any] = _FLOW | {"least_control_set": 16, "placer": "static"}
 # What tells a changed design from an unchanged one is measured on small ones.
 _SMALL: dict[str, Any] = {"head_size": 16, "max_row": 32, "lanes": 2}
@@ -65,6 +64,8 @@ class Case:
         Of ``AttentionHead``: what products are made of.
     dsp
         As of ``synthesis.implement``; of the softmax's multipliers, too.
+    large
+        Whether it is synthesised and placed as large designs are; see ``flow``.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Case:
     unit: str = "head"
     options: Mapping[str, Any] = field(default_factory=dict)
     dsp: bool = True
+    large: bool = False
 
     def config(self, **changes: Any) -> AttentionConfig:
         """The head's configuration."""
@@ -91,7 +93,7 @@ class Case:
     @property
     def flow(self) -> dict[str, Any]:
         """Its netlist's ``carries``, ``least_control_set`` and ``placer``."""
-        return _LARGE_FLOW if self.config().head_size >= _LARGE_HEAD else _FLOW
+        return _LARGE_FLOW if self.large else _FLOW
 
     @property
     def macs(self) -> int:
@@ -128,7 +130,8 @@ def _emit_weighted_sums(
 
 
 def _sums(bits: int) -> Case:
-    return Case(f"sums-{bits}bit-64", {"head_size": 64, "bits": bits}, unit="sums")
+    settings = {"head_size": 64, "bits": bits}
+    return Case(f"sums-{bits}bit-64", settings, unit="sums", large=True)
 
 
 def _levels(keys: str, bits: int, size: int) -> Case:
@@ -151,11 +154,11 @@ CASES = (
     _levels("dint4", 2, 32),
     # Keys of 8 bits with the same codes: what of the difference is the keys'.
     _levels("int8", 2, 32),
-    _levels("dint4", 2, 64),
-    Case("int8-32", _weighted(32), dsp=False),
-    Case("int8-64", _weighted(64), dsp=False),
+    replace(_levels("dint4", 2, 64), large=True),
+    Case("int8-32", _weighted(32), dsp=False, large=True),
+    Case("int8-64", _weighted(64), dsp=False, large=True),
     *(_sums(bits) for bits in (2, 4)),
-    Case("sums-int8-64", _weighted(64), unit="sums", dsp=False),
+    Case("sums-int8-64", _weighted(64), unit="sums", dsp=False, large=True),
 )
 #: Units whose sizes the table compares, the larger one first.
 RATIOS = (
@@ -336,9 +339,10 @@ def _legend(report: Mapping[str, Any]) -> str:
         f"rows of up to {KEYS} keys, values of 8 bits, outputs of 16; heads with their AXI4-Stream "
         "ports, keys and values in block RAM, and the softmax between; *sums* are what is behind "
         "the softmax alone. Placed and routed out of context between registers that are not "
-        f"counted, Fmax {fmax}, with `carries` of `exaq_fpga.flow.synthesis.synthesise`, and of "
-        f"head size {_LARGE_HEAD} with `least_control_set={_LARGE_FLOW['least_control_set']}` and "
-        f"nextpnr's placer {_LARGE_FLOW['placer']}. What the device has too little "
+        f"counted, Fmax {fmax}, with `carries` of `exaq_fpga.flow.synthesis.synthesise`; large "
+        f"ones ({', '.join(f'`{each.name}`' for each in CASES if each.large)}) with "
+        f"`least_control_set={_LARGE_FLOW['least_control_set']}` and nextpnr's placer "
+        f"{_LARGE_FLOW['placer']} too. What the device has too little "
         f"for, or takes more than {MOST['lut4']} LUT4, is counted as it would be packed, and not "
         "placed. A head has two MACs for each lane and dimension, one with a key and one with a "
         "value; sums have one. Cycles are from a row of q, of sums from the "
