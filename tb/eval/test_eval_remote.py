@@ -68,8 +68,13 @@ def task(encoder_folder: Path) -> Task:
 
 @pytest.fixture(scope="module")
 def alone(task: Task) -> Evaluation:
+    before = torch.get_num_threads()
     torch.set_num_threads(THREADS)
-    return evaluate(task, SETTINGS, FORMAT, given=GIVEN)
+    try:
+        return evaluate(task, SETTINGS, FORMAT, given=GIVEN)
+    finally:
+        # A fixture of a test, which puts back what it finds, comes behind this one.
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
