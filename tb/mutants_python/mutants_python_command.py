@@ -40,7 +40,9 @@ def main(about: str | None, arguments: Sequence[str] | None = None) -> int:
     if options.sample:
         return _sample(wanted, records, options.sample, options.jobs)
     if options.none:
-        wanted = [change for change in wanted if str(change) not in records]
+        if missing := [change for change in wanted if str(change) not in records]:
+            parser.error(f"{len(missing)} mutants have no record yet: try them, without --none")
+        wanted = []
     elif not options.all:
         wanted = [change for change in wanted if not holds(change, records)]
     names = {group: [str(change) for change in found] for group, found in chosen.items()}

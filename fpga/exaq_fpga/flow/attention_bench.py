@@ -40,7 +40,7 @@ TOP = "exaq_attention"
 MARKS = ("<!-- heads:begin -->", "<!-- heads:end -->")
 
 # How netlists are made and placed, as of ``synthesis.synthesise`` and ``synthesis.place``. Large
-# designs want few control sets, and another placer than nextpnr's usual one, which takes an hour.
+# designs want few control sets, and another placer than nextpnr's usual one, which is slow there.
 _FLOW: dict[str, Any] = {"carries": True, "least_control_set": 1, "placer": "heap"}
 _LARGE_FLOW: dict[str, Any] = _FLOW | {"least_control_set": 16, "placer": "static"}
 # What tells a changed design from an unchanged one is measured on small ones.

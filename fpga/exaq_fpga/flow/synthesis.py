@@ -228,8 +228,8 @@ def place(
 ) -> Result:
     """Place and route what ``synthesise`` gave, once for each of ``seeds``, as ``implement`` does.
 
-    ``placer`` is one of nextpnr's: ``"static"`` needs half the wires of its usual one where a
-    design takes a large part of a device, and the same time.
+    ``placer`` is one of nextpnr's: ``"static"`` needs fewer wires than its usual one where a design
+    takes a large part of a device.
 
     Raises
     ------
