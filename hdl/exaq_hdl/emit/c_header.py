@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from exaq import SoftmaxConfig
+from exaq_hdl.emit.companions.companion import Unit
 from exaq_hdl.shell.register_map import (
     MAGIC,
     REGISTERS,
@@ -40,6 +41,11 @@ def c_header(config: SoftmaxConfig | None, prefix: str) -> str:
     text = resources.files("exaq_hdl.emit").joinpath("registers.h").read_text(encoding="utf-8")
     text = text.replace("/* REGISTERS */", "\n\n".join(_defines(config)))
     return text.replace("EXAQ_SOFTMAX", prefix.upper()).replace("exaq_softmax", prefix)
+
+
+def texts(unit: Unit) -> tuple[str]:
+    """The header of a unit with contexts, as a file beside its Verilog."""
+    return (c_header(unit.config, unit.name),)
 
 
 def _defines(config: SoftmaxConfig | None) -> list[str]:

@@ -25,6 +25,7 @@ from exaq_cli.config.target_options import target_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_kernel, describe_logits, describe_masks
+from exaq_hdl.emit.companions.companion import C_HEADER, REGISTER_RDL, Companion, Unit
 from exaq_hdl.emit.target import FPGA, Target
 
 if TYPE_CHECKING:
@@ -38,12 +39,14 @@ class _Unit:
     Members
     -------
     emit : makes its Verilog; what it needs to be imported takes a second
-    header : makes the C header of its registers; None: it has none
+    config : what it is made of, which other files need; None: there are no other files of it
+    companions : what is written beside the Verilog and its description
     summary : lines that tell what it is, from its manifest
     """
 
     emit: Callable[[], Emitted]
-    header: Callable[[], str] | None
+    config: SoftmaxConfig | None = None
+    companions: tuple[Companion, ...] = ()
     summary: Callable[[Mapping[str, Any]], list[str]]
 
 
@@ -56,6 +59,7 @@ class _Asked:
     top: str
     name: str
     target: Target
+    companions: tuple[Companion, ...]
 
 
 @click.command(name="generate")
@@ -91,6 +95,11 @@ class _Asked:
     help="Name of the top module; the others' names begin with it and two underscores.  "
     "[default: exaq_softmax, exaq_level_sums or exaq_attention]",
 )
+@click.option(
+    "--rdl",
+    is_flag=True,
+    help="Describe the registers in SystemRDL too, in FILE.rdl; with contexts alone.",
+)
 def command(
     partial: PartialConfig,
     head: Mapping[str, Any],
@@ -99,6 +108,7 @@ def command(
     top: str,
     name: str | None,
     target: Target,
+    rdl: bool,
 ) -> None:
     """Write a unit as Verilog-2001 in one file, with a JSON file beside it.
 
@@ -109,15 +119,20 @@ def command(
     exaq generate --preset 3bit-x16 --max-row 2048 --sigma 1.7 -o softmax.v
     exaq generate --lanes 8 --logit-width 16 --logit-scale 0.001 --clip -6 -o softmax.v
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
-    exaq generate --contexts 12 -o softmax.v
+    exaq generate --contexts 12 --rdl -o softmax.v
     exaq generate --target asic --ram single-port --reset async -o softmax.v
     exaq generate --unit level-sums --head-size 32 --max-row 256 -o sums.v
     exaq generate --unit attention --head-size 32 --max-row 256 --causal -o head.v
     """
     name = f"exaq_{unit.replace('-', '_')}" if name is None else name
-    asked = _Asked(partial=partial, head=head, top=top, name=name, target=target)
+    companions = (REGISTER_RDL,) if rdl else ()
+    asked = _Asked(
+        partial=partial, head=head, top=top, name=name, target=target, companions=companions
+    )
     if target != FPGA and unit != "softmax":
         raise UserError(f"--target {target.kind} is for --unit softmax alone")
+    if companions and unit != "softmax":
+        raise UserError("--rdl is for --unit softmax alone")
     made = _UNITS[unit](asked)
     if out.suffix != ".v":
         raise UserError(f"the Verilog file's name must end in .v, but is {out}")
@@ -129,20 +144,25 @@ def command(
     except ValueError as error:
         raise UserError(str(error)) from error
     description = out.with_suffix(".json")
-    headers = [] if made.header is None else [out.with_suffix(".h")]
-    outputs = (out, description, *headers)
-    with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *header):
+    beside = [
+        (each, [out.with_name(name) for name in each.names(out.stem)]) for each in made.companions
+    ]
+    outputs = (out, description, *(path for _, paths in beside for path in paths))
+    with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *rest):
         with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
             emitted = made.emit()
         _write(verilog, emitted.verilog)
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
-        for path in header:
-            assert made.header is not None
-            _write(path, made.header())
+        if made.config is not None:
+            its = Unit(config=made.config, emitted=emitted, stem=out.stem)
+            texts = [text for each in made.companions for text in each.texts(its)]
+            for path, text in zip(rest, texts, strict=True):
+                _write(path, text)
     click.echo(f"Verilog        {out}, top module {name}")
     click.echo(f"Description    {description}")
-    for path in headers:
-        click.echo(f"C header       {path}")
+    for each, paths in beside:
+        for path in paths:
+            click.echo(f"{each.title:15}{path}")
     for line in made.summary(emitted.manifest):
         click.echo(line)
 
@@ -156,14 +176,13 @@ def _softmax(asked: _Asked) -> _Unit:
 
         return emit_verilog(config, top=asked.top, name=asked.name, target=asked.target)
 
-    def header() -> str:
-        from exaq_hdl.emit.c_header import c_header
-
-        return c_header(config, asked.name)
-
+    has_registers = config.contexts > 0 and asked.top == "axi"
+    if REGISTER_RDL in asked.companions and not has_registers:
+        raise UserError("--rdl is for a unit with registers, which has --contexts and --top axi")
     return _Unit(
         emit=emit,
-        header=header if config.contexts and asked.top == "axi" else None,
+        config=config,
+        companions=(C_HEADER, *asked.companions) if has_registers else asked.companions,
         summary=lambda manifest: _summary(config, manifest),
     )
 
@@ -182,9 +201,7 @@ def _level_sums(asked: _Asked) -> _Unit:
             settled = settle_outputs_per_beat(config, per_beat)
         return emit_level_sums(config, outputs_per_beat=settled, top=asked.top, name=asked.name)
 
-    return _Unit(
-        emit=emit, header=None, summary=lambda manifest: _level_sums_summary(config, manifest)
-    )
+    return _Unit(emit=emit, summary=lambda manifest: _level_sums_summary(config, manifest))
 
 
 def _attention(asked: _Asked) -> _Unit:
@@ -200,9 +217,7 @@ def _attention(asked: _Asked) -> _Unit:
             check_operands(config, options.get("operands", "stored"))
         return emit_attention(config, top=asked.top, name=asked.name, **options)
 
-    return _Unit(
-        emit=emit, header=None, summary=lambda manifest: _attention_summary(config, manifest)
-    )
+    return _Unit(emit=emit, summary=lambda manifest: _attention_summary(config, manifest))
 
 
 # What each choice of --unit makes.
