@@ -136,7 +136,7 @@ _ALL = (
         "BUILD",
         0x08,
         "tells configurations apart",
-        ("crc", 0, 32, "CRC-32 of the configuration, see below"),
+        ("crc", 0, 32, "CRC-32 of the configuration as JSON, keys sorted, no spaces"),
     ),
     _constant(
         "CODES",

@@ -29,7 +29,8 @@ _PROPERTIES = {
     Access.LOAD: "sw = w; hw = r; swmod;",
     Access.COUNTER: "sw = rw; hw = na; onwrite = wclr; counter;",
 }
-_STICKY = "sw = rw; hw = na; onwrite = woclr; hwset;"
+# A bit that is set and cleared in one cycle is set.
+_STICKY = "sw = rw; hw = na; onwrite = woclr; hwset; precedence = hw;"
 
 
 def texts(unit: Unit) -> tuple[str]:
@@ -39,7 +40,7 @@ def texts(unit: Unit) -> tuple[str]:
     status = replace(REGISTERS["STATUS"], fields=status_fields(unit.config.format))
     registers = (REGISTERS | {"STATUS": status}).values()
     lines = [
-        f"addrmap {unit.name} {{",
+        f"addrmap \\{unit.name} {{",  # escaped: it may be a keyword of SystemRDL
         f"    name = {_string(unit.name)};",
         '    desc = "Registers of a softmax unit with tables that are loaded at run time.";',
         f"    default regwidth = {WORD_BITS};",
