@@ -6,7 +6,6 @@ python -m exaq_hdl.emit.c_header                      prints a C header that fit
 
 import re
 import sys
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from exaq_hdl.shell.register_map import (
     Field,
     Register,
     constants,
-    status_fields,
+    registers,
 )
 
 _BEGIN, _END = "<!-- registers:begin -->", "<!-- registers:end -->"
@@ -50,11 +49,8 @@ def texts(unit: Unit) -> tuple[str]:
 
 def _defines(config: SoftmaxConfig | None) -> list[str]:
     values = {"ID": {"magic": MAGIC}} if config is None else constants(config)
-    registers = dict(REGISTERS)
-    if config is not None:
-        status = replace(registers["STATUS"], fields=status_fields(config.format))
-        registers["STATUS"] = status
-    return [_define(each, values.get(name, {})) for name, each in registers.items()]
+    its = REGISTERS.values() if config is None else registers(config.format)
+    return [_define(each, values.get(each.name, {})) for each in its]
 
 
 def _define(register: Register, values: dict[str, int]) -> str:

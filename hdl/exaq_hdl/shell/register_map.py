@@ -3,7 +3,7 @@ and the C header are made from.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib import metadata
 from typing import Any
@@ -235,6 +235,12 @@ def status_fields(format: StreamFormat) -> tuple[Field, ...]:
         for field in REGISTERS["STATUS"].fields
         if field.name != "sink" or format.sink is not None
     )
+
+
+def registers(format: StreamFormat) -> tuple[Register, ...]:
+    """The registers that a unit of ``format`` has, in the order of addresses."""
+    status = replace(REGISTERS["STATUS"], fields=status_fields(format))
+    return tuple((REGISTERS | {"STATUS": status}).values())
 
 
 def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, dict[str, int]]:

@@ -24,7 +24,7 @@ class Unit:
 
     Members
     -------
-    config : what it was made of
+    config : what it was made of, of a head its softmax
     emitted : its Verilog and manifest
     stem : name of the Verilog file without .v; files beside it begin with it
     """
@@ -70,3 +70,20 @@ REGISTER_RDL = Companion(
     module="exaq_hdl.emit.companions.system_rdl",
     names=lambda stem: (f"{stem}.rdl",),
 )
+IP_XACT = Companion(
+    title="IP-XACT",
+    module="exaq_hdl.emit.companions.ip.ip_xact",
+    names=lambda _: ("component.xml",),
+)
+VIVADO_PACKAGE = Companion(
+    title="Vivado script",
+    module="exaq_hdl.emit.companions.ip.vivado_package",
+    names=lambda stem: (f"{stem}_package.tcl",),
+)
+VHDL_COMPONENT = Companion(
+    title="VHDL",
+    module="exaq_hdl.emit.companions.ip.vhdl_component",
+    names=lambda stem: (f"{stem}.vhd",),
+)
+#: What --ip writes, beside attributes in the Verilog.
+IP = (IP_XACT, VIVADO_PACKAGE, VHDL_COMPONENT)

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 
 from exaq_hdl.emit.companions.companion import Unit
 from exaq_hdl.shell.register_map import (
-    REGISTERS,
     WORD_BITS,
     Access,
     Field,
     Register,
     constants,
-    status_fields,
+    registers,
 )
 
 # What software and hardware do with a field, by the access of its register.
@@ -37,15 +35,17 @@ def texts(unit: Unit) -> tuple[str]:
     """The description of a unit with contexts."""
     latency = unit.emitted.manifest["latency"]["cycles"]
     values = constants(unit.config, latency)
-    status = replace(REGISTERS["STATUS"], fields=status_fields(unit.config.format))
-    registers = (REGISTERS | {"STATUS": status}).values()
     lines = [
         f"addrmap \\{unit.name} {{",  # escaped: it may be a keyword of SystemRDL
         f"    name = {_string(unit.name)};",
         '    desc = "Registers of a softmax unit with tables that are loaded at run time.";',
         f"    default regwidth = {WORD_BITS};",
         f"    default accesswidth = {WORD_BITS};",
-        *(line for each in registers for line in _register(each, values.get(each.name, {}))),
+        *(
+            line
+            for each in registers(unit.config.format)
+            for line in _register(each, values.get(each.name, {}))
+        ),
         "};",
     ]
     return ("\n".join(lines) + "\n",)

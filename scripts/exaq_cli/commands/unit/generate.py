@@ -25,7 +25,7 @@ from exaq_cli.config.target_options import target_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_kernel, describe_logits, describe_masks
-from exaq_hdl.emit.companions.companion import C_HEADER, REGISTER_RDL, Companion, Unit
+from exaq_hdl.emit.companions.companion import C_HEADER, IP, REGISTER_RDL, Companion, Unit
 from exaq_hdl.emit.target import FPGA, Target
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class _Unit:
     Members
     -------
     emit : makes its Verilog; what it needs to be imported takes a second
-    config : what it is made of, which other files need; None: there are no other files of it
+    config : what it is made of, of a head its softmax
     companions : what is written beside the Verilog and its description
     summary : lines that tell what it is, from its manifest
     """
 
     emit: Callable[[], Emitted]
-    config: SoftmaxConfig | None = None
+    config: SoftmaxConfig
     companions: tuple[Companion, ...] = ()
     summary: Callable[[Mapping[str, Any]], list[str]]
 
@@ -100,6 +100,12 @@ class _Asked:
     is_flag=True,
     help="Describe the registers in SystemRDL too, in FILE.rdl; with contexts alone.",
 )
+@click.option(
+    "--ip",
+    is_flag=True,
+    help="For vendors' tools and VHDL: names of buses in the Verilog, and beside it IP-XACT, in "
+    "component.xml, a script that packages an IP in Vivado, and a component of VHDL, in FILE.vhd.",
+)
 def command(
     partial: PartialConfig,
     head: Mapping[str, Any],
@@ -109,6 +115,7 @@ def command(
     name: str | None,
     target: Target,
     rdl: bool,
+    ip: bool,
 ) -> None:
     """Write a unit as Verilog-2001 in one file, with a JSON file beside it.
 
@@ -120,19 +127,22 @@ def command(
     exaq generate --lanes 8 --logit-width 16 --logit-scale 0.001 --clip -6 -o softmax.v
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
     exaq generate --contexts 12 --rdl -o softmax.v
+    exaq generate --ip -o ip/softmax.v
     exaq generate --target asic --ram single-port --reset async -o softmax.v
     exaq generate --unit level-sums --head-size 32 --max-row 256 -o sums.v
     exaq generate --unit attention --head-size 32 --max-row 256 --causal -o head.v
     """
     name = f"exaq_{unit.replace('-', '_')}" if name is None else name
-    companions = (REGISTER_RDL,) if rdl else ()
+    companions = (*((REGISTER_RDL,) if rdl else ()), *(IP if ip else ()))
     asked = _Asked(
         partial=partial, head=head, top=top, name=name, target=target, companions=companions
     )
     if target != FPGA and unit != "softmax":
         raise UserError(f"--target {target.kind} is for --unit softmax alone")
-    if companions and unit != "softmax":
+    if rdl and unit != "softmax":
         raise UserError("--rdl is for --unit softmax alone")
+    if ip and (top != "axi" or target != FPGA):
+        raise UserError("--ip is for --top axi and --target fpga")
     made = _UNITS[unit](asked)
     if out.suffix != ".v":
         raise UserError(f"the Verilog file's name must end in .v, but is {out}")
@@ -151,13 +161,16 @@ def command(
     with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *rest):
         with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
             emitted = made.emit()
+            if ip:
+                from exaq_hdl.emit.companions.ip.verilog_attributes import with_attributes
+
+                emitted = with_attributes(emitted)
         _write(verilog, emitted.verilog)
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
-        if made.config is not None:
-            its = Unit(config=made.config, emitted=emitted, stem=out.stem)
-            texts = [text for each in made.companions for text in each.texts(its)]
-            for path, text in zip(rest, texts, strict=True):
-                _write(path, text)
+        its = Unit(config=made.config, emitted=emitted, stem=out.stem)
+        texts = [text for each in made.companions for text in each.texts(its)]
+        for path, text in zip(rest, texts, strict=True):
+            _write(path, text)
     click.echo(f"Verilog        {out}, top module {name}")
     click.echo(f"Description    {description}")
     for each, paths in beside:
@@ -201,7 +214,12 @@ def _level_sums(asked: _Asked) -> _Unit:
             settled = settle_outputs_per_beat(config, per_beat)
         return emit_level_sums(config, outputs_per_beat=settled, top=asked.top, name=asked.name)
 
-    return _Unit(emit=emit, summary=lambda manifest: _level_sums_summary(config, manifest))
+    return _Unit(
+        emit=emit,
+        config=config.softmax,
+        companions=asked.companions,
+        summary=lambda manifest: _level_sums_summary(config, manifest),
+    )
 
 
 def _attention(asked: _Asked) -> _Unit:
@@ -217,7 +235,12 @@ def _attention(asked: _Asked) -> _Unit:
             check_operands(config, options.get("operands", "stored"))
         return emit_attention(config, top=asked.top, name=asked.name, **options)
 
-    return _Unit(emit=emit, summary=lambda manifest: _attention_summary(config, manifest))
+    return _Unit(
+        emit=emit,
+        config=config.softmax,
+        companions=asked.companions,
+        summary=lambda manifest: _attention_summary(config, manifest),
+    )
 
 
 # What each choice of --unit makes.
