@@ -14,7 +14,7 @@ BIN := .venv/bin
 SHELL := /bin/bash
 
 help:
-	@echo 'make setup        .venv with everything, from wheels alone'
+	@echo 'make setup        .venv with everything, from wheels'
 	@echo 'make demo         emit Verilog, run it compiled on real attention logits, compare'
 	@echo 'make demo-board   the same through a virtual FPGA board and its serial port'
 	@echo 'make test         all tests; of the simulations that make regression runs, a few'

@@ -40,7 +40,7 @@ class _Unit:
     -------
     emit : makes its Verilog; what it needs to be imported takes a second
     config : what it is made of, of a head its softmax
-    companions : what is written beside the Verilog and its description
+    companions : what is written beside its Verilog and description even if nobody asks for it
     summary : lines that tell what it is, from its manifest
     """
 
@@ -154,9 +154,8 @@ def command(
     except ValueError as error:
         raise UserError(str(error)) from error
     description = out.with_suffix(".json")
-    beside = [
-        (each, [out.with_name(name) for name in each.names(out.stem)]) for each in made.companions
-    ]
+    companions = (*made.companions, *companions)
+    beside = [(each, [out.with_name(name) for name in each.names(out.stem)]) for each in companions]
     outputs = (out, description, *(path for _, paths in beside for path in paths))
     with replacing(*outputs, inputs=partial.files) as (verilog, manifest, *rest):
         with tool_errors(), Console(stderr=True).status("Emitting Verilog ..."):
@@ -168,7 +167,7 @@ def command(
         _write(verilog, emitted.verilog)
         _write(manifest, json.dumps(emitted.manifest, indent=2) + "\n")
         its = Unit(config=made.config, emitted=emitted, stem=out.stem)
-        texts = [text for each in made.companions for text in each.texts(its)]
+        texts = [text for each in companions for text in each.texts(its)]
         for path, text in zip(rest, texts, strict=True):
             _write(path, text)
     click.echo(f"Verilog        {out}, top module {name}")
@@ -195,7 +194,7 @@ def _softmax(asked: _Asked) -> _Unit:
     return _Unit(
         emit=emit,
         config=config,
-        companions=(C_HEADER, *asked.companions) if has_registers else asked.companions,
+        companions=(C_HEADER,) if has_registers else (),
         summary=lambda manifest: _summary(config, manifest),
     )
 
@@ -217,7 +216,6 @@ def _level_sums(asked: _Asked) -> _Unit:
     return _Unit(
         emit=emit,
         config=config.softmax,
-        companions=asked.companions,
         summary=lambda manifest: _level_sums_summary(config, manifest),
     )
 
@@ -238,7 +236,6 @@ def _attention(asked: _Asked) -> _Unit:
     return _Unit(
         emit=emit,
         config=config.softmax,
-        companions=asked.companions,
         summary=lambda manifest: _attention_summary(config, manifest),
     )
 
