@@ -166,6 +166,8 @@ def registers(component: Component) -> dict[str, tuple]:
         each.name: (
             each.addressOffset,
             each.size,
+            each.description,
+            each.reset and each.reset.value,
             {
                 field.name: tuple(getattr(field, member) for member in _OF_FIELD)
                 for field in each.field
@@ -186,7 +188,7 @@ def test_ip_xact_has_the_registers_that_peakrdl_makes_of_ours(tmp_path: Path) ->
     ours.load(tmp_path / "ours.xml")
     theirs.load(tmp_path / "theirs.xml")
     assert registers(ours) == registers(theirs)
-    assert "sink" in registers(ours)["STATUS"][2]
+    assert "sink" in registers(ours)["STATUS"][-1]
     assert (ours.vendor, ours.library, ours.name, ours.version) == ("exaq", "ip", "unit_a", "0.1")
     assert {bus.name for bus in ours.busInterfaces.busInterface} == set(buses("everything"))
     assert [port.name for port in ours.model.ports.port] == list(ports("everything"))
