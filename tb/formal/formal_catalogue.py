@@ -19,6 +19,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import formal_banks
 import formal_blocks as blocks
 import formal_divisions
 import formal_progress
@@ -55,6 +56,8 @@ KINDS = {
     "in order, the next one after a bounded time",
     "progress": "While a whole row is inside or the input is closed, something moves in a bounded "
     "time, or an output waits for its receiver: no row waits for ever",
+    "banks": "Nothing is written into tables that a row inside goes by: no row sees half a load, "
+    "or another context's tables",
     "divider": "Every quotient is rounded as documented, for all exponentials and stalls, and "
     "each sum of a small unit",
     "whole": "In its first cycles, which is enough for whole rows, a small unit gives what the "
@@ -116,6 +119,7 @@ _CLAIMS = {
     "queue": "formal_queue",
     "divisions": "formal_divisions",
     "progress": "formal_progress",
+    "banks": "formal_banks",
     "divider": "formal_blocks",
     "whole": "formal_whole",
 }
@@ -156,7 +160,7 @@ def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
     """All proofs, those that take seconds first."""
     found = [*_of_queues(presets)]
     for preset in presets:
-        found += [*_of_unit(preset), *_of_progress(preset)]
+        found += [*_of_unit(preset), *_of_progress(preset), *_of_banks(preset)]
     found += _of_blocks(presets)
     found += _of_dividers()
     found += _of_whole()
@@ -299,6 +303,29 @@ def _of_unit(preset: str) -> Iterator[Proof]:
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
         refute = partial(bounded, steps=_LONGEST + 48) if fixed else pdr
         yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
+
+
+def _of_banks(preset: str) -> Iterator[Proof]:
+    text, config = emitted(preset), SoftmaxConfig(**PRESETS[preset])
+    if not config.contexts:
+        return
+
+    def loading(folder: Path) -> tuple[Claim, Claim]:
+        rules = partial(formal_banks.loader_rules, config, formal_banks.open_loader(text, folder))
+        return rules(), rules(hasty=True)
+
+    def memory(folder: Path) -> tuple[Claim, Claim]:
+        rules = partial(formal_banks.memory_rules, config, formal_banks.open_map(text, folder))
+        return rules(), rules(later=True)
+
+    def mapping(folder: Path) -> tuple[Claim, Claim]:
+        rules = partial(formal_banks.map_rules, config, formal_banks.open_map(text, folder))
+        return rules(), rules(for_ever=True)
+
+    pdr, find = partial(reach, seconds=900), partial(search, steps=60)
+    yield Proof("banks", f"{preset} memory", text, memory, pdr, pdr)
+    yield Proof("banks", f"{preset} map", text, mapping, partial(induct, steps=3), find)
+    yield Proof("banks", f"{preset} loading", text, loading, pdr, pdr)
 
 
 def _of_progress(preset: str) -> Iterator[Proof]:

@@ -25,6 +25,7 @@ QUICK = {
     "registers": "2bit-x4-c12",
     "divisions": "2bit-x4",
     "progress": "2bit-x4",
+    "banks": "2bit-x4-c12 map",
     "whole": "2 bits, 1 lane, rows of 3",
 }
 
