@@ -9,7 +9,7 @@ from pathlib import Path
 from exaq import SoftmaxConfig
 from exaq.attention import AttentionConfig
 from exaq_cosim.compiler import Harness, ToolError, compile_verilog
-from exaq_cosim.row_bytes import RowBytes
+from exaq.row_bytes import RowBytes
 
 __all__ = ["ToolError", "build_head_library", "build_library"]
 

@@ -70,6 +70,11 @@ REGISTER_RDL = Companion(
     module="exaq_hdl.emit.companions.system_rdl",
     names=lambda stem: (f"{stem}.rdl",),
 )
+FUSESOC_CORE = Companion(
+    title="FuseSoC core",
+    module="exaq_hdl.emit.companions.fusesoc_core",
+    names=lambda stem: (f"{stem}.core", f"{stem}_tb.v"),
+)
 IP_XACT = Companion(
     title="IP-XACT",
     module="exaq_hdl.emit.companions.ip.ip_xact",

@@ -25,7 +25,14 @@ from exaq_cli.config.target_options import target_options
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_kernel, describe_logits, describe_masks
-from exaq_hdl.emit.companions.companion import C_HEADER, IP, REGISTER_RDL, Companion, Unit
+from exaq_hdl.emit.companions.companion import (
+    C_HEADER,
+    FUSESOC_CORE,
+    IP,
+    REGISTER_RDL,
+    Companion,
+    Unit,
+)
 from exaq_hdl.emit.target import FPGA, Target
 
 if TYPE_CHECKING:
@@ -106,6 +113,11 @@ class _Asked:
     help="For vendors' tools and VHDL: names of buses in the Verilog, and beside it IP-XACT, in "
     "component.xml, a script that packages an IP in Vivado, and a component of VHDL, in FILE.vhd.",
 )
+@click.option(
+    "--core",
+    is_flag=True,
+    help="Write a FuseSoC core too, FILE.core, and a bench that checks the unit, FILE_tb.v.",
+)
 def command(
     partial: PartialConfig,
     head: Mapping[str, Any],
@@ -116,6 +128,7 @@ def command(
     target: Target,
     rdl: bool,
     ip: bool,
+    core: bool,
 ) -> None:
     """Write a unit as Verilog-2001 in one file, with a JSON file beside it.
 
@@ -128,19 +141,22 @@ def command(
     exaq generate --tables tables.json --tables-name layer3 -o softmax.v
     exaq generate --contexts 12 --rdl -o softmax.v
     exaq generate --ip -o ip/softmax.v
+    exaq generate --lanes 8 --core -o softmax.v
     exaq generate --target asic --ram single-port --reset async -o softmax.v
     exaq generate --unit level-sums --head-size 32 --max-row 256 -o sums.v
     exaq generate --unit attention --head-size 32 --max-row 256 --causal -o head.v
     """
     name = f"exaq_{unit.replace('-', '_')}" if name is None else name
-    companions = (*((REGISTER_RDL,) if rdl else ()), *(IP if ip else ()))
+    wanted = {"--rdl": (rdl, (REGISTER_RDL,)), "--core": (core, (FUSESOC_CORE,)), "--ip": (ip, IP)}
+    companions = tuple(each for given, files in wanted.values() if given for each in files)
     asked = _Asked(
         partial=partial, head=head, top=top, name=name, target=target, companions=companions
     )
     if target != FPGA and unit != "softmax":
         raise UserError(f"--target {target.kind} is for --unit softmax alone")
-    if rdl and unit != "softmax":
-        raise UserError("--rdl is for --unit softmax alone")
+    for option in ("--rdl", "--core"):
+        if wanted[option][0] and unit != "softmax":
+            raise UserError(f"{option} is for --unit softmax alone")
     if ip and (top != "axi" or target != FPGA):
         raise UserError("--ip is for --top axi and --target fpga")
     made = _UNITS[unit](asked)
@@ -191,6 +207,10 @@ def _softmax(asked: _Asked) -> _Unit:
     has_registers = config.contexts > 0 and asked.top == "axi"
     if REGISTER_RDL in asked.companions and not has_registers:
         raise UserError("--rdl is for a unit with registers, which has --contexts and --top axi")
+    if FUSESOC_CORE in asked.companions and asked.top != "axi":
+        raise UserError("--core is for a unit with --top axi")
+    if FUSESOC_CORE in asked.companions and asked.target.ram_model == "absent":
+        raise UserError("--core is for a unit that can be simulated, without --ram-model absent")
     return _Unit(
         emit=emit,
         config=config,

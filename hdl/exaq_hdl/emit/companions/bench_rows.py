@@ -1,0 +1,220 @@
+"""Rows that a unit's bench sends, and the beats that the golden model says must come of them.
+
+    rows = bench_rows(config)
+    beats_in(rows[0], config)          what goes in, a beat an item: {"s_axis_tdata": 0x0A, ...}
+    beats_out(rows[0], config)         what must come out of m_axis
+    result_beat(rows[0], config)       and of m_row
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import exaq
+from exaq import SoftmaxConfig
+from exaq.float_format import bits_of_keys
+from exaq.row_bytes import RowBytes
+from exaq.rows import Rows
+
+#: What the ports of a stream hold in a beat, by their names.
+Beat = dict[str, int]
+
+# A row of other beats is no longer than so many, which keeps the bench's text short.
+_MOST_BEATS = 64
+_RANDOM_ROWS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row as it is sent.
+
+    Members
+    -------
+    logits : (elements,) integers, or numbers of the floating-point format
+    live : (elements,) bool; all are where the unit has no masks
+    window : start and stop; all of the row where the unit has no windows
+    context : number of the row's context, 0 where the unit has none
+    """
+
+    logits: NDArray[Any]
+    live: NDArray[np.bool_]
+    window: tuple[int, int]
+    context: int
+
+
+def bench_rows(config: SoftmaxConfig) -> list[Row]:
+    """Short rows, masked ones, windows, every value, one of the longest and one that is too long.
+
+    They are the same each time. A longest row of many beats is left out; that which is too long
+    repeats one beat.
+    """
+    lanes, longest = config.lanes, config.max_row
+    rng = np.random.default_rng(0)
+    most = min(longest, _MOST_BEATS * lanes)
+    lengths = [1, lanes, *rng.integers(1, min(longest, 4 * lanes) + 1, _RANDOM_ROWS)]
+    # A tail: as much of a beat as there can be, but for a lane.
+    lengths += [min(longest, 2 * lanes - 1), *([longest] if longest == most else [])]
+    rows = [_row(config, rng, int(length), number) for number, length in enumerate(lengths)]
+    if config.masking:
+        rows.append(_row(config, rng, min(longest, 2 * lanes), 1, live=False))
+    if config.float_format is not None:
+        rows.append(_row(config, rng, min(longest, 2 * lanes), 2))
+        rows[-1].logits[-1] = np.inf
+        rows[-1].live[-1] = True
+    beat = _row(config, rng, lanes, 3)
+    beats = config.beats + 1
+    rows.append(
+        Row(
+            logits=np.tile(beat.logits, beats),
+            live=np.tile(beat.live, beats),
+            window=(0, longest),
+            context=beat.context,
+        )
+    )
+    return [*rows, _row(config, rng, lanes, 0)]
+
+
+def _row(
+    config: SoftmaxConfig, rng: np.random.Generator, length: int, number: int, live: bool = True
+) -> Row:
+    """A random row, the ``number``-th; of masked elements alone where it is not ``live``."""
+    format = config.format
+    flags = np.full(length, live)
+    if config.masking and number % 2:
+        flags &= rng.random(length) < 0.8
+    # Logits of great spread saturate at both ends.
+    real = rng.normal(0, 4.0 ** (number % 4), length)
+    by_value = format.masked_logit is not None or format.float_format is not None
+    hidden = rng.random(length) < 0.1
+    logits = exaq.round_logits(real, config, ~hidden if by_value else None)
+    start, stop = sorted(rng.integers(0, length + 1, 2).tolist()) if config.window else (0, length)
+    return Row(
+        logits=logits,
+        live=flags,
+        window=(start, stop),
+        context=number % config.contexts if config.contexts else 0,
+    )
+
+
+def beats_in(row: Row, config: SoftmaxConfig) -> Iterator[Beat]:
+    """What the ports ``s_axis_*`` hold, beat by beat."""
+    format, lanes = config.format, config.lanes
+    floats = format.float_format
+    values = row.logits if floats is None else bits_of_keys(floats.keys(row.logits))
+    octets = 8 * format.logit_bytes
+    for first in range(0, len(values), lanes):
+        part = slice(first, first + lanes)
+        present = len(values[part])
+        last = first + lanes >= len(values)
+        user = [(_bits(~row.live[part]), lanes)] if config.masking else []
+        if config.window:
+            edges = (0, 0) if first else row.window
+            user += [(edge, format.index_bits) for edge in edges]
+        yield {
+            "s_axis_tdata": _packed((value, octets) for value in values[part].tolist()),
+            "s_axis_tkeep": (1 << format.logit_bytes * present) - 1,
+            "s_axis_tuser": _packed(user),
+            "s_axis_tid": row.context,
+            "s_axis_tlast": int(last),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """What the model is asked of a row: its part within max_row, and whether it is in error."""
+
+    logits: NDArray[Any]
+    options: dict[str, Any]
+    rows: Rows
+
+    @classmethod
+    def of(cls, row: Row, config: SoftmaxConfig) -> _Given:
+        most = min(len(row.logits), config.max_row)
+        options = {"mask": row.live[:most], "window": tuple(min(edge, most) for edge in row.window)}
+        logits = row.logits[:most]
+        return cls(
+            logits=logits, options=options, rows=Rows.of(logits, config.format, **options)
+        )
+
+    def error(self, row: Row) -> int:
+        errors = self.rows.errors
+        return int(len(row.logits) > len(self.logits) or (errors is not None and errors.any()))
+
+
+def beats_out(row: Row, config: SoftmaxConfig) -> Iterator[Beat]:
+    """What the ports ``m_axis_*`` must hold, beat by beat."""
+    lanes, codes = config.lanes, config.output == "codes"
+    given = _Given.of(row, config)
+    contexts = {"contexts": row.context} if config.contexts else {}
+    if codes:
+        elements = exaq.quantize(given.logits, config, **given.options, **contexts).tolist()
+    else:
+        elements = exaq.softmax(given.logits, config, **given.options, **contexts).tolist()
+    referred = config.kernel.beat_reference_bits
+    references = (
+        exaq.beat_references(given.logits, config, **given.options).tolist() if referred else []
+    )
+    live = given.rows.taking_part
+    alive = np.ones(len(given.logits), np.bool_) if live is None else live[0]
+    width = config.bits if codes else 8 * config.prob_bytes
+    for number, first in enumerate(range(0, len(elements), lanes)):
+        part = slice(first, first + lanes)
+        present = len(elements[part])
+        last = first + lanes >= len(elements)
+        if codes:
+            reference = [(references[number], referred)] if referred else []
+            user = _packed([(_bits(alive[part]), lanes), *reference])
+        else:
+            user = given.error(row) if last else 0
+        yield {
+            "m_axis_tdata": _packed((element, width) for element in elements[part]),
+            "m_axis_tkeep": (1 << -(-present * width // 8)) - 1,
+            "m_axis_tuser": user,
+            "m_axis_tid": row.context,
+            "m_axis_tlast": int(last),
+        }
+
+
+def result_beat(row: Row, config: SoftmaxConfig) -> Beat:
+    """What the ports ``m_row_*`` must hold, of a unit with row results."""
+    given = _Given.of(row, config)
+    contexts = {"contexts": row.context} if config.contexts else {}
+    results = exaq.row_results(given.logits, config, **given.options, **contexts)
+    floats = config.float_format
+    maximum = results.maximum.reshape(1)
+    if floats is not None:
+        maximum = bits_of_keys(floats.keys(maximum))
+    octets = RowBytes.of(config)
+    table = [] if results.table is None else results.table.tolist()
+    return {
+        "m_row_tdata": _packed(
+            [
+                (int(maximum[0]), 8 * octets.maximum),
+                (int(results.sum), 8 * octets.sum),
+                *((each, 8 * octets.probability) for each in table),
+            ]
+        ),
+        "m_row_tuser": given.error(row),
+        "m_row_tid": row.context,
+    }
+
+
+def _bits(flags: NDArray[np.bool_]) -> int:
+    """The integer whose bit i is flag i."""
+    return _packed((flag, 1) for flag in flags.tolist())
+
+
+def _packed(values: Iterable[tuple[int, int]]) -> int:
+    """Values with their widths side by side, the first one lowest; negative ones as two's
+    complement.
+    """
+    total = place = 0
+    for value, width in values:
+        total |= (int(value) & ((1 << width) - 1)) << place
+        place += width
+    return total
