@@ -1,0 +1,1 @@
+"""The project as a generator of FuseSoC: this folder is a library of cores."""
