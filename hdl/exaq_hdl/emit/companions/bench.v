@@ -1,9 +1,9 @@
-// Bench of NAME: sends rows with stalls on both sides and compares every beat that comes out with
-// the golden model. Made by exaq-softmax VERSION; Verilog-2001.
+// Bench of NAME, made by exaq-softmax VERSION. It sends rows, with stalls on both
+// sides, and compares every beat that comes out with what the golden model gives.
 //
-// Prints PASSED and the number of rows, or FAILED, the row and beat, what was expected and what was
-// found; then it calls $stop, which a simulator in a batch turns into an exit code other than 0
-// (Icarus: vvp -N).
+// It prints PASSED and the number of rows; or FAILED with row and beat, counted from 0, what was
+// expected and what was found. Then it calls $stop, by which a simulator that runs in a batch ends
+// with an exit code other than 0: Icarus as `vvp -N`.
 
 module BENCH;
   localparam ROWS = /* ROWS */;
@@ -15,11 +15,12 @@ module BENCH;
   reg aclk = 0, aresetn = 0;
   always #5 aclk = ~aclk;
 
-  // Phases without stalls, with some of one side, and of both.
+  // Phases without stalls, with some of one side and of both, and with all that comes out waiting.
   reg [31:0] lfsr = 1;
   reg [31:0] cycle = 0;
   wire source_stalls = cycle[5] & lfsr[0];
-  wire sink_stalls = cycle[6] & lfsr[7];
+  wire sinks_stall = cycle[6];
+  wire sinks_wait = cycle[8:7] == 1;
   always @(posedge aclk) begin
     cycle <= cycle + 1;
     lfsr <= {lfsr[30:0], lfsr[31] ^ lfsr[21] ^ lfsr[1] ^ lfsr[0]};
@@ -28,7 +29,7 @@ module BENCH;
   /* STREAMS */
 
   NAME unit (
-    .aclk(aclk), .aresetn(aresetn), /* PORTS */
+    /* PORTS */
   );
 
   reg [31:0] idle = 0;

@@ -1,7 +1,7 @@
 """A FuseSoC core of a unit, CAPI2, with its bench.
 
-    exaq generate --core -o softmax.v
-    fusesoc --cores-root . run --target sim exaq:ip:exaq_softmax
+exaq generate --core -o softmax.v
+fusesoc --cores-root . run --target sim exaq:ip:exaq_softmax
 """
 
 from __future__ import annotations

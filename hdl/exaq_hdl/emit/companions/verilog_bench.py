@@ -1,15 +1,16 @@
 """A self-checking bench of a unit in Verilog-2001, whose rows come from the golden model.
 
-    exaq generate --core -o softmax.v
-    iverilog -g2001 -o softmax.vvp softmax_tb.v softmax.v
-    vvp -N softmax.vvp
+exaq generate --core -o softmax.v
+iverilog -g2001 -o softmax.vvp softmax_tb.v softmax.v
+vvp -N softmax.vvp
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from itertools import groupby
+from typing import Any
 
 from exaq_hdl.emit.companions.bench_rows import (
     Beat,
@@ -20,6 +21,12 @@ from exaq_hdl.emit.companions.bench_rows import (
 )
 from exaq_hdl.emit.companions.companion import Unit
 from exaq_hdl.emit.names import inner_name
+
+# Width of each port.
+Widths = Mapping[str, int]
+
+# Bits of the random word by which the receivers stall, so that they do not stall together.
+_RANDOM_BITS = {"m_axis": 7, "m_row": 13}
 
 # Ports of a stream that are no part of what a beat holds.
 _HANDSHAKE = ("tvalid", "tready")
@@ -34,14 +41,14 @@ def verilog_bench(unit: Unit) -> str:
     """The bench of an AXI4-Stream top that has its memories."""
     config, manifest = unit.config, unit.emitted.manifest
     rows = bench_rows(config)
-    wanted = {"m_axis": [beat for row in rows for beat in beats_out(row, config)]}
+    expected = {"m_axis": [beat for row in rows for beat in beats_out(row, config)]}
     if config.row_results != "none":
-        wanted["m_row"] = [result_beat(row, config) for row in rows]
+        expected["m_row"] = [result_beat(row, config) for row in rows]
     sent = [beat for row in rows for beat in beats_in(row, config)]
     widths = {port["name"]: port["width"] for port in manifest["ports"]}
     streams = [
         _source(widths, sent),
-        *(_sink(stream, widths, beats) for stream, beats in wanted.items()),
+        *(_sink(stream, widths, beats, _RANDOM_BITS[stream]) for stream, beats in expected.items()),
     ]
     quiet = manifest.get("contexts", {}).get("cycles_after_reset", 0)
     text = resources.files(__package__).joinpath("bench.v").read_text(encoding="utf-8")
@@ -54,53 +61,56 @@ def verilog_bench(unit: Unit) -> str:
         "/* LIMIT */": 2 * (4 * config.beats + 4096) + quiet,
         "/* STREAMS */": "\n".join(streams).strip(),
         "/* PORTS */": _connections(manifest["ports"]),
-        "/* MOVED */": " | ".join(f"{each}_moves" for each in ("s_axis", *wanted)),
-        "/* DONE */": " & ".join(f"{each}_done" for each in ("s_axis", *wanted)),
+        "/* MOVED */": " | ".join(f"{each}_moves" for each in ("s_axis", *expected)),
+        "/* DONE */": " & ".join(f"{each}_done" for each in ("s_axis", *expected)),
     }.items():
         text = text.replace(mark, str(value))
     return text
 
 
-def _connections(ports: Sequence[dict[str, str]]) -> str:
+def _connections(ports: Sequence[Mapping[str, Any]]) -> str:
     """Ports of streams to signals of their names; those of registers are at rest."""
     parts = []
-    for port in ports[2:]:
-        name = port["name"]
-        if not name.startswith("s_axi_"):
-            parts.append(f".{name}({name})")
-        else:
-            rest = f"{{{port['width']}{{1'b0}}}}" if port["direction"] == "input" else ""
-            parts.append(f".{name}({rest})")
+    for port in ports:
+        name, signal = port["name"], port["name"]
+        if name.startswith("s_axi_"):
+            signal = f"{port['width']}'b0" if port["direction"] == "input" else ""
+        parts.append(f".{name}({signal})")
     return ",\n    ".join(parts)
 
 
-def _payload(stream: str, widths: dict[str, int]) -> list[str]:
+def _payload(stream: str, widths: Widths) -> list[str]:
     """Ports of a beat, the first one highest in its word."""
     signals = {f"{stream}_{each}" for each in _HANDSHAKE}
     return [name for name in widths if name.startswith(f"{stream}_") and name not in signals]
 
 
-def _memory(name: str, ports: Sequence[str], widths: dict[str, int], beats: Iterable[Beat]) -> str:
-    """A memory of beats, with how often each comes in a row, in ``name`` and ``name``_times."""
+def _range(width: int) -> str:
+    return "" if width == 1 else f"[{width - 1}:0] "
+
+
+def _memory(stream: str, ports: Sequence[str], widths: Widths, beats: Iterable[Beat]) -> str:
+    """Memories of a stream's beats; equal ones that follow one another are a run."""
     width = sum(widths[port] for port in ports)
-    runs = [(beat, len(list(run))) for beat, run in groupby(_words(ports, widths, beats))]
+    runs = [(word, len(list(run))) for word, run in groupby(_words(ports, widths, beats))]
     lines = [
-        f"  localparam {name.upper()}_LAST = {len(runs)};",
-        f"  reg [{width - 1}:0] {name} [0:{len(runs) - 1}];",
-        f"  reg [31:0] {name}_times [0:{len(runs) - 1}];",
+        f"  localparam {stream.upper()}_RUNS = {len(runs)};",
+        f"  reg [{width - 1}:0] {stream}_beats [0:{len(runs) - 1}];",
+        f"  reg [31:0] {stream}_repeats [0:{len(runs) - 1}];",
         "  initial begin",
         *(
-            f"    {name}[{at}] = {width}'h{word:x}; {name}_times[{at}] = {times};"
-            for at, (word, times) in enumerate(runs)
+            f"    {stream}_beats[{at}] = {width}'h{word:x}; {stream}_repeats[{at}] = {repeats};"
+            for at, (word, repeats) in enumerate(runs)
         ),
         "  end",
+        f"  reg [31:0] {stream}_run = 0, {stream}_repeat = 0;",
+        f"  wire {stream}_run_ends = {stream}_repeat + 1 == {stream}_repeats[{stream}_run];",
     ]
     return "\n".join(lines)
 
 
-def _words(
-    ports: Sequence[str], widths: dict[str, int], beats: Iterable[Beat]
-) -> Iterable[int]:
+def _words(ports: Sequence[str], widths: Widths, beats: Iterable[Beat]) -> Iterator[int]:
+    """Each beat as a word of its ports, the last one lowest."""
     for beat in beats:
         word = 0
         for port in ports:
@@ -108,82 +118,72 @@ def _words(
         yield word
 
 
-def _source(widths: dict[str, int], beats: Iterable[Beat]) -> str:
+def _source(widths: Widths, beats: Iterable[Beat]) -> str:
     ports = _payload("s_axis", widths)
     signals = "\n".join(f"  reg {_range(widths[port])}{port};" for port in ports)
     return f"""
-  // What is sent.
-{_memory("s_axis_sent", ports, widths, beats)}
+  // What goes in.
+{_memory("s_axis", ports, widths, beats)}
 {signals}
   reg s_axis_tvalid = 0;
   wire s_axis_tready;
   wire s_axis_moves = s_axis_tvalid & s_axis_tready;
-  reg [31:0] s_axis_at = 0, s_axis_time = 0;
-  wire s_axis_done = s_axis_at == S_AXIS_SENT_LAST && !s_axis_tvalid;
+  wire s_axis_done = s_axis_run == S_AXIS_RUNS && !s_axis_tvalid;
   always @(posedge aclk)
     if (aresetn && (!s_axis_tvalid || s_axis_tready)) begin
       s_axis_tvalid <= 0;
-      if (s_axis_at < S_AXIS_SENT_LAST && !source_stalls) begin
-        {{{", ".join(ports)}}} <= s_axis_sent[s_axis_at];
+      if (s_axis_run < S_AXIS_RUNS && !source_stalls) begin
+        {{{", ".join(ports)}}} <= s_axis_beats[s_axis_run];
         s_axis_tvalid <= 1;
-        s_axis_time <= s_axis_time + 1;
-        if (s_axis_time + 1 == s_axis_sent_times[s_axis_at]) begin
-          s_axis_at <= s_axis_at + 1;
-          s_axis_time <= 0;
-        end
+        s_axis_run <= s_axis_run + s_axis_run_ends;
+        s_axis_repeat <= s_axis_run_ends ? 0 : s_axis_repeat + 1;
       end
     end
 """
 
 
-def _sink(stream: str, widths: dict[str, int], beats: Iterable[Beat]) -> str:
+def _sink(stream: str, widths: Widths, beats: Iterable[Beat], random_bit: int) -> str:
     ports = _payload(stream, widths)
-    wires = "\n".join(f"  wire {_range(widths[port])}{port}, {port}_wanted;" for port in ports)
-    wanted = ", ".join(f"{port}_wanted" for port in ports)
+    found, expected = ", ".join(ports), ", ".join(f"{port}_expected" for port in ports)
+    wires = "\n".join(f"  wire {_range(widths[port])}{port}, {port}_expected;" for port in ports)
     shown = ", ".join(f"{port} %h" for port in ports)
+    place = f"{stream}_row, {stream}_beat"
     last = f"{stream}_tlast" if f"{stream}_tlast" in ports else "1'b1"
     return f"""
   // What must come out of {stream}.
-{_memory(f"{stream}_given", ports, widths, beats)}
+{_memory(stream, ports, widths, beats)}
 {wires}
+  assign {{{expected}}} = {stream}_beats[{stream}_run];
   wire {stream}_tvalid;
   reg {stream}_tready = 0, {stream}_waits = 0;
   wire {stream}_moves = {stream}_tvalid & {stream}_tready;
-  reg [31:0] {stream}_at = 0, {stream}_time = 0, {stream}_row = 0, {stream}_beat = 0;
-  wire {stream}_done = {stream}_at == {stream.upper()}_GIVEN_LAST;
-  assign {{{wanted}}} = {stream}_given[{stream}_at];
+  wire {stream}_done = {stream}_run == {stream.upper()}_RUNS;
+  reg [31:0] {stream}_row = 0, {stream}_beat = 0;
   always @(posedge aclk)
     if (aresetn) begin
-      {stream}_tready <= !sink_stalls;
+      {stream}_tready <= !(sinks_wait | sinks_stall & lfsr[{random_bit}]);
       {stream}_waits <= {stream}_tvalid & !{stream}_tready;
       if ({stream}_waits && !{stream}_tvalid) begin
-        $display("FAILED row %0d, beat %0d: {stream}_tvalid fell before the beat was taken",
-                 {stream}_row, {stream}_beat);
+        $display("FAILED row %0d, beat %0d: {stream}_tvalid fell before it was taken", {place});
         $stop;
       end
       if ({stream}_tvalid && {stream}_done) begin
         $display("FAILED: {stream} gives a beat behind the last row");
         $stop;
       end
-      if ({stream}_tvalid && !{stream}_done
-          && {{{", ".join(ports)}}} !== {stream}_given[{stream}_at]) begin
-        $display("FAILED row %0d, beat %0d:", {stream}_row, {stream}_beat);
-        $display("  expected {shown}", {wanted});
-        $display("  found    {shown}", {", ".join(ports)});
+      if ({stream}_tvalid && !{stream}_done && {{{found}}} !== {stream}_beats[{stream}_run]) begin
+        $display("FAILED row %0d, beat %0d of {stream}:", {place});
+        $display("  expected {shown}",
+                 {expected});
+        $display("  found    {shown}",
+                 {found});
         $stop;
       end
       if ({stream}_moves) begin
         {stream}_beat <= {last} ? 0 : {stream}_beat + 1;
         {stream}_row <= {stream}_row + {last};
-        {stream}_time <= {stream}_time + 1;
-        if ({stream}_time + 1 == {stream}_given_times[{stream}_at]) begin
-          {stream}_at <= {stream}_at + 1;
-          {stream}_time <= 0;
-        end
+        {stream}_run <= {stream}_run + {stream}_run_ends;
+        {stream}_repeat <= {stream}_run_ends ? 0 : {stream}_repeat + 1;
       end
     end
 """
-
-
-def _range(width: int) -> str:
-    return "" if width == 1 else f"[{width - 1}:0] "
