@@ -18,6 +18,7 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from exaq_cli.main import _exaq
 
@@ -183,6 +184,10 @@ def check_toml(block: Block, folder: Path) -> None:
     tomllib.loads(block.text)
 
 
+def check_yaml(block: Block, folder: Path) -> None:
+    yaml.safe_load(block.text)
+
+
 #: How a block of each language is checked, in an empty folder.
 CHECKS: dict[str, Callable[[Block, Path], None]] = {
     "c": check_c,
@@ -190,6 +195,7 @@ CHECKS: dict[str, Callable[[Block, Path], None]] = {
     "python": check_python,
     "toml": check_toml,
     "verilog": check_verilog,
+    "yaml": check_yaml,
 }
 
 
@@ -271,11 +277,12 @@ def test_a_wrong_line_is_refused(line: str) -> None:
         ("toml", "a = \n"),
         ("verilog", "module tb; initial $display(absent); endmodule\n"),
         ("verilog", "module tb; reg final; endmodule\n"),
+        ("yaml", "a: {\n"),
     ],
 )
 def test_a_wrong_block_is_refused(language: str, text: str, tmp_path: Path) -> None:
     (block,) = blocks_of("page", f"Text\n\n```{language}\n{text}```\n")
-    with pytest.raises((AssertionError, SyntaxError, ValueError)):
+    with pytest.raises((AssertionError, SyntaxError, ValueError, yaml.YAMLError)):
         CHECKS[language](block, tmp_path)
 
 

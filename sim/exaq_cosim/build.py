@@ -8,8 +8,8 @@ from pathlib import Path
 
 from exaq import SoftmaxConfig
 from exaq.attention import AttentionConfig
-from exaq_cosim.compiler import Harness, ToolError, compile_verilog
 from exaq.row_bytes import RowBytes
+from exaq_cosim.compiler import Harness, ToolError, compile_verilog
 
 __all__ = ["ToolError", "build_head_library", "build_library"]
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from exaq import RowResults, SoftmaxConfig
 from exaq.float_format import bits_of_keys
+from exaq.row_bytes import RowBytes
 from exaq.stream_format import element_type
 from exaq_cosim.library import DONE, HANG, run_library
 from exaq_cosim.loading import Load, accesses, load_of, reasons
-from exaq.row_bytes import RowBytes
 
 # enum Fault of the driver, from 1.
 _FAULTS = (

@@ -32,7 +32,7 @@ needs_tools = pytest.mark.skipif(
 
 def fusesoc(*words: str, folder: Path, library: bool = False) -> subprocess.CompletedProcess[str]:
     """``fusesoc WORDS`` of this environment, which knows no other project's libraries."""
-    settings = {"XDG_CONFIG_HOME": "config", "XDG_CACHE_HOME": "cache", "XDG_DATA_HOME": "data"}
+    settings = {"XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
     bin_ = str(Path(sys.executable).parent)
     environment = {name: str(folder / "home" / path) for name, path in settings.items()}
     environment["PATH"] = os.pathsep.join([bin_, os.environ["PATH"]])

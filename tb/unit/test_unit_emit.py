@@ -405,6 +405,15 @@ def test_lint_is_clean(preset: str, top: str, kind: str, tmp_path: Path) -> None
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.simulator
+@VERILATORS
+def test_lint_is_clean_of_windows(kind: str, tmp_path: Path) -> None:
+    config = SoftmaxConfig(window=True, contexts=2, row_results="sum", max_row=32)
+    (tmp_path / "exaq_softmax.v").write_text(emit_verilog(config).verilog)
+    done = verilator(kind, tmp_path, "--top-module", "exaq_softmax", "exaq_softmax.v")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 USER = """`timescale 1ns / 1ps
 module user(input wire clk, output wire same);
   assign same = clk;

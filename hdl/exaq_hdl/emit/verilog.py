@@ -37,6 +37,11 @@ _ASYNC_WAIVERS = {
     "UNOPTFLAT": "bits of a value follow from lower bits of it, which is no loop",
 }
 
+# Of a text of a unit with windows.
+_WINDOW_WAIVERS = {
+    "CMPCONST": "a bound within a beat is never behind its last lane",
+}
+
 
 @dataclass(frozen=True)
 class Emitted:
@@ -84,6 +89,7 @@ def emit_verilog(
     component = TOPS[top](config, memories=memories, async_reset=target.reset == "async")
     made_for = {} if target == FPGA else target.to_dict()
     waivers = _WAIVERS | (_ASYNC_WAIVERS if target.reset == "async" else {})
+    waivers |= _WINDOW_WAIVERS if config.format.window else {}
     return emit_top(
         component,
         name=name,

@@ -9,7 +9,7 @@ result_beat(rows[0], config)       and of m_row
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,54 +126,29 @@ def beats_in(row: Row, config: SoftmaxConfig) -> Iterator[Beat]:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Given:
-    """What the model is asked of a row: its part within max_row, and whether it is in error."""
-
-    logits: NDArray[Any]
-    options: dict[str, Any]
-    rows: Rows
-
-    @classmethod
-    def of(cls, row: Row, config: SoftmaxConfig) -> _Given:
-        most = min(len(row.logits), config.max_row)
-        options = {"mask": row.live[:most], "window": tuple(min(edge, most) for edge in row.window)}
-        logits = row.logits[:most]
-        return cls(logits=logits, options=options, rows=Rows.of(logits, config.format, **options))
-
-    def error(self, row: Row) -> int:
-        errors = self.rows.errors
-        return int(len(row.logits) > len(self.logits) or (errors is not None and errors.any()))
-
-
 def beats_out(row: Row, config: SoftmaxConfig) -> Iterator[Beat]:
     """What the ports ``m_axis_*`` must hold, beat by beat."""
     lanes, codes = config.lanes, config.output == "codes"
-    given = _Given.of(row, config)
-    contexts = {"contexts": row.context} if config.contexts else {}
-    if codes:
-        elements = exaq.quantize(given.logits, config, **given.options, **contexts).tolist()
-    else:
-        elements = exaq.softmax(given.logits, config, **given.options, **contexts).tolist()
-    referred = config.kernel.beat_reference_bits
-    references = (
-        exaq.beat_references(given.logits, config, **given.options).tolist() if referred else []
-    )
-    live = given.rows.taking_part
-    alive = np.ones(len(given.logits), np.bool_) if live is None else live[0]
+    kept, error = _kept(row, config), _error(row, config)
+    options = _options(kept)
+    contexts = kept.context if config.contexts else None
+    model = exaq.quantize if codes else exaq.softmax
+    elements = model(kept.logits, config, contexts=contexts, **options).tolist()
     width = config.bits if codes else 8 * config.prob_bytes
+    live = Rows.of(kept.logits, config.format, **options).taking_part
+    alive = np.ones(len(elements), np.bool_) if live is None else live[0]
+    referred = config.kernel.beat_reference_bits
+    references = exaq.beat_references(kept.logits, config, **options) if referred else []
     for number, first in enumerate(range(0, len(elements), lanes)):
         part = slice(first, first + lanes)
-        present = len(elements[part])
-        last = first + lanes >= len(elements)
+        last = part.stop >= len(elements)
+        user = error if last else 0
         if codes:
             reference = [(references[number], referred)] if referred else []
             user = _packed([(_bits(alive[part]), lanes), *reference])
-        else:
-            user = given.error(row) if last else 0
         yield {
             "m_axis_tdata": _packed((element, width) for element in elements[part]),
-            "m_axis_tkeep": (1 << -(-present * width // 8)) - 1,
+            "m_axis_tkeep": (1 << -(-len(elements[part]) * width // 8)) - 1,
             "m_axis_tuser": user,
             "m_axis_tid": row.context,
             "m_axis_tlast": int(last),
@@ -182,26 +157,40 @@ def beats_out(row: Row, config: SoftmaxConfig) -> Iterator[Beat]:
 
 def result_beat(row: Row, config: SoftmaxConfig) -> Beat:
     """What the ports ``m_row_*`` must hold, of a unit with row results."""
-    given = _Given.of(row, config)
-    contexts = {"contexts": row.context} if config.contexts else {}
-    results = exaq.row_results(given.logits, config, **given.options, **contexts)
-    floats = config.float_format
+    kept = _kept(row, config)
+    contexts = kept.context if config.contexts else None
+    results = exaq.row_results(kept.logits, config, contexts=contexts, **_options(kept))
+    floats, octets = config.format.float_format, RowBytes.of(config)
     maximum = results.maximum.reshape(1)
     if floats is not None:
         maximum = bits_of_keys(floats.keys(maximum))
-    octets = RowBytes.of(config)
     table = [] if results.table is None else results.table.tolist()
+    values = [(maximum[0], octets.maximum), (results.sum, octets.sum)]
+    values += [(probability, octets.probability) for probability in table]
     return {
-        "m_row_tdata": _packed(
-            [
-                (int(maximum[0]), 8 * octets.maximum),
-                (int(results.sum), 8 * octets.sum),
-                *((each, 8 * octets.probability) for each in table),
-            ]
-        ),
-        "m_row_tuser": given.error(row),
+        "m_row_tdata": _packed((value, 8 * size) for value, size in values),
+        "m_row_tuser": _error(row, config),
         "m_row_tid": row.context,
     }
+
+
+def _kept(row: Row, config: SoftmaxConfig) -> Row:
+    """What the unit computes with: the row up to max_row."""
+    most = min(len(row.logits), config.max_row)
+    start, stop = (min(edge, most) for edge in row.window)
+    return replace(row, logits=row.logits[:most], live=row.live[:most], window=(start, stop))
+
+
+def _options(row: Row) -> dict[str, Any]:
+    """What the model is told of a row beside its logits and its context."""
+    return {"mask": row.live, "window": row.window}
+
+
+def _error(row: Row, config: SoftmaxConfig) -> int:
+    """Whether the row is in error: too long, or with a NaN or +inf that takes part."""
+    kept = _kept(row, config)
+    errors = Rows.of(kept.logits, config.format, **_options(kept)).errors
+    return int(len(row.logits) > config.max_row or (errors is not None and errors.any()))
 
 
 def _bits(flags: NDArray[np.bool_]) -> int:
