@@ -228,3 +228,10 @@ def test_rows_are_of_every_kind(case: str) -> None:
         assert any(row.live.any() and not row.live.all() for row in rows)
     if config.window:
         assert any(0 < row.window[0] < row.window[1] < len(row.logits) for row in rows)
+    if config.float_format is not None:
+        assert any(np.isposinf(row.logits).any() for row in rows)
+
+
+def test_the_last_of_many_contexts_has_a_row() -> None:
+    config = SoftmaxConfig(contexts=100, max_row=64)
+    assert {0, 99} <= {row.context for row in bench_rows(config)}

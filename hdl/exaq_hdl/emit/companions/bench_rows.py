@@ -1,9 +1,11 @@
 """Rows that a unit's bench sends, and the beats that the golden model says must come of them.
 
-rows = bench_rows(config)
-beats_in(rows[0], config)          what goes in, a beat an item: {"s_axis_tdata": 0x0A, ...}
-beats_out(rows[0], config)         what must come out of m_axis
-result_beat(rows[0], config)       and of m_row
+>>> from exaq import SoftmaxConfig
+>>> from exaq_hdl.emit.companions.bench_rows import beats_in, bench_rows
+>>> config = SoftmaxConfig(lanes=4)
+>>> row = bench_rows(config)[0]  # of one element
+>>> [(beat["s_axis_tkeep"], beat["s_axis_tlast"]) for beat in beats_in(row, config)]
+[(1, 1)]
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from exaq.rows import Rows
 #: What the ports of a stream hold in a beat, by their names.
 Beat = dict[str, int]
 
-# A row of other beats is no longer than so many, which keeps the bench's text short.
+# A row whose beats differ has no more, which keeps the bench's text short.
 _MOST_BEATS = 64
 _RANDOM_ROWS = 16
 
@@ -48,9 +50,9 @@ class Row:
 
 
 def bench_rows(config: SoftmaxConfig) -> list[Row]:
-    """Short rows, masked ones, windows, every value, one of the longest and one that is too long.
+    """Short rows, one of the longest, masked ones and windows, one in error, one that is too long.
 
-    They are the same each time. A longest row of many beats is left out; that which is too long
+    They are the same each time. A longest row of many beats is left out, and that which is too long
     repeats one beat.
     """
     lanes, longest = config.lanes, config.max_row
@@ -63,9 +65,8 @@ def bench_rows(config: SoftmaxConfig) -> list[Row]:
     if config.masking:
         rows.append(_row(config, rng, min(longest, 2 * lanes), 1, live=False))
     if config.float_format is not None:
-        rows.append(_row(config, rng, min(longest, 2 * lanes), 2))
+        rows.append(_row(config, rng, min(longest, 2 * lanes), 0))
         rows[-1].logits[-1] = np.inf
-        rows[-1].live[-1] = True
     beat = _row(config, rng, lanes, 3)
     beats = config.beats + 1
     rows.append(
@@ -76,13 +77,16 @@ def bench_rows(config: SoftmaxConfig) -> list[Row]:
             context=beat.context,
         )
     )
-    return [*rows, _row(config, rng, lanes, 0)]
+    return [*rows, _row(config, rng, lanes, -1)]
 
 
 def _row(
     config: SoftmaxConfig, rng: np.random.Generator, length: int, number: int, live: bool = True
 ) -> Row:
-    """A random row, the ``number``-th; of masked elements alone where it is not ``live``."""
+    """A random row; of masked elements alone where it is not ``live``.
+
+    Masks are of odd numbers, windows of those that 3 does not divide; contexts take turns.
+    """
     format = config.format
     flags = np.full(length, live)
     if config.masking and number % 2:
@@ -138,7 +142,7 @@ def beats_out(row: Row, config: SoftmaxConfig) -> Iterator[Beat]:
     live = Rows.of(kept.logits, config.format, **options).taking_part
     alive = np.ones(len(elements), np.bool_) if live is None else live[0]
     referred = config.kernel.beat_reference_bits
-    references = exaq.beat_references(kept.logits, config, **options) if referred else []
+    references: Any = exaq.beat_references(kept.logits, config, **options) if referred else []
     for number, first in enumerate(range(0, len(elements), lanes)):
         part = slice(first, first + lanes)
         last = part.stop >= len(elements)
