@@ -142,9 +142,12 @@ def test_the_page_s_core_is_linted_and_simulated(tmp_path: Path) -> None:
             "run", "--target", target, "example:soc:attention", folder=tmp_path, library=True
         )
         assert done.returncode == 0, done.stderr
-        assert "WARNING" not in done.stdout + done.stderr
         assert told in done.stdout
         assert "%" not in done.stdout + done.stderr
+    # What was generated is not found among the folder's own cores.
+    listed = fusesoc("core", "list", folder=tmp_path).stdout
+    assert "example:soc:attention:1.0" in listed
+    assert "attention-unit" not in listed
     (manifest,) = tmp_path.glob("build/*/sim/generator_cache/*/*.json")
     config = json.loads(manifest.read_text(encoding="utf-8"))["config"]
     assert SoftmaxConfig.from_dict(config) == SoftmaxConfig(lanes=8, max_row=256)

@@ -71,7 +71,7 @@ REGISTER_RDL = Companion(
     names=lambda stem: (f"{stem}.rdl",),
 )
 FUSESOC_CORE = Companion(
-    title="FuseSoC core",
+    title="FuseSoC",
     module="exaq_hdl.emit.companions.fusesoc_core",
     names=lambda stem: (f"{stem}.core", f"{stem}_tb.v"),
 )

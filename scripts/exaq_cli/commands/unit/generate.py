@@ -116,7 +116,8 @@ class _Asked:
 @click.option(
     "--core",
     is_flag=True,
-    help="Write a FuseSoC core too, FILE.core, and a bench that checks the unit, FILE_tb.v.",
+    help="Write a FuseSoC core too, FILE.core, and a bench that checks the unit, FILE_tb.v; with "
+    "--top axi alone.",
 )
 def command(
     partial: PartialConfig,
