@@ -153,6 +153,37 @@ def test_the_page_s_core_is_linted_and_simulated(tmp_path: Path) -> None:
     assert SoftmaxConfig.from_dict(config) == SoftmaxConfig(lanes=8, max_row=256)
 
 
+TWO = """CAPI=2:
+name: example:soc:two:1.0
+filesets:
+  generator:
+    depend: ["exaq:generator:softmax"]
+generate:
+  one: {generator: exaq_softmax, parameters: {name: one, max_row: 32}}
+  other: {generator: exaq_softmax, parameters: {name: other, kernel: shift, max_row: 32}}
+targets:
+  default:
+    filesets: [generator]
+    generate: [one, other]
+    flags: {exaq_bench: true}
+    toplevel: other__tb
+    flow: sim
+    flow_options: {tool: icarus, vvp_options: [-N]}
+"""
+
+
+@pytest.mark.simulator
+@needs_tools
+def test_units_of_different_names_in_one_core(tmp_path: Path) -> None:
+    (tmp_path / "two.core").write_text(TWO, encoding="utf-8")
+    done = fusesoc("run", "--target", "default", "two", folder=tmp_path, library=True)
+    assert done.returncode == 0, done.stderr
+    assert "PASSED" in done.stdout
+    assert {path.name for path in tmp_path.glob("build/*/*/src/*/*.v")} == {
+        *("one.v", "one_tb.v", "other.v", "other_tb.v")
+    }
+
+
 def test_the_library_is_where_it_says() -> None:
     done = subprocess.run(
         [*python(), "-m", "exaq_cli.fusesoc"],
