@@ -90,6 +90,16 @@ def test_units_pass(case: str, tmp_path: Path) -> None:
 
 @pytest.mark.simulator
 @needs_icarus
+def test_a_unit_of_any_name_passes(tmp_path: Path) -> None:
+    """Of names that the bench has itself, too."""
+    config = SoftmaxConfig(max_row=32)
+    emitted = emit_verilog(config, name="BENCH_NAME")
+    code, told = run(tmp_path, bench(emitted, config), emitted.verilog)
+    assert (code, told.split()[0]) == (0, "PASSED")
+
+
+@pytest.mark.simulator
+@needs_icarus
 def test_a_unit_for_a_chip_passes(tmp_path: Path) -> None:
     config = SoftmaxConfig(max_row=32)
     target = Target(kind="asic", ram="single-port", reset="async")

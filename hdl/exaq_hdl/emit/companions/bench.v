@@ -1,11 +1,11 @@
-// Bench of NAME, made by exaq-softmax VERSION. It sends rows, with stalls on both
+// Bench of /* NAME */, made by exaq-softmax /* VERSION */. It sends rows, with stalls on both
 // sides, and compares every beat that comes out with what the golden model gives.
 //
 // It prints PASSED and the number of rows; or FAILED with row and beat, counted from 0, what was
 // expected and what was found. Then it calls $stop, by which a simulator that runs in a batch ends
 // with an exit code other than 0: Icarus as `vvp -N`.
 
-module BENCH;
+module /* BENCH */;
   localparam ROWS = /* ROWS */;
   // Cycles without a beat on either side that no working unit needs, and those in which nothing
   // may come behind the last row.
@@ -28,7 +28,7 @@ module BENCH;
 
   /* STREAMS */
 
-  NAME unit (
+  /* NAME */ unit (
     /* PORTS */
   );
 

@@ -50,21 +50,23 @@ def verilog_bench(unit: Unit) -> str:
         _source(widths, sent),
         *(_sink(stream, widths, beats, _RANDOM_BITS[stream]) for stream, beats in expected.items()),
     ]
-    quiet = manifest.get("contexts", {}).get("cycles_after_reset", 0)
-    text = resources.files(__package__).joinpath("bench.v").read_text(encoding="utf-8")
-    for mark, value in {
+    every = ("s_axis", *expected)
+    filling = manifest.get("contexts", {}).get("cycles_after_reset", 0)
+    values = {
         "NAME": unit.name,
         "BENCH": bench_name(unit),
         "VERSION": manifest["versions"]["exaq-softmax"],
-        "/* ROWS */": len(rows),
+        "ROWS": len(rows),
         # Twice what a longest row needs, for stalls, and all its divisions one after another.
-        "/* LIMIT */": 2 * (4 * config.beats + 4096) + quiet,
-        "/* STREAMS */": "\n".join(streams).strip(),
-        "/* PORTS */": _connections(manifest["ports"]),
-        "/* MOVED */": " | ".join(f"{each}_moves" for each in ("s_axis", *expected)),
-        "/* DONE */": " & ".join(f"{each}_done" for each in ("s_axis", *expected)),
-    }.items():
-        text = text.replace(mark, str(value))
+        "LIMIT": 2 * (4 * config.beats + 4096) + filling,
+        "STREAMS": "\n".join(streams).strip(),
+        "PORTS": _connections(manifest["ports"]),
+        "MOVED": " | ".join(f"{each}_moves" for each in every),
+        "DONE": " & ".join(f"{each}_done" for each in every),
+    }
+    text = resources.files(__package__).joinpath("bench.v").read_text(encoding="utf-8")
+    for mark, value in values.items():
+        text = text.replace(f"/* {mark} */", str(value))
     return text
 
 
