@@ -27,7 +27,9 @@ help:
 	@echo 'make mutate-python  the same of the golden model and of calibration, a sample; 20 minutes'
 	@echo 'make lint         style and types'
 	@echo 'make docs         the documentation as a site, in build/docs'
+	@echo 'make dist         wheel and source distribution, in build/dist'
 	@echo 'make bench        size, clock and cycles, written to reports/ and docs/performance.md'
+	@echo 'make history      how these moved from commit to commit, to docs/history.md'
 	@echo 'make boards       bitstreams for all boards, proven, their reports and docs/boards.md; an hour'
 	@echo 'make bench-attention  attention heads beside an INT8 one, to reports/attention.json'
 	@echo 'make bench-macs   size of multiply-accumulates, to reports/macs.json and docs/attention.md'
@@ -90,6 +92,11 @@ docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo 'Written: build/docs/index.html'
 
+# What a release has, in build/dist: the wheel, and the source distribution that makes the same one.
+dist: .venv/.all
+	mkdir -p build/dist
+	$(BIN)/python -c 'from setuptools import build_meta as b; b.build_sdist("build/dist"); b.build_wheel("build/dist")'
+
 # Without synthesis and torch, which are large: make test-wheel ARGS="-m 'wheel and not slow'".
 test-wheel: .venv/.all
 	$(BIN)/pytest -m wheel tb/wheel $(ARGS)
@@ -130,6 +137,10 @@ boards: .venv/.fpga
 # Areas in standard cells too: make bench-macs ARGS='--liberty FILE --liberty FILE'.
 bench-macs: .venv/.fpga
 	$(BIN)/python scripts/bench_macs.py --docs $(ARGS)
+
+# Needs git's past: how the figures of `make bench` moved, to reports/history.json and docs/history.md.
+history: .venv/.fpga
+	$(BIN)/python scripts/bench_history.py
 
 # Standard cells are the user's: make bench-asic LIBERTY='one.lib other.lib.gz'.
 bench-asic: .venv/.all
@@ -193,5 +204,5 @@ done; \
 endef
 
 .PHONY: help setup demo demo-board test regression prove mutate mutate-python soak coverage coverage-python test-wheel
-.PHONY: test-newest lint docs lock bench boards
+.PHONY: test-newest lint docs dist lock bench history boards
 .PHONY: bench-asic bench-attention bench-macs bench-model bench-torch bench-cosim clean
