@@ -18,6 +18,7 @@ from mutants_second_look import second_look
 from mutants_subset import subset
 
 from exaq import SoftmaxConfig
+from exaq.release import as_compared
 
 Step = Callable[[str], None]
 
@@ -53,7 +54,8 @@ def tried(config: SoftmaxConfig, count: int, seed: int, step: Step, *, again: bo
         The unit itself does not give what the golden model says.
     """
     step("netlist")
-    made = netlist(config, count, seed)
+    with as_compared():
+        made = netlist(config, count, seed)
     step("scenarios")
     wanted = scenarios(config)
     step("compilation")
@@ -88,7 +90,8 @@ def tried_again(
         The unit itself does not give what the golden model says.
     """
     step("netlist")
-    made = netlist(config, count, seed)
+    with as_compared():
+        made = netlist(config, count, seed)
     cycles = {each["number"]: each.get("other_cycles", ()) for each in record["survivors"]}
     numbers = {*cycles, *(each["number"] for each in record.get("directed", ()))}
     mutants = [mutant for mutant in made.mutants if mutant.number in numbers]

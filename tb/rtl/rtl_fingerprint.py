@@ -27,6 +27,7 @@ from rtl_tables import Contexts, bad_loads, random_tables, words_of
 import exaq
 import exaq_hdl
 from exaq import SoftmaxConfig
+from exaq.release import as_compared
 from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.target import FPGA, Target
 from exaq_hdl.shell.register_map import REGISTERS, Register, constant_words
@@ -70,11 +71,13 @@ def _tools(simulator: str) -> list[str]:
 @cache
 def _of_unit(config: SoftmaxConfig, place: int, target: Target) -> dict[str, str]:
     """The parts that are the same in every simulator."""
-    texts, told = prepared(config, place, target)
+    with as_compared():
+        texts, told = prepared(config, place, target)
+        words = constant_words(config, told["latency"]) if config.contexts else {}
     declared = {name: value for name, value in told.items() if name not in _NOT_DECLARED}
     design: list[Any] = [design_hash(texts["exaq_softmax.v"]), texts["harness.v"], declared]
     if config.contexts:
-        design += [constant_words(config, told["latency"]), [*map(_plan, REGISTERS.values())]]
+        design += [words, [*map(_plan, REGISTERS.values())]]
     return {
         "design": _hash(design),
         "configuration": _hash([told["config"], place, sorted(config_bins(config))]),

@@ -19,6 +19,7 @@ from rtl_tables import random_tables
 
 from exaq import SoftmaxConfig
 from exaq.kernels import KERNELS
+from exaq.release import as_compared
 from exaq_cosim import golden, golden_references, golden_results, simulate
 from exaq_hdl import emit_verilog
 from exaq_hdl.emit.design_hash import design_hash
@@ -44,7 +45,8 @@ class Case:
 
 @cache
 def _design(config: SoftmaxConfig) -> str:
-    return design_hash(emit_verilog(config).verilog)
+    with as_compared():
+        return design_hash(emit_verilog(config).verilog)
 
 
 def _long(name: str, **settings: Any) -> Case:

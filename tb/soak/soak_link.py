@@ -14,6 +14,7 @@ from functools import cache
 import numpy as np
 
 from exaq import SoftmaxConfig, softmax
+from exaq.release import as_compared
 from exaq_fpga import Board
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
@@ -47,6 +48,10 @@ class WrongLinkError(Exception):
 @cache
 def prepared() -> Prepared:
     """The board's design."""
+    return _prepared()
+
+
+def _prepared() -> Prepared:
     spec = BOARDS[BOARD]
     link = spec.link.with_baud(spec.clock // DIVISOR)
     return prepare(spec, CONFIG, clock=spec.clock, link=link)
@@ -55,7 +60,8 @@ def prepared() -> Prepared:
 @cache
 def link_design() -> str:
     """Hash of the board's Verilog, models of the vendor's cells included, whatever its comments."""
-    return design_hash("\n".join(board_verilog(prepared())))
+    with as_compared():
+        return design_hash("\n".join(board_verilog(_prepared())))
 
 
 def link_chunk(number: int, rows: int = ROWS) -> Counter[str]:

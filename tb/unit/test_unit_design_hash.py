@@ -7,6 +7,7 @@ import re
 import pytest
 
 from exaq import SoftmaxConfig
+from exaq.release import as_compared
 from exaq_hdl import emit_verilog
 from exaq_hdl.emit.design_hash import design_hash
 
@@ -58,3 +59,19 @@ def test_units_of_other_names_are_one_design() -> None:
     assert design_hash(first) == design_hash(second)
     other = emit_verilog(config.replace(prob_bits=15), name="mine").verilog
     assert design_hash(other) != design_hash(second)
+
+
+def test_a_release_makes_no_other_design(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = SoftmaxConfig(contexts=1, lanes=1, max_row=8)
+
+    def told_and_compared() -> tuple[str, str]:
+        told = emit_verilog(config).verilog
+        with as_compared():
+            return told, emit_verilog(config).verilog
+
+    told, compared = told_and_compared()
+    monkeypatch.setattr("exaq.release.metadata.version", lambda _: "9.8.7")
+    told_later, compared_later = told_and_compared()
+    assert f"32'd{9 << 16 | 8 << 8 | 7}" in told_later
+    assert design_hash(told_later) != design_hash(told)
+    assert design_hash(compared_later) == design_hash(compared)

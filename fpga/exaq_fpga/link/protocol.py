@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
-from importlib import metadata
 from typing import Any, TypeAlias
 
 from exaq import SoftmaxConfig
 from exaq.attention import AttentionConfig
+from exaq.release import release
 from exaq_fpga.link.head_octets import pair_octets, query_octets
 
 #: What the unit behind a link can be: a softmax, or an attention head.
@@ -223,7 +223,7 @@ class Identity:
     clock: int
     baud: int
     buffer: int
-    version: str = metadata.version("exaq-softmax")
+    version: str = field(default_factory=release)
 
     _FIXED = struct.Struct("<4sB3xII")
 

@@ -5,10 +5,10 @@ and the C header are made from.
 import re
 from dataclasses import dataclass, replace
 from enum import Enum
-from importlib import metadata
 from typing import Any
 
 from exaq import SoftmaxConfig, StreamFormat
+from exaq.release import release
 
 #: Width of a register, and of the address of a byte. The registers begin a page of their own.
 WORD_BITS, ADDRESS_BITS = 32, 12
@@ -248,12 +248,12 @@ def constants(config: SoftmaxConfig, latency: int | None = None) -> dict[str, di
 
     Without ``latency``, the unit's attribute of that name, its register is left out.
     """
-    release = re.match(r"(\d+)\.(\d+)\.(\d+)", metadata.version("exaq-softmax"))
-    assert release
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", release())
+    assert numbers
     special: dict[str, Any] = {"magic": MAGIC, "crc": config.build_crc, "latency": latency}
     special["mask_value"] = config.format.masked_logit is not None
     special["sinks"] = bool(config.sinks)
-    special |= zip(("major", "minor", "patch"), map(int, release.groups()), strict=True)
+    special |= zip(("major", "minor", "patch"), map(int, numbers.groups()), strict=True)
 
     def value(field: Field) -> int:
         found = special[field.name] if field.name in special else getattr(config, field.name)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from exaq import SoftmaxConfig
 from exaq.attention import AttentionConfig
+from exaq.release import as_compared
 from exaq.scalars import integer
 from exaq_fpga.boards import BoardSpec, UartLink
 from exaq_fpga.boards.devices import WITHOUT_DSP
@@ -53,6 +55,8 @@ class Prepared:
     ports
         Names of the top module's ports, by ``clock``, the names of the link's ports, and ``led``
         if there is one.
+    again
+        Makes the same once more.
     """
 
     spec: BoardSpec
@@ -65,6 +69,7 @@ class Prepared:
     module: str
     commands: tuple[tuple[str, ...], ...]
     ports: dict[str, str]
+    again: Callable[[], Prepared]
 
     @property
     def softmax(self) -> SoftmaxConfig:
@@ -83,14 +88,18 @@ class Prepared:
         """File that the commands make in the end."""
         return TOP + self.spec.suffix
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of all files, Verilog as by ``design_hash``, and of the commands."""
+        """SHA-256 of all files, Verilog as by ``design_hash`` and whatever the release, and of the
+        commands.
+        """
+        with as_compared():
+            compared = self.again()
         files = {
             name: design_hash(text) if name.endswith(".v") else text
-            for name, text in self.files.items()
+            for name, text in compared.files.items()
         }
-        text = json.dumps([files, self.commands], sort_keys=True)
+        text = json.dumps([files, compared.commands], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -208,6 +217,7 @@ def prepare(
         module=unit.module,
         commands=tuple(_command(command) for command in commands),
         ports=_ports(platform, rates.link),
+        again=partial(prepare, spec, config, clock=clock, link=link, seed=seed, dsp=dsp, head=head),
     )
 
 
