@@ -26,7 +26,7 @@ PICTURE = ROOT / "docs" / "history.png"
 MARKS = ("<!-- make history -->", "<!-- history ends -->")
 
 #: Of a report at a commit: when, which, and the figures. A report that is not committed yet has no
-#: commit and no day.
+#: commit and no time.
 Point = dict[str, Any]
 
 
@@ -53,11 +53,15 @@ def main() -> int:
 def past(name: str) -> Iterator[Point]:
     """A report's figures at each commit that changed it, and as it lies there, oldest first."""
     path = f"reports/{name}"
-    log = _git("log", "--reverse", "--format=%h %cs", "--diff-filter=AM", "--", path)
+    log = _git("log", "--reverse", "--format=%h %cI", "--diff-filter=AM", "--", path)
     for line in log.splitlines():
-        commit, day = line.split()
-        yield {"commit": commit, "day": day} | figures(json.loads(_git("show", f"{commit}:{path}")))
-    yield {"commit": "", "day": ""} | figures(json.loads((ROOT / path).read_text(encoding="utf-8")))
+        commit, time = line.split()
+        yield {"commit": commit, "time": time} | figures(
+            json.loads(_git("show", f"{commit}:{path}"))
+        )
+    yield {"commit": "", "time": ""} | figures(
+        json.loads((ROOT / path).read_text(encoding="utf-8"))
+    )
 
 
 def _git(*arguments: str) -> str:
@@ -73,10 +77,10 @@ def figures(report: Mapping[str, Any]) -> Point:
 
 
 def merged(kept: Sequence[Point], found: Sequence[Point]) -> list[Point]:
-    """Points in the order of their days, each where the figures changed; kept ones come first."""
+    """Points in the order of their commits, each where the figures changed."""
     known = {point["commit"] for point in found}
     older = [point for point in kept if point["commit"] and point["commit"] not in known]
-    committed = sorted((*older, *found[:-1]), key=lambda point: point["day"])
+    committed = sorted((*older, *found[:-1]), key=lambda point: point["time"])
     points: list[Point] = []
     for point in (*committed, found[-1]):
         if not points or any(point[each] != points[-1][each] for each in ("lut4", "mhz")):
@@ -94,7 +98,7 @@ def table(history: Mapping[str, Sequence[Point]]) -> str:
         points = history[case.name]
         first, last = points[0], points[-1]
         device = DEVICES[case.device].title + (", plain `synth_ecp5`" if case.plain else "")
-        since = f"{first['day']} (`{first['commit']}`)" if first["commit"] else "this commit"
+        since = f"{first['time'][:10]} (`{first['commit']}`)" if first["commit"] else "this commit"
         cells = [
             *(case.title, device, since, f"{first['lut4']}", f"{last['lut4']}"),
             *(f"{first['mhz']:.0f}", f"{last['mhz']:.0f}", f"{len(points) - 1}"),
@@ -104,31 +108,37 @@ def table(history: Mapping[str, Sequence[Point]]) -> str:
 
 
 def draw(history: Mapping[str, Sequence[Point]], path: Path) -> None:
-    """Lookup tables and clock of the units whose figures changed, over the commits."""
+    """Lookup tables and clock of the units on ECP5 whose figures changed, over the commits."""
     # Only here: tables need no pictures.
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    moved = [case for case in CASES if len(history[case.name]) > 1]
+    moved = [
+        case
+        for case in CASES
+        if case.device == "ecp5-85" and not case.plain and len(history[case.name]) > 1
+    ]
     points = [point for case in moved for point in history[case.name]]
     # A report that is not committed yet is the last.
-    days = sorted({(point["day"] or "~", point["commit"]) for point in points})
-    places = {commit: place for place, (_, commit) in enumerate(days)}
+    commits = [
+        each for _, each in sorted({(point["time"] or "~", point["commit"]) for point in points})
+    ]
+    places = {commit: place for place, commit in enumerate(commits)}
     figure, panels = pyplot.subplots(2, 1, figsize=(9.0, 8.0), sharex=True)
     for axes, name, label in zip(panels, ("lut4", "mhz"), ("LUT4", "MHz"), strict=True):
         for case in moved:
             its = history[case.name]
-            x = [places[point["commit"]] for point in its] + [len(days)]
+            x = [places[point["commit"]] for point in its] + [len(commits)]
             y = [point[name] for point in its] + [its[-1][name]]
-            axes.plot(x, y, drawstyle="steps-post", marker="o", markersize=3, label=case.name)
+            axes.plot(x, y, drawstyle="steps-post", marker="o", markersize=3, label=case.preset)
         axes.set(ylabel=label, yscale="log" if name == "lut4" else "linear")
         axes.grid(alpha=0.3)
     panels[1].set_xticks(
-        range(len(days)), [commit or "now" for _, commit in days], rotation=90, fontsize=6
+        range(len(commits)), [commit or "now" for commit in commits], rotation=90, fontsize=6
     )
-    panels[0].legend(fontsize=6, ncols=2, loc="center left", bbox_to_anchor=(1.0, 0.0))
+    panels[0].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     figure.tight_layout()
     figure.savefig(path, format="png", dpi=90, metadata={"Software": None})
     pyplot.close(figure)

@@ -19,8 +19,8 @@ import bench_history  # noqa: E402
 CURE = "`make history` draws it anew"
 
 
-def point(commit: str, day: str, lut4: int, mhz: float = 100.0) -> dict[str, Any]:
-    return {"commit": commit, "day": day, "lut4": lut4, "mhz": mhz}
+def point(commit: str, time: str, lut4: int, mhz: float = 100.0) -> dict[str, Any]:
+    return {"commit": commit, "time": time, "lut4": lut4, "mhz": mhz}
 
 
 NOW = point("", "", 7)
