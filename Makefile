@@ -34,6 +34,7 @@ help:
 	@echo 'make bench-attention  attention heads beside an INT8 one, to reports/attention.json'
 	@echo 'make bench-macs   size of multiply-accumulates, to reports/macs.json and docs/attention.md'
 	@echo "make bench-asic LIBERTY='A B'  units in standard cells, to reports/asic.json and docs/asic.md"
+	@echo 'make litex        a SoC with VexRiscv in Verilator, its result to reports/litex.json'
 	@echo 'make bench-model  speed of the golden model beside a float softmax'
 	@echo 'make bench-torch  time of a pass of SmolLM2 with few bits of softmax beside eager attention'
 	@echo 'make bench-cosim  speed of the compiled Verilog'
@@ -151,6 +152,10 @@ bench-asic: .venv/.all
 bench-attention: .venv/.fpga
 	$(BIN)/python scripts/bench_attention.py --docs $(ARGS)
 
+# Needs a compiler for RISC-V, Debian's gcc-riscv64-unknown-elf.
+litex: .venv/.all
+	$(BIN)/python scripts/run_litex.py $(ARGS)
+
 bench-model: .venv/.base
 	$(BIN)/python scripts/bench_model.py $(ARGS)
 
@@ -205,4 +210,4 @@ endef
 
 .PHONY: help setup demo demo-board test regression prove mutate mutate-python soak coverage coverage-python test-wheel
 .PHONY: test-newest lint docs dist lock bench history boards
-.PHONY: bench-asic bench-attention bench-macs bench-model bench-torch bench-cosim clean
+.PHONY: litex bench-asic bench-attention bench-macs bench-model bench-torch bench-cosim clean

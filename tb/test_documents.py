@@ -86,6 +86,7 @@ NOT_RUN = {
     "docs/extending.md 2": "runs in tb/rtl/test_rtl_extending.py",
     "docs/extending.md 3": "runs in tb/rtl/test_rtl_extending.py",
     "docs/integration.md 7": "wants a netlist of the reader's",
+    "docs/litex.md 1": "is a part of fpga/exaq_litex/example/example_soc.py, see tb/litex",
     "docs/model-to-unit.md 1": "wants a model of the reader's",
     "docs/numerics.md 1": "runs in tb/model/test_model_numerics_page.py",
     "docs/torch.md 1": "wants a model of the reader's",

