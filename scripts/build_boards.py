@@ -1,7 +1,8 @@
 """Builds and proves all boards' default designs, for their reports and docs/boards.md.
 
 ``python scripts/build_boards.py [--all] [BOARD ...]``: of all boards, or of those named, the ones
-whose report is missing or is of another design or of other tools; ``--all``: these too.
+whose report is missing or is of another design or of other tools; ``--all``: these too. Boards with
+Ethernet have a second build, linked by UDP.
 """
 
 from __future__ import annotations
@@ -10,16 +11,27 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from exaq_cosim import ToolError
-from exaq_fpga.boards import BOARDS, BoardSpec
-from exaq_fpga.boards.board_reports import FOLDER, MARKS, load_report, proof, table
+from exaq_fpga.boards import BOARDS
+from exaq_fpga.boards.board_reports import (
+    FOLDER,
+    MARKS,
+    UDP_BOARDS,
+    UDP_FOLDER,
+    UDP_MARKS,
+    load_report,
+    proof,
+    table,
+    udp_link,
+    udp_table,
+)
 from exaq_fpga.flow.bitstreams.build import BuildError, build, report_holds
-from exaq_fpga.flow.bitstreams.prepared import prepare
+from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
 from exaq_fpga.prove import prove
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,20 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = [name for name in options.boards if name not in BOARDS]
     if unknown:
         parser.error(f"there is no board {unknown[0]}; there are {', '.join(BOARDS)}")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    good = [_renew(BOARDS[name], always=options.all) for name in options.boards or BOARDS]
-    reports = {name: load_report(name) for name in BOARDS}
-    kept = {name: report for name, report in reports.items() if report}
-    write_table(ROOT / "docs" / "boards.md", kept)
+    good = []
+    for name in options.boards or BOARDS:
+        good.append(_renew(prepare(BOARDS[name]), FOLDER, always=options.all))
+        if name in UDP_BOARDS:
+            by_udp = prepare(BOARDS[name], link=udp_link(BOARDS[name]))
+            good.append(_renew(by_udp, UDP_FOLDER, always=options.all))
+    page = ROOT / "docs" / "boards.md"
+    write_table(page, MARKS, table(_kept(BOARDS, FOLDER)))
+    write_table(page, UDP_MARKS, udp_table(_kept(UDP_BOARDS, UDP_FOLDER)))
     return 0 if all(good) else 1
 
 
-def _renew(spec: BoardSpec, *, always: bool) -> bool:
-    """Whether there is now a report of today's design, and its proof holds."""
-    prepared = prepare(spec)
-    report = load_report(spec.name)
+def _kept(names: Iterable[str], folder: Path) -> dict[str, dict[str, Any]]:
+    reports = {name: load_report(name, folder) for name in names}
+    return {name: report for name, report in reports.items() if report}
+
+
+def _renew(prepared: Prepared, reports: Path, *, always: bool) -> bool:
+    """Whether ``reports`` has now one of this design, and its proof holds."""
+    spec = prepared.spec
+    report = load_report(spec.name, reports)
     if always or not report_holds(report, prepared):
-        folder = ROOT / "build" / spec.name
+        folder = ROOT / "build" / reports.name / spec.name
         start = time.monotonic()
 
         def step(name: str) -> None:
@@ -59,20 +80,21 @@ def _renew(spec: BoardSpec, *, always: bool) -> bool:
         except (BuildError, ToolError) as error:
             print(f"{spec.name:18}{error}", file=sys.stderr)
             return False
-        (FOLDER / f"{spec.name}.json").write_text(json.dumps(report, indent=2) + "\n")
+        reports.mkdir(parents=True, exist_ok=True)
+        (reports / f"{spec.name}.json").write_text(json.dumps(report, indent=2) + "\n")
     assert report is not None
     print(f"{spec.name:18}{report['mhz']} MHz; {proof(report)}")
     return not report["proof"]["mismatches"] and not report["proof"]["faults"]
 
 
-def write_table(page: Path, reports: dict[str, dict[str, Any]]) -> None:
-    """Replace the table of boards in ``page``, which stands between the marks for it."""
-    begin, end = MARKS
+def write_table(page: Path, marks: tuple[str, str], text: str) -> None:
+    """Replace the table in ``page`` that stands between ``marks`` by ``text``."""
+    begin, end = marks
     before, found, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
     _, closed, after = rest.partition(f"\n{end}")
     if not (found and closed):
         raise SystemExit(f"{page.name} has no place for the table: {begin} and {end} on lines")
-    page.write_text(before + found + table(reports) + closed + after, encoding="utf-8")
+    page.write_text(before + found + text + closed + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

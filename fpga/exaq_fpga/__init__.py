@@ -19,6 +19,7 @@ from exaq_fpga.link.errors import (
 from exaq_fpga.link.head_board import HeadBoard
 from exaq_fpga.link.transports.serial_port import SerialPort
 from exaq_fpga.link.transports.transport import Transport
+from exaq_fpga.link.transports.udp_socket import UdpSocket
 
 __all__ = [
     "Board",
@@ -37,6 +38,7 @@ __all__ = [
     "SerialPort",
     "StreamedRows",
     "Transport",
+    "UdpSocket",
     "UnknownTablesError",
     "WrongDeviceError",
 ]

@@ -10,22 +10,23 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from exaq_cli.errors import BreakdownError, UserError
-from exaq_fpga import BoardError, SerialPort, UnknownTablesError
+from exaq_fpga import BoardError, UnknownTablesError
 from exaq_fpga.link.connected_board import ConnectedBoard
 from exaq_fpga.link.session import LinkStatistics
+from exaq_fpga.link.transports.named_port import open_port
 from exaq_fpga.link.transports.serial_port import OCTET_BITS
 
 B = TypeVar("B", bound=ConnectedBoard)
 
 
 @contextmanager
-def connected(kind: type[B], port: str, baud: int, console: Console) -> Iterator[B]:
+def connected(kind: type[B], port: str, baud: int | None, console: Console) -> Iterator[B]:
     """A board of that kind; that there is none is the user's error, what befalls it later a
     failure.
     """
     try:
         with console.status(f"Looking for a board at {port} ..."):
-            board = kind(SerialPort(port, baud=baud))
+            board = kind(open_port(port, baud=baud))
     except (BoardError, ValueError) as error:
         raise UserError(str(error)) from error
     with board:

@@ -28,7 +28,7 @@ _OPERANDS = ("q", "k", "v")
 def stream_heads(
     files: tuple[Path, ...],
     port: str,
-    baud: int,
+    baud: int | None,
     out: Path,
     report: Path | None,
     *,

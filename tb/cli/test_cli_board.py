@@ -97,6 +97,27 @@ def test_it_ends_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.simulator
+def test_stream_by_udp(tmp_path: Path) -> None:
+    by_udp = ["--virtual", "colorlight-5a75b", "--udp", "10.9.8.7", "--double", "0.1"]
+    with running(tmp_path, *by_udp) as process:
+        lines = until_port(process)
+        assert lines["Clock"] == "100 MHz; Ethernet at 100 Mbit/s, 8 cycles an octet"
+        port = lines["Port"]
+        assert port.startswith("udp:127.0.0.1:")
+        assert lines["Next"] == f"exaq stream LOGITS.npy --port {port} -o PROBS.npy"
+        stream(tmp_path, port)
+        message = refusal(
+            "stream", "logits.npy", "--port", port, "--baud", "9600", "-o", "x.npy", folder=tmp_path
+        )
+        assert message == f"a baud rate is for serial ports, and {port} is none"
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=SECONDS)
+    assert (process.returncode, errors) == (0, "")
+    assert "\nBy UDP        " in output
+    assert " double" in output
+
+
+@pytest.mark.simulator
 def test_faults(tmp_path: Path) -> None:
     faults = ["--noise", "1e-4", "--drop", "1e-3", "--double", "1e-3", "--break", "1e-3"]
     with running(tmp_path, *OPTIONS, *faults, "--garbage", "1e-3") as process:
@@ -138,6 +159,11 @@ def test_refusals(tmp_path: Path) -> None:
     assert "Invalid value for '--noise': 2.0 is not in the range" in refused(*OPTIONS, "--noise=2")
     assert "Invalid value for '--for': 0.0 is not in the range" in refused(*OPTIONS, "--for", "0")
     assert refused("--virtual", "icebreaker", "--lanes", "0").startswith("lanes must")
+    by_udp = ("--virtual", "ecpix5-85", "--udp", "10.0.0.2")
+    assert refused(*by_udp, "--break", "0.1") == "--break is for the serial port, not for --udp"
+    assert refused(*by_udp, "--link", "port") == "--link is for the pseudo-terminal, not for --udp"
+    assert refused(*OPTIONS, "--reorder", "0.1") == "--reorder is for --udp"
+    assert refused(*OPTIONS, "--udp", "10.0.0.2").startswith("icebreaker has no Ethernet")
     (tmp_path / "file").touch()
     assert refused(*OPTIONS, "--waves", "file/x.vcd").startswith("cannot write file/x.vcd: ")
 

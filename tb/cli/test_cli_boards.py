@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,13 @@ def test_list_tells_of_every_board(tmp_path: Path) -> None:
     assert heads == [f"{s.name}: {s.title}, {s.device}" for s in BOARDS.values()]
     for head, spec in zip(heads, BOARDS.values(), strict=True):
         at = lines.index(head)
-        told = {line[2:14].strip(): line[15:] for line in lines[at + 1 : at + 6]}
+        own = takewhile(lambda line: line[0] == " ", lines[at + 1 :])
+        told = {line[2:14].strip(): line[15:] for line in own}
+        by_udp = told.pop("By UDP", None)
         assert list(told) == ["Default", "Clock", "Link", "Programmer", "Verified"]
+        assert (by_udp is None) == (spec.ethernet is None)
+        if spec.ethernet is not None:
+            assert by_udp == f"{spec.ethernet.where}: exaq build --udp"
         assert told["Default"].startswith(spec.preset)
         assert told["Clock"].startswith(f"{spec.clock // 1_000_000} MHz")
         assert ("by PLL" in told["Clock"]) == (spec.clock != spec.reference)

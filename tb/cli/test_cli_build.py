@@ -40,6 +40,19 @@ REFUSALS = {
     "runs the design of an attention head, and exaq stream checks what comes of it",
     "ulx3s-85f --causal": "--causal is not for the unit softmax",
     "ulx3s-85f --unit attention --window": "--window is not for the unit attention",
+    "icebreaker --udp 10.0.0.2": "icebreaker has no Ethernet for --udp; these boards have: "
+    "ecpix5-85, colorlight-5a75b",
+    "ecpix5-85 --udp 10.0.0.2 --baud 9600": "--baud is for the serial port, not for --udp",
+    "ecpix5-85 --udp 10.0.0.2 --clock 75": "the link by UDP needs a clock of 100 MHz, of which it "
+    "makes that of the Ethernet PHY, not 75 MHz",
+    "ecpix5-85 --udp 10.0.0.2 --unit attention": "the link by UDP needs a clock of 100 MHz, of "
+    "which it makes that of the Ethernet PHY, not 50 MHz",
+    "ecpix5-85 --udp board": "Invalid value for '--udp': board is no IPv4 address",
+    **{
+        f"ecpix5-85 --udp {address}": f"Invalid value for '--udp': {address} is not the address of "
+        "one machine of a network"
+        for address in ("127.0.0.1", "224.0.0.1", "255.255.255.255", "0.0.0.0")
+    },
     "icestorm": "Invalid value for 'BOARD': 'icestorm' is not one of "
     f"{', '.join(map(repr, BOARDS))}.",
     "icebreaker -o file": "Invalid value for '-o' / '--out': Directory 'file' is a file.",
@@ -132,6 +145,17 @@ def test_board_decides_what_no_option_does(bench: Bench) -> None:
         "Report         build/icebreaker/report.json",
         "Next           exaq program icebreaker",
     ]
+
+
+def test_a_link_by_udp(bench: Bench) -> None:
+    result = bench.run("colorlight-5a75b --udp 10.0.0.2")
+    assert result.exit_code == 0, result.output
+    assert bench.prepared is not None
+    assert bench.prepared.link.port == "udp:10.0.0.2"
+    assert (
+        "By UDP         udp:10.0.0.2; Ethernet socket of the first PHY (B50612D), 100 Mbit/s"
+        in result.stdout.splitlines()
+    )
 
 
 def test_an_attention_head(bench: Bench) -> None:

@@ -20,12 +20,19 @@ from exaq_fpga.boards import BOARDS
 from exaq_fpga.boards.board_reports import (
     FOLDER,
     MARKS,
+    UDP_ADDRESS,
+    UDP_BOARDS,
+    UDP_FOLDER,
+    UDP_MARKS,
     load_report,
     proof,
     size,
     table,
+    udp_link,
+    udp_table,
 )
 from exaq_fpga.flow.bitstreams.build import Built, report_holds
+from exaq_fpga.flow.bitstreams.prepared import prepare
 from exaq_fpga.prove import Proof
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,6 +60,29 @@ def test_report_is_of_the_tools_that_are_installed(name: str) -> None:
     for words in report(name)["versions"].values():
         package, version = words.split()
         assert metadata.version(package) == version, CURE
+
+
+@pytest.mark.parametrize("name", UDP_BOARDS)
+def test_board_with_ethernet_is_proven_by_udp_too(name: str) -> None:
+    kept = load_report(name, UDP_FOLDER)
+    assert kept is not None, CURE
+    design = prepare(BOARDS[name], link=udp_link(BOARDS[name]))
+    assert kept["inputs_sha256"] == design.fingerprint, CURE
+    assert kept["mhz"] * 1_000_000 >= kept["clock"]
+    assert (kept["baud"], kept["address"]) == (design.link.baud, str(UDP_ADDRESS))
+    proven = kept["proof"]
+    assert (proven["mismatches"], proven["faults"]) == (0, [])
+    assert proven["rows"] > 1000
+    for words in kept["versions"].values():
+        package, version = words.split()
+        assert metadata.version(package) == version, CURE
+
+
+def test_page_shows_the_reports_by_udp() -> None:
+    text = (ROOT / "docs/boards.md").read_text(encoding="utf-8")
+    shown = text.partition(f"{UDP_MARKS[0]}\n")[2].partition(f"\n{UDP_MARKS[1]}")[0]
+    reports = {name: load_report(name, UDP_FOLDER) for name in UDP_BOARDS}
+    assert shown == udp_table({name: kept for name, kept in reports.items() if kept}), CURE
 
 
 @every_board
@@ -202,11 +232,12 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "FOLDER", tmp_path / "boards")
+    monkeypatch.setattr(module, "UDP_FOLDER", tmp_path / "by_udp")
     monkeypatch.setattr(module, "BOARDS", {n: BOARDS[n] for n in ("icebreaker", "icesugar")})
-    monkeypatch.setattr(module, "load_report", lambda name: load_report(name, tmp_path / "boards"))
     monkeypatch.setattr(module, "prepare", lambda spec: prepared(spec.name))
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/boards.md").write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    page = "\n".join(["before", MARKS[0], "old", MARKS[1], UDP_MARKS[0], "old", UDP_MARKS[1], ""])
+    (tmp_path / "docs/boards.md").write_text(page)
     return module
 
 
@@ -259,7 +290,8 @@ def test_boards_without_a_true_report_are_built(
     reports = {name: load_report(name, tmp_path / "boards") for name in made}
     shown = table({name: found for name, found in reports.items() if found})
     text = (tmp_path / "docs/boards.md").read_text()
-    assert text == f"before\n{MARKS[0]}\n{shown}\n{MARKS[1]}\nafter\n"
+    lines = ["before", MARKS[0], shown, MARKS[1], UDP_MARKS[0], udp_table({}), UDP_MARKS[1], ""]
+    assert text == "\n".join(lines)
     assert "bitstream simulated, 9 rows" in shown
     # Once more: nothing is built, nothing changes. One named, or all: as asked.
     assert script.main([]) == 0

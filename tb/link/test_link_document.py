@@ -11,7 +11,9 @@ from pathlib import Path
 import exaq
 from exaq import SoftmaxConfig
 from exaq_fpga.gateware.station import Station
-from exaq_fpga.link.protocol import COUNTERS, RowsStatus
+from exaq_fpga.link.datagrams import LATE, MOST_OCTETS, NUMBER_OCTETS, PORT, Numbering
+from exaq_fpga.link.frames import encode_frame
+from exaq_fpga.link.protocol import COUNTERS, RowsStatus, Type
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/link.md").read_text(encoding="utf-8")
 CONFIG = SoftmaxConfig.preset("2bit-x4")
@@ -51,6 +53,18 @@ def test_pace_of_a_line_is_the_station_s() -> None:
     assert f"at least {Station.line_cycles} clock cycles apart" in PAGE
     assert f"closer than {Station.line_cycles} cycles" in PAGE.replace("\n", " ")
     assert f"one octet in {Station.line_cycles} cycles" in PAGE
+
+
+def test_datagrams_are_those_of_the_code() -> None:
+    by_udp = PAGE.split("## By UDP")[1].split("\n## ")[0].replace("\n  ", " ")
+    assert f"UDP port {PORT}" in by_udp
+    assert f"a number of {NUMBER_OCTETS} octets and then 1 to {MOST_OCTETS} octets" in by_udp
+    assert f"or up to {LATE - 1} behind it" in by_udp
+    assert f"{PORT:x}" == b"EX".hex()
+    (told,) = re.findall(r"datagram of number (\d+) is:", PAGE)
+    (octets,) = re.findall(r"^    datagram (.*)$", PAGE, re.M)
+    frame = encode_frame(bytes([Type.IDENTIFY, 1]))
+    assert Numbering(int(told)).number(frame) == bytes.fromhex(octets)
 
 
 def test_every_example_is_a_frame_of_its_message() -> None:

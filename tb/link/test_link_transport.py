@@ -67,7 +67,7 @@ def test_text_is_a_serial_port() -> None:
 
 @pytest.mark.parametrize("given", [None, 115_200, Path("tty"), Device], ids=repr)
 def test_what_is_no_transport(given: Any) -> None:
-    message = f"transport must be a Transport or the name of a serial port, not {given!r}"
+    message = f"transport must be a Transport or the name of a port, not {given!r}"
     with pytest.raises(TypeError, match=rf"^{re.escape(message)}$"):
         Board(given)
 

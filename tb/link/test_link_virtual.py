@@ -21,6 +21,7 @@ from exaq_cosim import ToolError
 from exaq_fpga import Board
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.flow.bitstreams.prepared import Prepared, prepare
+from exaq_fpga.link.transports.serial_port import OCTET_BITS
 from exaq_fpga.virtual.design import DIVISOR, compile_design
 from exaq_fpga.virtual.virtual_board import Faults, VirtualBoard
 
@@ -80,7 +81,7 @@ def test_rows_and_statistics(program: Path) -> None:
         assert virtual.stop() == statistics
     assert statistics.octets_in > board.link.sent
     assert statistics.octets_out > board.link.received
-    assert statistics.divisor == DIVISOR
+    assert statistics.octet_cycles == OCTET_BITS * DIVISOR
     assert statistics.broken == 0
     assert set(statistics.faults.values()) == {0}
     assert not Path(virtual.port).exists()

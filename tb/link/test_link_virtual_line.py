@@ -62,7 +62,7 @@ def test_every_octet_passes(divisor: int) -> None:
     assert statistics.answer_cycles == len(octets) * OCTET_BITS * divisor
     assert statistics.busy == 1
     assert statistics.line_share(len(octets) // 2) == 0.5
-    assert (statistics.divisor, statistics.broken) == (divisor, 0)
+    assert (statistics.octet_cycles, statistics.broken) == (OCTET_BITS * divisor, 0)
 
 
 def test_time_of_the_host_is_not_the_boards() -> None:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from exaq_fpga.boards.catalogue import BOARDS
-from exaq_fpga.boards.specification import BoardSpec, Capacity, Programmer
+from exaq_fpga.boards.specification import BoardLink, BoardSpec, Capacity, Programmer
 from exaq_fpga.boards.uart_link import UartLink
+from exaq_fpga.boards.udp_link import EthernetPhy, UdpLink
 
-__all__ = ["BOARDS", "BoardSpec", "Capacity", "Programmer", "UartLink"]
+__all__ = [
+    "BOARDS",
+    "BoardLink",
+    "BoardSpec",
+    "Capacity",
+    "EthernetPhy",
+    "Programmer",
+    "UartLink",
+    "UdpLink",
+]

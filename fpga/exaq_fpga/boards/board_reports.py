@@ -1,19 +1,26 @@
-"""The reports on the boards' default builds, and the table of them in docs/boards.md."""
+"""The reports on the boards' builds, default and by UDP, and their tables in docs/boards.md."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from exaq_fpga.boards import BOARDS
+from exaq_fpga.boards import BOARDS, BoardSpec, UdpLink
 from exaq_fpga.boards.frequency import megahertz
 
 #: Where they are, a file for each board.
 FOLDER = Path(__file__).with_name("reports")
-#: Marks round the table.
+#: Where those of the builds that are linked by UDP are, and the boards that have one; the address
+#: is that of docs/boards.md.
+UDP_FOLDER = FOLDER.with_name("udp_reports")
+UDP_ADDRESS = IPv4Address("192.168.1.50")
+UDP_BOARDS = {name: spec for name, spec in BOARDS.items() if spec.ethernet is not None}
+#: Marks round the tables.
 MARKS = "<!-- boards:begin -->", "<!-- boards:end -->"
+UDP_MARKS = "<!-- udp:begin -->", "<!-- udp:end -->"
 
 # Cells of nextpnr's reports: logic, block RAM.
 _CELLS = {
@@ -30,6 +37,12 @@ def load_report(name: str, folder: Path = FOLDER) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return report
+
+
+def udp_link(spec: BoardSpec) -> UdpLink:
+    """The link of the build for ``spec``, one of ``UDP_BOARDS``, that there is a report on."""
+    assert spec.ethernet is not None
+    return UdpLink(phy=spec.ethernet, address=UDP_ADDRESS)
 
 
 def size(report: Mapping[str, Any]) -> str:
@@ -75,6 +88,16 @@ def table(reports: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append("| " + " | ".join(cells) + " |")
         versions |= set(report["versions"].values())
     lines += ["", _legend(sorted(versions))]
+    return "\n".join(lines)
+
+
+def udp_table(reports: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same of the builds that are linked by UDP, in fewer columns."""
+    lines = ["| board | clock | timing closes for | used | verified |", "|---|--:|--:|---|---|"]
+    for name, report in reports.items():
+        clock = f"{megahertz(report['clock'])} MHz"
+        cells = [f"`{name}`", clock, f"{report['mhz']:.0f} MHz", size(report), proof(report)]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

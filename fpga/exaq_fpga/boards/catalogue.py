@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from exaq_fpga.boards.specification import BoardSpec, Capacity, Programmer
 from exaq_fpga.boards.uart_link import UartLink
+from exaq_fpga.boards.udp_link import EthernetPhy
 
 _ICEPROG = Programmer(
     tool="iceprog",
@@ -144,6 +145,10 @@ BOARDS = {
                 tx="R24",
                 where="micro-USB, the second port of the FT2232H",
             ),
+            ethernet=EthernetPhy(
+                where="Ethernet socket (KSZ9031)",
+                names=MappingProxyType({"reset": "rst", "rx_ctl": "rx_ctrl", "tx_ctl": "tx_ctrl"}),
+            ),
             led=("rgb_led", "g"),
             programmer=_OPENFPGALOADER,
             preset="2bit-x16",
@@ -164,6 +169,10 @@ BOARDS = {
                 tx="P11",
                 where="connector J19: KEY+ (in) and DATA_LED- (out), 3.3 V, to a USB adapter of "
                 "yours",
+            ),
+            ethernet=EthernetPhy(
+                where="Ethernet socket of the first PHY (B50612D)",
+                names=MappingProxyType({"reset": "rst"}),
             ),
             led=None,
             programmer=_OPENFPGALOADER,

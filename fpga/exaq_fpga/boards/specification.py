@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from exaq import SoftmaxConfig
 from exaq.config import preset_settings
 from exaq_fpga.boards.uart_link import UartLink
+from exaq_fpga.boards.udp_link import EthernetPhy, UdpLink
+
+#: A way to connect a host.
+BoardLink: TypeAlias = UartLink | UdpLink
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,9 @@ class BoardSpec:
         Of the unit, in Hz, by default: what timing closes for, with a margin.
     link
         How a host is connected.
+    ethernet
+        Its PHY for a link by UDP, at an address that a build names. None: it has none that there
+        is gateware for.
     led
         Resource of the LED that is lit while an answer is under way, and the part of it that
         counts (None: all of it). None: the board has none to spare.
@@ -87,6 +94,7 @@ class BoardSpec:
     preset: str = "2bit-x4"
     synth: tuple[str, ...] = ()
     pll_pad: bool = False
+    ethernet: EthernetPhy | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

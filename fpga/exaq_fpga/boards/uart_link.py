@@ -38,6 +38,9 @@ class UartLink:
         and ``tx``. None: it has one.
     """
 
+    #: In summaries: what it is, and what a host opens.
+    kind: ClassVar[str] = "Serial port"
+    port: ClassVar[str] = "PORT"
     #: For each pin, how the name of its port in a platform's top module begins.
     ports: ClassVar[Mapping[str, str]] = {"rx": "uart_0__rx", "tx": "uart_0__tx"}
 
@@ -86,6 +89,14 @@ class UartLink:
     def figures(self, clock: int) -> dict[str, int]:
         """What a report on a build with a clock of ``clock`` Hz tells of the link."""
         return {"baud": self.baud, "divisor": self.divisor(clock)}
+
+    def describe(self) -> str:
+        """What a host has to know, in words."""
+        return f"{self.baud} baud; {self.where}"
+
+    def on_clock(self, clock: int) -> str:
+        """How fast it is with a clock of ``clock`` Hz, in words."""
+        return f"serial port at {self.baud} baud, {self.divisor(clock)} cycles a bit"
 
     def add_resource(self, platform: Any) -> None:
         """Give ``platform``, one of amaranth-boards, a resource ``uart`` where it has none."""

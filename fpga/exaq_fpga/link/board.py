@@ -47,7 +47,8 @@ class Board(ConnectedBoard):
 
     ``Board("/dev/ttyUSB1")`` is short for ``Board(SerialPort("/dev/ttyUSB1"))``: a board at a
     serial port of 1 Mbaud. ``Board(SerialPort("/dev/ttyUSB1", baud=115_200))`` is one at another
-    rate; any other ``Transport`` does as well.
+    rate; ``Board("udp:192.168.1.50")`` is one that is linked by UDP. Any other ``Transport`` does
+    as well.
 
     Use it as a context manager, or call ``close``. After a LinkError it is closed. After an
     interrupt (Ctrl-C) it can be used on, and so can the board by the next program.
@@ -56,8 +57,8 @@ class Board(ConnectedBoard):
     ----------
     transport
         The way to the board, which the board takes over: it closes it in the end, also where no
-        board is found. A text is a serial port: a device such as ``/dev/ttyUSB1``, a
-        pseudo-terminal, or a URL of pyserial.
+        board is found. A text is a board's address, as of ``UdpSocket``, or a serial port: a
+        device such as ``/dev/ttyUSB1``, a pseudo-terminal, or a URL of pyserial.
     timeout
         Seconds of silence after which the board is asked what it has received.
     retries

@@ -32,7 +32,7 @@ from exaq_fpga.link.protocol import (
     longest_message,
 )
 from exaq_fpga.link.session import LinkStatistics, Request, Session
-from exaq_fpga.link.transports.serial_port import SerialPort
+from exaq_fpga.link.transports.named_port import open_port
 from exaq_fpga.link.transports.transport import Transport
 
 R = TypeVar("R", bound=Request)
@@ -72,10 +72,10 @@ class ConnectedBoard:
         if timeout <= 0:
             raise ValueError(f"timeout must be positive, not {timeout!r}")
         if isinstance(transport, str):
-            transport = SerialPort(transport)
+            transport = open_port(transport)
         if not isinstance(transport, Transport):
             raise TypeError(
-                f"transport must be a Transport or the name of a serial port, not {transport!r}"
+                f"transport must be a Transport or the name of a port, not {transport!r}"
             )
         self._transport: Transport | None = transport
         try:

@@ -112,7 +112,7 @@ COUNTERS = {
     "messages": "messages taken",
     "damaged": "frames dropped: wrong CRC, wrong COBS, or shorter than a message",
     "overflows": "frames dropped: no room in the receive buffer",
-    "line_errors": "octets dropped: no stop bit",
+    "line_errors": "octets dropped: no stop bit; by UDP, how often datagrams were missing",
     "rejected": "messages answered by ERROR",
     "rows": "rows that left the unit",
     "beats": "beats that left the unit",

@@ -16,8 +16,7 @@ from exaq_fpga.prove.proof_rows import proof_rows
 from exaq_fpga.prove.readback.bitstream_verilog import BitstreamError, bitstream_verilog
 from exaq_fpga.prove.readback.clocks import bitstream_clock, netlist_clock
 from exaq_fpga.prove.readback.netlist_verilog import netlist_verilog
-from exaq_fpga.virtual.compile import Pins, compile_board
-from exaq_fpga.virtual.design import design_pins
+from exaq_fpga.virtual.design import compile_as_board
 from exaq_fpga.virtual.virtual_board import VirtualBoard
 
 #: Cycles that the rows of a proof take at least, if the line is never idle.
@@ -70,7 +69,7 @@ def prove(
     """Simulate what ``exaq_fpga.flow.bitstreams.build.build`` left in ``folder``, and compare it.
 
     iCE40: the bitstream itself. ECP5 and Gowin, where the open tools have no whole way back
-    from a bitstream: the netlist after synthesis. Its UART is on a pseudo-terminal,
+    from a bitstream: the netlist after synthesis. Its link is that of a virtual board,
     and the host's own program streams rows through it (see ``exaq_fpga.prove.conversation``).
 
     Parameters
@@ -87,27 +86,20 @@ def prove(
     """
     begin = time.monotonic()
     tell = progress or (lambda text: None)
-    pins = design_pins(prepared)
     faults: list[str] = []
     how = "bitstream" if prepared.spec.family == "ice40" else "netlist"
     tell(f"{how} to Verilog")
     findings = Findings()
     simulated = 0
     try:
-        verilog, clock = _read_back(prepared, folder, pins)
+        verilog, clock = _read_back(prepared, folder)
     except BitstreamError as error:
         faults.append(str(error))
     else:
         if round(clock) != prepared.clock:
             faults.append(f"the PLL makes {float(clock):.0f} Hz, not {prepared.clock} Hz")
         tell("compiling it with Verilator")
-        program = compile_board(
-            [verilog],
-            top=TOP,
-            pins=pins,
-            divisor=prepared.link.divisor(prepared.clock),
-            brief=cycles < _BRIEF,
-        )
+        program = compile_as_board([verilog], prepared, brief=cycles < _BRIEF)
         config = prepared.softmax
         # Probabilities come while logits go.
         octets = max(config.prob_bytes, config.logit_bytes)
@@ -128,12 +120,15 @@ def prove(
     )
 
 
-def _read_back(prepared: Prepared, folder: Path, pins: Pins) -> tuple[str, Fraction]:
+def _read_back(prepared: Prepared, folder: Path) -> tuple[str, Fraction]:
     """Verilog of what was built, and the frequency of its clock."""
     reference = prepared.spec.reference
     if prepared.spec.family == "ice40":
         verilog = bitstream_verilog(
-            folder / prepared.bitstream, folder / f"{TOP}.pcf", top=TOP, clock=pins.clock
+            folder / prepared.bitstream,
+            folder / f"{TOP}.pcf",
+            top=TOP,
+            clock=prepared.ports["clock"],
         )
         return verilog, bitstream_clock(verilog, reference)
     verilog = netlist_verilog(folder, prepared.netlist, top=TOP, family=prepared.spec.family)

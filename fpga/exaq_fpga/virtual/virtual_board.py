@@ -1,4 +1,4 @@
-"""A virtual board that runs: a process with a pseudo-terminal for hosts to open."""
+"""A virtual board that runs: a process with a port for hosts to open."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Self
 
 from exaq.scalars import integer, real
 from exaq.tool import ToolError, how_it_ended
-from exaq_fpga.link.transports.serial_port import OCTET_BITS
 
 # Longest time from the end being asked for to the end.
 _END_SECONDS = 30
@@ -18,26 +17,30 @@ _END_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """What disturbs the UART's lines, in both directions; every value is a probability.
+    """What disturbs a link, in both directions; every value is a probability.
 
     Parameters
     ----------
     noise
         Of a bit on the line to be flipped, start and stop bits included.
     drop
-        Of an octet to be lost.
+        Of an octet, or with Ethernet of a frame, to be lost.
     double
-        Of an octet to come twice.
+        Of an octet, or of a frame, to come twice.
     breaks
-        Of a break before an octet: the line low for 12 bits.
+        UART only: of a break before an octet, the line low for 12 bits.
+    reorder
+        Ethernet only: of a frame to come behind the next one.
     garbage
-        Of 1 to 16 octets that nobody sent before an octet.
+        Of 1 to 16 octets that nobody sent before an octet; or before a frame, of one that is not
+        for the board, a runt, or damaged.
     """
 
     noise: float = 0.0
     drop: float = 0.0
     double: float = 0.0
     breaks: float = 0.0
+    reorder: float = 0.0
     garbage: float = 0.0
 
     def __post_init__(self) -> None:
@@ -57,14 +60,15 @@ class RunStatistics:
     cycles
         Of the board's clock that were simulated.
     octets_in, octets_out
-        That went over the line to the board, and that the board sent.
+        Of the link, that went over the line to the board, and that the board sent.
     answer_cycles
         From the start of the first octet that the board sent to the end of the last, without the
         time in which both lines rested until the host wrote: the board had nothing to do then.
     broken
-        Octets that the board sent without stop bit.
-    divisor
-        Cycles to a bit of the UART.
+        What the board sent and no board may send: octets without stop bit, or Ethernet frames
+        that anything is wrong with.
+    octet_cycles
+        Cycles of an octet on the line.
     faults
         Faults put on the lines, by their names in ``Faults``.
     seconds, standing
@@ -76,7 +80,7 @@ class RunStatistics:
     octets_out: int
     answer_cycles: int
     broken: int
-    divisor: int
+    octet_cycles: int
     faults: dict[str, int]
     seconds: float
     standing: float
@@ -88,7 +92,7 @@ class RunStatistics:
 
     def line_share(self, octets: int) -> float:
         """Share of ``answer_cycles`` that ``octets`` take on the line."""
-        return octets * OCTET_BITS * self.divisor / max(self.answer_cycles, 1)
+        return octets * self.octet_cycles / max(self.answer_cycles, 1)
 
     @property
     def cycles_per_second(self) -> float:
@@ -121,7 +125,8 @@ class VirtualBoard:
     Members
     -------
     port
-        Path of the pseudo-terminal; hosts open it as a serial port, one after the other.
+        Where hosts find it, one after the other: path of a pseudo-terminal, which they open as a
+        serial port, or a name as of ``exaq_fpga.UdpSocket``.
     """
 
     def __init__(
@@ -138,7 +143,8 @@ class VirtualBoard:
             "seed": integer("seed", seed),
             "linger": integer("linger", linger, 0),
             "patience": round(1000 * real("patience", patience)),
-            **vars(faults or Faults()),
+            # A program knows the faults of its own link alone.
+            **{name: value for name, value in vars(faults or Faults()).items() if value},
         }
         options = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
         if waves is not None:

@@ -13,7 +13,7 @@ from exaq import SoftmaxConfig
 from exaq.attention import AttentionConfig
 from exaq.release import as_compared
 from exaq.scalars import integer
-from exaq_fpga.boards import BoardSpec, UartLink
+from exaq_fpga.boards import BoardLink, BoardSpec
 from exaq_fpga.boards.devices import WITHOUT_DSP
 from exaq_fpga.boards.frequency import megahertz
 from exaq_fpga.flow.bitstreams.emitted_unit import emitted_unit
@@ -62,7 +62,7 @@ class Prepared:
     spec: BoardSpec
     config: UnitConfig
     clock: int
-    link: UartLink
+    link: BoardLink
     seed: int
     identity: Identity
     files: dict[str, str]
@@ -112,7 +112,7 @@ class Rates:
 
     clock: int
     pll: Any
-    link: UartLink
+    link: BoardLink
 
 
 def usual_clock(spec: BoardSpec, config: UnitConfig) -> int:
@@ -122,7 +122,7 @@ def usual_clock(spec: BoardSpec, config: UnitConfig) -> int:
     return spec.clock // 2 if isinstance(config, AttentionConfig) else spec.clock
 
 
-def settle_rates(spec: BoardSpec, clock: int | None = None, link: UartLink | None = None) -> Rates:
+def settle_rates(spec: BoardSpec, clock: int | None = None, link: BoardLink | None = None) -> Rates:
     """The rates of a design for ``spec``; None stands for the board's own.
 
     Raises
@@ -145,7 +145,7 @@ def prepare(
     config: UnitConfig | None = None,
     *,
     clock: int | None = None,
-    link: UartLink | None = None,
+    link: BoardLink | None = None,
     seed: int = 1,
     dsp: bool = True,
     head: Mapping[str, Any] | None = None,
@@ -239,7 +239,7 @@ def _command(words: list[str]) -> tuple[str, ...]:
     return (tool, *arguments)
 
 
-def _ports(platform: Any, link: UartLink) -> dict[str, str]:
+def _ports(platform: Any, link: BoardLink) -> dict[str, str]:
     names = {"clock": platform.default_clk, **link.ports}
     ports = {}
     for name, _, _ in platform._design.ports:

@@ -7,11 +7,12 @@ import json
 import os
 import shutil
 import subprocess
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from exaq.tool import ToolError, how_it_ended
-from exaq_fpga.boards import BoardSpec
+from exaq_fpga.boards import BoardLink, BoardSpec, UdpLink
 from exaq_fpga.flow.bitstreams.build import FAILED, bitstream_name
 from exaq_fpga.flow.bitstreams.prepared import TOP
 
@@ -66,8 +67,10 @@ def find_programmer(spec: BoardSpec) -> str:
     )
 
 
-def program(spec: BoardSpec, folder: Path) -> None:
+def program(spec: BoardSpec, folder: Path) -> BoardLink:
     """Write the bitstream in ``folder`` into the board; the programmer talks to the terminal.
+
+    Returns the link that the bitstream has.
 
     Raises
     ------
@@ -89,3 +92,7 @@ def program(spec: BoardSpec, folder: Path) -> None:
             f"{command} {how_it_ended(error.returncode)}: is the board connected, and may you use "
             "it?"
         ) from error
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    if spec.ethernet is not None and "address" in report:
+        return UdpLink(phy=spec.ethernet, address=IPv4Address(report["address"]))
+    return spec.link

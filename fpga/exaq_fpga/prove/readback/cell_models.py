@@ -66,7 +66,8 @@ def _ours(name: str, package: str = "exaq_fpga.prove.readback") -> str:
 
 def _library(family: str) -> dict[str, str]:
     """Text of every cell by its name: our pads, and what Yosys has of the family."""
-    cells = {match[1]: match[0] for match in _MODULE.finditer(_ours("pads.v"))}
+    ours = _ours("pads.v") + _ours("cells/ecp5_registers.v", "exaq_fpga.virtual")
+    cells = {match[1]: match[0] for match in _MODULE.finditer(ours)}
     folder = _yosys_share()
     for name in _LIBRARIES[family]:
         path = folder / name

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from rich.console import Console
 from exaq.extras import require
 from exaq_cli.config.board_unit import resolve_unit, unit_option
 from exaq_cli.config.head_options import head_options
+from exaq_cli.config.link_options import AddressType, link_by_udp
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
@@ -61,6 +63,13 @@ def _clock(ctx: click.Context, parameter: click.Parameter, value: float | None) 
     help="Baud rate of the serial port.  [default: the board's, see exaq boards]",
 )
 @click.option(
+    "--udp",
+    metavar="ADDRESS",
+    type=AddressType(),
+    help="Link by UDP at this IPv4 address, through the board's Ethernet socket, instead of by the "
+    "serial port.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=1,
@@ -85,11 +94,12 @@ def command(
     out: Path | None,
     clock: int | None,
     baud: int | None,
+    udp: IPv4Address | None,
     seed: int,
     no_dsp: bool,
     prove: bool,
 ) -> None:
-    """Make BOARD's bitstream: a unit behind the board's serial port.
+    """Make BOARD's bitstream: a unit behind the board's serial port, or its Ethernet socket.
 
     Options of the configuration change the board's own, unless there is a preset. exaq boards
     lists the boards. The tools are those of the machine where they are new enough, else those
@@ -101,6 +111,7 @@ def command(
     exaq build icebreaker --lanes 8 --max-row 512
     exaq build ulx3s-85f --preset 2bit-x32 --clock 75 --prove
     exaq build ulx3s-85f --unit attention --head-size 32 --max-row 256
+    exaq build colorlight-5a75b --udp 192.168.1.50 --prove
     """
     if prove:
         require("sim", "board")
@@ -115,7 +126,7 @@ def command(
     config, made_of = resolve_unit(unit, partial, head, spec)
     folder = Path("build") / board if out is None else out
     with user_errors():
-        link = spec.link.with_baud(baud)
+        link = spec.link.with_baud(baud) if udp is None else link_by_udp(spec, udp, baud)
         clock = usual_clock(spec, config) if clock is None else clock
         settle_rates(spec, clock, link)
     with _steps() as step:
@@ -179,7 +190,7 @@ def _summary(prepared: Prepared, built: Built, report: dict[str, Any]) -> Iterat
     yield f"Board          {spec.title}, {spec.device}: {size(report)}"
     yield f"Configuration  {describe_unit(prepared.config)}"
     yield f"Clock          {prepared.clock / _MHZ:.6g} MHz; timing closes for {report['mhz']} MHz"
-    yield f"Serial port    {prepared.link.baud} baud; {spec.link.where}"
+    yield f"{prepared.link.kind:15}{prepared.link.describe()}"
     yield f"Verified       {proof(report)}"
     yield f"Report         {built.bitstream.parent / 'report.json'}"
     yield f"Next           exaq program {spec.name}" + _where(spec, built.bitstream.parent)

@@ -48,6 +48,7 @@ def _values(spec: BoardSpec) -> dict[str, Any]:
         "rx": spec.link.rx,
         "tx": spec.link.tx,
         "link": spec.link.where,
+        "ethernet": None if spec.ethernet is None else spec.ethernet.where,
         "programmer": asdict(spec.programmer),
     }
 
@@ -55,10 +56,12 @@ def _values(spec: BoardSpec) -> dict[str, Any]:
 def _lines(spec: BoardSpec, verified: str) -> list[tuple[str, str]]:
     pin = "" if spec.clock == spec.reference else f", from {spec.reference / _MHZ:g} MHz by PLL"
     link = spec.link
+    ethernet = spec.ethernet
     return [
         ("Default", spec.preset),
         ("Clock", f"{spec.clock / _MHZ:g} MHz{pin}"),
         ("Link", f"{link.where}; pins {link.rx} (rx), {link.tx} (tx); {link.baud} baud"),
+        *([("By UDP", f"{ethernet.where}: exaq build --udp")] if ethernet else []),
         ("Programmer", f"{spec.programmer.tool}: {spec.programmer.source}"),
         ("Verified", verified),
     ]

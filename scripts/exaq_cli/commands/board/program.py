@@ -31,9 +31,9 @@ def command(board: str, folder: Path | None) -> None:
 
     spec = BOARDS[board]
     try:
-        program(spec, Path("build") / board if folder is None else folder)
+        link = program(spec, Path("build") / board if folder is None else folder)
     except (NoBuildError, ToolError) as error:
         raise UserError(str(error)) from error
     click.echo(f"Programmed     {spec.title}")
-    click.echo(f"Serial port    {spec.link.where}")
-    click.echo("Next           exaq stream LOGITS.npy --port PORT -o PROBS.npy")
+    click.echo(f"{link.kind:15}{link.where}")
+    click.echo(f"Next           exaq stream LOGITS.npy --port {link.port} -o PROBS.npy")

@@ -43,16 +43,15 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--port",
     required=True,
-    help="Serial port of the board, such as /dev/ttyUSB1; or the pseudo-terminal that "
-    "exaq board --virtual names.",
+    help="Serial port of the board, such as /dev/ttyUSB1, or the pseudo-terminal that "
+    "exaq board --virtual names; udp:ADDRESS of a board that is linked by UDP.",
 )
 @output_options
 @click.option(
     "--baud",
     type=click.IntRange(1),
-    default=BAUD,
-    show_default=True,
-    help="Baud rate that the board was built for: exaq boards lists it.",
+    help="Baud rate that the board was built for: exaq boards lists it.  [default: "
+    f"{BAUD}; none by UDP]",
 )
 @click.option(
     "--verify/--no-verify",
@@ -75,7 +74,7 @@ _FILE = click.Path(path_type=Path)
 def command(
     partial: PartialConfig,
     port: str,
-    baud: int,
+    baud: int | None,
     logits: Path,
     keys_values: tuple[Path, ...],
     unit: str,

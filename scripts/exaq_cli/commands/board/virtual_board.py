@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from exaq.attention import AttentionConfig
 from exaq.extras import require
 from exaq_cli.config.board_unit import resolve_unit, unit_option
 from exaq_cli.config.head_options import head_options
+from exaq_cli.config.link_options import AddressType, check_faults, fault_options, link_by_udp
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.errors import UserError, tool_errors, user_errors
 from exaq_cli.files import replacing
 from exaq_cli.output.describe import describe_unit
 from exaq_cosim import ToolError
-from exaq_fpga.boards import BOARDS
+from exaq_fpga.boards import BOARDS, BoardLink
 from exaq_fpga.link.protocol import UnitConfig
 from exaq_fpga.virtual.virtual_board import Faults, RunStatistics, VirtualBoard
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 _CONSOLE = Console(stderr=True)
 _FILE = click.Path(path_type=Path)
-_PROBABILITY = click.FloatRange(0, 1)
 _MHZ = 1_000_000
 # Where the system keeps terminals: what a symbolic link of ours points to.
 _DEVICES = "/dev"
@@ -61,29 +62,13 @@ def _chosen(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     "takes any rate of the host.  [default: a quarter of its clock]",
 )
 @click.option(
-    "--noise", metavar="P", type=_PROBABILITY, default=0.0, help="Probability that a bit flips."
+    "--udp",
+    metavar="ADDRESS",
+    type=AddressType(),
+    help="Link by UDP, the board being at this IPv4 address of a network of its own, instead of by "
+    "the serial port. Hosts reach it through a port of 127.0.0.1.",
 )
-@click.option(
-    "--drop", metavar="P", type=_PROBABILITY, default=0.0, help="... that an octet is lost."
-)
-@click.option(
-    "--double", metavar="P", type=_PROBABILITY, default=0.0, help="... that an octet comes twice."
-)
-@click.option(
-    "--break",
-    "breaks",
-    metavar="P",
-    type=_PROBABILITY,
-    default=0.0,
-    help="... that before an octet the line breaks down for 12 bits.",
-)
-@click.option(
-    "--garbage",
-    metavar="P",
-    type=_PROBABILITY,
-    default=0.0,
-    help="... that before an octet 1 to 16 others come that nobody sent.",
-)
+@fault_options
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -119,21 +104,19 @@ def command(
     board: str,
     unit: str,
     baud: int | None,
-    noise: float,
-    drop: float,
-    double: float,
-    breaks: float,
-    garbage: float,
+    udp: IPv4Address | None,
+    faults: Faults,
     seed: int,
     link: Path | None,
     waves: Path | None,
     seconds: float | None,
 ) -> None:
-    """Run a virtual board: its whole design, compiled, with a pseudo-terminal as serial port.
+    """Run a virtual board: its whole design, compiled, with a pseudo-terminal as serial port, or
+    a UDP socket as Ethernet.
 
     The design is the one that exaq build gives to synthesis. exaq stream, and any host program,
     talks to it as to a real board; several may come one after the other. Time passes on the board
-    only while there is something to do. Faults can be put on the serial line, to see how it
+    only while there is something to do. Faults can be put on the line, to see how it
     recovers. Options of the configuration change the board's own, unless there is a preset.
 
     \b
@@ -141,13 +124,16 @@ def command(
     exaq stream logits.npy --port board -o probs.npy       (in another terminal)
     exaq board --virtual ulx3s-85f --noise 0.0001 --garbage 0.001
     exaq board --virtual ulx3s-85f --unit attention --head-size 32 --max-row 256
+    exaq board --virtual colorlight-5a75b --udp 192.168.1.50
     """
     require("sim")
+    check_faults(faults, udp)
+    if udp is not None and link is not None:
+        raise UserError("--link is for the pseudo-terminal, not for --udp")
     config, made_of = resolve_unit(unit, partial, head, BOARDS[board])
-    faults = Faults(noise=noise, drop=drop, double=double, breaks=breaks, garbage=garbage)
     outputs = [] if waves is None else [waves]
     with replacing(*outputs) as temporary:
-        prepared = prepare_virtual(board, config, baud, made_of)
+        prepared = prepare_virtual(board, config, baud, made_of, udp=udp)
         program = compile_virtual(prepared, tracing=waves is not None)
         running = VirtualBoard(
             program, faults=faults, seed=seed, waves=temporary[0] if temporary else None
@@ -172,11 +158,13 @@ def prepare_virtual(
     config: UnitConfig,
     baud: int | None = None,
     head: Mapping[str, Any] | None = None,
+    *,
+    udp: IPv4Address | None = None,
 ) -> Prepared:
     """The design of ``board``, one of BOARDS, its serial port as fast as is good for simulation.
 
-    ``head`` as of ``prepare``. A baud rate that its clock cannot make is a UserError, and so is
-    what the link cannot carry.
+    ``udp``: its address, where it is linked by UDP. ``head`` as of ``prepare``. A rate that its
+    clock cannot make is a UserError, and so is what the link cannot carry.
     """
     from exaq_fpga.flow.bitstreams.prepared import prepare, settle_rates, usual_clock
     from exaq_fpga.virtual.design import DIVISOR
@@ -184,7 +172,10 @@ def prepare_virtual(
     spec = BOARDS[board]
     clock = usual_clock(spec, config)
     with user_errors():
-        link = spec.link.with_baud(clock // DIVISOR if baud is None else baud)
+        if udp is None:
+            link: BoardLink = spec.link.with_baud(clock // DIVISOR if baud is None else baud)
+        else:
+            link = link_by_udp(spec, udp, baud)
         settle_rates(spec, clock, link)
     with tool_errors(), _CONSOLE.status("Emitting the design ..."):
         return prepare(spec, config, clock=clock, link=link, head=head)
@@ -206,10 +197,7 @@ def describe(prepared: Prepared) -> Iterator[str]:
     spec, link = prepared.spec, prepared.link
     yield f"Board         {spec.title}, {spec.device}, virtual"
     yield f"Configuration {describe_unit(prepared.config)}"
-    yield (
-        f"Clock         {prepared.clock / _MHZ:.6g} MHz; serial port at {link.baud} baud, "
-        f"{link.divisor(prepared.clock)} cycles a bit"
-    )
+    yield f"Clock         {prepared.clock / _MHZ:.6g} MHz; {link.on_clock(prepared.clock)}"
 
 
 def _introduce(prepared: Prepared, port: str) -> None:
@@ -233,8 +221,8 @@ def _summary(prepared: Prepared, statistics: RunStatistics) -> Iterator[str]:
         f"{statistics.cycles_per_second / 1e6:.2f} M cycles a second"
     )
     yield (
-        f"Serial port   {statistics.octets_in:,} octets to the board, {statistics.octets_out:,} "
-        "from it"
+        f"{prepared.link.kind:14}{statistics.octets_in:,} octets to the board, "
+        f"{statistics.octets_out:,} from it"
     )
     if statistics.octets_out:
         yield f"Line busy     {statistics.busy:.1%} of the time in which the board had work"

@@ -7,22 +7,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "random.h"
+
 constexpr int kOctetBits = 10;
-
-struct SplitMix {
-    uint64_t state;
-
-    uint64_t next() {
-        uint64_t z = (state += 0x9e3779b97f4a7c15u);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
-
-    bool chance(double probability) {
-        return probability > 0 && static_cast<double>(next() >> 11) * 0x1p-53 < probability;
-    }
-};
 
 // Probabilities: of each bit to be flipped; of each octet to be dropped, doubled, preceded by a
 // break, preceded by octets that nobody sent.

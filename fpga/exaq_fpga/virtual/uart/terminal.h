@@ -1,9 +1,8 @@
-// A pseudo-terminal as a serial port, and the signal to end.
+// A pseudo-terminal as a serial port.
 
 #pragma once
 
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -15,40 +14,7 @@
 #include <unistd.h>
 #include <vector>
 
-// The process is asked to end by SIGINT, SIGTERM, or the end of its standard input: the process
-// that started it holds the other end, and takes it along when it dies.
-class Stop {
-public:
-    Stop() {
-        struct sigaction action = {};
-        action.sa_handler = [](int) { raised() = 1; };
-        // No restart: a poll that waits comes back.
-        sigaction(SIGINT, &action, nullptr);
-        sigaction(SIGTERM, &action, nullptr);
-        std::signal(SIGPIPE, SIG_IGN);
-    }
-
-    // Looks at the standard input as well.
-    bool asked() {
-        pollfd input = {STDIN_FILENO, POLLIN, 0};
-        if (poll(&input, 1, 0) > 0) see(input);
-        return raised();
-    }
-
-    // What poll() told of the standard input.
-    void see(const pollfd& input) {
-        char ignored[256];
-        if (input.revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) raised() = 1;
-    }
-
-    static bool seen() { return raised(); }
-
-private:
-    static volatile std::sig_atomic_t& raised() {
-        static volatile std::sig_atomic_t flag = 0;
-        return flag;
-    }
-};
+#include "stop.h"
 
 // The terminal's slave is held open, so that hosts can come and go.
 class Terminal {
@@ -84,7 +50,7 @@ public:
     }
 
     // Waits until the host writes; at most `milliseconds`, where that is not negative.
-    void wait(int milliseconds) { await(POLLIN, milliseconds); }
+    void wait(int milliseconds) { stop_.await(master_, POLLIN, milliseconds); }
 
     // Hands all of `octets` to the host; where it does not read, waits until it does, and takes
     // meanwhile what it writes.
@@ -97,7 +63,7 @@ public:
                 continue;
             }
             // Not every system says when a terminal that was full takes octets again.
-            await(inbox.size() < kLimit ? POLLIN | POLLOUT : POLLOUT, kRetry);
+            stop_.await(master_, inbox.size() < kLimit ? POLLIN | POLLOUT : POLLOUT, kRetry);
             read(inbox);
         }
         octets.clear();
@@ -106,22 +72,6 @@ public:
 private:
     static constexpr size_t kLimit = 1 << 16;
     static constexpr int kRetry = 10;
-
-    // A signal that comes just before the poll does not end it, so none takes longer than a
-    // moment.
-    void await(int events, int milliseconds) {
-        constexpr int kMoment = 200;
-        do {
-            const int slice = milliseconds < 0 || milliseconds > kMoment ? kMoment : milliseconds;
-            pollfd both[] = {{master_, static_cast<short>(events), 0}, {STDIN_FILENO, POLLIN, 0}};
-            const int ready = poll(both, 2, slice);
-            if (ready > 0) {
-                stop_.see(both[1]);
-                if (both[0].revents) return;
-            }
-            if (milliseconds >= 0) milliseconds -= slice;
-        } while (milliseconds != 0 && !Stop::seen());
-    }
 
     Stop& stop_;
     int master_ = -1, slave_ = -1;

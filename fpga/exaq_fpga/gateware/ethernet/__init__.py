@@ -1,0 +1,1 @@
+"""Octets in UDP datagrams over a PHY with RGMII at 100 Mbit/s."""
