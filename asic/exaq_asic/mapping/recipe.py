@@ -28,19 +28,20 @@ _LOAD_INPUTS = 10
 _SPEED = """strash
 ifraig
 scorr
-&get -n
-&syn2
-&put
-strash
-balance
+{restructure}balance
 dch -f
-map -B 0.9 -D {period}
+map -B {bias} -D {period}
 cleanup
 buffer -c -N 12
 topo
 upsize -D {period}
 dnsize -D {period}
 stime -p
+"""
+_RESTRUCTURE = """&get -n
+&syn2
+&put
+strash
 """
 _AREA = """strash
 ifraig
@@ -72,12 +73,16 @@ class Recipe:
         Whether flops that share an enable get a clock gate.
     adders
         Which parallel prefixes adders are made of, for speed; see ``ADDERS``.
+    restructure
+        Whether ABC restructures logic before it maps, for speed. What multiplies gets smaller by
+        it; adders of prefixes lose their shape, and with it area and clock.
     """
 
     goal: str = "speed"
     mhz: float = 500.0
     clock_gate: bool = False
     adders: str = "kogge-stone"
+    restructure: bool = False
 
     def __post_init__(self) -> None:
         if self.adders not in ADDERS:
@@ -114,7 +119,12 @@ class Recipe:
         load = _LOAD_INPUTS * inverter.inputs[0].capacitance * 1e3
         gates = _SPEED if self.goal == "speed" else _AREA
         return {
-            _ABC_SCRIPT: gates.format(period=round(1e6 / self.mhz)),
+            _ABC_SCRIPT: gates.format(
+                period=round(1e6 / self.mhz),
+                restructure=_RESTRUCTURE if self.restructure else "",
+                # How much a choice among covers of equal delay goes by area flow.
+                bias=0.9 if self.restructure else 0.5,
+            ),
             _CONSTRAINTS: f"set_driving_cell {inverter.name}\nset_load {load:.6g}\n",
             _YOSYS_SCRIPT: "\n".join(self._steps(library, top, parts)) + "\n",
         }

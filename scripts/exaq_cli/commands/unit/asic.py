@@ -65,6 +65,11 @@ _FILE = click.Path(path_type=Path)
     show_default=True,
     help="Parallel prefixes of adders where it is for speed: the fastest, or of less area.",
 )
+@click.option(
+    "--restructure",
+    is_flag=True,
+    help="Let ABC restructure logic before it maps for speed: for kernels that multiply or shift.",
+)
 @click.option("--clock-gate", is_flag=True, help="Clock gates for registers that share an enable.")
 @click.option(
     "--array-ns",
@@ -107,6 +112,7 @@ def command(
     area: bool,
     mhz: float,
     adders: str,
+    restructure: bool,
     clock_gate: bool,
     array_ns: float,
     wire_ff: float,
@@ -140,6 +146,7 @@ def command(
                 "mhz": mhz,
                 "clock_gate": clock_gate,
                 "adders": adders,
+                "restructure": restructure,
             },
             array_ns=array_ns,
             wire_ff=wire_ff,
