@@ -25,6 +25,7 @@ from exaq_asic.liberty import LibertyError, Library
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "reports" / "asic.json"
+MACS_REPORT = ROOT / "reports" / "macs.json"
 PAGE = ROOT / "docs" / "asic.md"
 PICTURE = ROOT / "docs" / "asic.png"
 
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench_asic: error: {error}", file=sys.stderr)
         return 1
     if options.docs and report["units"]:
-        write_table(PAGE, tables(report), MARKS)
+        macs = json.loads(MACS_REPORT.read_text(encoding="utf-8"))
+        write_table(PAGE, tables(report, macs), MARKS)
         with whole_file(PICTURE) as path:
             draw(report, path)
     return 0

@@ -11,6 +11,14 @@ from exaq_asic.bench.units import CASES
 #: Lines of docs/asic.md between which the tables stand.
 MARKS = ("<!-- asic:begin -->", "<!-- asic:end -->")
 
+#: Multiply-accumulates that are shown, by their names in reports/macs.json.
+MACS = {
+    "dint4": "dINT4 x INT8, sign and size",
+    "int4-size": "INT4 x INT8, sign and size",
+    "int8-rows": "INT8 x INT8, rows of adders",
+    "int8": "INT8 x INT8, `*`",
+}
+
 #: Others' figures, each as it was published or measured elsewhere: what, process, and what it says.
 PUBLISHED = (
     (
@@ -39,11 +47,12 @@ PUBLISHED = (
 )
 
 
-def tables(report: dict[str, Any]) -> str:
-    """The Markdown between ``MARKS``."""
+def tables(report: dict[str, Any], macs: dict[str, Any]) -> str:
+    """The Markdown between ``MARKS``; ``macs`` is reports/macs.json."""
     lines: list[str] = []
     for library in report["libraries"]:
         lines += [*_table(report, library), ""]
+    lines += [*_macs(report, macs), ""]
     lines += [
         "| beside them | where | |",
         "|---|---|---|",
@@ -65,6 +74,17 @@ def _table(report: dict[str, Any], library: str) -> Iterator[str]:
         corner = unit["corners"].get(library)
         if corner is not None:
             yield f"| {' | '.join([f'`{name}`', *_cells(corner, unit['lanes'])])} |"
+
+
+def _macs(report: dict[str, Any], macs: dict[str, Any]) -> Iterator[str]:
+    """Areas of multiply-accumulates on the same libraries."""
+    libraries = [name for name in report["libraries"] if name in macs["liberties"]]
+    heads = " | ".join(f"um2, `{name}`" for name in libraries)
+    yield f"| multiply-accumulate, 24 bits of sum | {heads} |"
+    yield "|---" + "|--:" * len(libraries) + "|"
+    for name, title in MACS.items():
+        areas = (macs["designs"][name]["cells"][each]["area"] for each in libraries)
+        yield f"| {title} | {' | '.join(f'{area:.0f}' for area in areas)} |"
 
 
 def _cells(corner: dict[str, Any], lanes: int) -> list[str]:
