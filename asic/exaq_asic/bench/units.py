@@ -58,7 +58,7 @@ CASES = (
     *(
         Case(preset)
         for preset in (
-            *("2bit-x4", "2bit-x16", "2bit-x16-codes"),
+            *("2bit-x4", "2bit-x16", "2bit-x16-codes", "2bit-x16-sums"),
             *("3bit-x4", "4bit-x4", "5bit-x4", "6bit-x4", "baps-x4", "baps-x4-float"),
         )
     ),
