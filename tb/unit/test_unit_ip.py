@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from ipyxact.ipyxact import Component
 from lxml import etree
-from unit_ip import UNITS, files, marked, plain
+from unit_ip import UNITS, VERSION, files, marked, plain
 
 from exaq.attention import AttentionConfig
 from exaq_hdl.attention.attention_head import OPERANDS, AttentionHead
@@ -189,7 +189,7 @@ def test_ip_xact_has_the_registers_that_peakrdl_makes_of_ours(tmp_path: Path) ->
     theirs.load(tmp_path / "theirs.xml")
     assert registers(ours) == registers(theirs)
     assert "sink" in registers(ours)["STATUS"][-1]
-    assert (ours.vendor, ours.library, ours.name, ours.version) == ("exaq", "ip", "unit_a", "0.1")
+    assert (ours.vendor, ours.library, ours.name, ours.version) == ("exaq", "ip", "unit_a", VERSION)
     assert {bus.name for bus in ours.busInterfaces.busInterface} == set(buses("everything"))
     assert [port.name for port in ours.model.ports.port] == list(ports("everything"))
 

