@@ -37,7 +37,9 @@ def cached_synthesis(prepared: Prepared) -> Path:
 
 def _kept(prepared: Prepared, kind: str, names: list[str], make: Callable[[Path], object]) -> Path:
     versions = [tools.find(name).version for name in names if name != "dfu-suffix"]
-    key = hashlib.sha256(json.dumps([prepared.fingerprint, versions]).encode()).hexdigest()[:16]
+    # The fingerprint is the same in every release; what the board tells of itself is not.
+    told = [prepared.fingerprint, prepared.identity.version, versions]
+    key = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
     folder = KEPT / f"{kind}-{prepared.spec.name}-{key}"
     KEPT.mkdir(parents=True, exist_ok=True)
     # Of several processes that want it at once, one makes it.

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ def test_real_build_of_the_icebreaker() -> None:
     assert report["bitstream"] == bitstream.name
     assert report["bitstream_sha256"] == hashlib.sha256(bitstream.read_bytes()).hexdigest()
     assert report["inputs_sha256"] == design.fingerprint
+    assert report["release"] == metadata.version("exaq-softmax")
     assert SoftmaxConfig.from_dict(report["config"]) == design.config
     assert (report["board"], report["clock"], report["divisor"]) == ("icebreaker", 24_000_000, 24)
     assert report["mhz"] >= 24

@@ -142,7 +142,9 @@ def test_fpga(installed: Callable[[str], Environment]) -> None:
     assert kept is not None
     report = json.loads((fpga.work / "build/icebreaker/report.json").read_text())
     assert report["inputs_sha256"] == kept["inputs_sha256"]
-    assert report["bitstream_sha256"] == kept["bitstream_sha256"]
+    # The bitstream has the release's number in it. Reports of before 0.2 do not name theirs.
+    if report["release"] == kept.get("release"):
+        assert report["bitstream_sha256"] == kept["bitstream_sha256"]
     assert (fpga.work / "build/icebreaker/exaq_icebreaker.bin").stat().st_size > 100_000
 
 

@@ -161,6 +161,7 @@ def _report(
         "clock": prepared.clock,
         **prepared.link.figures(prepared.clock),
         "seed": prepared.seed,
+        "release": prepared.identity.version,
         "mhz": timing.mhz,
         "utilization": timing.used,
         "critical_path": list(timing.lines),
