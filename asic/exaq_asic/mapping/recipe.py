@@ -75,7 +75,7 @@ class Recipe:
         Which parallel prefixes adders are made of, for speed; see ``ADDERS``.
     restructure
         Whether ABC restructures logic before it maps, for speed. What multiplies gets smaller by
-        it; adders of prefixes lose their shape, and with it area and clock.
+        it; adders of prefixes lose their shape, and units of them get larger.
     """
 
     goal: str = "speed"
