@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_macs import write_table
+from exaq_cli.files import write_text
 from exaq_fpga.boards.devices import DEVICES
 from exaq_fpga.flow.bench import CASES
 
@@ -43,7 +44,8 @@ def main() -> int:
     except (subprocess.CalledProcessError, OSError) as error:
         print(f"bench_history: error: {error}", file=sys.stderr)
         return 2
-    HISTORY.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8", newline="\n")
+    with write_text(HISTORY) as file:
+        file.write(json.dumps(found, indent=1) + "\n")
     write_table(PAGE, table(found), MARKS)
     draw(found, PICTURE)
     print(table(found))

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench_macs import write_table
 from exaq_cosim import ToolError
 from exaq_fpga.boards import BOARDS
 from exaq_fpga.boards.board_reports import (
@@ -53,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             by_udp = prepare(BOARDS[name], link=udp_link(BOARDS[name]))
             good.append(_renew(by_udp, UDP_FOLDER, always=options.all))
     page = ROOT / "docs" / "boards.md"
-    write_table(page, MARKS, table(_kept(BOARDS, FOLDER)))
-    write_table(page, UDP_MARKS, udp_table(_kept(UDP_BOARDS, UDP_FOLDER)))
+    write_table(page, table(_kept(BOARDS, FOLDER)), MARKS)
+    write_table(page, udp_table(_kept(UDP_BOARDS, UDP_FOLDER)), UDP_MARKS)
     return 0 if all(good) else 1
 
 
@@ -85,16 +86,6 @@ def _renew(prepared: Prepared, reports: Path, *, always: bool) -> bool:
     assert report is not None
     print(f"{spec.name:18}{report['mhz']} MHz; {proof(report)}")
     return not report["proof"]["mismatches"] and not report["proof"]["faults"]
-
-
-def write_table(page: Path, marks: tuple[str, str], text: str) -> None:
-    """Replace the table in ``page`` that stands between ``marks`` by ``text``."""
-    begin, end = marks
-    before, found, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
-    _, closed, after = rest.partition(f"\n{end}")
-    if not (found and closed):
-        raise SystemExit(f"{page.name} has no place for the table: {begin} and {end} on lines")
-    page.write_text(before + found + text + closed + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from exaq.tool import ToolError
+from exaq_cli.files import write_text
 from exaq_litex.example.example_record import record
 from exaq_litex.example.example_run import run_example
 
@@ -32,7 +33,8 @@ def main() -> int:
     if not console.endswith("PASSED\n"):
         return 1
     told = {**record(), "console": console.splitlines()}
-    REPORT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    with write_text(REPORT) as file:
+        file.write(json.dumps(told, indent=1) + "\n")
     return 0
 
 

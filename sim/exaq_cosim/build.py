@@ -126,7 +126,8 @@ def _build(
     """
     folder = files("exaq_cosim")
     sources = {
-        file: folder.joinpath(file).read_text(encoding="utf-8") for file in (driver, "clocked.h")
+        file: folder.joinpath(file).read_text(encoding="utf-8")
+        for file in (driver, "clocked.h", "random.h")
     }
     harness = Harness(
         name=name,

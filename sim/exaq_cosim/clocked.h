@@ -5,23 +5,13 @@
 
 #include <cstdint>
 
+#include "random.h"
 #include "verilated.h"
 #if EXAQ_TRACE
 #include "verilated_vcd_c.h"
 #endif
 
 #define EXPORTED __attribute__((visibility("default")))
-
-struct SplitMix {
-    uint64_t state;
-
-    uint64_t next() {
-        uint64_t z = (state += 0x9e3779b97f4a7c15u);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-        return z ^ (z >> 31);
-    }
-};
 
 // A verilated module with the ports aclk and aresetn. A side pauses where a random 64-bit number is
 // below `stall`.

@@ -13,7 +13,8 @@ import pytest
 
 from exaq import SoftmaxConfig
 from exaq_fpga.boards.devices import DEVICES
-from exaq_fpga.flow.bench import CASES, Case, compared_hash, summary, table
+from exaq_fpga.flow.bench import CASES, Case, summary, table
+from exaq_hdl.emit.compared_hash import compared_hash
 
 ROOT = Path(__file__).resolve().parents[2]
 CURE = "`make bench` measures again"

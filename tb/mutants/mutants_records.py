@@ -25,10 +25,8 @@ from mutants_units import COUNT, SEED, UNITS
 from rtl_fingerprint import shape
 
 from exaq import SoftmaxConfig
-from exaq.release import as_compared
 from exaq_cli.files import write_text
-from exaq_hdl import emit_verilog
-from exaq_hdl.emit.design_hash import design_hash
+from exaq_hdl.emit.compared_hash import compared_hash
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -107,10 +105,8 @@ def reasons() -> list[Reason]:
 
 def fingerprint(config: SoftmaxConfig) -> dict[str, str]:
     """What a record of a unit holds for."""
-    with as_compared():
-        verilog = emit_verilog(config).verilog
     return {
-        "design": design_hash(verilog),
+        "design": compared_hash(config),
         "bench": _bench(),
         "directed": _directed(),
         "tools": ", ".join(f"{name} {metadata.version(name)}" for name in _TOOLS),

@@ -19,10 +19,8 @@ from rtl_tables import random_tables
 
 from exaq import SoftmaxConfig
 from exaq.kernels import KERNELS
-from exaq.release import as_compared
 from exaq_cosim import golden, golden_references, golden_results, simulate
-from exaq_hdl import emit_verilog
-from exaq_hdl.emit.design_hash import design_hash
+from exaq_hdl.emit.compared_hash import compared_hash
 
 #: The longest row that a unit can be made for.
 LONGEST = 65536
@@ -45,8 +43,7 @@ class Case:
 
 @cache
 def _design(config: SoftmaxConfig) -> str:
-    with as_compared():
-        return design_hash(emit_verilog(config).verilog)
+    return compared_hash(config)
 
 
 def _long(name: str, **settings: Any) -> Case:

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exaq import SoftmaxConfig, round_logits
-from exaq.release import as_compared
 from exaq_cosim import simulate
 from exaq_fpga.boards.devices import DEVICES, Device
 from exaq_fpga.flow import tools
 from exaq_fpga.flow.synthesis import SEEDS, Result, Route, implement
 from exaq_hdl import emit_verilog
-from exaq_hdl.emit.design_hash import design_hash
+from exaq_hdl.emit.compared_hash import compared_hash
 
 #: Row, in elements, that cycle counts are for.
 ROW = 128
@@ -150,12 +149,6 @@ def measure(
         "critical_path": _critical_path(result),
         "cycles": cycles,
     }
-
-
-def compared_hash(config: SoftmaxConfig) -> str:
-    """Hash of the design, whatever the release, that a report of ``config`` holds for."""
-    with as_compared():
-        return design_hash(emit_verilog(config, top="axi", name=TOP).verilog)
 
 
 def still_true(report: dict[str, Any], case: Case, seeds: Sequence[int]) -> bool:

@@ -13,7 +13,7 @@ from exaq_cosim.compiler import Harness, compile_verilog
 from exaq_fpga.boards.udp_link import RGMII_PERIOD
 from exaq_fpga.link.datagrams import PORT
 
-_SHARED = ("harness/bench.h", "harness/random.h", "harness/stop.h")
+_SHARED = ("harness/bench.h", "harness/stop.h")
 _UART = ("uart/uart_main.cpp", "uart/line.h", "uart/terminal.h")
 _ETHERNET = (
     "ethernet/ethernet_main.cpp",
@@ -129,14 +129,15 @@ def _harness(
     flags: Sequence[str] = (),
 ) -> Harness:
     folder = files("exaq_fpga.virtual")
+    paths = [
+        *(folder.joinpath(name) for name in (*names, *_SHARED)),
+        files("exaq_cosim") / "random.h",
+    ]
     return Harness(
         name="board",
         top=_WRAPPER,
         prefix="Vboard",
-        sources={
-            Path(name).name: folder.joinpath(name).read_text(encoding="utf-8")
-            for name in (*names, *_SHARED)
-        },
+        sources={path.name: path.read_text(encoding="utf-8") for path in paths},
         defines=[*defines, f"EXAQ_TRACE={int(tracing)}"],
         model_flags=("-O0",) if brief else ("-O1",),
         verilator_flags=flags,
