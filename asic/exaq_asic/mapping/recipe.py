@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product, starmap
 
 from exaq_asic.liberty import Library
 
 #: Files of a mapping, in its folder.
 SOURCE, CELLS, NETLIST = "unit.v", "cells.lib", "mapped.json"
 _ABC_SCRIPT, _CONSTRAINTS, _YOSYS_SCRIPT = "gates.abc", "gates.constr", "map.ys"
+_RESETS = "resets.v"
 
 #: Parallel prefixes of adders: the fastest, and one of less area.
 ADDERS = ("kogge-stone", "sklansky")
@@ -56,6 +58,19 @@ topo
 buffer -c -N 24
 dnsize
 stime -p
+"""
+
+
+def _reset_as_data(high: str, value: str, enable_high: str) -> str:
+    """A flop whose synchronous reset goes before its enable, as one that has an enable alone."""
+    reset = "" if high == "P" else "~"
+    enable = "" if enable_high == "P" else "~"
+    data = f"D & ~({reset}R)" if value == "0" else f"D | ({reset}R)"
+    return f"""\
+module \\$_SDFFE_P{high}{value}{enable_high}_ (input D, C, R, E, output Q);
+  wire enable = {enable}E | {reset}R, data = {data};
+  \\$_DFFE_PP_ _TECHMAP_REPLACE_ (.D(data), .C(C), .E(enable), .Q(Q));
+endmodule
 """
 
 
@@ -125,6 +140,7 @@ class Recipe:
                 # How much a choice among covers of equal delay goes by area flow.
                 bias=0.9 if self.restructure else 0.5,
             ),
+            _RESETS: "".join(starmap(_reset_as_data, product("PN", "01", "PN"))),
             _CONSTRAINTS: f"set_driving_cell {inverter.name}\nset_load {load:.6g}\n",
             _YOSYS_SCRIPT: "\n".join(self._steps(library, top, parts)) + "\n",
         }
@@ -165,6 +181,11 @@ class Recipe:
             raise library.lacks("clock gate without a pin for tests", "clock gating needs")
         pins = ":".join(gate.clock_gate[role] for role in ("enable", "clock", "out"))
         return [
+            # Yosys alone takes the enable away together with such a reset.
+            f"techmap -map {_RESETS}",
+            "simplemap",
+            "opt_merge",
+            "opt_clean",
             "dffunmap -srst-only",
             f"clockgate -pos {gate.name} {pins} -min_net_size {GATED_FLOPS}",
         ]
