@@ -42,6 +42,7 @@ CONFIGS = {
     ),
 }
 CASES = [(name, 2**k) for name, c in CONFIGS.items() for k in range(c.bits + 1)]
+TARGETS = pytest.mark.parametrize("chip", [False, True], ids=["fpga", "chip"])
 EVERY = pytest.mark.parametrize(("name", "units"), CASES)
 
 
@@ -81,8 +82,8 @@ def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
 class Run:
     """Divides by ``chosen`` and keeps what came when."""
 
-    def __init__(self, config, units, chosen, *, pause=None, sink=None, restoring=True):
-        self.divider = divider_for(config, units=units, restoring=restoring)
+    def __init__(self, config, units, chosen, *, pause=None, sink=None, chip=False):
+        self.divider = divider_for(config, units=units, chip=chip)
         self._everything = (1 << config.sum_bits) - 1
         bench = Bench(self.divider, limit=20000)
         self.feed = bench.feed(self.divider.i, [self._everything - s for s in chosen], pause)
@@ -91,13 +92,13 @@ class Run:
         check(config, chosen, self.drain.items)
 
 
-@pytest.mark.parametrize("restoring", [True, False])
+@TARGETS
 @EVERY
-def test_quotients_and_period(name: str, units: int, restoring: bool) -> None:
+def test_quotients_and_period(name: str, units: int, chip: bool) -> None:
     """Back to back: rows follow each other in ``period`` cycles."""
     config = CONFIGS[name]
     chosen = sums(config, random.Random(units), 400 // config.levels**2 + 8)
-    run = Run(config, units, chosen, restoring=restoring)
+    run = Run(config, units, chosen, chip=chip)
     gaps = {b - a for a, b in zip(run.feed.times, run.feed.times[1:], strict=False)}
     assert gaps == {run.divider.period}
     batch = units * -(-config.prob_bits // units)
@@ -106,20 +107,22 @@ def test_quotients_and_period(name: str, units: int, restoring: bool) -> None:
     assert run.divider.period == batch * (config.levels // units - 1) + last
 
 
+@TARGETS
 @EVERY
-def test_stalls(name: str, units: int) -> None:
+def test_stalls(name: str, units: int, chip: bool) -> None:
     """On either side; the ring also stands empty at times."""
     config = CONFIGS[name]
     pause = stalls(units, 0.9)
     sink = stalls(config.levels, 0.4)
-    Run(config, units, sums(config, random.Random(name), 8), pause=pause, sink=sink)
+    Run(config, units, sums(config, random.Random(name), 8), pause=pause, sink=sink, chip=chip)
 
 
+@TARGETS
 @EVERY
-def test_latency(name: str, units: int) -> None:
+def test_latency(name: str, units: int, chip: bool) -> None:
     config = CONFIGS[name]
     most = (1 << config.sum_bits) - 1
-    run = Run(config, units, [most])
+    run = Run(config, units, [most], chip=chip)
     offered = next(c for c, word in enumerate(run.feed.offered) if word is not None)
     assert run.drain.times[-1] - offered == run.divider.latency
     burst = run.drain.times[-units:]

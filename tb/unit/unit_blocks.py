@@ -22,10 +22,10 @@ def accumulator_for(config: SoftmaxConfig) -> Accumulator:
     return Accumulator(config.kernel, tables_for(config).sums())
 
 
-def divider_for(config: SoftmaxConfig, *, units: int, restoring: bool = True) -> Divider:
+def divider_for(config: SoftmaxConfig, *, units: int, chip: bool = False) -> Divider:
     exponentials = tables_for(config).exponentials()
     division = division_of(config.kernel)
-    return Divider(division, units=units, exponentials=exponentials, restoring=restoring)
+    return Divider(division, units=units, exponentials=exponentials, chip=chip)
 
 
 def rings_for(config: SoftmaxConfig) -> tuple[int, int]:

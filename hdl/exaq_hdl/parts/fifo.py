@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from exaq.scalars import flag, integer
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import LFSR_START, lfsr_next, lfsr_width, wrapped_increment
+from exaq_hdl.parts.enables import clocked
 from exaq_hdl.parts.memory import SIMULATED, Memories
 
 # Up to this depth, rounding up to a power of two costs no block RAM.
@@ -198,6 +199,7 @@ class FallThroughFifo(Component):
         holds: str = "",
     ):
         self.lazy = lazy
+        self._chip = memories.chip
         inner_slack = integer("slack", slack, 1) + 1
         self.fifo = Fifo(
             shape,
@@ -228,10 +230,9 @@ class FallThroughFifo(Component):
             Value.cast(fifo.i.payload).eq(waiting),
             Value.cast(self.o.payload).eq(leaving),
         ]
-        m.d.sync += [
-            fifo.i.valid.eq(self.i.valid & ~(short_cut & free)),
-            waiting.eq(self.i.payload),
-        ]
+        m.d.sync += fifo.i.valid.eq(self.i.valid & ~(short_cut & free))
+        with clocked(m, self.i.valid, chip=self._chip):
+            m.d.sync += waiting.eq(self.i.payload)
         stored: Value = fifo.o.payload
         stands: Value = fifo.o.valid
         if self.lazy:
@@ -248,9 +249,9 @@ class FallThroughFifo(Component):
             m.d.sync += occupied.eq(~free & stands)
             with m.If(~occupied):
                 m.d.sync += aside.eq(fifo.o.payload)
+        comes = stands | (short_cut & self.i.valid)
         with m.If(free):
-            m.d.sync += [
-                self.o.valid.eq(stands | (short_cut & self.i.valid)),
-                leaving.eq(Mux(stands, stored, self.i.payload)),
-            ]
+            m.d.sync += self.o.valid.eq(comes)
+            with clocked(m, comes, chip=self._chip):
+                m.d.sync += leaving.eq(Mux(stands, stored, self.i.payload))
         return m

@@ -209,9 +209,7 @@ class _Probabilities(_Output):
         if kernel.probability_format == "float":
             self._normalizer = FloatNormalizer(kernel, memories=memories)
         else:
-            self._normalizer = Normalizer(
-                division_of(kernel), MantissaReader, restoring=not memories.chip
-            )
+            self._normalizer = Normalizer(division_of(kernel), MantissaReader, chip=memories.chip)
         waiting = WaitingRows(
             kernel.format,
             stored_beat(kernel),

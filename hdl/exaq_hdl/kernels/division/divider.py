@@ -9,8 +9,10 @@ from amaranth.lib.wiring import In, Out
 from exaq.scalars import integer
 from exaq_hdl.kernels.division.division import Division
 from exaq_hdl.kernels.division.reader import ExponentialReader, Ring
+from exaq_hdl.kernels.division.rounds import CountedRounds, OneHotRounds
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.counters import increment
+from exaq_hdl.parts.enables import clocked
 from exaq_hdl.shell.streams import item
 
 
@@ -36,10 +38,11 @@ class Divider(Component):
         Steps in the ring: a power of two, at most 2**bits.
     exponentials
         Reader of the exponentials.
-    restoring
-        Whether a step gives back a remainder that is not negative, so that its last gates, behind
-        the carries, choose. Else a remainder may be negative, and the next step adds: gates before
-        the carries choose, by a sign that is a register. Quotients are the same.
+    chip
+        For an FPGA a step gives back a remainder that is not negative, so that its last gates,
+        behind the carries, choose. For a chip a remainder may be negative, and the next step adds:
+        gates before the carries choose, by a sign that is a register. Flops that need not change
+        are not clocked then. Quotients are the same.
 
     Members
     -------
@@ -55,10 +58,10 @@ class Divider(Component):
         *,
         units: int,
         exponentials: ExponentialReader,
-        restoring: bool = True,
+        chip: bool = False,
     ):
         self.division = division
-        self._restoring = restoring
+        self._chip = chip
         self._exponentials = exponentials
         self.units = units = integer("units", units, 1, division.levels)
         if units & units - 1:
@@ -97,20 +100,18 @@ class Divider(Component):
         steps, last_unit = division.quotient_bits, self.units - 1
 
         run, load, fetch, row_ends = Signal(), Signal(), Signal(), Signal()
-        cycle = Signal(self._batch, init=1)
+        rounds = (CountedRounds if self._chip else OneHotRounds)(self._batch, steps, units)
         level = Signal(division.bits)
         exponential, there = self._exponentials.look_up(
             m, self, Ring(fetch=fetch, level=level, row_ends=row_ends)
         )
         # What enters next is in a register, and so `level` is one ahead of it.
         fetched = Signal()
-        begin = cycle[0] & fetched
-        # Whether a division that entered so many cycles ago is one; the last ones are done.
-        inside = Signal(steps)
+        begin = rounds.waits & fetched
         m.d.comb += [
-            load.eq(begin | cycle[1:units].any()),
+            load.eq(begin | rounds.entering),
             # An empty ring stands still.
-            run.eq((~self.o.valid | self.o.ready) & (begin | ~cycle[0] | inside[-units:].any())),
+            run.eq((~self.o.valid | self.o.ready) & (begin | ~rounds.waits | rounds.draining)),
             fetch.eq((run & load) | (self.i.valid & there & ~fetched)),
             row_ends.eq(run & load & (level == 0)),
             self.i.ready.eq(row_ends),
@@ -120,11 +121,10 @@ class Divider(Component):
             m.d.sync += [fetched.eq(1), level.eq(increment(level))]
         with m.If(row_ends):
             m.d.sync += [fetched.eq(0), level.eq(0)]
+        row_enters = load & (level == 1)
         with m.If(run):
-            m.d.sync += inside.eq(Cat(load, inside))
-            with m.If(begin | ~cycle[0]):
-                m.d.sync += cycle.eq(cycle.rotate_left(1))
-            with m.If(load & (level == 1)):
+            rounds.run(m, begin, load)
+            with m.If(row_enters):
                 m.d.sync += row.eq(self.i.payload)
 
         # E * 2**prob_bits + floor(S / 2) is divided: what is above the quotient's register of it,
@@ -136,7 +136,7 @@ class Divider(Component):
         entering = Signal(width, reset_less=True)
         with m.If(fetch):
             m.d.sync += entering.eq(exponential + above)
-        kept_bits = width if self._restoring else width + 1
+        kept_bits = width + 1 if self._chip else width
         remainders = [
             Signal(kept_bits, name=f"remainder{u}", reset_less=True) for u in range(units)
         ]
@@ -151,7 +151,7 @@ class Divider(Component):
             subtrahend: Value = Cat(complement, ones)
             # doubled - S is doubled + ~S + 1; the 1 is carried in from a place below.
             less: Value = Const(1, 1)
-            if not self._restoring:
+            if self._chip:
                 # Of a negative remainder, which is S too small, the same difference is + S.
                 less = ~remainder[-1]
                 subtrahend ^= remainder[-1].replicate(len(subtrahend))
@@ -164,7 +164,7 @@ class Divider(Component):
             found = Cat(bit, quotient)[:steps]
             if u == (steps - 1) % units:
                 done = found
-            if self._restoring:
+            if not self._chip:
                 kept: Value = doubled[:width]
                 subtract: Value = bit
                 if u == last_unit:
@@ -179,15 +179,24 @@ class Divider(Component):
                 m.d.sync += [remainders[u].eq(after), quotients[u].eq(found)]
             if u < last_unit:
                 late = Signal.like(complement, name=f"complement{u + 1}", reset_less=True)
-                with m.If(run):
+                changes: Value = run
+                if self._chip:
+                    entered = Signal(name=f"entered{u + 1}")
+                    with m.If(run):
+                        m.d.sync += entered.eq(row_enters)
+                    row_enters, changes = entered, run & entered
+                with m.If(changes):
                     m.d.sync += late.eq(complement)
                 complement = late
 
         out: Any = Signal(division.quotient, reset_less=True)
         m.d.comb += self.o.payload.eq(out)
+        leaves = run & rounds.leaving
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [self.o.valid.eq(run & inside[-1]), out.probability.eq(done)]
-            for name in division.summary:
-                value = ~row.complement if name == "sum" else row[name]
-                m.d.sync += out[name].eq(value)
+            m.d.sync += self.o.valid.eq(leaves)
+            with clocked(m, leaves, chip=self._chip):
+                m.d.sync += out.probability.eq(done)
+                for name in division.summary:
+                    value = ~row.complement if name == "sum" else row[name]
+                    m.d.sync += out[name].eq(value)
         return m

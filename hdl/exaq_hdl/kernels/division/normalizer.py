@@ -35,7 +35,7 @@ class Normalizer(Component):
         Makes a reader of the exponentials for each divider.
     prelude
         That of these readers.
-    restoring
+    chip
         As of ``Divider``.
 
     Members
@@ -51,13 +51,13 @@ class Normalizer(Component):
         reader: Callable[[], ExponentialReader],
         *,
         prelude: int = 0,
-        restoring: bool = True,
+        chip: bool = False,
     ):
         self.division = division
         self.units, self.rings = self.choose(division, prelude)
         self._readers = [reader() for _ in range(self.rings)]
         self._dividers = [
-            Divider(division, units=self.units, exponentials=reader, restoring=restoring)
+            Divider(division, units=self.units, exponentials=reader, chip=chip)
             for reader in self._readers
         ]
         self.latency = 1 + self._dividers[0].latency

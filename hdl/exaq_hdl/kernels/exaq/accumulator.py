@@ -19,6 +19,7 @@ from exaq_hdl.kernels.exaq.tables.provider import SumReader
 from exaq_hdl.kernels.exaq.tables.words import row_tables
 from exaq_hdl.parts.arithmetic import ones, tree_depth
 from exaq_hdl.parts.component import Component
+from exaq_hdl.parts.enables import clocked
 from exaq_hdl.shell.streams import item, live_lanes
 
 
@@ -38,6 +39,8 @@ class Accumulator(Component):
         EXAQ's parameters.
     sums
         Reader of LUT_sum.
+    chip
+        Whether it is for a chip, where registers that need not change are not clocked.
 
     Members
     -------
@@ -50,9 +53,10 @@ class Accumulator(Component):
     ... : the ports of ``sums``
     """
 
-    def __init__(self, kernel: Exaq, sums: SumReader):
+    def __init__(self, kernel: Exaq, sums: SumReader, *, chip: bool = False):
         self.kernel = check_exaq(kernel)
         self._sums = sums
+        self._chip = chip
         self._divides = kernel.format.gives_probabilities
         self.latency = sums.latency + tree_depth(kernel.groups) + 2
         # A sum tells of live elements, unless there is a sink in it; contexts count such rows.
@@ -142,9 +146,14 @@ class Accumulator(Component):
         summed = Signal(kernel.sum_bits, name=name)
         row_sum = Signal(kernel.sum_bits, reset_less=True)
         m.d.comb += [summed.eq(running + step), item(self.o.payload, name).eq(row_sum)]
-        m.d.sync += [row_sum.eq(summed), self.o.valid.eq(valid & last)]
+        ends = valid & last
+        with clocked(m, ends, chip=self._chip):
+            m.d.sync += row_sum.eq(summed)
+        m.d.sync += self.o.valid.eq(ends)
         for name, value in fields.items():
-            m.d.comb += self.o.payload[name].eq(register(value, f"row_{name}"))
+            with clocked(m, ends, chip=self._chip):
+                of_row = register(value, f"row_{name}")
+            m.d.comb += self.o.payload[name].eq(of_row)
         if kernel.sinks:
             self._start_from(m, sink, running, summed, valid, last)
             return m

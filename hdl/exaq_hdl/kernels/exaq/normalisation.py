@@ -52,13 +52,13 @@ class Normalisation:
         self.sum_tables = {
             f"{self._reader.table_name}{g}": self._reader.sum_table() for g in range(kernel.groups)
         }
-        self.accumulator = Accumulator(kernel, self._reader)
+        self.accumulator = Accumulator(kernel, self._reader, chip=memories.chip)
         self._normalizer = (
             Normalizer(
                 division_of(kernel),
                 tables.exponentials,
                 prelude=tables.prelude,
-                restoring=not memories.chip,
+                chip=memories.chip,
             )
             if kernel.format.gives_probabilities
             else None
