@@ -7,11 +7,12 @@ from math import floor
 
 import pytest
 from unit_bench import Bench, pack, stalls, unpack
-from unit_blocks import divider_for
+from unit_blocks import TARGETS, divider_for
 from unit_tables import bank_tables, exponential_words
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.layouts import division_of, row_complement
+from exaq_hdl.parts.memory import SIMULATED, Memories
 
 CONFIGS = {
     "2 bits": SoftmaxConfig(),
@@ -42,7 +43,6 @@ CONFIGS = {
     ),
 }
 CASES = [(name, 2**k) for name, c in CONFIGS.items() for k in range(c.bits + 1)]
-TARGETS = pytest.mark.parametrize("chip", [False, True], ids=["fpga", "chip"])
 EVERY = pytest.mark.parametrize(("name", "units"), CASES)
 
 
@@ -82,8 +82,8 @@ def check(config: SoftmaxConfig, chosen: list[int], words: list[int]) -> None:
 class Run:
     """Divides by ``chosen`` and keeps what came when."""
 
-    def __init__(self, config, units, chosen, *, pause=None, sink=None, chip=False):
-        self.divider = divider_for(config, units=units, chip=chip)
+    def __init__(self, config, units, chosen, *, pause=None, sink=None, memories=SIMULATED):
+        self.divider = divider_for(config, units=units, memories=memories)
         self._everything = (1 << config.sum_bits) - 1
         bench = Bench(self.divider, limit=20000)
         self.feed = bench.feed(self.divider.i, [self._everything - s for s in chosen], pause)
@@ -94,11 +94,11 @@ class Run:
 
 @TARGETS
 @EVERY
-def test_quotients_and_period(name: str, units: int, chip: bool) -> None:
+def test_quotients_and_period(name: str, units: int, memories: Memories) -> None:
     """Back to back: rows follow each other in ``period`` cycles."""
     config = CONFIGS[name]
     chosen = sums(config, random.Random(units), 400 // config.levels**2 + 8)
-    run = Run(config, units, chosen, chip=chip)
+    run = Run(config, units, chosen, memories=memories)
     gaps = {b - a for a, b in zip(run.feed.times, run.feed.times[1:], strict=False)}
     assert gaps == {run.divider.period}
     batch = units * -(-config.prob_bits // units)
@@ -109,20 +109,27 @@ def test_quotients_and_period(name: str, units: int, chip: bool) -> None:
 
 @TARGETS
 @EVERY
-def test_stalls(name: str, units: int, chip: bool) -> None:
+def test_stalls(name: str, units: int, memories: Memories) -> None:
     """On either side; the ring also stands empty at times."""
     config = CONFIGS[name]
     pause = stalls(units, 0.9)
     sink = stalls(config.levels, 0.4)
-    Run(config, units, sums(config, random.Random(name), 8), pause=pause, sink=sink, chip=chip)
+    Run(
+        config,
+        units,
+        sums(config, random.Random(name), 8),
+        pause=pause,
+        sink=sink,
+        memories=memories,
+    )
 
 
 @TARGETS
 @EVERY
-def test_latency(name: str, units: int, chip: bool) -> None:
+def test_latency(name: str, units: int, memories: Memories) -> None:
     config = CONFIGS[name]
     most = (1 << config.sum_bits) - 1
-    run = Run(config, units, [most], chip=chip)
+    run = Run(config, units, [most], memories=memories)
     offered = next(c for c, word in enumerate(run.feed.offered) if word is not None)
     assert run.drain.times[-1] - offered == run.divider.latency
     burst = run.drain.times[-units:]

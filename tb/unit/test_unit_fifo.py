@@ -5,6 +5,7 @@ from itertools import chain, cycle, pairwise, repeat
 
 import pytest
 from unit_bench import Bench, Pause, stalls
+from unit_blocks import CHIP
 
 from exaq_hdl.parts.fifo import FallThroughFifo, Fifo
 from exaq_hdl.parts.memory import Memories
@@ -18,12 +19,6 @@ class Eager(FallThroughFifo):
 
     def __init__(self, shape, *, capacity: int, slack: int):
         super().__init__(shape, capacity=capacity, slack=slack, lazy=False)
-
-
-class Exact(Memories):
-    """Memories of the depth that is asked for."""
-
-    chip = True
 
 
 class SlowFifo(Fifo):
@@ -50,7 +45,7 @@ class ExactFifo(Fifo):
     """One that has no place too many."""
 
     def __init__(self, shape, *, capacity: int, slack: int):
-        super().__init__(shape, capacity=capacity, slack=slack, memories=Exact())
+        super().__init__(shape, capacity=capacity, slack=slack, memories=CHIP)
         assert self.depth == capacity + slack
 
 

@@ -4,14 +4,14 @@ import random
 
 import pytest
 from unit_bench import Bench, pack, stalls, unpack
-from unit_blocks import quantizer_for
+from unit_blocks import TARGETS, quantizer_for
 from unit_tables import bank_tables
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.layouts import code_beat
-from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.banks.row_thresholds import reached_layout
 from exaq_hdl.kernels.exaq.tables.words import row_origin, row_tables
+from exaq_hdl.parts.memory import SIMULATED, Memories
 from exaq_hdl.shell.streams import row_beat, with_fields
 
 Row = tuple[int, list[tuple[int, bool]]]
@@ -22,7 +22,13 @@ def free(*thresholds: int) -> Tables:
     return Tables(thresholds=thresholds, exp_rom=tuple(range(1, levels + 1)))
 
 
-def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> None:
+def run(
+    config: SoftmaxConfig,
+    rows: list[Row],
+    *,
+    seed: int | None = None,
+    memories: Memories = SIMULATED,
+) -> None:
     """Streams rows, each a maximum and its elements (logit, live), and checks every beat.
 
     Without a seed nothing stalls; the beats then have to follow each other in every cycle.
@@ -59,7 +65,10 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
         for k, beat in enumerate(expected):
             maximum = rows[sum(end < k for end in ends)][0]
             beat["maximum"] = maximum - half if maximum >= half else maximum + half
-    quantizer = quantizer_for(config)
+    quantizer = quantizer_for(config, memories)
+    # In a chip logits of few bits take a cycle less.
+    assert quantizer.latency == (1 if memories.chip and config.logit_width <= 8 else 2)
+    assert quantizer.reaction == quantizer.latency + 1
     bench = Bench(quantizer)
     pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]
     feed = bench.feed(quantizer.i, beats, pauses[0])
@@ -76,13 +85,13 @@ def run(config: SoftmaxConfig, rows: list[Row], *, seed: int | None = None) -> N
     ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]
     assert maxima.times == ends
     if sink is not None:
-        # Two beats are under way at most, and each was taken a cycle after a look at room.
+        # A beat a cycle is under way at most, and each was taken a cycle after a look at room.
         assert all(room.values[time - 1] for time in feed.times)
-        behind = zip(feed.times[2:], drain.times, strict=False)
+        behind = zip(feed.times[quantizer.latency :], drain.times, strict=False)
         assert all(taken >= given for taken, given in behind)
         return
-    assert drain.times == [time + Quantizer.latency for time in feed.times]
-    assert all(room.values[time - Quantizer.reaction] for time in drain.times)
+    assert drain.times == [time + quantizer.latency for time in feed.times]
+    assert all(room.values[time - quantizer.reaction] for time in drain.times)
     looked = [0, *room.values[:-1]]
     for now, ready in enumerate(feed.ready):
         assert ready == (looked[now] and maxima.offered[now] is not None)
@@ -94,11 +103,12 @@ def every_pair(logit_width: int) -> list[Row]:
     return [(m, [(x, True) for x in range(m + 1)]) for m in range(1 << logit_width)]
 
 
+@TARGETS
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_every_pair_of_8_bits(bits: int) -> None:
+def test_every_pair_of_8_bits(bits: int, memories: Memories) -> None:
     config = SoftmaxConfig(bits=bits, lanes=64, max_row=256)
     assert config.logit_width == 8
-    run(config, every_pair(8))
+    run(config, every_pair(8), memories=memories)
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
@@ -137,6 +147,7 @@ def test_free_tables(thresholds: tuple[int, ...]) -> None:
     )
 
 
+@TARGETS
 @pytest.mark.parametrize(
     "config",
     [
@@ -149,7 +160,7 @@ def test_free_tables(thresholds: tuple[int, ...]) -> None:
     ],
     ids=["12 bits", "wide clip", "24 bits", "whole range"],
 )
-def test_wide_logits_round_each_threshold(config: SoftmaxConfig) -> None:
+def test_wide_logits_round_each_threshold(config: SoftmaxConfig, memories: Memories) -> None:
     rng = random.Random(7)
     top = 2**config.logit_width - 1
     rows = []
@@ -157,12 +168,13 @@ def test_wide_logits_round_each_threshold(config: SoftmaxConfig) -> None:
         near = [maximum + t + d for t in config.tables.thresholds for d in (-1, 0, 1)]
         near += [0, maximum, maximum - 1, *(rng.randint(0, maximum) for _ in range(5))]
         rows.append((maximum, [(x, True) for x in near if 0 <= x <= maximum]))
-    run(config, rows)
+    run(config, rows, memories=memories)
 
 
+@TARGETS
 @pytest.mark.parametrize("masking", [True, False])
 @pytest.mark.parametrize("seed", range(3))
-def test_stalls_masks_and_tails(masking: bool, seed: int) -> None:
+def test_stalls_masks_and_tails(masking: bool, seed: int, memories: Memories) -> None:
     """Rows of one beat and of many; lanes that are not live hold the lowest logit, as ever."""
     config = SoftmaxConfig(lanes=4, max_row=64, logit_width=6, masking=masking)
     rng = random.Random(seed)
@@ -173,13 +185,16 @@ def test_stalls_masks_and_tails(masking: bool, seed: int) -> None:
         maximum = rng.randint(0, 63)
         live = [rng.random() < density for _ in range(length)]
         rows.append((maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live]))
-    run(config, rows, seed=seed)
+    run(config, rows, seed=seed, memories=memories)
 
 
+@TARGETS
 @pytest.mark.parametrize("seed", [None, 1, 2, 3])
 @pytest.mark.parametrize("row_results", ["sum", "table"])
 @pytest.mark.parametrize("masking", [True, False])
-def test_codes_that_leave_the_unit_stall(masking: bool, row_results: str, seed: int | None) -> None:
+def test_codes_that_leave_the_unit_stall(
+    masking: bool, row_results: str, seed: int | None, memories: Memories
+) -> None:
     """By ``o``; every beat then goes with its row's maximum, as a logit."""
     config = SoftmaxConfig(
         lanes=4, max_row=64, logit_width=6, masking=masking, output="codes", row_results=row_results
@@ -191,11 +206,7 @@ def test_codes_that_leave_the_unit_stall(masking: bool, row_results: str, seed: 
         maximum = rng.randint(0, rng.choice([20, 63]))
         live = [not masking or rng.random() < 0.7 for _ in range(length)]
         rows.append((maximum, [(rng.randint(0, maximum) if k else 0, k) for k in live]))
-    run(config, rows, seed=seed)
-
-
-def test_latency_and_reaction() -> None:
-    assert (Quantizer.latency, Quantizer.reaction) == (2, 3)
+    run(config, rows, seed=seed, memories=memories)
 
 
 def run_banked(config: SoftmaxConfig, rows: list[tuple], *, seed: int | None = None) -> None:
@@ -236,8 +247,8 @@ def run_banked(config: SoftmaxConfig, rows: list[tuple], *, seed: int | None = N
     drain = bench.drain(quantizer.o, len(beats))
     bench.run()
     assert [unpack(code_beat(config.kernel), word) for word in drain.items] == expected
-    assert drain.times == [time + Quantizer.latency for time in feed.times]
-    assert all(room.values[time - Quantizer.reaction] for time in drain.times)
+    assert drain.times == [time + quantizer.latency for time in feed.times]
+    assert all(room.values[time - quantizer.reaction] for time in drain.times)
     ends = [time for time, b in zip(feed.times, expected, strict=True) if b["last"]]
     assert reached_rows.times == ends
     if seed is None:
@@ -276,18 +287,20 @@ def test_stalls_masks_and_tails_with_tables_of_banks(masking: bool, contexts: in
     run_banked(config, rows, seed=contexts)
 
 
+@TARGETS
 @pytest.mark.parametrize("bits", [2, 3, 4])
 @pytest.mark.parametrize("sink", [-128, -60, 0, 127])
-def test_a_sink_below_every_maximum_of_8_bits(bits: int, sink: int) -> None:
+def test_a_sink_below_every_maximum_of_8_bits(bits: int, sink: int, memories: Memories) -> None:
     """The sink is never above the maximum, which it joins before."""
     maxima = range(sink + 128, 256)
     rows = [(m, [(m, True)]) for m in maxima]
-    run(SoftmaxConfig(bits=bits, lanes=1, max_row=256, sink=sink), rows)
+    run(SoftmaxConfig(bits=bits, lanes=1, max_row=256, sink=sink), rows, memories=memories)
 
 
+@TARGETS
 @pytest.mark.parametrize("thresholds", [(-1000, -9, 0), (-16, -15, -15), (-3, -1, -1)])
-def test_a_sink_and_free_thresholds(thresholds: tuple[int, ...]) -> None:
+def test_a_sink_and_free_thresholds(thresholds: tuple[int, ...], memories: Memories) -> None:
     config = SoftmaxConfig(
         lanes=2, max_row=16, logit_width=4, sink=-8, tables=free(*thresholds), masking=False
     )
-    run(config, [(m, [(m, True), (0, True)]) for m in range(16)], seed=5)
+    run(config, [(m, [(m, True), (0, True)]) for m in range(16)], seed=5, memories=memories)

@@ -4,9 +4,11 @@ import itertools
 
 import pytest
 from unit_bench import Bench
+from unit_blocks import TARGETS
 
 from exaq import SoftmaxConfig, Tables
 from exaq_hdl.kernels.exaq.tables.constants.sum_rom import SumRom
+from exaq_hdl.parts.memory import Memories
 
 LARGEST = Tables(thresholds=(-3, -2, -1), exp_rom=(31, 30, 17, 31))
 
@@ -24,11 +26,12 @@ LARGEST = Tables(thresholds=(-3, -2, -1), exp_rom=(31, 30, 17, 31))
     ],
     ids=lambda c: f"{c.group} of {c.bits} bits",
 )
-def test_every_address(config: SoftmaxConfig) -> None:
+@TARGETS
+def test_every_address(config: SoftmaxConfig, memories: Memories) -> None:
     """One address a cycle; the first lane's code is the lowest."""
     codes = range(2**config.bits)
     order = list(itertools.product(codes, repeat=config.group))
-    rom = SumRom(config.kernel)
+    rom = SumRom(config.kernel, memories=memories)
     bench = Bench(rom)
 
     def drive(ctx, cycle: int) -> None:
@@ -37,7 +40,7 @@ def test_every_address(config: SoftmaxConfig) -> None:
 
     bench.every(drive)
     found = bench.probe(rom.total)
-    bench.run(cycles=len(order) + SumRom.latency)
+    bench.run(cycles=len(order) + rom.latency)
     expected = [sum(config.tables.exp_rom[code] for code in of_lanes) for of_lanes in order]
-    assert found.values[SumRom.latency :] == expected
-    assert SumRom.latency == 2
+    assert found.values[rom.latency :] == expected
+    assert rom.latency == (1 if memories.chip else 2)

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 from amaranth.hdl import ClockSignal, Const, Instance, Module, Shape, ShapeLike, Signal
 from amaranth.lib.wiring import In
 
+from exaq.scalars import choice
 from exaq_hdl.parts.component import Component
 from exaq_hdl.parts.memory import DescribedMemory, Memories, Ram, SinglePortRam
 
@@ -143,7 +144,8 @@ class AsicSinglePortRam(SinglePortRam):
 
 
 class GateRom(DescribedMemory):
-    """Constant words as ``case``. Latency 1 cycle from address to data of each ``read_port()``.
+    """Constant words as ``case``. Latency 1 cycle from address to data of each ``read_port()``, 0
+    where its domain is ``"comb"``.
 
     Parameters
     ----------
@@ -157,7 +159,7 @@ class GateRom(DescribedMemory):
         The same in words.
     """
 
-    kind, place, latency = "rom", "logic", 1
+    kind, place = "rom", "logic"
 
     def __init__(
         self, memories: AsicMemories, shape: ShapeLike, words: Sequence[int], *, holds: str
@@ -167,12 +169,14 @@ class GateRom(DescribedMemory):
         self.width, self.depth = self.shape.width, len(words)
         self._memories = memories
         self._words = [Const.cast(Const(word, self.shape)).value for word in words]
+        self.latency = 1
         self.read_ports: list[RomPort] = []
         super().__init__({})
 
-    def read_port(self) -> "RomPort":
-        """A further port."""
+    def read_port(self, domain: str = "sync") -> "RomPort":
+        """A further port; all are of one ``domain``."""
         port = RomPort(self.shape, self.depth)
+        self.latency = int(choice("domain", domain, ("comb", "sync")) == "sync")
         self.read_ports.append(port)
         self.ports = (0, len(self.read_ports))
         return port
@@ -180,13 +184,11 @@ class GateRom(DescribedMemory):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         name = self._module()
+        clocked = [("i", "clk", ClockSignal())] if self.latency else []
         for k, port in enumerate(self.read_ports):
+            enabled = [("i", "enable", port.en)] if self.latency else []
             m.submodules[f"port{k}"] = Instance(
-                name,
-                ("i", "clk", ClockSignal()),
-                ("i", "enable", port.en),
-                ("i", "address", port.addr),
-                ("o", "data", port.data),
+                name, *clocked, *enabled, ("i", "address", port.addr), ("o", "data", port.data)
             )
         return m
 
@@ -196,7 +198,7 @@ class GateRom(DescribedMemory):
         number = 0
         while True:
             name = size + (f"_{number}" if number else "")
-            text = _rom(name, self._words, self.width)
+            text = _rom(name, self._words, self.width, clocked=bool(self.latency))
             if self._memories.texts.setdefault(name, text) == text:
                 return name
             number += 1
@@ -329,30 +331,30 @@ def _pipe(width: int, read_cycles: int) -> tuple[list[tuple[str, str, int]], str
     return [("input wire", "pipe_enable", 1)], text, "pipe"
 
 
-def _rom(name: str, words: Sequence[int], width: int) -> str:
+def _rom(name: str, words: Sequence[int], width: int, *, clocked: bool) -> str:
     address = max((len(words) - 1).bit_length(), 1)
     bits = (1 << width) - 1
     digits = -(-width // 4)
     cases = "\n".join(
-        f"      {address}'d{k}: data <= {width}'h{word & bits:0{digits}x};"
+        f"      {address}'d{k}: word = {width}'h{word & bits:0{digits}x};"
         for k, word in enumerate(words)
     )
     undefined = f"{width}'b{'x' * width}"
-    ports = [
-        ("input wire", "clk", 1),
-        ("input wire", "enable", 1),
-        ("input wire", "address", address),
-        ("output reg", "data", width),
-    ]
+    in_clock = [("input wire", "clk", 1), ("input wire", "enable", 1)] if clocked else []
+    kind = "output reg" if clocked else "output wire"
+    ports = [*in_clock, ("input wire", "address", address), (kind, "data", width)]
+    given = "always @(posedge clk) if (enable) data <=" if clocked else "assign data ="
     return f"""\
 // {len(words)} constant words of {width} bits.
 module {name} (
 {_ports(*ports)}
 );
-  always @(posedge clk) if (enable)
-    case (address)
+  function [{width - 1}:0] word (input [{address - 1}:0] place);
+    case (place)
 {cases}
-      default: data <= {undefined};
+      default: word = {undefined};
     endcase
+  endfunction
+  {given} word(address);
 endmodule
 """

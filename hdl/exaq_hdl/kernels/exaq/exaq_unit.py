@@ -44,18 +44,26 @@ class ExaqUnit(KernelUnit):
     def __init__(self, kernel: Exaq, memories: Memories):
         self._kernel = check_exaq(kernel)
         self.tables = tables = tables_of(kernel, memories)
-        self._quantizer = Quantizer(kernel, tables.thresholds())
+        self._quantizer = quantizer = Quantizer(kernel, tables.thresholds())
         codes = kernel.format.output == "codes"
         emitter = None if codes else emitter_of(kernel, memories)
         self._normalisation = normalisation = Normalisation(
-            kernel, tables, behind=None if emitter is None else emitter.latency, memories=memories
+            kernel,
+            tables,
+            reaction=quantizer.reaction,
+            behind=None if emitter is None else emitter.latency,
+            memories=memories,
         )
         self._output: Output | CodeOutput
         if emitter is None:
             self._output = CodeOutput(kernel)
         else:
             self._output = Output(
-                kernel, emitter, make_table=normalisation.latency, memories=memories
+                kernel,
+                emitter,
+                reaction=quantizer.reaction,
+                make_table=normalisation.latency,
+                memories=memories,
             )
         self.whole_row = self._output.whole_row
         divides = kernel.format.gives_probabilities
@@ -65,9 +73,9 @@ class ExaqUnit(KernelUnit):
         self.rows = tables.rows(self._quantizer.row)
         self.prepare = tables.prepare
         self.hold = self._output.hold
-        self.latency = Quantizer.latency + self.hold
+        self.latency = quantizer.latency + self.hold
         if reports:
-            self.results_latency = Quantizer.latency + normalisation.latency
+            self.results_latency = quantizer.latency + normalisation.latency
             self.results_latency += RowReporter.latency if self._reporter else 0
             self.results_waiting = normalisation.waiting if codes else 1
         self.row_fields = tables.row_fields

@@ -7,7 +7,6 @@ from exaq import Exaq
 from exaq_hdl.kernels.division.normalizer import Normalizer
 from exaq_hdl.kernels.exaq.accumulator import Accumulator
 from exaq_hdl.kernels.exaq.layouts import division_of, row_complement, summed_row
-from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.kernels.exaq.tables.provider import Tables
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.fifo import Fifo
@@ -29,6 +28,8 @@ class Normalisation:
         EXAQ's parameters.
     tables
         The unit's tables.
+    reaction
+        That of the quantizer.
     behind
         Cycles from the last word of a row's p-table to its first probability. None: the unit gives
         codes, which wait for no table.
@@ -45,7 +46,15 @@ class Normalisation:
     empty_row : pulse: a row has no live element
     """
 
-    def __init__(self, kernel: Exaq, tables: Tables, *, behind: int | None, memories: Memories):
+    def __init__(
+        self,
+        kernel: Exaq,
+        tables: Tables,
+        *,
+        reaction: int,
+        behind: int | None,
+        memories: Memories,
+    ):
         self._kernel = kernel
         self._reader = tables.sums()
         #: A LUT_sum for each group of a beat, by name.
@@ -70,7 +79,7 @@ class Normalisation:
         self.sum_queue = queue = Fifo(
             row_complement(kernel) if self._normalizer else summed_row(kernel),
             capacity=rows,
-            slack=Quantizer.reaction + self.accumulator.latency + 1,
+            slack=reaction + self.accumulator.latency + 1,
             lazy=self._normalizer is not None,
             memories=memories,
             holds="sums of rows",

@@ -5,7 +5,6 @@ from amaranth.lib import wiring
 
 from exaq import Exaq
 from exaq_hdl.kernels.exaq.emitters.emitter import Emitter
-from exaq_hdl.kernels.exaq.quantizer import Quantizer
 from exaq_hdl.parts.component import Component, Stream
 from exaq_hdl.parts.memory import Memories
 from exaq_hdl.parts.single_port_fifo import row_queue
@@ -23,6 +22,8 @@ class Output:
         EXAQ's parameters.
     emitter
         The emitter.
+    reaction
+        That of the quantizer.
     make_table
         Cycles from a row's last code to the last word of its table, at the emitter.
     memories
@@ -40,7 +41,15 @@ class Output:
 
     whole_row = True
 
-    def __init__(self, kernel: Exaq, emitter: Emitter, *, make_table: int, memories: Memories):
+    def __init__(
+        self,
+        kernel: Exaq,
+        emitter: Emitter,
+        *,
+        reaction: int,
+        make_table: int,
+        memories: Memories,
+    ):
         self._kernel = kernel
         self.hold = make_table + emitter.latency
         self.emitter = emitter
@@ -48,7 +57,7 @@ class Output:
         self.code_fifo = row_queue(
             self.emitter.i.payload.shape(),
             capacity=kernel.format.beats + self.hold,
-            slack=Quantizer.reaction + 1,
+            slack=reaction + 1,
             memories=memories,
             holds="codes of rows whose probabilities are not known yet",
         )

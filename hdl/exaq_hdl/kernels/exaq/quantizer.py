@@ -19,7 +19,7 @@ from exaq_hdl.shell.streams import item, logit_of, row_beat, row_flags, with_fie
 class Quantizer(Component):
     """Code of each element: how many thresholds its distance from the row's maximum reaches.
 
-    Latency 2 cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
+    Latency ``latency`` cycles; throughput 1 beat per cycle. A beat of a row is taken when the row's
     maximum is there and ``room`` was high a cycle ago; then nothing stalls it any more, but where
     the unit gives codes: there ``o`` is its output, whose back-pressure holds the payload, stops
     what is behind it, and stops ``i``. Exact: equal to the authors' quantizer for every logit
@@ -42,13 +42,12 @@ class Quantizer(Component):
     o : stream of code_beat, out; always ready where the unit gives probabilities
     """
 
-    latency = 2
-    #: Cycles from a look at ``room`` to the beat on ``o`` that follows from it.
-    reaction = 3
-
     def __init__(self, kernel: Exaq, thresholds: ThresholdReader):
         self.kernel = check_exaq(kernel)
         self._thresholds = thresholds
+        self.latency = thresholds.latency
+        #: Cycles from a look at ``room`` to the beat on ``o`` that follows from it.
+        self.reaction = self.latency + 1
         self._stalls = kernel.format.output == "codes"
         row = with_fields(thresholds.row_name, thresholds.row_shape, thresholds.row_fields)
         super().__init__(
@@ -84,26 +83,30 @@ class Quantizer(Component):
         out: Any = Signal(code_beat(kernel), reset_less=True)
         m.d.comb += self.o.payload.eq(out)
         with moves:
-            m.d.sync += [valid.eq(self.i.valid & ready), self.o.valid.eq(valid)]
+            taken = self.i.valid & ready
+            if self.latency > 1:
+                m.d.sync += valid.eq(taken)
+                taken = valid
+            m.d.sync += self.o.valid.eq(taken)
             self._quantize(m, out)
         return m
 
     def _quantize(self, m: Module, out: Any) -> None:
-        """The two steps from a beat to its codes, the second into the register ``out``."""
+        """The steps from a beat to its codes, the last one into the register ``out``."""
         kernel, row = self.kernel, self.row
         flags = {name: self.i.payload[name] for name in row_flags(kernel.format)}
         flags |= {name: row.payload[name] for name in row_tables(kernel)}
         if row_origin(kernel):
             flags["maximum"] = logit_of(kernel.format, item(row.payload, "maximum"))
-        held = {
-            name: Signal.like(flag, name=f"held_{name}", reset_less=True)
-            for name, flag in flags.items()
-        }
+        # The flags as they are in the cycle before the codes.
+        held = {}
         for name, flag in flags.items():
-            m.d.sync += [
-                held[name].eq(flag),
-                out[name].eq(held[name]),
-            ]
+            if self.latency > 1:
+                held[name] = Signal.like(flag, name=f"held_{name}", reset_less=True)
+                m.d.sync += held[name].eq(flag)
+            else:
+                held[name] = flag
+            m.d.sync += out[name].eq(held[name])
         if kernel.sinks:
             self._thresholds.find_sink(m, row.payload, out.sink)
         live = held["live" if kernel.format.partial_rows else "tail"]

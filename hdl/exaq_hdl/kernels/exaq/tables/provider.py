@@ -23,10 +23,12 @@ class ThresholdReader(ABC):
 
     Members
     -------
+    latency : cycles from a logit to its code, 1 or 2
     row_name, row_shape : what a row's beats are compared with, and its shape
     row_fields : what else goes with a row to the quantizer: shapes by name, the row_tables too
     """
 
+    latency: int = 2
     row_name: str
     row_shape: Any
     row_fields: Mapping[str, Any]
@@ -35,11 +37,11 @@ class ThresholdReader(ABC):
     def find_code(
         self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
     ) -> None:
-        """Make ``code`` that of ``logit``, 2 cycles later; ``live`` comes one cycle later."""
+        """Make ``code`` that of ``logit``, ``latency`` cycles later and one after ``live``."""
 
     @abstractmethod
     def find_sink(self, m: Module, row: Any, code: Value) -> None:
-        """Make ``code`` that of the row's sink, 2 cycles after ``row``, the row's item."""
+        """Make ``code`` that of the row's sink, ``latency`` cycles after ``row``, its item."""
 
 
 class SumReader(ABC):

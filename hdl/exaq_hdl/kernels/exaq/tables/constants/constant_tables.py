@@ -40,7 +40,7 @@ class ConstantTables(Tables):
         self.least_maximum = constant_sink(kernel) if kernel.sinks else 0
 
     def thresholds(self) -> ThresholdReader:
-        return ConstantThresholds(self._kernel)
+        return ConstantThresholds(self._kernel, self._memories)
 
     def sums(self) -> SumReader:
         return ConstantSums(self._kernel, self._memories)
@@ -85,13 +85,18 @@ class ConstantFloatTables(ConstantTables):
 
 
 class ConstantThresholds(ThresholdReader):
-    """Compares an element's distance below the maximum with constants, or looks its code up."""
+    """Compares an element's distance below the maximum with constants, or looks its code up.
+
+    In an FPGA a distance of few bits goes into the lookup's gates as it comes from a register; in a
+    chip it needs none.
+    """
 
     row_name = "maximum"
 
-    def __init__(self, kernel: Exaq):
+    def __init__(self, kernel: Exaq, memories: Memories):
         self.row_shape = kernel.format.logit_width
         self.row_fields = row_tables(kernel)
+        self.latency = 1 if memories.chip and self.row_shape <= _TABLE_BITS else 2
         self._kernel = kernel
         # Code k and those above it are reached up to this distance.
         self._reaches = [-threshold for threshold in kernel.tables.thresholds]
@@ -102,19 +107,23 @@ class ConstantThresholds(ThresholdReader):
     def find_code(
         self, m: Module, lane: int, logit: Value, row: Value, live: Value, code: Value
     ) -> None:
-        distance = Signal(self.row_shape, name=f"lane{lane}_distance", reset_less=True)
-        m.d.sync += distance.eq(row - logit)
+        distance = self._one_before(m, row - logit, f"lane{lane}_distance")
         near, far = distance[: self._near], distance[self._near :].any()
         m.d.sync += code.eq(Mux(live & ~far, code_within(near, self._reaches), 0))
 
     def find_sink(self, m: Module, row: Any, code: Value) -> None:
         # The sink is a constant too: it has a code up to a maximum that is so far above it.
-        maximum = Signal(self.row_shape, name="sink_maximum", reset_less=True)
+        maximum = self._one_before(m, item(row, self.row_name), "sink_maximum")
         limits = [constant_sink(self._kernel) + reach for reach in self._reaches]
-        m.d.sync += [
-            maximum.eq(item(row, self.row_name)),
-            code.eq(code_within(maximum, limits)),
-        ]
+        m.d.sync += code.eq(code_within(maximum, limits))
+
+    def _one_before(self, m: Module, value: Value, name: str) -> Value:
+        """``value``, in the cycle before its code."""
+        if self.latency == 1:
+            return value[: self.row_shape]
+        register = Signal(self.row_shape, name=name, reset_less=True)
+        m.d.sync += register.eq(value)
+        return register
 
 
 def code_within(value: Value, limits: Sequence[int]) -> Value:
@@ -151,12 +160,12 @@ def table(address: Value, constants: Sequence[Const]) -> Value:
 class ConstantSums(SumReader):
     """LUT_sum in a ROM for each group; the excess of idle lanes in gates."""
 
-    latency = SumRom.latency
     table_name = "sum_rom"
 
     def __init__(self, kernel: Exaq, memories: Memories):
         self._kernel = kernel
         self._memories = memories
+        self.latency = SumRom.latency_in(memories)
 
     def sum_table(self) -> SumRom:
         return SumRom(self._kernel, memories=self._memories)
@@ -167,7 +176,8 @@ class ConstantSums(SumReader):
     def excess(self, m: Module, accumulator: Any, idle: Value) -> Value:
         lanes, lowest = self._kernel.format.lanes, self._kernel.tables.exp_rom[0]
         excess = Signal(range(lowest * lanes + 1), reset_less=True)
-        m.d.sync += excess.eq(lookup(idle, [n * lowest for n in range(lanes + 1)]))
+        looked_up = m.d.sync if self.latency > 1 else m.d.comb
+        looked_up += excess.eq(lookup(idle, [n * lowest for n in range(lanes + 1)]))
         return excess
 
     def excess_of(self, m: Module, valid: Value, idle: Value, row: dict[str, Value]) -> None:
@@ -175,7 +185,8 @@ class ConstantSums(SumReader):
 
     def sink(self, m: Module, accumulator: Any, valid: Value, row: dict[str, Value]) -> Value:
         code = Signal(self._kernel.bits, name="sink_code", reset_less=True)
-        m.d.sync += code.eq(row["sink"])
+        kept = m.d.sync if self.latency > 1 else m.d.comb
+        kept += code.eq(row["sink"])
         exponential = Signal(self._kernel.exp_bits, name="sink_exponential")
         m.d.comb += exponential.eq(lookup(code, self._kernel.tables.exp_rom))
         return exponential

@@ -14,9 +14,10 @@ from exaq_hdl.parts.memory import SIMULATED, Memories
 class SumRom(Component):
     """Adds the exponentials of ``group`` codes by one lookup in 2**(bits * group) entries.
 
-    Latency 2 cycles (block RAM and its output register); throughput 1 group per cycle. Exact.
-    Where ROMs are gates, each half of the group has a table of its own, and their entries are
-    added: two tables of 16 entries and an adder are smaller than one of 256, and as fast.
+    Latency ``latency`` cycles; throughput 1 group per cycle. Exact. In block RAM that is 2 cycles,
+    the second of which is its output register. In a chip ROMs are gates, and it is 1. Each half of
+    the group has a table of its own there, and their entries are added: two tables of 16 entries
+    and an adder are smaller than one of 256.
     Source: EXAQ (arXiv 2410.03185), LUT_sum.
 
     Members
@@ -25,11 +26,15 @@ class SumRom(Component):
     total : sum of their E_k, ``latency`` cycles later
     """
 
-    latency = 2
+    @staticmethod
+    def latency_in(memories: Memories) -> int:
+        """The latency of one in ``memories``."""
+        return 1 if memories.chip else 2
 
     def __init__(self, kernel: Exaq, *, memories: Memories = SIMULATED):
         self.kernel = check_exaq(kernel)
         self._memories = memories
+        self.latency = self.latency_in(memories)
         super().__init__(
             {"codes": In(kernel.bits * kernel.group), "total": Out(kernel.group_sum_bits)}
         )
@@ -37,7 +42,8 @@ class SumRom(Component):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         group, bits = self.kernel.group, self.kernel.bits
-        halves = self._memories.chip and group % 2 == 0
+        chip = self._memories.chip
+        halves = chip and group % 2 == 0
         parts = [group // 2] * 2 if halves else [group]
         found = []
         for k, lanes in enumerate(parts):
@@ -45,7 +51,7 @@ class SumRom(Component):
             width = max(init).bit_length() if halves else self.kernel.group_sum_bits
             table = self._memories.rom(width, init, holds=f"sums of {lanes} exponentials")
             m.submodules[f"rom{k}" if halves else "rom"] = table
-            port = table.read_port()
+            port = table.read_port(domain="comb") if chip else table.read_port()
             codes = self.codes.word_select(k, bits * lanes) if halves else self.codes
             m.d.comb += port.addr.eq(codes)
             found.append(port.data)
