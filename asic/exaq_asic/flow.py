@@ -43,7 +43,7 @@ class Options:
     recipe
         How it is mapped.
     array_nanoseconds
-        What memories' arrays take from the clock's edge to what is read.
+        What memories' arrays take from the clock's edge to what is read, where no macro says it.
     conditions
         Of energies.
     macros
@@ -125,7 +125,7 @@ def measure(
         unit, text, checked = found
         unit = replace(unit, library=library)
         step(f"slowest path in {library.file}")
-        timing = slowest_path(unit, options.array_nanoseconds)
+        timing = slowest_path(unit, options.array_nanoseconds, options.macros)
         corners.append(
             {
                 "library": _of_library(library),

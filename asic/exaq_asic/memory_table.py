@@ -8,6 +8,9 @@ ports = 2          # 2: one reads while the other writes
 um2 = 50000
 read_pj = 3.0      # an access, of energies; may be left out
 write_pj = 3.5
+access_ns = 2.9    # from the clock's edge to what is read; may be left out
+
+``table_path("ihp-sg13g2")`` is a table that the package has.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from typing import Any
 
 from exaq_asic.mapping.arrays import MemoryArray
 
+#: Tables that the package has: of macros that a foundry has published.
+TABLES = ("ihp-sg13g2",)
 _NEEDED: dict[str, Any] = {
     "name": str,
     "words": int,
@@ -27,7 +32,7 @@ _NEEDED: dict[str, Any] = {
     "ports": int,
     "um2": (int, float),
 }
-_OPTIONAL: dict[str, Any] = {"read_pj": (int, float), "write_pj": (int, float)}
+_OPTIONAL: dict[str, Any] = dict.fromkeys(("read_pj", "write_pj", "access_ns"), (int, float))
 
 
 class MemoryTableError(ValueError):
@@ -36,7 +41,9 @@ class MemoryTableError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Macro:
-    """A memory macro; ``ports`` is 1 or 2, energies are those of an access, None: not known."""
+    """A memory macro; ``ports`` is 1 or 2, energies are those of an access, and ``access_ns`` is
+    from the clock's edge to what is read. None: not known.
+    """
 
     name: str
     words: int
@@ -45,10 +52,16 @@ class Macro:
     um2: float
     read_pj: float | None = None
     write_pj: float | None = None
+    access_ns: float | None = None
 
     def count(self, array: MemoryArray) -> int:
         """How many hold an array, side by side and one above the other."""
         return -(-array.depth // self.words) * -(-array.width // self.bits)
+
+
+def table_path(name: str) -> Path:
+    """The file of one of ``TABLES``."""
+    return Path(__file__).parent / "macros" / f"{name}.toml"
 
 
 def read_macros(path: Path) -> list[Macro]:

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from exaq_asic.mapping.arrays import MemoryArray
-from exaq_asic.memory_table import Macro, MemoryTableError, read_macros, smallest
+from exaq_asic.memory_table import (
+    TABLES,
+    Macro,
+    MemoryTableError,
+    read_macros,
+    smallest,
+    table_path,
+)
 
 ENTRY = '[[macro]]\nname = "a"\nwords = 512\nbits = 16\nports = 2\num2 = 50000\n'
 BIG = Macro(name="big", words=1024, bits=64, ports=2, um2=200.0)
@@ -25,6 +32,15 @@ def test_entries_are_read(tmp_path: Path) -> None:
     first, second = read_macros(path)
     assert first == Macro(name="a", words=512, bits=16, ports=2, um2=50000)
     assert (second.read_pj, second.write_pj) == (3, None)
+
+
+def test_tables_that_come_along() -> None:
+    """Each is read, and says of every macro all that there is to say."""
+    for name in TABLES:
+        for macro in read_macros(table_path(name)):
+            assert None not in vars(macro).values(), macro.name
+            # Names say sizes: RM_IHPSG13_1P_256x48_c2_bm_bist.
+            assert f"_{macro.ports}P_{macro.words}x{macro.bits}_" in macro.name
 
 
 @pytest.mark.parametrize(
@@ -54,12 +70,12 @@ def test_one_port_is_for_arrays_of_one() -> None:
         (
             ENTRY.replace("um2", "area"),
             "m.toml, macro 1: um2 is missing; there must be "
-            "name, words, bits, ports, um2, read_pj, write_pj",
+            "name, words, bits, ports, um2, read_pj, write_pj, access_ns",
         ),
         (
             ENTRY + ENTRY + "volts = 1",
             "m.toml, macro 2: volts is unknown; there may be "
-            "name, words, bits, ports, um2, read_pj, write_pj",
+            "name, words, bits, ports, um2, read_pj, write_pj, access_ns",
         ),
         (
             ENTRY.replace("512", "1.5"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from exaq_asic.mapping.arrays import MemoryArray
 from exaq_asic.mapping.mapped_unit import MappedUnit
 from exaq_asic.mapping.netlist import Instance, Netlist, Port
 from exaq_asic.mapping.recipe import Recipe
+from exaq_asic.memory_table import Macro
 from exaq_asic.timing.array_stub import array_liberty
-from exaq_asic.timing.slowest import slowest_path
+from exaq_asic.timing.slowest import ARRAY_NANOSECONDS, slowest_path
 
 needs_sta = pytest.mark.skipif(shutil.which("sta") is None, reason="OpenSTA is not installed")
 ARRAY = MemoryArray(8, 3, False, "u__array_8x3", "")
@@ -51,6 +53,18 @@ def test_arrays_take_what_is_said() -> None:
     assert slow.nanoseconds == pytest.approx(50, abs=2)
     assert fast.nanoseconds < 20
     assert "array" in slow.path[1]
+    assert set(slow.array_nanoseconds.values()) == {50.0}
+
+
+@needs_sta
+def test_arrays_take_what_their_macros_take() -> None:
+    """Where a macro says it; one whose time is not known takes what is said of all."""
+    macro = Macro(name="slow", words=2048, bits=64, ports=2, um2=1.0, access_ns=50.0)
+    slow = slowest_path(mapped(), macros=[macro])
+    assert slow.nanoseconds == pytest.approx(50, abs=2)
+    assert set(slow.array_nanoseconds.values()) == {50.0}
+    unknown = slowest_path(mapped(), macros=[replace(macro, access_ns=None)])
+    assert set(unknown.array_nanoseconds.values()) == {ARRAY_NANOSECONDS}
 
 
 def test_without_opensta_abc_estimates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -72,7 +86,8 @@ def test_abc_is_not_far_from_opensta() -> None:
 
 def test_stub_of_arrays(tmp_path: Path) -> None:
     path = tmp_path / "stub.lib"
-    path.write_text(array_liberty([ARRAY], library(), 2.0), encoding="utf-8")
+    text = array_liberty([ARRAY], library(), {ARRAY.module: 2.0}, 0.5)
+    path.write_text(text, encoding="utf-8")
     assert path.read_text().count("bus (") == 4
     stub = Library.read(path)
     pins = stub.cells[ARRAY.module].pins

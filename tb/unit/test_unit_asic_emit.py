@@ -121,7 +121,7 @@ def test_roms_are_cases_with_the_tables() -> None:
     one = emitted("2bit-x4", "two ports")
     exponentials = one.manifest["tables"]["exp_rom"]
     (rom,) = (body for name, body in modules(one.verilog).items() if "__rom_" in name)
-    found = re.findall(r"4'd(\d+): data <= 15'h([0-9a-f]+);", rom)
+    found = re.findall(r"4'd(\d+): word = 15'h([0-9a-f]+);", rom)
     sums = {int(address): int(word, 16) for address, word in found}
     assert sums == {
         a + 4 * b: exponentials[a] + exponentials[b] for a in range(4) for b in range(4)

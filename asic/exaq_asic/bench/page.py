@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exaq_asic.bench.units import CASES
+from exaq_asic.timing.slowest import ARRAY_NANOSECONDS
 
 #: Lines of docs/asic.md between which the tables stand.
 MARKS = ("<!-- asic:begin -->", "<!-- asic:end -->")
@@ -66,10 +67,10 @@ def tables(report: dict[str, Any], macs: dict[str, Any]) -> str:
 def _table(report: dict[str, Any], library: str) -> Iterator[str]:
     yield (
         f"| on `{library}` | um2 | um2 a lane | NAND2 | flops | small memories, um2 | memory bits "
-        "| MHz | M elements/s | um2 for each M elements/s | pJ an element "
-        "| at a tenth of the load |"
+        "| macros, mm2 | MHz | M elements/s | um2 for each M elements/s | pJ an element "
+        "| at a tenth of the load | pJ in macros |"
     )
-    yield "|---" + "|--:" * 11 + "|"
+    yield "|---" + "|--:" * 13 + "|"
     for name, unit in report["units"].items():
         corner = unit["corners"].get(library)
         if corner is not None:
@@ -98,12 +99,18 @@ def _cells(corner: dict[str, Any], lanes: int) -> list[str]:
         f"{area['flops']}",
         f"{area['memory_flops_um2']:.0f}",
         f"{sum(each['bits'] for each in corner['memories'])}",
+        _of_macros(sum(each.get("um2", 0.0) for each in corner["memories"]) / 1e6, 3),
         f"{timing['mhz']:.0f}",
         f"{rate:.0f}",
         f"{area['um2'] / rate:.1f}",
         f"{full:.1f}",
         f"{tenth:.1f}",
+        _of_macros(corner["energy"]["loads"]["full rate"]["array_pj_per_element"], 1),
     ]
+
+
+def _of_macros(value: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" if value else ""
 
 
 def _legend(report: dict[str, Any]) -> str:
@@ -120,8 +127,10 @@ def _legend(report: dict[str, Any]) -> str:
         f"{libraries}. Units are mapped with clock gates, but for those marked `plain`, and for "
         "speed, but for those marked `area`. Areas are of all cells but for memories: the arrays "
         "of large ones are black boxes, those of small ones are flops, in a column of their own. "
-        f"Arrays were said to take {corner['timing']['array_nanoseconds']:g} ns from the clock's "
-        "edge; wires take no time, and the clock is ideal. Energies are of gates, with "
+        f"Arrays were said to take {ARRAY_NANOSECONDS:g} ns from the clock's edge, but in units "
+        "marked with a table of macros, where they take what their macros do, and the read is "
+        "pipelined by a cycle more; wires take no time, and the clock is ideal. Energies are of "
+        "gates, with "
         f"{conditions['wire_femtofarads']:g} fF of wire for each pin, at the clock of the table; "
         f"left out are {corner['energy']['left_out']}. Before it was measured, each netlist gave "
         "the golden model's bits."

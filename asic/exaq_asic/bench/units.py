@@ -10,6 +10,7 @@ from exaq import SoftmaxConfig
 from exaq_asic.flow import Options, emitted_unit, measure, versions
 from exaq_asic.liberty import Library
 from exaq_asic.mapping.recipe import Recipe
+from exaq_asic.memory_table import read_macros, table_path
 from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.target import Target
 
@@ -23,11 +24,16 @@ MULTIPLYING = replace(USUAL, restructure=True)
 
 @dataclass(frozen=True)
 class Case:
-    """A published unit: a preset, how it is mapped, and how it is emitted."""
+    """A published unit: a preset, how it is mapped, and how it is emitted.
+
+    With ``macros``, one of ``exaq_asic.memory_table.TABLES``, its arrays are said to take what the
+    macros take; it is measured on libraries of the same process alone.
+    """
 
     preset: str
     recipe: Recipe = USUAL
     target: Target = TARGET
+    macros: str = ""
 
     @property
     def name(self) -> str:
@@ -40,7 +46,12 @@ class Case:
         parts += [
             str(value) for each, value in self.target.to_dict().items() if value != usual[each]
         ]
+        parts += [self.macros] if self.macros else []
         return ".".join(parts)
+
+    def fits(self, library: str) -> bool:
+        """Whether it is measured on the library of that file."""
+        return library.startswith(self.macros.rpartition("-")[2])
 
     @property
     def config(self) -> SoftmaxConfig:
@@ -55,6 +66,10 @@ CASES = (
     Case("2bit-x4", replace(USUAL, adders="kogge-stone", mhz=500.0)),
     Case("2bit-x4", target=replace(TARGET, ram="single-port")),
     Case("2bit-x4", target=replace(TARGET, reset="async")),
+    *(
+        Case("2bit-x4", target=replace(TARGET, ram=ram, ram_latency=2), macros="ihp-sg13g2")
+        for ram in ("two-port", "single-port")
+    ),
     *(
         Case(preset)
         for preset in (
@@ -75,6 +90,7 @@ def still_true(case: Case, kept: dict[str, Any]) -> bool:
     return bool(
         kept.get("design_sha256") == design_hash(emitted.verilog)
         and kept.get("recipe") == vars(case.recipe)
+        and kept.get("macros") == case.macros
         and kept.get("versions") == versions()
     )
 
@@ -97,16 +113,17 @@ def measure_case(
     lacking = [
         each
         for each in libraries
-        if corners.get(each.file, {}).get("library", {}).get("sha256") != each.sha256
+        if case.fits(each.file)
+        and corners.get(each.file, {}).get("library", {}).get("sha256") != each.sha256
     ]
+    macros = read_macros(table_path(case.macros)) if case.macros else []
     for library in lacking:
-        report = measure(
-            case.config, [library], Options(recipe=case.recipe, target=case.target), step
-        )
+        options = Options(recipe=case.recipe, target=case.target, macros=macros)
+        report = measure(case.config, [library], options, step)
         found = {each: report[each] for each in ("design_sha256", "recipe", "versions")}
         (corners[library.file],) = report["corners"]
     corners = {file: _published(corner) for file, corner in corners.items()}
-    return {**found, "lanes": case.config.lanes, "corners": corners}
+    return {**found, "macros": case.macros, "lanes": case.config.lanes, "corners": corners}
 
 
 def _published(corner: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,16 @@
-"""Memories' arrays for timing: Liberty with one delay and one setup time, which the user states."""
+"""Memories' arrays for timing: Liberty with a delay and a setup time, which the user states."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from exaq_asic.liberty import Library
 from exaq_asic.mapping.arrays import MemoryArray
 
 
-def array_liberty(arrays: Sequence[MemoryArray], library: Library, nanoseconds: float) -> str:
+def array_liberty(
+    arrays: Sequence[MemoryArray], library: Library, access: Mapping[str, float], setup: float
+) -> str:
     """A Liberty file of the arrays.
 
     Parameters
@@ -17,20 +19,23 @@ def array_liberty(arrays: Sequence[MemoryArray], library: Library, nanoseconds: 
         The arrays.
     library
         Whose units are taken, and whose inverter's input is each pin's capacitance.
-    nanoseconds
-        From the clock's edge to what is read; what is written and addressed is to be there by a
-        quarter of it before the edge.
+    access
+        From the clock's edge to what is read, by the array's module, in ns.
+    setup
+        How long before the edge there has to be what is written and addressed, in ns.
     """
     widths = sorted({width for array in arrays for _, _, width in array.pins() if width > 1})
     types = "\n".join(_BUS_TYPE.format(width=width, high=width - 1) for width in widths)
     capacitance = library.inverter.inputs[0].capacitance / library.picofarads
-    times = {
-        "delay": nanoseconds / library.nanoseconds,
-        "setup": nanoseconds / 4 / library.nanoseconds,
+    shared = {
+        "setup": setup / library.nanoseconds,
         "transition": 0.1 / library.nanoseconds,
         "capacitance": capacitance,
     }
-    cells = "\n".join(_cell(array, times) for array in arrays)
+    cells = "\n".join(
+        _cell(array, shared | {"delay": access[array.module] / library.nanoseconds})
+        for array in arrays
+    )
     return _LIBRARY.format(
         time=f"{library.nanoseconds:g}ns",
         load=f"{library.picofarads:g}",

@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from exaq.tool import ToolError, run_tool
 from exaq_asic.liberty import Library
+from exaq_asic.mapping.arrays import MemoryArray
 from exaq_asic.mapping.mapped_unit import MappedUnit
+from exaq_asic.memory_table import Macro, smallest
 from exaq_asic.timing.array_stub import array_liberty
 
 #: What an array takes from the clock's edge to what is read, where the user says nothing, in ns.
@@ -36,13 +39,13 @@ class Timing:
     by : who says so: ``"OpenSTA"`` with its version, or ``"ABC's estimate"``
     nanoseconds : how long a period of the clock must be
     path : its steps, from its start to its end; of ABC's estimate none
-    array_nanoseconds : what arrays were said to take
+    array_nanoseconds : what each array was said to take, by its size; the arrays that were seen
     """
 
     by: str
     nanoseconds: float
     path: tuple[str, ...]
-    array_nanoseconds: float
+    array_nanoseconds: dict[str, float]
 
     @property
     def mhz(self) -> float:
@@ -54,7 +57,11 @@ class Timing:
         return {**asdict(self), "path": list(self.path), "mhz": self.mhz}
 
 
-def slowest_path(unit: MappedUnit, array_nanoseconds: float = ARRAY_NANOSECONDS) -> Timing:
+def slowest_path(
+    unit: MappedUnit,
+    array_nanoseconds: float = ARRAY_NANOSECONDS,
+    macros: Sequence[Macro] = (),
+) -> Timing:
     """The slowest path by OpenSTA (``sta``) where it is on PATH, else by ABC.
 
     The clock is ideal, wires have no resistance and no capacitance, and paths from and to ports
@@ -66,24 +73,29 @@ def slowest_path(unit: MappedUnit, array_nanoseconds: float = ARRAY_NANOSECONDS)
     unit
         A mapped unit.
     array_nanoseconds
-        What arrays take from the clock's edge to what is read.
+        What arrays take from the clock's edge to what is read, where no macro says it. What is
+        written and addressed is to be there by a quarter of it before the edge.
+    macros
+        Memory macros that there are, of which arrays are made.
 
     Raises
     ------
     ToolError
         OpenSTA fails.
     """
+    access = {array.module: _access(array, macros, array_nanoseconds) for array in unit.arrays}
+    told = {f"{each.depth}x{each.width}": access[each.module] for each in unit.arrays}
     if shutil.which("sta") is None:
         nanoseconds = (unit.estimate or 0.0) + _flop_nanoseconds(unit.library)
         return Timing(
             by="ABC's estimate",
             nanoseconds=nanoseconds,
             path=(),
-            array_nanoseconds=array_nanoseconds,
+            array_nanoseconds={},
         )
     with tempfile.TemporaryDirectory(prefix="exaq-") as made:
         folder = Path(made)
-        stubs = array_liberty(unit.arrays, unit.library, array_nanoseconds)
+        stubs = array_liberty(unit.arrays, unit.library, access, array_nanoseconds / 4)
         (folder / "cells.lib").write_text(unit.library.text, encoding="utf-8")
         (folder / "arrays.lib").write_text(stubs, encoding="utf-8")
         (folder / "unit.v").write_text(unit.netlist.verilog(), encoding="utf-8")
@@ -105,8 +117,14 @@ def slowest_path(unit: MappedUnit, array_nanoseconds: float = ARRAY_NANOSECONDS)
         by=f"OpenSTA {version[-1] if version else ''}".strip(),
         nanoseconds=_PERIOD - float(slack[0]) * unit.library.nanoseconds,
         path=path,
-        array_nanoseconds=array_nanoseconds,
+        array_nanoseconds=told,
     )
+
+
+def _access(array: MemoryArray, macros: Sequence[Macro], nanoseconds: float) -> float:
+    """What an array takes: its macro's time, where that is known."""
+    macro = smallest(macros, array)
+    return nanoseconds if macro is None or macro.access_ns is None else macro.access_ns
 
 
 def _flop_nanoseconds(library: Library) -> float:

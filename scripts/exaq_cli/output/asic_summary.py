@@ -33,9 +33,12 @@ def _corner(corner: dict[str, Any], lanes: int) -> Iterator[str]:
         yield f"  {block:14} {um2:9,.0f} um2,{share}{of_energy}"
     yield f"Memories       {_memories(corner['memories'])}"
     rate = timing["mhz"] * 1e6 * lanes
+    arrays = ", ".join(
+        f"{size} {nanoseconds:g} ns" for size, nanoseconds in timing["array_nanoseconds"].items()
+    )
     yield (
         f"Slowest path   {timing['nanoseconds']:.3f} ns, {timing['mhz']:.0f} MHz by "
-        f"{timing['by']}; arrays {timing['array_nanoseconds']:g} ns, no wires, an ideal clock"
+        f"{timing['by']}; arrays {arrays or 'not seen'}; no wires, an ideal clock"
     )
     yield (
         f"Rate           {rate / 1e6:,.0f} M elements/s; "
@@ -52,9 +55,9 @@ def _corner(corner: dict[str, Any], lanes: int) -> Iterator[str]:
     for name, figures in energy["loads"].items():
         kinds = ", ".join(f"{kind} {value:.2f}" for kind, value in figures["by_kind"].items())
         yield f"Energy         {figures['pj_per_element']:.2f} pJ an element at {name}: {kinds}"
-    arrays = full and energy["loads"]["full rate"]["array_pj_per_element"]
-    if arrays is not None and arrays != {}:
-        yield f"               besides {arrays:.2f} pJ an element in the macros at full rate"
+    of_macros = full and energy["loads"]["full rate"]["array_pj_per_element"]
+    if of_macros is not None and of_macros != {}:
+        yield f"               besides {of_macros:.2f} pJ an element in the macros at full rate"
     yield (
         f"               wires of {energy['conditions']['wire_femtofarads']:g} fF a pin; left out: "
         f"{energy['left_out']}"

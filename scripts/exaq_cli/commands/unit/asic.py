@@ -14,6 +14,7 @@ from rich.console import Console
 
 from exaq import SoftmaxConfig
 from exaq.extras import require
+from exaq_asic.memory_table import TABLES
 from exaq_cli.config.options import config_options
 from exaq_cli.config.partial_config import PartialConfig
 from exaq_cli.config.target_options import target_options
@@ -87,9 +88,10 @@ _FILE = click.Path(path_type=Path)
 )
 @click.option(
     "--memory-table",
-    metavar="FILE.toml",
+    metavar="TABLE",
     type=_FILE,
-    help="Memory macros that there are: words, bits, ports, um2, and pJ of an access.",
+    help="Memory macros that there are: words, bits, ports, um2, and pJ and ns of an access. "
+    f"A TOML file, or a table that comes along: {', '.join(TABLES)}.",
 )
 @click.option(
     "--no-simulation",
@@ -208,11 +210,11 @@ def _options(
 
 
 def _macros(path: Path) -> tuple[Macro, ...]:
-    from exaq_asic.memory_table import read_macros
+    from exaq_asic.memory_table import read_macros, table_path
 
     try:
         with user_errors():
-            return tuple(read_macros(path))
+            return tuple(read_macros(table_path(str(path)) if str(path) in TABLES else path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
 
