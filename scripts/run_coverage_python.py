@@ -70,7 +70,8 @@ def _run(folder: str) -> bool:
         env=os.environ | {"COVERAGE_FILE": str(_data(folder))},
         check=False,
     )
-    pieces = [str(path) for path in BUILD.glob(f"{folder}.data.*")]
+    # A process that is still ending has not given its file the hash in its name.
+    pieces = [str(path) for path in BUILD.glob(f"{folder}.data.*.H*")]
     subprocess.run(
         [*coverage, "combine", f"--data-file={_data(folder)}", "--quiet", *pieces],
         cwd=ROOT,
