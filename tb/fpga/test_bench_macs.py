@@ -14,7 +14,15 @@ import pytest
 
 from exaq.attention import KEY_FORMATS
 from exaq_fpga.flow import tools
-from exaq_fpga.flow.mac_bench import DESIGNS, MARKS, SEEDS, read_liberty, table, verilog_of
+from exaq_fpga.flow.mac_bench import (
+    DESIGNS,
+    MARKS,
+    SEEDS,
+    measure,
+    read_liberty,
+    table,
+    verilog_of,
+)
 from exaq_fpga.flow.mac_verilog import MACS
 from exaq_hdl.emit.design_hash import design_hash
 
@@ -131,3 +139,17 @@ def test_the_page_says_what_the_figures_say() -> None:
     ):
         assert dots > unit
     assert all(ratio < 1 for ratio in ratios("int4-size", "dint4"))
+
+
+def test_measured_anew_the_figures_are_those_of_the_report() -> None:
+    """Of one unit; and what is of today is not measured again."""
+    kept, text = REPORT["designs"]["dint4"], verilog_of("dint4")
+    steps: list[str] = []
+    found = measure(text, None, {}, {"versions": "others", "ecp5": "stale"}, steps.append)
+    assert steps == ["ecp5", "ice40"]
+    assert found["design_sha256"] == kept["design_sha256"], CURE
+    if found["versions"] == kept["versions"]:
+        assert (found["ecp5"], found["ice40"]) == (kept["ecp5"], kept["ice40"])
+    steps.clear()
+    assert measure(text, None, {}, found, steps.append) == found
+    assert steps == []
