@@ -248,7 +248,6 @@ def _array_energy(
         if macro is None or macro.read_pj is None or macro.write_pj is None:
             return None
         # Those above one another are not accessed together.
-        across = -(-array.width // macro.bits)
-        total += across * each["reads_per_element"] * macro.read_pj
-        total += across * each["writes_per_element"] * macro.write_pj
+        total += macro.beside(array) * each["reads_per_element"] * macro.read_pj
+        total += macro.beside(array) * each["writes_per_element"] * macro.write_pj
     return total

@@ -13,11 +13,14 @@ package that this project could use.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from exaq import SoftmaxConfig
 from exaq_asic.flow import TOP, emitted_unit
+from exaq_asic.macro_arrays import array_of_macros
 from exaq_asic.mapping.arrays import split
+from exaq_asic.memory_table import Macro, smallest
 from exaq_hdl.emit.target import Target
 
 #: The files, in their order.
@@ -28,7 +31,9 @@ MARGIN = 0.3
 UTILISATION = 45
 
 
-def librelane_files(config: SoftmaxConfig, *, nanoseconds: float, target: Target) -> dict[str, str]:
+def librelane_files(
+    config: SoftmaxConfig, *, nanoseconds: float, target: Target, macros: Sequence[Macro] = ()
+) -> dict[str, str]:
     """The files by their path in the folder.
 
     Parameters
@@ -40,20 +45,39 @@ def librelane_files(config: SoftmaxConfig, *, nanoseconds: float, target: Target
         ``MARGIN`` of that longer.
     target
         How it is emitted: for a chip.
+    macros
+        Memory macros that there are. Arrays are made of those of which all is known that a layout
+        needs; others stay models, which synthesis makes of flops.
+
+    Raises
+    ------
+    MemoryTableError
+        As ``exaq_asic.macro_arrays.array_of_macros``.
     """
     text, arrays = split(emitted_unit(config, target).verilog, TOP)
     period = round(nanoseconds * (1 + MARGIN), 3)
+    known = [macro for macro in macros if macro.laid_out]
+    made = [(array, smallest(known, array)) for array in arrays]
+    used = {macro.name: macro for _, macro in made if macro is not None}
     held = [
-        json.dumps(_configuration(period), indent=2) + "\n",
+        json.dumps(_configuration(period, used), indent=2) + "\n",
         _SDC.format(period=period, delay=round(0.2 * period, 3), slack=round(0.05 * period, 3)),
         _PINS,
         text,
-        _ARRAYS + "".join(array.verilog for array in arrays),
+        _ARRAYS
+        + "".join(
+            array.verilog if macro is None else array_of_macros(array, macro)
+            for array, macro in made
+        ),
     ]
     return dict(zip(FILES, held, strict=True))
 
 
-def _configuration(period: float) -> dict[str, Any]:
+def _configuration(period: float, macros: Mapping[str, Macro]) -> dict[str, Any]:
+    placed = {
+        name: {"gds": [macro.gds], "lef": [macro.lef], "lib": {"*": [macro.lib]}}
+        for name, macro in macros.items()
+    }
     return {
         "meta": {"version": 3, "flow": "Classic"},
         "DESIGN_NAME": TOP,
@@ -67,6 +91,7 @@ def _configuration(period: float) -> dict[str, Any]:
         "FP_SIZING": "relative",
         "FP_CORE_UTIL": UTILISATION,
         "PL_TARGET_DENSITY_PCT": UTILISATION + 10,
+        **({"MACROS": placed} if placed else {}),
     }
 
 
@@ -91,6 +116,7 @@ m_row_.*
 #S
 s_axi_.*
 """
-_ARRAYS = """// The arrays of the memories, which synthesis makes of flops. Replace each module by
-// one of the same ports round a macro of yours, and name that in MACROS of config.json.
+_ARRAYS = """// The arrays of the memories: of macros, or models, which synthesis makes of flops.
+// Replace each model by a module of the same ports round a macro of yours, and name that in MACROS
+// of config.json.
 """

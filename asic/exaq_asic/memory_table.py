@@ -10,6 +10,14 @@ read_pj = 3.0      # an access, of energies; may be left out
 write_pj = 3.5
 access_ns = 2.9    # from the clock's edge to what is read; may be left out
 
+For LibreLane an entry has what its pins are joined to, in Verilog, and where its files are:
+
+connections = ".A_CLK(clk), .A_MEN(write_enable), ..."
+lef = "pdk_dir::libs.ref/sram/lef/two_port_512x16.lef"
+gds = ...
+lib = ...
+
+The names in ``connections`` are those of a memory's array, as docs/integration.md describes it.
 ``table_path("ihp-sg13g2")`` is a table that the package has.
 """
 
@@ -32,7 +40,10 @@ _NEEDED: dict[str, Any] = {
     "ports": int,
     "um2": (int, float),
 }
-_OPTIONAL: dict[str, Any] = dict.fromkeys(("read_pj", "write_pj", "access_ns"), (int, float))
+_OPTIONAL: dict[str, Any] = {
+    **dict.fromkeys(("read_pj", "write_pj", "access_ns"), (int, float)),
+    **dict.fromkeys(("connections", "lef", "gds", "lib"), str),
+}
 
 
 class MemoryTableError(ValueError):
@@ -42,7 +53,8 @@ class MemoryTableError(ValueError):
 @dataclass(frozen=True, kw_only=True)
 class Macro:
     """A memory macro; ``ports`` is 1 or 2, energies are those of an access, and ``access_ns`` is
-    from the clock's edge to what is read. None: not known.
+    from the clock's edge to what is read; ``connections`` joins its pins, and ``lef``, ``gds`` and
+    ``lib`` are its files. None: not known.
     """
 
     name: str
@@ -53,10 +65,27 @@ class Macro:
     read_pj: float | None = None
     write_pj: float | None = None
     access_ns: float | None = None
+    connections: str | None = None
+    lef: str | None = None
+    gds: str | None = None
+    lib: str | None = None
+
+    @property
+    def laid_out(self) -> bool:
+        """Whether all is known that a layout needs."""
+        return None not in (self.connections, self.lef, self.gds, self.lib)
+
+    def above(self, array: MemoryArray) -> int:
+        """How many hold an array's words, one above the other."""
+        return -(-array.depth // self.words)
+
+    def beside(self, array: MemoryArray) -> int:
+        """How many hold an array's bits, side by side."""
+        return -(-array.width // self.bits)
 
     def count(self, array: MemoryArray) -> int:
-        """How many hold an array, side by side and one above the other."""
-        return -(-array.depth // self.words) * -(-array.width // self.bits)
+        """How many hold an array."""
+        return self.above(array) * self.beside(array)
 
 
 def table_path(name: str) -> Path:

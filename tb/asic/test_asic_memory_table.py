@@ -70,12 +70,14 @@ def test_one_port_is_for_arrays_of_one() -> None:
         (
             ENTRY.replace("um2", "area"),
             "m.toml, macro 1: um2 is missing; there must be "
-            "name, words, bits, ports, um2, read_pj, write_pj, access_ns",
+            "name, words, bits, ports, um2, read_pj, write_pj, access_ns, connections, "
+            "lef, gds, lib",
         ),
         (
             ENTRY + ENTRY + "volts = 1",
             "m.toml, macro 2: volts is unknown; there may be "
-            "name, words, bits, ports, um2, read_pj, write_pj, access_ns",
+            "name, words, bits, ports, um2, read_pj, write_pj, access_ns, connections, "
+            "lef, gds, lib",
         ),
         (
             ENTRY.replace("512", "1.5"),

@@ -102,8 +102,8 @@ _FILE = click.Path(path_type=Path)
     "--librelane",
     metavar="DIR",
     type=_FILE,
-    help="Write a folder for LibreLane: configuration, constraints, pins and Verilog; the clock is "
-    "that of the first library's slowest path, and a margin for wires.",
+    help="Write a folder for LibreLane: configuration, constraints, pins, macros and Verilog; the "
+    "clock is that of the first library's slowest path, and a margin for wires.",
 )
 @click.option("--json", "report", metavar="FILE", type=_FILE, help="Write all figures as JSON.")
 @config_options
@@ -165,7 +165,7 @@ def command(
         for path in temporary[: len(reports)]:
             path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if layout:
-            _lay_out(config, target, found, temporary[len(reports) :])
+            _lay_out(config, target, macros, found, temporary[len(reports) :])
     for line in asic_summary(found):
         click.echo(line)
     if report is not None:
@@ -175,13 +175,18 @@ def command(
 
 
 def _lay_out(
-    config: SoftmaxConfig, target: Target, found: dict[str, Any], paths: Sequence[Path]
+    config: SoftmaxConfig,
+    target: Target,
+    macros: Sequence[Macro],
+    found: dict[str, Any],
+    paths: Sequence[Path],
 ) -> None:
     from exaq_asic.librelane_files import librelane_files
 
     nanoseconds = found["corners"][0]["timing"]["nanoseconds"]
-    held = librelane_files(config, nanoseconds=nanoseconds, target=target).values()
-    for path, text in zip(paths, held, strict=True):
+    with user_errors():
+        files = librelane_files(config, nanoseconds=nanoseconds, target=target, macros=macros)
+    for path, text in zip(paths, files.values(), strict=True):
         path.write_text(text, encoding="utf-8")
 
 
