@@ -55,15 +55,20 @@ def test_a_unit_on_two_corners(tmp_path: Path) -> None:
 
 
 def test_without_simulation_it_says_so(tmp_path: Path) -> None:
+    """And a table of macros that comes along is in the layout."""
     write_tiny(tmp_path)
     given = ["--liberty", "tiny.lib", "--no-simulation", "--area", "--librelane", "layout"]
+    given += ["--ram", "single-port", "--memory-table", "ihp-sg13g2"]
     done = run_exaq("asic", *given, *SMALL, folder=tmp_path, seconds=400)
     assert done.returncode == 0, done.stderr
     assert "Mapped         for area" in done.stdout
     assert "Gates          not simulated" in done.stdout
     assert "Energy" not in done.stdout
+    assert " in 2 arrays, not in the cell area; 0.0" in done.stdout
     written = {str(path.relative_to(tmp_path / "layout")) for path in _files(tmp_path / "layout")}
     assert written == set(FILES) == set(LIBRELANE_FILES)
+    (macro,) = json.loads((tmp_path / "layout" / "config.json").read_text())["MACROS"]
+    assert f" {macro} macro (" in (tmp_path / "layout" / "src" / "arrays.v").read_text()
 
 
 def _files(folder: Path) -> list[Path]:
