@@ -10,7 +10,7 @@ arrays of small memories, which are flops.
     >>> emitted = emit_verilog(SoftmaxConfig(), target=Target(kind="asic"))
     >>> text, arrays = split(emitted.verilog, "exaq_softmax")
     >>> [(array.depth, array.width, array.single_port) for array in arrays]
-    [(262, 42, False), (306, 18, False)]
+    [(262, 42, False), (304, 18, False)]
 """
 
 from __future__ import annotations
