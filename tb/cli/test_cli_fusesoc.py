@@ -18,6 +18,8 @@ from run_exaq import python, refusal, run_exaq
 
 import exaq_cli.fusesoc
 from exaq import SoftmaxConfig, TableFile, Tables, TableSet
+from exaq_cli.errors import UserError
+from exaq_cli.fusesoc.exaq_softmax_generator import command
 from exaq_fpga.boards.devices import DEVICES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,6 +248,22 @@ def test_wrong_parameters_are_refused(
     assert done.stderr.startswith(f"exaq_softmax: error: {told}")
     assert done.stderr.count("\n") == 1
     assert list((tmp_path / "unit").iterdir()) == []
+
+
+def test_a_parameter_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In this process: a parameter that is wrong, and the same unit when it is right."""
+    asked = {"vlnv": "a:b:c:1.0", "files_root": str(tmp_path), "parameters": {"lane": 2}}
+    (tmp_path / "input.yml").write_text(yaml.safe_dump(asked), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^unknown parameter 'lane'; legal are preset, "):
+        command.main(["input.yml"], standalone_mode=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["input.yml"]
+    asked["parameters"] = {"lanes": 2, "max_row": 16}
+    (tmp_path / "input.yml").write_text(yaml.safe_dump(asked), encoding="utf-8")
+    command.main(["input.yml"], standalone_mode=False)
+    manifest = json.loads((tmp_path / "exaq_softmax.json").read_text(encoding="utf-8"))
+    assert SoftmaxConfig.from_dict(manifest["config"]) == SoftmaxConfig(lanes=2, max_row=16)
+    assert parsed(tmp_path / "exaq_softmax.core")["name"] == "a:b:c:1.0"
 
 
 def test_a_unit_for_a_chip_has_no_synthesis(tmp_path: Path) -> None:
