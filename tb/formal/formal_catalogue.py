@@ -22,9 +22,12 @@ from typing import Any
 import formal_banks
 import formal_blocks as blocks
 import formal_divisions
+import formal_frames
 import formal_progress
 import formal_queue
 import formal_registers
+import formal_requests
+import formal_sender
 import formal_unit
 import formal_whole
 from formal_engines import Answer, Claim, bounded, induct, reach, search
@@ -33,6 +36,7 @@ from formal_unit import TOP
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq.release import as_compared
+from exaq_fpga.link.protocol import CHECK
 from exaq_hdl import emit_verilog
 
 HERE = Path(__file__).resolve().parent
@@ -63,6 +67,11 @@ KINDS = {
     "each sum of a small unit",
     "whole": "In its first cycles, which is enough for whole rows, a small unit gives what the "
     "specification says of each row, for any numbers, masks, tails, lengths and stalls",
+    "frames": "The link's receiver: each frame is judged by what stands in it since the last "
+    "delimiter, and is handed on, or counted as damaged or as lost; nothing is overwritten",
+    "requests": "The link's responder: each request is answered once, in order, with its tag; one "
+    "that is refused has no effect; it never stands still",
+    "sender": "The link's sender: each message's octets in order, then its check, which is CRC-32",
 }
 
 Prover = Callable[[Claim, Path], Answer]
@@ -123,6 +132,9 @@ _CLAIMS = {
     "banks": "formal_banks",
     "divider": "formal_blocks",
     "whole": "formal_whole",
+    "frames": "formal_frames",
+    "requests": "formal_requests",
+    "sender": "formal_sender",
 }
 _WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -167,6 +179,7 @@ def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
     found += _of_blocks(presets)
     found += _of_dividers()
     found += _of_whole()
+    found += [*_of_frames(), *_of_requests(presets), *_of_sender()]
     return sorted(found, key=lambda proof: [*KINDS].index(proof.kind))
 
 
@@ -460,3 +473,89 @@ def _of_whole() -> Iterator[Proof]:
 
         prove = partial(formal_whole.within, cycles=small.cycles)
         yield Proof("whole", name, parts, claims, prove, partial(search, steps=small.cycles))
+
+
+#: Buffers of boards, and one that is small enough to watch what is in it.
+_BUFFERS = {512: False, 4096: False, 16: True}
+_receiver_text = cache(formal_frames.receiver_text)
+_sender_text = cache(formal_sender.sender_text)
+
+
+@cache
+def _responder_text(preset: str) -> str:
+    return formal_requests.responder_text(SoftmaxConfig(**PRESETS[preset]))
+
+
+def _of_frames() -> Iterator[Proof]:
+    prove = partial(induct, steps=4)
+    for size, watched in _BUFFERS.items():
+        text = _receiver_text(size)
+
+        def claims(
+            folder: Path, text: str = text, size: int = size, watched: bool = watched
+        ) -> tuple[Claim, Claim]:
+            design = formal_frames.open_receiver(text, folder)
+            rules = partial(formal_frames.frame_rules, size, design, watched=watched)
+            return rules(), rules(wrong=True)
+
+        name = f"buffer of {size}" + (", a message watched" if watched else "")
+        yield Proof("frames", name, text, claims, prove, partial(search, steps=60))
+
+
+#: Presets whose responder is followed; of one that loads tables only what reads rows.
+_RESPONDERS = ("2bit-x4", "2bit-x4-c12")
+
+
+def _of_requests(presets: tuple[str, ...]) -> Iterator[Proof]:
+    pdr, find = partial(reach, seconds=600), partial(search, steps=40)
+    for preset in _RESPONDERS:
+        if preset not in presets:
+            continue
+        text, config = _responder_text(preset), SoftmaxConfig(**PRESETS[preset])
+
+        def answers(
+            folder: Path, text: str = text, config: SoftmaxConfig = config
+        ) -> tuple[Claim, Claim]:
+            design = formal_requests.open_responder(text, folder)
+            rules = partial(formal_requests.answer_rules, config, design)
+            return rules(), rules(wrong_tag=True)
+
+        def progress(
+            folder: Path, text: str = text, config: SoftmaxConfig = config
+        ) -> tuple[Claim, Claim]:
+            design = formal_requests.open_without_counters(text, folder)
+            rules = partial(formal_requests.progress_rules, config, design)
+            patience = formal_requests.PATIENCE
+            return rules(patience=patience), rules(patience=patience - 1)
+
+        def rows(
+            folder: Path, text: str = text, config: SoftmaxConfig = config
+        ) -> tuple[Claim, Claim]:
+            design = formal_requests.open_reader(text, folder)
+            rules = partial(formal_requests.row_rules, config, design)
+            return rules(), rules(most=config.max_row - 1)
+
+        yield Proof("requests", f"{preset} rows", text, rows, pdr, find)
+        if config.contexts:
+            continue
+        for name, claims in (("answers", answers), ("progress", progress)):
+            yield Proof("requests", f"{preset} {name}", text, claims, pdr, find)
+
+
+def _of_sender() -> Iterator[Proof]:
+    text, find = _sender_text(), partial(search, steps=60)
+
+    def frames(folder: Path) -> tuple[Claim, Claim]:
+        rules = partial(formal_sender.sender_rules, formal_sender.open_sender(text, folder))
+        return rules(), rules(octets=CHECK - 1)
+
+    yield Proof("sender", "frames", text, frames, partial(reach, seconds=300), find)
+    receiver = _receiver_text(min(_BUFFERS))
+    for module, part in ((formal_sender.MODULE, text), (formal_frames.MODULE, receiver)):
+
+        def check(folder: Path, module: str = module, part: str = part) -> tuple[Claim, Claim]:
+            design = formal_sender.open_check(part, module, folder)
+            rules = partial(formal_sender.check_rules, design)
+            return rules(), rules(polynomial=formal_sender.POLYNOMIAL ^ 2)
+
+        yield Proof("sender", f"check of {module}", part, check, _tight, find)

@@ -27,6 +27,9 @@ QUICK = {
     "progress": "2bit-x4",
     "banks": "2bit-x4-c12 map",
     "whole": "2 bits, 1 lane, rows of 3",
+    "frames": "buffer of 512",
+    "requests": "2bit-x4 progress",
+    "sender": "frames",
 }
 
 
