@@ -3,7 +3,7 @@
     python scripts/run_proofs.py                   what changed
     python scripts/run_proofs.py --all             everything
     python scripts/run_proofs.py -k 2bit-x4        proofs whose name has this
-    python scripts/run_proofs.py --docs            and the table of docs/verification.md
+    python scripts/run_proofs.py --docs            and the tables of docs/verification.md
 
 tb/formal/formal_catalogue.py says what there is. Records are kept in reports/proofs.json, each as
 soon as it is there. Needs Berkeley's ABC (Debian: berkeley-abc) beside the extra ``fpga``.
@@ -34,7 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--all", action="store_true", help="those with a record, too")
     parser.add_argument("-k", default="", metavar="WORD", help="proofs whose name has it")
-    parser.add_argument("--docs", action="store_true", help="draw the table of the documentation")
+    parser.add_argument("--docs", action="store_true", help="draw the tables of the documentation")
     parser.add_argument("--seconds", type=float, default=7200, help="begin none after so many")
     given = parser.parse_args()
     if abc_command() is None:
@@ -56,6 +56,7 @@ def main() -> int:
         failed += not found
     if given.docs:
         write_table(records.PAGE, records.table(proofs, records.read()), records.MARKS)
+        write_table(records.PAGE, records.bounds(), records.BOUNDS)
     if not todo:
         print("nothing to prove: every record is of the text as it is")
     else:

@@ -21,15 +21,17 @@ from typing import Any
 
 import formal_banks
 import formal_blocks as blocks
-import formal_divisions
+import formal_bound
 import formal_frames
 import formal_progress
 import formal_queue
 import formal_registers
 import formal_requests
+import formal_ring
 import formal_sender
 import formal_unit
 import formal_whole
+import formal_working
 from formal_engines import Answer, Claim, bounded, induct, reach, search
 from formal_text import Opened, instances, modules_of, opened, queues
 from formal_unit import TOP
@@ -57,10 +59,12 @@ KINDS = {
     "what it offers until it is taken: no bound of the unit's size, any stalls",
     "queue": "A queue gives what it was given, in order, each item once; it never overflows, "
     "shows an item in time and holds it until it is taken; `room` is as declared",
-    "divisions": "The divisions take a row's sum at once where they have none, and give its words "
-    "in order, the next one after a bounded time",
-    "progress": "While a whole row is inside or the input is closed, something moves in a bounded "
-    "time, or an output waits for its receiver: no row waits for ever",
+    "working": "What makes words of a row (thresholds of its maximum, quotients of its sum) gives "
+    "them in order, and the emitter its beats, the next one after a bounded time",
+    "progress": "While a whole row is inside or the input is closed, something moves or works in a "
+    "bounded time, or an output waits for its receiver: no row waits for ever",
+    "bound": "Each move takes one of a row's moves to come away, no more beats come behind it than "
+    "the unit holds, and its moves are at most so many cycles apart: it leaves in bounded time",
     "banks": "Nothing is written into tables that a row inside goes by: no row sees half a load, "
     "or another context's tables",
     "divider": "Every quotient is rounded as documented, for all exponentials and stalls, and "
@@ -127,8 +131,9 @@ _CLAIMS = {
     "beats": "formal_unit",
     "contracts": "formal_unit",
     "queue": "formal_queue",
-    "divisions": "formal_divisions",
+    "working": "formal_ring",
     "progress": "formal_progress",
+    "bound": "formal_bound",
     "banks": "formal_banks",
     "divider": "formal_blocks",
     "whole": "formal_whole",
@@ -176,7 +181,7 @@ def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
     found = [*_of_queues(presets)]
     for preset in presets:
         found += [*_of_unit(preset), *_of_progress(preset), *_of_banks(preset)]
-    found += _of_blocks(presets)
+    found += [*_of_working(presets), *_of_blocks(presets)]
     found += _of_dividers()
     found += _of_whole()
     found += [*_of_frames(), *_of_requests(presets), *_of_sender()]
@@ -344,25 +349,56 @@ def _of_banks(preset: str) -> Iterator[Proof]:
     yield Proof("banks", f"{preset} loading", text, loading, pdr, pdr)
 
 
+def _of_working(presets: tuple[str, ...]) -> Iterator[Proof]:
+    seen: dict[str, Proof] = {}
+    for preset in presets:
+        text, config = emitted(preset), SoftmaxConfig(**PRESETS[preset])
+        for name, block in formal_working.working(config).items():
+            place, module = f"{preset} {name}", f"{TOP}__{name}"
+            plain = _plain(_with_parts(text, module), module)
+            if plain in seen:
+                seen[plain].others.append(place)
+                continue
+            ring = formal_ring.is_ring(block)
+
+            def claims(
+                folder: Path, text: str = text, name: str = name, block: Any = block
+            ) -> tuple[Claim, Claim]:
+                cycles = formal_working.patience(block)
+                if formal_ring.is_ring(block):
+                    design = formal_working.open_working(text, name, folder, show=formal_ring.SHOWN)
+                    rules = partial(formal_ring.ring_rules, name, block, design)
+                else:
+                    design = formal_working.open_working(text, name, folder)
+                    rules = partial(formal_working.rules_alone, name, block, design)
+                return rules(cycles=cycles), rules(cycles=cycles - 1)
+
+            prove = _tight if ring else partial(reach, seconds=300)
+            seen[plain] = Proof("working", place, plain, claims, prove, partial(search, steps=150))
+            yield seen[plain]
+
+
 def _of_progress(preset: str) -> Iterator[Proof]:
     text, config = emitted(preset), SoftmaxConfig(**PRESETS[preset])
-    if not formal_progress.followed(text, config):
-        return
-    cycles, module = formal_divisions.patience(config), f"{TOP}__{formal_divisions.MODULE}"
-
-    def divisions(folder: Path) -> tuple[Claim, Claim]:
-        rules = partial(formal_divisions.division_rules, config, opened(text, module, folder))
-        return rules(cycles=cycles), rules(cycles=cycles - 1)
+    cycles = formal_progress.idle_cycles(config)
 
     def progress(folder: Path) -> tuple[Claim, Claim]:
-        design = formal_progress.open_counted(text, folder)
+        design = formal_progress.open_counted(text, config, folder)
         rules = partial(formal_progress.progress_rules, text, config, design)
         return rules(cycles=cycles), rules(cycles=cycles - 1)
 
-    pdr, part = partial(reach, seconds=300), _with_parts(text, module)
-    yield Proof("divisions", preset, part, divisions, pdr, pdr)
-    prove, refute = partial(induct, steps=cycles + 4), partial(search, steps=cycles + 60)
-    yield Proof("progress", preset, text, progress, prove, refute)
+    def bound(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_progress.open_counted(text, config, folder)
+        rules = partial(formal_bound.bound_rules, text, config, design)
+        return rules(), rules(fewer=1)
+
+    prove = partial(induct, steps=_LONGEST)
+    yield Proof("progress", preset, text, progress, prove, _find)
+    yield Proof("bound", preset, text, bound, prove, _find)
+
+
+def _find(claim: Claim, folder: Path) -> Answer:
+    return search(claim, folder, steps=60)
 
 
 #: Presets whose beats are not followed yet: the proofs of wide units take minutes each.

@@ -8,15 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from formal_catalogue import KINDS, Proof
+from formal_bound import bound_of
+from formal_catalogue import KINDS, Proof, emitted
 from formal_engines import Answer
 
+from exaq import PRESETS, SoftmaxConfig
 from exaq_cli.files import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "reports" / "proofs.json"
 PAGE = ROOT / "docs" / "verification.md"
 MARKS = ("<!-- proofs:begin -->", "<!-- proofs:end -->")
+BOUNDS = ("<!-- bounds:begin -->", "<!-- bounds:end -->")
 CURE = "`make prove` proves it"
 
 
@@ -80,4 +83,16 @@ def table(proofs: Iterable[Proof], records: dict[str, dict[str, Any]]) -> str:
         number = f"{proved}" if proved == len(found) else f"{proved} of {len(found)}"
         figures = f"{number} | {places} | {refuted}, {len(kept) - refuted} | {seconds:.0f}"
         lines.append(f"| **{kind}**: {meaning} | {figures} |")
+    return "\n".join(lines)
+
+
+def bounds() -> str:
+    """Markdown: for each preset within how many cycles a row leaves, and what that follows from."""
+    lines = [
+        "| preset | cycles between two moves | moves | cycles until a row has left |",
+        "| --- | --: | --: | --: |",
+    ]
+    for preset, given in PRESETS.items():
+        bound = bound_of(emitted(preset), SoftmaxConfig(**given))
+        lines.append(f"| `{preset}` | {bound.pause} | {bound.moves} | {bound.cycles} |")
     return "\n".join(lines)

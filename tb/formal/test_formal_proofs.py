@@ -6,10 +6,12 @@ from pathlib import Path
 
 import formal_records as records
 import pytest
-from formal_catalogue import KINDS, Proof, _rules, catalogue
+from formal_bound import bound_of
+from formal_catalogue import KINDS, Proof, _rules, catalogue, emitted
 from formal_engines import ABC, Answer, abc_command
+from formal_unit import _made
 
-from exaq import PRESETS
+from exaq import PRESETS, SoftmaxConfig
 
 #: Those that a run proves: one of each kind, of small units.
 QUICK = {
@@ -23,8 +25,9 @@ QUICK = {
     "exponentials": "4bit-x4 normalizer_divider0_exp_rom",
     "divider": "full_rate_row 8, sum 3",
     "registers": "2bit-x4-c12",
-    "divisions": "2bit-x4",
+    "working": "4bit-x4 normalizer",
     "progress": "2bit-x4",
+    "bound": "baps-x4",
     "banks": "2bit-x4-c12 map",
     "whole": "2 bits, 1 lane, rows of 3",
     "frames": "buffer of 512",
@@ -56,12 +59,13 @@ def test_every_proof_has_a_record_of_the_text_as_it_is() -> None:
     assert not stale, f"of another text: {stale[:5]} and so on, {len(stale)}; {records.CURE}"
     assert {each["answer"] for each in kept.values()} == {Answer.PROVED.value}
     assert Answer.PROVED.value not in {each["twin"] for each in kept.values()}
-    begin, end = records.MARKS
     page = records.PAGE.read_text(encoding="utf-8")
-    shown = page.partition(f"{begin}\n")[2].partition(f"\n{end}")[0]
-    assert shown == records.table(proofs, kept), (
-        "`python scripts/run_proofs.py --docs` draws it anew"
-    )
+    for (begin, end), table in (
+        (records.MARKS, records.table(proofs, kept)),
+        (records.BOUNDS, records.bounds()),
+    ):
+        shown = page.partition(f"{begin}\n")[2].partition(f"\n{end}")[0]
+        assert shown == table, "`python scripts/run_proofs.py --docs` draws it anew"
 
 
 def test_records_tell_a_changed_text(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,11 +83,29 @@ def test_a_proof_depends_on_the_claims_and_provers_that_it_uses() -> None:
     for text in (queue, progress):
         assert "def induct(" in text
         assert "def queue_rules(" in text
-    assert "def division_rules(" in progress
-    assert "def division_rules(" not in queue
+    assert "def keeps_giving(" in progress
+    assert "def keeps_giving(" not in queue
     assert "def register_rules(" not in queue + progress
 
 
-def test_progress_is_followed_where_it_is_understood() -> None:
-    few = ("2bit-x4", "3bit-x4", "baps-x4", "2bit-x4-c12", "2bit-x4-sums")
-    assert [each.name for each in catalogue(few) if each.kind == "progress"] == ["2bit-x4"]
+def test_no_preset_is_left_out_of_progress() -> None:
+    few = ("2bit-x4", "baps-x4", "2bit-x4-c12", "2bit-x4-sums")
+    proofs = catalogue(few)
+    for kind in ("progress", "bound"):
+        assert tuple(each.name for each in proofs if each.kind == kind) == few
+    working = {
+        place for each in proofs if each.kind == "working" for place in (each.name, *each.others)
+    }
+    assert working == {
+        *("2bit-x4 normalizer", "2bit-x4 emitter"),
+        *(f"2bit-x4-c12 {name}" for name in ("row_thresholds", "normalizer", "emitter")),
+    }
+
+
+@pytest.mark.parametrize("preset", ["2bit-x4", "lut-x4", "softermax-x4", "baps-x4"])
+def test_the_bound_is_above_what_a_row_takes(preset: str) -> None:
+    """A longest row on its own takes its beats' cycles and the declared latency."""
+    config = SoftmaxConfig(**PRESETS[preset])
+    bound, unit = bound_of(emitted(preset), config), _made(config)
+    assert bound.cycles > config.format.beats + unit.latency
+    assert bound.pause < unit.latency

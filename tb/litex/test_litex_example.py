@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import exaq
+from exaq_litex.example import __main__ as example_main
 from exaq_litex.example.example_run import _verilog, _write_headers
 from exaq_litex.example.example_soc import ExampleSoC
 from exaq_litex.example.sample_rows import LOADED, example_config, rows_header
+from exaq_litex.two_units import two_units_verilog
 
 
 def _numbers(text: str, name: str) -> list[int]:
@@ -78,11 +80,11 @@ def test_modules_run_as_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["two_units_verilog", str(tmp_path / "two")])
-    runpy.run_module("exaq_litex.two_units.two_units_verilog", run_name="__main__")
+    runpy.run_path(two_units_verilog.__file__, run_name="__main__")
     paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
     assert [path.is_file() for path in paths] == [True] * 3
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(sys, "argv", ["example", str(tmp_path / "example")])
     with pytest.raises(SystemExit) as ended:
-        runpy.run_module("exaq_litex.example", run_name="__main__")
+        runpy.run_path(example_main.__file__, run_name="__main__")
     assert ended.value.code == 2
