@@ -66,8 +66,9 @@ def run(
             maximum = rows[sum(end < k for end in ends)][0]
             beat["maximum"] = maximum - half if maximum >= half else maximum + half
     quantizer = quantizer_for(config, memories)
-    # In a chip logits of few bits take a cycle less.
-    assert quantizer.latency == (1 if memories.chip and config.logit_width <= 8 else 2)
+    # In a chip logits of few bits take a cycle less to codes of few.
+    few = config.logit_width <= 8 and config.bits <= 3
+    assert quantizer.latency == (1 if memories.chip and few else 2)
     assert quantizer.reaction == quantizer.latency + 1
     bench = Bench(quantizer)
     pauses = [None] * 3 if seed is None else [stalls(seed + k, 0.5) for k in range(3)]

@@ -27,6 +27,8 @@ from exaq_hdl.shell.streams import item
 
 # Bits of a distance up to which a table of codes takes no more logic than comparisons do.
 _TABLE_BITS = 8
+# Levels up to which a chip's gates find a code in the cycle in which they subtract.
+_ONE_CYCLE_LEVELS = 8
 
 
 class ConstantTables(Tables):
@@ -96,7 +98,8 @@ class ConstantThresholds(ThresholdReader):
     def __init__(self, kernel: Exaq, memories: Memories):
         self.row_shape = kernel.format.logit_width
         self.row_fields = row_tables(kernel)
-        self.latency = 1 if memories.chip and self.row_shape <= _TABLE_BITS else 2
+        few = self.row_shape <= _TABLE_BITS and kernel.levels <= _ONE_CYCLE_LEVELS
+        self.latency = 1 if memories.chip and few else 2
         self._kernel = kernel
         # Code k and those above it are reached up to this distance.
         self._reaches = [-threshold for threshold in kernel.tables.thresholds]
