@@ -19,33 +19,29 @@ from typing import Any
 from amaranth.back import rtlil  # type: ignore[attr-defined]  # no stubs of it
 
 from exaq.attention import AttentionConfig
-from exaq_fpga.boards.devices import DEVICES, WITHOUT_DSP
+from exaq_fpga.boards.devices import WITHOUT_DSP
 from exaq_fpga.flow import tools
 from exaq_fpga.flow.mac_verilog import MACS, TOP
 from exaq_fpga.flow.netlists.carry_ends import luts, trim_ends
 from exaq_fpga.flow.netlists.carry_gates import fold_gates
 from exaq_fpga.flow.netlists.netlist import Netlist
-from exaq_fpga.flow.synthesis import implement
 from exaq_hdl.attention.dint_dot import DintDot
 from exaq_hdl.emit.design_hash import design_hash
 from exaq_hdl.emit.verilog import rtlil_to_verilog
 
 #: Lanes of the dot products.
 LANES = 4
-#: Seeds of place and route.
-SEEDS = (1, 2, 3)
 #: Lines of docs/attention.md between which the table stands.
 MARKS = ("<!-- macs:begin -->", "<!-- macs:end -->")
 
 
 @dataclass(frozen=True)
 class Dots:
-    """Dot products to measure: keys, head size, what products are made of, and whether to route."""
+    """Dot products to measure: keys, head size, and what products are made of."""
 
     keys: str
     head_size: int
     multipliers: str = "lut"
-    routed: bool = False
     cells: bool = False
 
     @property
@@ -138,8 +134,6 @@ def measure(
             if library not in found["cells"]:
                 step(library)
                 found["cells"][library] = _area(folder, text)
-    if dots is not None and dots.routed and "routed" not in kept:
-        found["routed"] = _routed(verilog, multipliers, step)
     return found
 
 
@@ -177,22 +171,6 @@ def _area(folder: Path, liberty: str) -> dict[str, float]:
     return {"area": float(design["area"]), "sequential": float(design["sequential_area"])}
 
 
-def _routed(verilog: str, multipliers: str, step: Callable[[str], None]) -> dict[str, Any]:
-    device = DEVICES["ecp5-85"]
-    result = implement(
-        verilog, TOP, device, seeds=SEEDS, dsp=multipliers == "dsp", carries=True, step=step
-    )
-    seeds = {str(route.seed): route.fmax for route in result.routes}
-    return {
-        "device": device.name,
-        "size": result.size,
-        "gates_in_carry_cells": result.gates,
-        "boundary_registers_not_counted": result.boundary,
-        "mhz": result.fmax | {"seeds": seeds},
-        "flags": result.flags,
-    }
-
-
 def read_liberty(path: Path) -> tuple[str, str]:
     """The text of a Liberty file, which may be compressed by gzip, and the file's SHA-256.
 
@@ -223,8 +201,7 @@ def table(report: dict[str, Any]) -> str:
             pairs = zip(sizes[larger], sizes[smaller], strict=True)
             ratios = [a and b and a / b for a, b in pairs]
             lines.append(_line(f"*`{larger}` over `{smaller}`*", ratios, ".2f"))
-    routes = _routes(report)
-    return "\n".join([*lines, "", *routes, *([""] if routes else []), _legend(report)])
+    return "\n".join([*lines, "", _legend(report)])
 
 
 def _sizes(
@@ -243,20 +220,6 @@ def _line(title: str, values: Sequence[float | None], style: str) -> str:
     return f"| {title} | {' | '.join(cells)} |"
 
 
-def _routes(report: dict[str, Any]) -> list[str]:
-    lines = []
-    for dots in (each for each in DOTS if each.routed):
-        routed = report["designs"].get(dots.name, {}).get("routed")
-        if routed:
-            size, mhz = routed["size"], routed["mhz"]
-            speed = f"**{mhz['median']:.0f}** ({mhz['min']:.0f} to {mhz['max']:.0f})"
-            cells = [f"`{dots.name}`", *(str(size[each]) for each in ("lut4", "ff", "dsp")), speed]
-            lines.append(f"| {' | '.join(cells)} |")
-    head = ["placed and routed, ECP5 LFE5UM-85F-6", "LUT4", "flip-flops", "multipliers"]
-    head.append("MHz: median (seeds)")
-    return lines and [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|", *lines]
-
-
 def _legend(report: dict[str, Any]) -> str:
     libraries = ", ".join(
         f"`{name}` (SHA-256 {digest[:12]})" for name, digest in report["liberties"].items()
@@ -268,7 +231,7 @@ def _legend(report: dict[str, Any]) -> str:
         f"{LANES} lanes of one an element: adder tree and registers are in the share. LUT4 of "
         "ECP5 are counted as nextpnr packs them, carry chains with their ends; *tight carries* is "
         "the same netlist with gates in the carry cells, `carries` of "
-        "`exaq_fpga.flow.synthesis.implement`. What is placed and routed is that, too. Standard "
+        "`exaq_fpga.flow.synthesis.implement`. Standard "
         f"cells are of Liberty files that the user gives, none is in this project: "
         f"{libraries or 'none'}. Areas hold all cells, flip-flops included; nothing is placed, and "
         "no clock was to be reached."
