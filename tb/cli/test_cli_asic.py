@@ -102,7 +102,9 @@ REFUSALS = {
     "--liberty tiny.lib --mhz 0": "mhz must be 1 to 10000, not 0.0",
     "--liberty tiny.lib --array-ns 0": "array_ns must be above 0 and below 1000, not 0.0",
     "--liberty tiny.lib --wire-ff -1": "wire_ff must be at least 0 and below 1000, not -1.0",
-    "--liberty tiny.lib --memory-table none": "cannot read none: No such file or directory",
+    "--liberty tiny.lib --memory-table none": (
+        "cannot read none: No such file or directory; tables that come along: ihp-sg13g2"
+    ),
     "--liberty tiny.lib --memory-table text": "text must hold entries [[macro]] and nothing else",
     "--liberty tiny.lib --json tiny.lib": "cannot write tiny.lib: the command reads it",
     "--liberty tiny.lib --lanes 6": (

@@ -221,7 +221,10 @@ def _macros(path: Path) -> tuple[Macro, ...]:
         with user_errors():
             return tuple(read_macros(table_path(str(path)) if str(path) in TABLES else path))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
+        tables = ", ".join(TABLES)
+        raise UserError(
+            f"cannot read {path}: {error.strerror}; tables that come along: {tables}"
+        ) from error
 
 
 def _library(path: Path, options: Options) -> Library:
