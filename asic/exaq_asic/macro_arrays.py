@@ -35,17 +35,9 @@ def array_of_macros(array: MemoryArray, macro: Macro) -> str:
     one = MemoryArray(macro.words, macro.bits, macro.ports == 1, f"{array.module}_macro", "")
     return (
         f"// {array.depth} words of {array.width} bits: {macro.count(array)} of {macro.name}.\n"
-        + _module(array, "\n".join(_body(array, macro, one)))
-        + _module(one, f"  {macro.name} macro (\n{macro.connections.strip()}\n  );")
+        + array.around("".join(f"{line}\n" for line in _body(array, macro, one)))
+        + one.around(f"  {macro.name} macro (\n{macro.connections.strip()}\n  );\n")
     )
-
-
-def _module(array: MemoryArray, body: str) -> str:
-    ports = ",\n".join(
-        f"  {direction} wire {_range(width) if width > 1 else ''}{pin}"
-        for pin, direction, width in array.pins()
-    )
-    return f"module {array.module} (\n{ports}\n);\n{body}\nendmodule\n"
 
 
 def _body(array: MemoryArray, macro: Macro, one: MemoryArray) -> Iterator[str]:

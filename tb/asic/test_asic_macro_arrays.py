@@ -49,10 +49,10 @@ endmodule
 """
 
 
-def model(macro: Macro, text: str | None = None) -> str:
+def model(macro: Macro) -> str:
     """A model of one of IHP's macros."""
     sizes = {"address": (macro.words - 1).bit_length() - 1, "high": macro.bits - 1}
-    text = text or (ONE_PORT if macro.ports == 1 else TWO_PORTS)
+    text = ONE_PORT if macro.ports == 1 else TWO_PORTS
     return text.format(name=macro.name, last=macro.words - 1, **sizes)
 
 

@@ -68,13 +68,17 @@ class MemoryArray:
             ("read_data", "output", self.width),
         ]
 
-    def black_box(self) -> str:
-        """Its ports alone."""
+    def around(self, body: str) -> str:
+        """Verilog of its module, with these lines in it."""
         ports = ",\n".join(
             f"  {direction} {f'[{width - 1}:0] ' if width > 1 else ''}{pin}"
             for pin, direction, width in self.pins()
         )
-        return f"(* blackbox *)\nmodule {self.module} (\n{ports}\n);\nendmodule\n"
+        return f"module {self.module} (\n{ports}\n);\n{body}endmodule\n"
+
+    def black_box(self) -> str:
+        """Its ports alone."""
+        return f"(* blackbox *)\n{self.around('')}"
 
 
 def split(verilog: str, name: str) -> tuple[str, list[MemoryArray]]:
