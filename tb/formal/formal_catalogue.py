@@ -36,6 +36,7 @@ from formal_engines import Answer, Claim, bounded, induct, reach, search
 from formal_text import Opened, instances, modules_of, opened, queues
 from formal_unit import TOP
 
+from amaranth.hdl import ResetSignal
 from exaq import PRESETS, SoftmaxConfig
 from exaq.release import as_compared
 from exaq_fpga.link.protocol import CHECK
@@ -219,9 +220,7 @@ def _of_queues(presets: tuple[str, ...]) -> Iterator[Proof]:
                 rules = partial(formal_queue.address_rules, design, queue)
                 return rules(), rules(skip=1)
 
-            # Of a deep queue that it can overflow takes as many cycles to show as it has places.
-            shallow = queue.places <= 31
-            refute: Prover = partial(search, steps=queue.places + 12) if shallow else _tight
+            refute = partial(_steadily, steps=queue.places + 12, high=("valid", "enable"))
             seen[plain] = (
                 Proof("queue", f"{preset} {place}", plain, claims, _queue, refute),
                 Proof(
@@ -242,6 +241,18 @@ def _queue(claim: Claim, folder: Path) -> Answer:
 
 def _tight(claim: Claim, folder: Path) -> Answer:
     return induct(claim, folder, steps=2)
+
+
+def _steadily(claim: Claim, folder: Path, *, steps: int, high: tuple[str, ...]) -> Answer:
+    """A way to break the claim on which nothing changes: free inputs whose names end with one of
+    ``high`` are 1 and all others 0, without another reset. So it may be as long as a row.
+    """
+    m = claim.module
+    for signal in claim.free:
+        m.d.comb += signal.eq(-1 if signal.name.endswith(high) else 0)
+    claim.free.clear()
+    claim.given(claim.first | ~ResetSignal())
+    return search(claim, folder, steps=steps)
 
 
 def _with_parts(text: str, module: str) -> str:
@@ -317,12 +328,14 @@ def _of_unit(preset: str) -> Iterator[Proof]:
     if config.contexts:
         yield Proof("registers", preset, text, registers, pdr, pdr)
     yield Proof("contracts", preset, text, contracts, pdr, pdr)
-    yield Proof("receiver", preset, text, receiver, _tight, _tight)
+    too_long = partial(_steadily, steps=config.format.beats + 12, high=("tvalid", "ready", "room"))
+    yield Proof("receiver", preset, text, receiver, _tight, too_long)
     for way in () if preset in NOT_FOLLOWED else formal_unit.ways(text):
         name = f"{preset} {way[0]} to {way[1]}"
         fixed = formal_unit.free_running(config, way)
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
-        refute = partial(bounded, steps=_LONGEST + 48) if fixed else pdr
+        flowing = partial(_steadily, steps=400, high=("valid", "ready", "room", "choice", "payload"))
+        refute = partial(bounded, steps=_LONGEST + 48) if fixed else flowing
         yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
 
 
