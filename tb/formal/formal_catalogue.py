@@ -32,11 +32,11 @@ import formal_sender
 import formal_unit
 import formal_whole
 import formal_working
+from amaranth.hdl import ResetSignal
 from formal_engines import Answer, Claim, bounded, induct, reach, search
 from formal_text import Opened, instances, modules_of, opened, queues
 from formal_unit import TOP
 
-from amaranth.hdl import ResetSignal
 from exaq import PRESETS, SoftmaxConfig
 from exaq.release import as_compared
 from exaq_fpga.link.protocol import CHECK
@@ -334,7 +334,8 @@ def _of_unit(preset: str) -> Iterator[Proof]:
         name = f"{preset} {way[0]} to {way[1]}"
         fixed = formal_unit.free_running(config, way)
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
-        flowing = partial(_steadily, steps=400, high=("valid", "ready", "room", "choice", "payload"))
+        high = ("valid", "ready", "room", "choice", "payload")
+        flowing = partial(_steadily, steps=400, high=high)
         refute = partial(bounded, steps=_LONGEST + 48) if fixed else flowing
         yield Proof("beats", name, text, partial(beats, way=way, fixed=fixed), prove, refute)
 
