@@ -29,6 +29,7 @@ import formal_registers
 import formal_requests
 import formal_ring
 import formal_sender
+import formal_stuffing
 import formal_unit
 import formal_whole
 import formal_working
@@ -77,6 +78,8 @@ KINDS = {
     "requests": "The link's responder: each request is answered once, in order, with its tag; one "
     "that is refused has no effect; it never stands still",
     "sender": "The link's sender: each message's octets in order, then its check, which is CRC-32",
+    "stuffing": "The link's stuffing (COBS) and its taking off: the octets of a line mean the "
+    "messages that were taken, in order and whole, and are read as that; it goes on",
 }
 
 Prover = Callable[[Claim, Path], Answer]
@@ -141,6 +144,7 @@ _CLAIMS = {
     "frames": "formal_frames",
     "requests": "formal_requests",
     "sender": "formal_sender",
+    "stuffing": "formal_stuffing",
 }
 _WITH_DOCSTRINGS = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
@@ -185,7 +189,7 @@ def catalogue(presets: tuple[str, ...] = tuple(PRESETS)) -> list[Proof]:
     found += [*_of_working(presets), *_of_blocks(presets)]
     found += _of_dividers()
     found += _of_whole()
-    found += [*_of_frames(), *_of_requests(presets), *_of_sender()]
+    found += [*_of_frames(), *_of_requests(presets), *_of_sender(), *_of_stuffing()]
     return sorted(found, key=lambda proof: [*KINDS].index(proof.kind))
 
 
@@ -605,3 +609,20 @@ def _of_sender() -> Iterator[Proof]:
             return rules(), rules(polynomial=formal_sender.POLYNOMIAL ^ 2)
 
         yield Proof("sender", f"check of {module}", part, check, _tight, find)
+
+
+def _of_stuffing() -> Iterator[Proof]:
+    encoder, decoder = formal_stuffing.encoder_text(), formal_stuffing.decoder_text()
+
+    def encoding(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_stuffing.open_encoder(encoder, folder)
+        rules = partial(formal_stuffing.encoder_rules, design)
+        return rules(), rules(kept=True)
+
+    def decoding(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_stuffing.open_decoder(decoder, folder)
+        rules = partial(formal_stuffing.decoder_rules, design)
+        return rules(), rules(first_too=True)
+
+    yield Proof("stuffing", "encoder", encoder, encoding, _tight, partial(search, steps=30))
+    yield Proof("stuffing", "decoder", decoder, decoding, _tight, partial(search, steps=30))

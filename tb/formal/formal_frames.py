@@ -10,15 +10,14 @@ message to message. Without it, that the reader keeps to whole messages is taken
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data
 from formal_engines import Claim
-from formal_gateware import text_of
-from formal_text import Dut, Opened, modules_of, opened
+from formal_gateware import text_of, with_names
+from formal_text import Dut, Opened, opened
 
 from exaq_fpga.gateware.framing.cobs_decoder import DELIMITER, FRAME_ITEM
 from exaq_fpga.gateware.framing.frame_check import CHECK_BITS, CHECK_CYCLES
@@ -36,11 +35,7 @@ def receiver_text(size: int) -> str:
     plain ones: the states of both sides, the place behind the last whole message, and the length
     of the message that comes.
     """
-    text = text_of(FrameReceiver(size), MODULE)
-    for name, pattern in _MADE_UP.items():
-        (found,) = set(re.findall(pattern, modules_of(text)[MODULE]))
-        text = re.sub(rf"\\?{re.escape(found)} ?(?=[;,\[)\s])", f"{name} ", text)
-    return text
+    return with_names(text_of(FrameReceiver(size), MODULE), MODULE, _MADE_UP)
 
 
 _MADE_UP = {

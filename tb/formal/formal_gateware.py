@@ -6,6 +6,7 @@ text = text_of(FrameReceiver(4096), "frame_receiver")
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from amaranth.back import rtlil  # type: ignore[attr-defined]
@@ -31,3 +32,13 @@ def text_of(component: Any, name: str) -> str:
 
     verilog = re.sub(rf"\\{name}\.([\w.]+) ", plain, verilog)
     return "".join(f"{text}\n\n" for text in modules_of(verilog).values())
+
+
+def with_names(text: str, module: str, patterns: Mapping[str, str]) -> str:
+    """The text with plain names in the places of those that it made up for registers without one:
+    ``module`` has each old name where the pattern of the new one finds it.
+    """
+    for name, pattern in patterns.items():
+        (found,) = set(re.findall(pattern, modules_of(text)[module]))
+        text = re.sub(rf"\\?{re.escape(found)} ?(?=[;,\[)\s])", f"{name} ", text)
+    return text

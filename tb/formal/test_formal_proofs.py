@@ -33,6 +33,7 @@ QUICK = {
     "frames": "buffer of 512",
     "requests": "2bit-x4 progress",
     "sender": "frames",
+    "stuffing": "encoder",
 }
 
 
