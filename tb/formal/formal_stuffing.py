@@ -196,7 +196,8 @@ def decoder_rules(design: Opened, *, first_too: bool = False) -> Claim:
             m.d.sync += place.eq(place + 1)
     gives = Mux(is_code, (begun | first_too) & (code != FULL_BLOCK), begun)
     end = octet == DELIMITER
-    wanted, given = Signal(), Signal(FRAME_ITEM)
+    wanted = Signal()
+    given: Any = Signal(FRAME_ITEM)
     m.d.sync += wanted.eq(came & Mux(end, begun, gives))
     with m.If(came):
         m.d.sync += Cat(given.data, given.end, given.good).eq(
