@@ -1,9 +1,11 @@
-"""What the boards' responder keeps to, for any requests and any stalls, of a unit without contexts.
+"""What the boards' responder keeps to, for any requests and any stalls.
 
 ``answer_rules``: each request is answered once, in order, with its tag, and by an ERROR exactly
 where it is to be refused; what the line lost is reported once; rows are in the unit only while ROWS
-is answered; counters are told of each event. ``row_rules``: of a row that is refused the unit gets
-nothing. ``progress_rules``: no request stands still. The unit gives a row only when it has one.
+is answered; counters are told of each event. Of a unit with contexts: it is given the words of a
+load of the right length, all of them, and nothing of another one, and what it says of them is the
+answer. ``row_rules``: of a row that is refused the unit gets nothing. ``progress_rules``: no
+request stands still. The unit gives a row only when it has one, and judges a load that is whole.
 """
 
 from __future__ import annotations
@@ -26,12 +28,15 @@ from exaq_fpga.link.protocol import (
     COUNTERS,
     ERROR,
     HEADER,
+    LOAD_WORD,
     MASKED,
     ROW_HEADER,
     WINDOWED,
     Fault,
     Type,
 )
+from exaq_hdl.shell.loads import LOAD_WORD as LOAD_LAYOUT
+from exaq_hdl.shell.loads import REFUSAL
 from exaq_hdl.shell.streams import logit_beat
 
 MODULE = "responder"
@@ -77,6 +82,7 @@ class Around:
     answers : the message that is offered is an answer, not a report
     open : the newest request has no answer whose last octet is offered
     inside : rows that the unit has; ``row_out``: one leaves
+    judging : with contexts: the unit has a whole load, of which it has said nothing
     """
 
     claim: Claim
@@ -93,6 +99,7 @@ class Around:
     open: Any
     inside: Signal
     row_out: Any
+    judging: Any
 
 
 def _around(config: SoftmaxConfig, design: Opened) -> Around:
@@ -147,6 +154,9 @@ def _around(config: SoftmaxConfig, design: Opened) -> Around:
     m.d.sync += inside.eq(inside + row_in - row_out)
     claim.given(~dut["elements__valid"] | (inside != 0))
     claim.always(inside <= Responder.rows)
+    judging: Any = Const(0)
+    if config.contexts:
+        judging = _loads(config, claim, dut, taken, in_place, type_, open_)
     return Around(
         claim,
         dut,
@@ -162,11 +172,66 @@ def _around(config: SoftmaxConfig, design: Opened) -> Around:
         open_ & ~ended,
         inside,
         row_out,
+        judging,
     )
 
 
-def answer_rules(config: SoftmaxConfig, design: Opened, *, wrong_tag: bool = False) -> Claim:
-    """The claim of answers and reports. With another tag of reports it is not true."""
+def _loads(
+    config: SoftmaxConfig,
+    claim: Claim,
+    dut: Dut,
+    taken: Any,
+    in_place: Any,
+    type_: Any,
+    open_: Any,
+) -> Signal:
+    """What the unit is given of loads: their words. The message's length comes beside it."""
+    m = claim.module
+    octet, ends = dut["i__payload"][:8], dut["i__payload"][8]
+    body = LOAD_WORD * config.load_length
+    # The message is as long as is said of it, up to where that matters.
+    number, length_was = Signal(range(HEADER + body + 1)), Signal.like(dut["length"])
+    m.d.sync += length_was.eq(dut["length"])
+    claim.given((in_place == 0) | (dut["length"] == length_was))
+    with m.If(taken):
+        m.d.sync += number.eq(Mux(ends, 0, number + (number != HEADER + body)))
+    legal = dut["length"] == HEADER + body
+    claim.given(~taken | ~legal | (ends == (number == HEADER + body - 1)))
+    # Words as they come, and as they are given.
+    word, whole, words = Signal(8 * LOAD_WORD), Signal(), Signal(range(config.load_length + 1))
+    valid, ready = dut["load__valid"], dut["load__ready"]
+    given = data.View(LOAD_LAYOUT, dut["load__payload"])
+    loading = Signal()
+    takes = taken & loading & (in_place == 2)
+    with m.If(taken & (in_place == 1)):
+        m.d.sync += [loading.eq((type_ == Type.LOAD_TABLES) & legal), words.eq(0)]
+    with m.If(takes):
+        m.d.sync += word.eq(Cat(word, octet)[8:])
+        place = number - HEADER
+        m.d.sync += whole.eq(place[:2].all())
+    with m.If(valid & ready):
+        m.d.sync += [whole.eq(0), words.eq(words + 1)]
+    claim.always(valid == whole)
+    claim.always(~valid | (loading & open_ & (given.as_value()[1:] == word)))
+    claim.always(~valid | (given.first == (words == 0)))
+    claim.always(words <= config.load_length)
+    judging = Signal()
+    with m.If(valid & ready & (words == config.load_length - 1)):
+        m.d.sync += judging.eq(1)
+    with m.Elif(dut["loaded"] | dut["refused"].any()):
+        m.d.sync += judging.eq(0)
+    claim.given(judging | ~(dut["loaded"] | dut["refused"].any()))
+    return judging
+
+
+def answer_rules(
+    config: SoftmaxConfig, design: Opened, *, wrong_tag: bool = False, wrong_load: bool = False
+) -> Claim:
+    """The claim of answers and reports.
+
+    With another tag of reports it is not true, nor where a load of the right length gets another
+    answer than what the unit said.
+    """
     it = _around(config, design)
     claim, dut, m = it.claim, it.dut, it.claim.module
     ends = dut["i__payload"][8]
@@ -175,7 +240,7 @@ def answer_rules(config: SoftmaxConfig, design: Opened, *, wrong_tag: bool = Fal
 
     # A request's tag is taken only when the one before it has its answer.
     claim.always(~(it.taken & (it.in_place == 1)) | ~it.wanted)
-    unknown, malformed = _refusals(it.type, it.empty)
+    unknown, malformed = _refusals(config, it.type, it.empty)
     refused = unknown | malformed
     first = Mux(refused, ERROR, it.type | ANSWER)
     tag = Mux(it.answers, it.tag, 1 if wrong_tag else 0)
@@ -199,6 +264,22 @@ def answer_rules(config: SoftmaxConfig, design: Opened, *, wrong_tag: bool = Fal
         claim.always(last == (place == HEADER + len(IDENTITY) - 1))
         claim.always(answer == Array([0] * HEADER + [*IDENTITY])[place])
 
+    if config.contexts:
+        legal, answers_legal, said = Signal(), Signal(), Signal(len(dut["refused"]))
+        with m.If(it.taken & (it.in_place == 1)):
+            m.d.sync += legal.eq(dut["length"] == HEADER + LOAD_WORD * config.load_length)
+        with m.If(it.given & (place == 0)):
+            m.d.sync += answers_legal.eq(legal)
+        with m.If(it.judging):
+            m.d.sync += said.eq(dut["refused"])
+        result = Mux(answers_legal, said ^ wrong_load, 1 << REFUSAL["length"].offset)
+        if wrong_load:
+            # Nothing else comes, so that a prover finds the end of one.
+            streams = Cat(dut[name] for name in ("i__valid", "load__ready", "o__ready"))
+            claim.given(streams.all() & (dut["i__payload"][:8] == Type.LOAD_TABLES))
+        with m.If(body & (type_ == Type.LOAD_TABLES)):
+            claim.always((place == HEADER) & last & ~it.judging & (answer == result))
+
     # What the line lost since the last report, and nothing else, is in a report.
     lost, found, told = Signal(3), Signal(3), Signal(3)
     now = Cat(dut[name] for name in ("damaged", "overflow", "line_error"))
@@ -216,7 +297,7 @@ def answer_rules(config: SoftmaxConfig, design: Opened, *, wrong_tag: bool = Fal
     claim.always(~(it.taken & (it.in_place == 0)) | ~(it.open | at_work))
 
     # What is counted.
-    rejected = it.taken & (it.in_place == 1) & Cat(_refusals(it.type, ends)).any()
+    rejected = it.taken & (it.in_place == 1) & Cat(_refusals(config, it.type, ends)).any()
     beat = dut["elements__valid"] & dut["elements__ready"]
     events = {
         "messages": dut["taken"],
@@ -227,7 +308,7 @@ def answer_rules(config: SoftmaxConfig, design: Opened, *, wrong_tag: bool = Fal
         "rows": it.row_out,
         "beats": beat,
         "stalled": dut["elements__valid"] & ~dut["elements__ready"],
-        "loads": Const(0),
+        "loads": dut["loaded"] if config.contexts else Const(0),
     }
     claim.always(dut["events"] == Cat(events[name] for name in COUNTERS))
     claim.free += dut.free
@@ -252,6 +333,9 @@ def progress_rules(config: SoftmaxConfig, design: Opened, *, patience: int = PAT
     turns = [valid & ~ready for valid, ready in (out, logits)]
     turns += [came[1] & ~came[0], (it.inside != 0) & ~elements[0]]
     turns.append(dut["counters.o__ready"] & ~dut["counters.o__valid"])
+    if config.contexts:
+        streams.append(stream("load"))
+        turns += [it.judging, dut["load__valid"] & ~dut["load__ready"]]
     moves = Cat(valid & ready for valid, ready in streams).any()
     waits = Signal(range(patience + 2))
     m.d.sync += waits.eq(Mux(moves | Cat(turns).any(), 0, waits + (waits <= patience)))
@@ -296,7 +380,8 @@ def row_rules(config: SoftmaxConfig, design: Opened, *, most: int = 0) -> Claim:
     return claim
 
 
-def _refusals(type_: Any, empty: Any) -> tuple[Any, Any]:
+def _refusals(config: SoftmaxConfig, type_: Any, empty: Any) -> tuple[Any, Any]:
     """Whether a request is refused: there is no such type, or its body is not empty."""
-    unknown = ~Cat(type_ == int(each) for each in (*_EMPTY, Type.ROWS)).any()
+    known = [*_EMPTY, Type.ROWS] + [Type.LOAD_TABLES] * bool(config.contexts)
+    unknown = ~Cat(type_ == int(each) for each in known).any()
     return unknown, Cat(type_ == int(each) for each in _EMPTY).any() & ~empty
