@@ -29,7 +29,7 @@ QUICK = {
     "progress": "2bit-x4",
     "bound": "baps-x4",
     "banks": "2bit-x4-c12 map",
-    "whole": "2 bits, 1 lane, rows of 3",
+    "whole": "1 lane, rows of 2",
     "frames": "buffer of 512",
     "requests": "2bit-x4 progress",
     "sender": "frames",
