@@ -30,7 +30,7 @@ from exaq.tool import ToolError  # noqa: E402
 
 
 def main() -> int:
-    """Exit code 1 where a claim does not hold, or a twin does."""
+    """Exit code 1 where a claim is not proved, or a twin not refuted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--all", action="store_true", help="those with a record, too")
     parser.add_argument("-k", default="", metavar="WORD", help="proofs whose name has it")
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _run(proof: Proof, place: str) -> dict[str, dict[str, Any]]:
-    """The proof's record by its name; nothing where it fails, or its twin does not."""
+    """The proof's record by its name; nothing where it fails, or its twin is not refuted."""
     start, name = time.monotonic(), records.key(proof)
     with tempfile.TemporaryDirectory(prefix="exaq-") as folder:
         try:
@@ -76,7 +76,7 @@ def _run(proof: Proof, place: str) -> dict[str, dict[str, Any]]:
     seconds = time.monotonic() - start
     told = f"{answer.value}, its twin {twin.value}, {seconds:.0f} s"
     print(f"{place} {name}: {told}", flush=True)
-    if answer is not Answer.PROVED or twin is Answer.PROVED:
+    if (answer, twin) != (Answer.PROVED, Answer.REFUTED):
         return {}
     return {name: records.record(proof, answer, twin, seconds)}
 

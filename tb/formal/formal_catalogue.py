@@ -334,7 +334,7 @@ def _of_unit(preset: str) -> Iterator[Proof]:
     yield Proof("contracts", preset, text, contracts, pdr, pdr)
     too_long = partial(_steadily, steps=config.format.beats + 12, high=("tvalid", "ready", "room"))
     yield Proof("receiver", preset, text, receiver, _tight, too_long)
-    for way in () if preset in NOT_FOLLOWED else formal_unit.ways(text):
+    for way in formal_unit.ways(text):
         name = f"{preset} {way[0]} to {way[1]}"
         fixed = formal_unit.free_running(config, way)
         prove = partial(induct, steps=_LONGEST + 4) if fixed else pdr
@@ -419,8 +419,6 @@ def _find(claim: Claim, folder: Path) -> Answer:
     return search(claim, folder, steps=60)
 
 
-#: Presets whose beats are not followed yet: the prover gave no answer in minutes, or was not asked.
-NOT_FOLLOWED = ("6bit-x16", "baps-x16", "baps-x16-float", "softermax-x16")
 #: Cycles that a free-running way takes, less than.
 _LONGEST = 24
 

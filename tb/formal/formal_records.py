@@ -70,7 +70,7 @@ def stale(proof: Proof, records: dict[str, dict[str, Any]]) -> bool:
 def table(proofs: Iterable[Proof], records: dict[str, dict[str, Any]]) -> str:
     """Markdown: a row for each kind, with how many there are and how long they took."""
     lines = [
-        "| what is proved | proofs | places | twins: refuted, else not proved | seconds |",
+        "| what is proved | proofs | places | twins refuted | seconds |",
         "| --- | --: | --: | --: | --: |",
     ]
     for kind, meaning in KINDS.items():
@@ -81,7 +81,7 @@ def table(proofs: Iterable[Proof], records: dict[str, dict[str, Any]]) -> str:
         places = sum(1 + len(proof.others) for proof in found)
         seconds = sum(each["seconds"] for each in kept)
         number = f"{proved}" if proved == len(found) else f"{proved} of {len(found)}"
-        figures = f"{number} | {places} | {refuted}, {len(kept) - refuted} | {seconds:.0f}"
+        figures = f"{number} | {places} | {refuted} | {seconds:.0f}"
         lines.append(f"| **{kind}**: {meaning} | {figures} |")
     return "\n".join(lines)
 
