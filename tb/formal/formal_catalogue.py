@@ -317,7 +317,7 @@ def _of_unit(preset: str) -> Iterator[Proof]:
             cycles = next(
                 cycles
                 for cycles in range(_LONGEST)
-                if bounded(rules(cycles=cycles), folder, steps=cycles + first) is Answer.PROVED
+                if search(rules(cycles=cycles), folder, steps=cycles + first) is not Answer.REFUTED
             )
             rules = partial(rules, cycles=cycles)
         return rules(), rules(wrong=True)

@@ -61,7 +61,7 @@ _SECOND = "a row behind another one"
 #: Units by the names of their proofs.
 SMALL = {
     "2 lanes, rows of 4": _small(37, _SECOND, lanes=2, max_row=4),
-    "1 lane, rows of 3": _small(37, _SECOND, lanes=1, max_row=3),
+    "1 lane, rows of 3": _small(40, lanes=1, max_row=3),
     "2 lanes, rows of 2": _small(46, _MASKED_BETWEEN, lanes=2, max_row=2),
     "1 lane, rows of 2": _small(40, _MASKED_BETWEEN, lanes=1, max_row=2),
     "2 lanes, rows of 4, codes and sums": _small(
