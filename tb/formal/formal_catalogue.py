@@ -21,6 +21,7 @@ from typing import Any
 
 import formal_banks
 import formal_blocks as blocks
+import formal_boot
 import formal_bound
 import formal_frames
 import formal_progress
@@ -69,6 +70,7 @@ KINDS = {
     "the unit holds, and its moves are at most so many cycles apart: it leaves in bounded time",
     "banks": "Nothing is written into tables that a row inside goes by: no row sees half a load, "
     "or another context's tables",
+    "boot": "After a reset every context has its tables, in the cycles that the manifest says",
     "divider": "Every quotient is rounded as documented, for all exponentials and stalls, and "
     "each sum of a small unit",
     "whole": "In its first cycles, which is enough for whole rows, a small unit gives what the "
@@ -139,6 +141,7 @@ _CLAIMS = {
     "progress": "formal_progress",
     "bound": "formal_bound",
     "banks": "formal_banks",
+    "boot": "formal_boot",
     "divider": "formal_blocks",
     "whole": "formal_whole",
     "frames": "formal_frames",
@@ -361,6 +364,17 @@ def _of_banks(preset: str) -> Iterator[Proof]:
         rules = partial(formal_banks.map_rules, config, formal_banks.open_map(text, folder))
         return rules(), rules(for_ever=True)
 
+    with as_compared():
+        cycles = emit_verilog(config).manifest["contexts"]["cycles_after_reset"]
+
+    def boot(folder: Path) -> tuple[Claim, Claim]:
+        design = formal_banks.open_loader(text, folder)
+        rules = partial(formal_boot.boot_rules, config, design)
+        return rules(cycles=cycles), rules(cycles=cycles - 1)
+
+    within = partial(formal_whole.within, cycles=cycles + 2)
+    late = partial(_steadily, steps=cycles + 2, high=("_free",))
+    yield Proof("boot", preset, text, boot, within, late)
     pdr, find = partial(reach, seconds=900), partial(search, steps=60)
     yield Proof("banks", f"{preset} memory", text, memory, pdr, pdr)
     yield Proof("banks", f"{preset} map", text, mapping, partial(induct, steps=3), find)

@@ -13,7 +13,7 @@ from formal_unit import _made
 
 from exaq import PRESETS, SoftmaxConfig
 
-#: Those that a run proves: one of each kind, of small units.
+#: Those that a run proves: one of each kind, of small units; but for *boot*, which takes minutes.
 QUICK = {
     "queue": "2bit-x4 core.sum_queue",
     "addresses": "2bit-x4 core.row_buffer",
