@@ -42,7 +42,7 @@ from formal_unit import TOP
 from exaq import PRESETS, SoftmaxConfig
 from exaq.release import as_compared
 from exaq_fpga.link.protocol import CHECK
-from exaq_hdl import emit_verilog
+from exaq_hdl import Emitted, emit_verilog
 
 HERE = Path(__file__).resolve().parent
 
@@ -176,11 +176,15 @@ def _rules(module: str) -> str:
 
 
 @cache
+def _emission(preset: str) -> Emitted:
+    with as_compared():
+        return emit_verilog(SoftmaxConfig(**PRESETS[preset]))
+
+
+@cache
 def emitted(preset: str) -> str:
     """The text of a preset, without its first comments, which no tool reads."""
-    with as_compared():
-        verilog = emit_verilog(SoftmaxConfig(**PRESETS[preset])).verilog
-    texts = modules_of(verilog).values()
+    texts = modules_of(_emission(preset).verilog).values()
     return "".join(f"{text}\n\n" for text in texts)
 
 
@@ -364,8 +368,7 @@ def _of_banks(preset: str) -> Iterator[Proof]:
         rules = partial(formal_banks.map_rules, config, formal_banks.open_map(text, folder))
         return rules(), rules(for_ever=True)
 
-    with as_compared():
-        cycles = emit_verilog(config).manifest["contexts"]["cycles_after_reset"]
+    cycles = _emission(preset).manifest["contexts"]["cycles_after_reset"]
 
     def boot(folder: Path) -> tuple[Claim, Claim]:
         design = formal_banks.open_loader(text, folder)
